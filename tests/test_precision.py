@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import time
 import weakref
 from types import SimpleNamespace
 
@@ -211,6 +212,30 @@ def test_what_a_step_computed_that_found_no_room_is_let_go_before_the_next_preci
 def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: 0.3 if left.dtype == torch.bfloat16 else 0.1)
     assert not precision.crawls_in("bfloat16")
+
+
+def test_a_product_is_timed_by_what_its_thread_computes_and_not_by_how_long_that_waits():
+    """At a resume on a busy machine a pause must not look like arithmetic that is not there."""
+
+    class Waiting:
+        def __matmul__(self, other):
+            time.sleep(0.2)
+            until = time.thread_time() + 0.008
+            while time.thread_time() < until:
+                pass
+
+    assert 0.008 <= precision._time_product(Waiting(), None) < 0.1
+
+
+def test_a_product_is_timed_on_one_thread_and_then_there_are_as_many_as_before(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    monkeypatch.setattr(precision, "_time_product", lambda left, right: seen.append(torch.get_num_threads()) or 1.0)
+    torch.set_num_threads(2)
+    try:
+        precision.crawls_in("bfloat16")
+        assert (seen, torch.get_num_threads()) == ([1, 1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_float32_and_a_gpu_never_crawl(monkeypatch):

@@ -40,7 +40,7 @@ ENOUGH_SECONDS = 1.0
 """Seconds of rounds after which none follows: large models have slow steps, and few of these tell as much."""
 
 PRODUCT_SECONDS = 0.02
-"""Time for the products of two small matrices in each precision."""
+"""A thread's own time for the products of two small matrices in each precision."""
 
 CRAWL = 8
 """A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
@@ -139,21 +139,26 @@ def crawls_in(precision: str, device: str = "cpu") -> bool:
         return False
     if device != "cpu":
         return precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    own, usual = (
-        _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
-        for dtype in (ROUNDED[precision], torch.float32)
-    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one waits for no other
+    try:
+        own, usual = (
+            _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
+            for dtype in (ROUNDED[precision], torch.float32)
+        )
+    finally:
+        torch.set_num_threads(threads)
     return own >= CRAWL * usual
 
 
 def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Seconds of the fastest of some products of two matrices: more than a busy machine's pauses last."""
-    times: list[float] = []
-    while sum(times) < PRODUCT_SECONDS:
-        started = time.perf_counter()
+    """Seconds of this thread's own that a product of two matrices takes, however long a busy machine lets it wait."""
+    left @ right  # the first one sets the others up
+    started, products = time.thread_time(), 0
+    while (taken := time.thread_time() - started) < PRODUCT_SECONDS:
         left @ right
-        times.append(time.perf_counter() - started)
-    return min(times)
+        products += 1
+    return taken / products
 
 
 def _is_refusal(error: RuntimeError) -> bool:
