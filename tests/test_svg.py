@@ -89,6 +89,26 @@ def test_a_link_stays_one_and_what_it_points_to_is_written(trained):
     parse((trained / "real.svg").read_text(encoding="utf-8"))
 
 
+def test_a_legend_stands_below_the_text_and_within_the_picture(trained):
+    legends = {}
+    for name, view in {
+        "surprise": [],
+        "guesses": ["--top-k", "2"],
+        "cell": ["--cell", "0:3"],
+        "gate": ["--cell", "0:3:f"],
+    }.items():
+        assert run(trained, "--text", "Tin", "--svg", f"{name}.svg", *view).returncode == 0
+        root, _ = parse((trained / f"{name}.svg").read_text(encoding="utf-8"))
+        *letters, legend = root.iter(f"{SVG}text")
+        legends[name] = legend.text
+        assert max(float(node.get("y")) for node in letters) < float(legend.get("y")) < float(root.get("height"))
+        assert float(root.get("width")) > 7.2 * len(legend.text), "of a monospaced letter of twelve pixels"
+    assert legends["surprise"] == "orange: surprising, the strongest 8 bits or more"
+    assert legends["guesses"] == f"{legends['surprise']}; below: what was expected"
+    assert re.fullmatch(r"orange: above 0, up to 1\.00", legends["gate"])
+    assert re.fullmatch(r"orange: above 0, up to (0\.\d\d|1\.00)(; blue: below 0, down to -\1)?", legends["cell"])
+
+
 def test_the_readmes_pictures_are_sound_and_small():
     targets = re.findall(r"\]\((\S+\.svg)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(targets) == 2

@@ -16,7 +16,7 @@ MARK = "<!-- charrnn picture -->"
 COLUMNS = 72
 """Characters of a line of the picture."""
 
-_ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 20, 12, 15, 8
+_ADVANCE, _SMALL_ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 7.25, 20, 12, 15, 8
 _STYLE = f"""
   text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
   .below {{ font-size: 12px; fill: #6b655b; }} .mark {{ font: 11px sans-serif; }} .paper {{ fill: #fdfcfa; }}
@@ -59,12 +59,13 @@ class Tinted:
     below: tuple[str, ...] = ()
 
 
-def picture(characters: Sequence[Tinted], title: str) -> str:
+def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
     """Draw a text, cut after each line feed and where a line is full.
 
     Args:
         characters: the text, each with as many rows below.
         title: what it shows, for those who cannot see it.
+        legend: what the colours stand for, in ASCII, to be written below the text.
     """
     below = max((len(one.below) for one in characters), default=0)
     block = _LINE * (1 + below) + (_GAP if below else 0)
@@ -83,6 +84,9 @@ def picture(characters: Sequence[Tinted], title: str) -> str:
             x, y = _MARGIN + columns[place] * _ADVANCE, _MARGIN + number * block
             parts.append(_draw(one, x, y, _columns(one.character) * _ADVANCE))
     width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + len(lines) * block
+    if legend:
+        parts.append(f'<text class="below" x="{_MARGIN}" y="{height + _GAP}">{escape(legend)}</text>')
+        width, height = max(width, 2 * _MARGIN + len(legend) * _SMALL_ADVANCE), height + _LINE
     extent = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'{MARK}\n<svg xmlns="http://www.w3.org/2000/svg" {extent} role="img">\n'

@@ -86,7 +86,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     (piece,) = read_pieces([subject], given, flags)
     (view,) = make_views(subject, given, piece, flags)
     shown = " ".join([view.name, *([view.data["unit"]] if "unit" in view.data else [])])
-    drawn = picture(view.tinted, f"{subject.name}: {shown}")
+    drawn = picture(view.tinted, f"{subject.name}: {shown}", view.legend)
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     if view.cut:
         write_line(view.cut)

@@ -57,7 +57,11 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
     )
     cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
     notes = [note for note in (cut, told) if note]
-    return View("surprise", data, lambda width, colour: _draw_surprise(seen, notes, width, colour, top_k), tinted, cut)
+    legend = f"orange: surprising, the strongest {HIGHEST_BITS} bits or more"
+    legend += "; below: what was expected" if top_k else ""
+    return View(
+        "surprise", data, lambda width, colour: _draw_surprise(seen, notes, width, colour, top_k), tinted, legend, cut
+    )
 
 
 def _told_of_unknown(readable: Readable, price: float, source: str) -> str:

@@ -81,12 +81,16 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
     headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
     headline += "".join(f"; follows {grounded(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
-    tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale_of(values)).tolist(), strict=True))
+    scale = scale_of(values)
+    tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale).tolist(), strict=True))
+    legend = f"orange: above 0, up to {scale:.2f}"
+    legend += f"; blue: below 0, down to {-scale:.2f}" if values.min() < 0 else ""
     return View(
         "cell",
         data,
         lambda width, colour: [*wrapped(headline, width), "", *_draw_values(piece.text, values, width, colour)],
         tinted,
+        legend,
         piece.extent if piece.is_cut else "",
     )
 

@@ -18,6 +18,7 @@ class View:
         data: plain values.
         lines: draws it for a terminal of some width, with colour or without.
         tinted: the text that it colours, if it colours one.
+        legend: what the colours of a picture of it stand for.
         cut: how much of its text that is, in words, where it is the beginning alone.
     """
 
@@ -25,4 +26,5 @@ class View:
     data: dict[str, Any]
     lines: Callable[[int, bool], list[str]]
     tinted: tuple[Tinted, ...] = ()
+    legend: str = ""
     cut: str = ""
