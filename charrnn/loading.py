@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.arrays import Singles
 from charrnn.errors import ConfigError
-from charrnn.inference.numpy_ensemble import Engine, build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import CharEncoder
 
@@ -100,7 +100,7 @@ def sampling_weights(weights: Mapping[str, Singles], encoder: CharEncoder) -> Ma
 
 def _writer(contents: Checkpoint) -> Engine:
     weights = sampling_weights(contents.weights, contents.encoder)
-    return build_engine(contents.model, weights, contents.line_feed)
+    return Engine(contents.model, weights, contents.line_feed)
 
 
 def _parse_share(entry: str) -> tuple[str, float]:

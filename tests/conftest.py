@@ -29,7 +29,7 @@ from charrnn.cell_types import CELLS
 from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.inference.numpy_ensemble import Engine, build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.ensemble import Model, build_model
 from charrnn.storage.origin import Origin
 from charrnn.training import checkpoint
@@ -298,7 +298,7 @@ def random_model(config: ModelConfig, seed: int = 0) -> Model:
 
 def numpy_twin(model: Model) -> Engine:
     """The numpy engine with a torch model's weights."""
-    return build_engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    return Engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
 
 
 def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_page import data_of
 
 from charrnn.generation import unprompted
-from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.storage.archive import read_checkpoint
 from charrnn.surrogates import to_bytes
 from charrnn.text.encoder import CharEncoder
@@ -51,7 +51,7 @@ def test_widths_are_the_bytes_of_each_character(text):
 
 def bits_of(contents, ids):
     """Surprisals of all ids after the first, each by itself, in bits."""
-    engine = build_engine(contents.model, contents.weights, contents.line_feed)
+    engine = Engine(contents.model, contents.weights, contents.line_feed)
     logits, _ = engine.forward(np.asarray(ids[:-1], dtype=np.int64)[:, None], engine.initial_state())
     values = logits[:, 0].astype(np.float64)
     values -= np.log(np.exp(values).sum(axis=1, keepdims=True))

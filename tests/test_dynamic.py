@@ -6,7 +6,7 @@ from conftest import VARIANTS, make_text, numpy_twin, random_model, read_whole
 
 from charrnn.analysis import dynamic
 from charrnn.analysis.dynamic import SEGMENT, adapt, adapted_loss
-from charrnn.inference.engine import NumpyCharRNN
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.storage.archive import read_checkpoint
 
 
@@ -84,7 +84,7 @@ def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
     contents = read_checkpoint(str(trained / "words.pt"))
     text = "".join(reversed(make_text(3000, seed=4)))
     ids = contents.encoder.encode(text)
-    static = read_whole(NumpyCharRNN(contents.model, contents.weights), ids, lanes=1).surprisals
+    static = read_whole(Engine(contents.model, contents.weights), ids, lanes=1).surprisals
     adapted = adapt_to(contents.model, contents.weights, ids, rate=1e-3)
     assert adapted[-1000:].mean() < 0.8 * static[-1000:].mean()
 

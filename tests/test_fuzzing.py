@@ -22,7 +22,7 @@ from charrnn.cli.trainer.resumption import resume_run
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.inference.engine import NumpyCharRNN
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import read_corpus
 from charrnn.text.read_options import ReadOptions
@@ -85,7 +85,7 @@ def flat(value):
 def sample(contents):
     """Write a little, as `charrnn sample` would."""
     with np.errstate(all="ignore"):
-        engine = NumpyCharRNN(contents.model, contents.weights)
+        engine = Engine(contents.model, contents.weights)
         return contents.encoder.decode(list(Sampler(engine, [0], SamplingOptions(), seed=1).stream(5)))
 
 

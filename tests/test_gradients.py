@@ -18,7 +18,7 @@ from charrnn.cli.inspector.gradient_view import _curves, _in_bits, _reach, _rema
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
-from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.inference.numpy_ensemble import Engine
 
 REACH = 6
 
@@ -238,7 +238,7 @@ def test_a_model_without_memory_has_the_same_loss_whatever_the_context():
     config, weights = linear(0.0)
     weights = {**weights, "embedding.weight": np.array([[1.0], [5.0]])}
     ids = np.concatenate([np.ones(300, dtype=int), np.random.default_rng(0).integers(0, 2, 350)])
-    rows = loss_by_context(build_engine(config, {n: w.astype(np.float32) for n, w in weights.items()}, None), ids)
+    rows = loss_by_context(Engine(config, {n: w.astype(np.float32) for n, w in weights.items()}, None), ids)
     assert len(rows) == len(CONTEXT_LENGTHS)
     assert [row.loss for row in rows] == pytest.approx([rows[0].loss] * len(rows), rel=1e-5)
 

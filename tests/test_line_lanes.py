@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.inference.engine import NumpyCharRNN
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
 from charrnn.text.counted import take_lines
@@ -267,8 +267,8 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     text = np.array([2, LINE_FEED, 3, 4, LINE_FEED, LINE_FEED, 5, 1])
     other = np.array([LINE_FEED, 1, 2, 3, 1, LINE_FEED, 5, 1])
-    engine = NumpyCharRNN(model.config, weights, resets_at=LINE_FEED)
-    plain = NumpyCharRNN(model.config, weights)
+    engine = Engine(model.config, weights, resets_at=LINE_FEED)
+    plain = Engine(model.config, weights)
     window, _ = engine.forward(np.stack([text, other], axis=1), engine.initial_state(2))
     expected, state = [], plain.initial_state(1)
     for character in text:

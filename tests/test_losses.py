@@ -15,7 +15,7 @@ from charrnn.analysis.losses import WINDOW, Reading, add_up, read_side_by_side, 
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
-from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.text.counted import WARM_UP
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
@@ -43,7 +43,7 @@ def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
     shape = {"hidden_size": 9, "num_layers": 1, "embedding_dim": 6, "layer_norm": False}
     model = random_model(ModelConfig(vocab_size=11, cell="rnn-relu", **shape))
     weights = {name: weight.numpy() * np.float32(1e20) for name, weight in model.state_dict().items()}
-    engine = build_engine(model.config, weights)
+    engine = Engine(model.config, weights)
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
         read_whole(engine, np.arange(60) % 11)
     readable = make_readable("abc", CharEncoder("abcdefghijk"))

@@ -6,7 +6,7 @@ from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_m
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
-from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 
 
@@ -49,7 +49,7 @@ def test_units_that_are_all_alike_have_no_spread_below_zero(cell):
         weights[name][:] = 0
     for scale in np.geomspace(10, 1000, 20):
         weights["layers.0.bias"][:] = scale
-        engine = build_engine(config, weights)
+        engine = Engine(config, weights)
         assert np.isfinite(engine.reader()(1)).all()
         assert np.isfinite(engine.batch_reader(3)(np.array([1, 2, 3]))).all()
 
@@ -62,7 +62,7 @@ def test_units_without_bounds_that_are_large_keep_their_spread(cell):
     for layer in range(2):
         weights[f"layers.{layer}.weight_hh"] *= 0.1
         weights[f"layers.{layer}.bias"] += 1000
-    engine = build_engine(config, weights)
+    engine = Engine(config, weights)
     one, three, state = engine.reader(), engine.batch_reader(3), engine.initial_state(3)
     for characters in np.random.default_rng(0).integers(0, 11, (40, 3)):
         logits, state = engine.step(characters, state)

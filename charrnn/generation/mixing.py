@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from charrnn.arrays import Floats, Ids
 from charrnn.generation.sampling import Reader
+from charrnn.inference.engine import State
 from charrnn.inference.numpy_ensemble import Engine
-from charrnn.inference.readers import State
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
 from charrnn.softmax import softmax

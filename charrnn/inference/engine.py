@@ -7,20 +7,19 @@ last. It computes what `charrnn.network.model` computes, to rounding, and serves
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from charrnn.arrays import Floats, Ids, Singles
-from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.readers import ReadingModel, State
 from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 
 LayerState = tuple[Singles, ...]
+State = tuple[LayerState, ...]
 CellStep = Callable[[Singles, LayerState, Singles, Singles], LayerState]
 
 _HALF = np.float32(0.5)
@@ -76,11 +75,11 @@ def _lstm_halves(width: int) -> Singles:
 CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
 
 
-class NumpyCharRNN(ReadingModel):
-    """A trained CharRNN that reads N texts side by side.
+class NumpyCharRNN:
+    """One network, that of a model or of an ensemble's member; for what reads with it see `numpy_ensemble`.
 
     Args:
-        config: the model's shape.
+        config: its shape.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
     """
@@ -93,22 +92,9 @@ class NumpyCharRNN(ReadingModel):
         # A product with 1/H is numpy's fastest mean over units.
         self._averaging: Singles = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
 
-    def initial_state(self, batch_size: int = 1) -> State:
-        """The state before any character: zeros, each shape (batch_size, H)."""
-        zeros = np.zeros((batch_size, self.config.hidden_size), dtype=np.float32)
-        return ((zeros,) * CELLS[self.config.cell].states,) * self.config.num_layers
-
-    def steppers(self, num_texts: int | None = None) -> list[Stepper]:
+    def stepper(self, num_texts: int | None = None) -> Stepper:
         """Begin N texts, or one without that axis."""
-        return [Stepper(self.config, self._folded, num_texts, self._resets_at)]
-
-    def combine(self, predictions: Iterator[Singles]) -> Singles:
-        """The only prediction."""
-        return next(predictions)
-
-    def begin_one(self) -> Callable[..., Singles]:
-        """Begin one text; see `Stepper.read_one`."""
-        return self.steppers()[0].read_one
+        return Stepper(self.config, self._folded, num_texts, self._resets_at)
 
     @functools.cached_property
     def _projected_characters(self) -> Singles:
@@ -121,7 +107,7 @@ class NumpyCharRNN(ReadingModel):
         return FoldedWeights(self.config, self._weights)
 
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
-        """Read a window of each text, layer after layer; see `ReadingModel.forward`."""
+        """Read a window of each text, layer after layer; see `charrnn.inference.numpy_ensemble.Engine.forward`."""
         x: Singles = self._weights["embedding.weight"][ids]  # (T, N, E)
         keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
         new_state = []

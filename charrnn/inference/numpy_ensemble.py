@@ -1,31 +1,35 @@
-"""An ensemble's forward pass in numpy: its members read the same text, and their probabilities are averaged.
+"""A model in numpy, of one network or of several that read the same text and whose probabilities are averaged.
 
-It computes what `charrnn.network.ensemble` computes, to rounding, and is called as
-`charrnn.inference.engine.NumpyCharRNN` is.
+It computes what `charrnn.network.model` and `charrnn.network.ensemble` compute, to rounding, a window of text at a time
+or character by character, of one text or of many side by side.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.arrays import Ids, Singles
+from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
-from charrnn.inference.engine import NumpyCharRNN
-from charrnn.inference.readers import ReadingModel, State
+from charrnn.inference.engine import NumpyCharRNN, State
 from charrnn.inference.stepper import Stepper
+from charrnn.memory import Memories, Memory
 from charrnn.recall import Forecasts
 from charrnn.shapes import each_member
 from charrnn.softmax import log_softmax
 
+Recall = Callable[[int], Sequence[int]]
 
-class NumpyEnsemble(ReadingModel):
-    """Trained CharRNNs of one shape that read N texts side by side and predict together.
 
-    A state is that of all layers of the first member, then of the second, and so on. What it gives as logits are
-    log-probabilities.
+class Engine:
+    """A trained CharRNN, or an ensemble of them, that reads texts.
+
+    A state is that of all layers of the first member, then of the second, and so on. What an ensemble gives as logits
+    are log-probabilities.
 
     Args:
         config: the shape of each member, and how many there are.
@@ -39,10 +43,22 @@ class NumpyEnsemble(ReadingModel):
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""
-        return tuple(layer for member in self._members for layer in member.initial_state(batch_size))
+        config = self.config
+        zeros = np.zeros((batch_size, config.hidden_size), dtype=np.float32)
+        return ((zeros,) * CELLS[config.cell].states,) * (config.members * config.num_layers)
 
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
-        """Read a window of each text, member after member; see `ReadingModel.forward`."""
+        """Read a window of each text, member after member.
+
+        Args:
+            ids: shape (T, N), values in [0, V).
+            state: of the characters before; left as it is.
+            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
+                without any.
+
+        Returns:
+            Logits of the character after each, shape (T, N, V), and the new state.
+        """
         layers = self.config.num_layers
         results = [
             member.forward(ids, state[number * layers : (number + 1) * layers], recalled)
@@ -51,46 +67,100 @@ class NumpyEnsemble(ReadingModel):
         new_state = tuple(layer for _, own in results for layer in own)
         return average(logits for logits, _ in results), new_state
 
-    def steppers(self, num_texts: int | None = None) -> list[Stepper]:
-        """Begin N texts, or one without that axis, in each member."""
-        return [stepper for member in self._members for stepper in member.steppers(num_texts)]
+    def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
+        """Read one character of each text.
 
-    def combine(self, predictions: Iterator[Singles]) -> Singles:
-        """Average the members' predictions; see `average`."""
-        return average(predictions)
+        Args:
+            ids: shape (N,), values in [0, V).
+            state: of the characters before; left as it is.
+            recalled: the forecasts after the characters, shape (N, C); see `forward`.
 
-    def begin_one(self) -> Callable[..., Singles]:
+        Returns:
+            Logits of the next character, shape (N, V), and the new state.
+        """
+        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
+        return logits[0], state
+
+    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Singles]:
+        """Begin one text, to be read character by character: logits of the next, valid until the next call.
+
+        Args:
+            own_from: the place from which the characters are the model's own; see `Memory`.
+            recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
+        """
+        read = self._begin_one()
+        if not self.config.recall:
+            return read
+        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
+        return lambda character: read(character, remember(character))
+
+    def batch_reader(self, num_texts: int, own_from: int | None = None) -> Texts:
+        """Begin N texts, to be read side by side; for `own_from` see `Memory`."""
+        config = self.config
+        memories = Memories(config.recall, config.vocab_size, num_texts, own_from) if config.recall else None
+        return Texts([member.stepper(num_texts) for member in self._members], memories)
+
+    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Singles]:
+        """Begin N texts, to be read side by side in windows, by one member after the other.
+
+        See `Stepper.read_window`.
+        """
+        steppers = [member.stepper(num_texts) for member in self._members]
+        return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)
+
+    def _begin_one(self) -> Callable[..., Singles]:
         """Begin one text, to be read by one member after the other; see `Stepper.read_one`."""
-        readers = [stepper.read_one for stepper in self.steppers()]
+        readers = [member.stepper().read_one for member in self._members]
+        if len(readers) == 1:
+            return readers[0]
         return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
 
 
-Engine = NumpyCharRNN | NumpyEnsemble
+class Texts:
+    """N texts that are read side by side.
 
+    Args:
+        steppers: of each member that reads them.
+        memories: of models that recall, what gives the forecasts; else None.
+    """
 
-def build_engine(config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> Engine:
-    """Make the network, or the networks, that a config describes; see `NumpyCharRNN`."""
-    kind = NumpyCharRNN if config.members == 1 else NumpyEnsemble
-    return kind(config, weights, resets_at)
+    def __init__(self, steppers: Sequence[Stepper], memories: Memories | None) -> None:
+        self._steppers = steppers
+        self._memories = memories
+
+    def __call__(self, characters: Ids) -> Singles:
+        """Read the next character of each, shape (N,).
+
+        Returns:
+            Logits of those after them, shape (N, V), valid until the next call.
+        """
+        recalled = None if self._memories is None else self._memories.read(characters)
+        return average(stepper.read_many(characters, recalled) for stepper in self._steppers)
+
+    def selected(self, rows: Ids) -> Texts:
+        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        memories = None if self._memories is None else self._memories.selected(rows)
+        return Texts([stepper.selected(rows) for stepper in self._steppers], memories)
 
 
 def average(predictions: Iterable[Singles]) -> Singles:
-    """Give the logarithm of the mean of some predictions' probabilities.
+    """Make one prediction of all members': of one its own, of several the logarithm of their probabilities' mean.
 
     Args:
         predictions: logits of each, shape (..., V).
 
     Returns:
-        Log-probabilities, shape (..., V).
+        Logits, or log-probabilities, shape (..., V).
     """
-    total: Singles | None = None
-    count = 0
-    for logits in predictions:
-        own = log_softmax(logits)
-        total = own if total is None else np.logaddexp(total, own, out=total)
+    each = iter(predictions)
+    total, count = next(each), 1
+    for logits in each:
+        if count == 1:
+            total = log_softmax(total)
+        np.logaddexp(total, log_softmax(logits), out=total)
         count += 1
-    assert total is not None, "an ensemble has members"
-    total -= np.float32(math.log(count))
+    if count > 1:
+        total -= np.float32(math.log(count))
     return total
 
 
@@ -98,7 +168,7 @@ def average_one(predictions: Sequence[Singles]) -> Singles:
     """Average one text's predictions as `average` does, bit by bit, in half the time: by what is fastest when short.
 
     Args:
-        predictions: logits of each member, shape (V,).
+        predictions: logits of each member, shape (V,), of two at least.
 
     Returns:
         Log-probabilities, shape (V,).

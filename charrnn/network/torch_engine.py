@@ -59,7 +59,7 @@ def _has_kernels(major: int, minor: int) -> bool:
 
 
 class TorchCharRNN:
-    """A trained CharRNN on a torch device, called as `charrnn.inference.engine.NumpyCharRNN` is.
+    """A trained CharRNN on a torch device, called as `charrnn.inference.numpy_ensemble.Engine` is.
 
     Args:
         config: the model's shape.

@@ -22,7 +22,7 @@ from charrnn.config import ModelConfig
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.sampling import Sampler
-from charrnn.inference.engine import NumpyCharRNN
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.model import CharRNN
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
@@ -145,13 +145,13 @@ def _model_file(num_layers: int, hidden_size: int) -> Iterator[Path]:
         yield path
 
 
-def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, NumpyCharRNN, CharRNN]:
+def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, Engine, CharRNN]:
     config = model_config(num_layers, hidden_size)
     model = CharRNN(config).eval()
-    return config, NumpyCharRNN(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}), model
+    return config, Engine(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}), model
 
 
-def _sampling(engine: NumpyCharRNN, length: int, options: SamplingOptions = FREE) -> Callable[[], float]:
+def _sampling(engine: Engine, length: int, options: SamplingOptions = FREE) -> Callable[[], float]:
     sampler = Sampler(engine, [0], options, 0)
     return lambda: float(sum(1 for _ in sampler.stream(length)))
 

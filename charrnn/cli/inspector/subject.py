@@ -14,7 +14,7 @@ from charrnn.arrays import Places
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.sampling import SamplingModel
-from charrnn.inference.numpy_ensemble import Engine, build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling
 from charrnn.paths import STDIN, STDIN_NAME, name_of
@@ -67,7 +67,7 @@ class Subject:
     @cached_property
     def engine(self) -> Engine:
         """The model, ready to read."""
-        return build_engine(self.contents.model, self.contents.weights, self.contents.line_feed)
+        return Engine(self.contents.model, self.contents.weights, self.contents.line_feed)
 
     @cached_property
     def writer(self) -> SamplingModel:

@@ -26,7 +26,7 @@ from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.plain import Display, JsonDisplay, JsonWarnings, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError
 from charrnn.generation.unprompted import write_sample
-from charrnn.inference.numpy_ensemble import build_engine
+from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
 from charrnn.text.corpus import Corpus
@@ -179,7 +179,7 @@ class Session:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         encoder = self._corpus.encoder
-        engine = build_engine(self._run.model.config, sampling_weights(weights, encoder), self._corpus.line_feed)
+        engine = Engine(self._run.model.config, sampling_weights(weights, encoder), self._corpus.line_feed)
         return write_sample(engine, encoder, self._corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _adapt(self, report: Report) -> None:
