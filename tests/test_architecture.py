@@ -143,7 +143,7 @@ ALLOWED = {
         "automaton": "patterns",
         "side_by_side": "arrays choosing course filters",
         "sampling": "arrays choosing course errors filters side_by_side",
-        "matching": "arrays automaton encoder errors options patterns",
+        "matching": "automaton encoder errors options patterns",
         "rules": "",
         "endings": "rules",
         "unprompted": "encoder filters sampling",

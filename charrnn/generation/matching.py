@@ -9,12 +9,10 @@ is no line feed to end the line with.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
 from charrnn.generation.automaton import UNREACHABLE, Automaton, Mask, PatternState
 from charrnn.generation.patterns import parse_pattern, shown
@@ -163,10 +161,6 @@ class LineMatch:
         """Follow one sample."""
         return Walk(self.automaton, self.state)
 
-    def walks(self, num_samples: int) -> Walks:
-        """Follow several samples side by side."""
-        return Walks([self.walk() for _ in range(num_samples)])
-
 
 class Walk:
     """One sample on its way through a pattern."""
@@ -188,34 +182,3 @@ class Walk:
         following = self._automaton.step(self._state, character)
         assert following is not None, "an open character was drawn"
         self._state = following
-
-
-class Walks:
-    """Several samples side by side, with what is left of each, shape (N,).
-
-    Args:
-        walks: of each.
-    """
-
-    def __init__(self, walks: Sequence[Walk]) -> None:
-        self._walks = walks
-
-    def ended(self, lefts: Ids) -> Mask:
-        """Which are over, shape (N,)."""
-        return np.array([walk.ended(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
-
-    def selected(self, rows: Ids) -> Walks:
-        """Some of them."""
-        return Walks([self._walks[row] for row in rows.tolist()])
-
-    def narrow(self, logits: Floats, lefts: Ids) -> Floats:
-        """Set the logits, shape (N, V), of characters that may not follow to minus infinity."""
-        open_ = np.stack([walk.open(left) for walk, left in zip(self._walks, lefts.tolist(), strict=True)])
-        narrowed: Floats = np.where(open_, logits, -np.inf)
-        return narrowed
-
-    def advance(self, ids: Ids, over: Mask) -> None:
-        """Go on by the characters drawn, shape (N,), but for what is over."""
-        for walk, character, is_over in zip(self._walks, ids.tolist(), over.tolist(), strict=True):
-            if not is_over:
-                walk.advance(character)

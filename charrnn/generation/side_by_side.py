@@ -16,7 +16,7 @@ from charrnn.generation.course import Course
 from charrnn.generation.filters import SamplingOptions, weigh
 
 if TYPE_CHECKING:
-    from charrnn.generation.matching import LineMatch, Walks
+    from charrnn.generation.matching import LineMatch, Walk
 
 ENDED = -1
 """Stands for a character in a text that is over while others beside it go on."""
@@ -116,41 +116,49 @@ class _Texts:
     read: BatchReader
     logits: Floats
     courses: Sequence[Course]
-    walks: Walks | None
+    walks: Sequence[Walk] | None
 
     @classmethod
     def all_of(cls, beginning: Beginning, courses: Sequence[Course], match: LineMatch | None) -> _Texts:
         """Begin one for each course."""
         rows = np.arange(len(courses))
-        walks = None if match is None else match.walks(len(courses))
+        walks = None if match is None else [match.walk() for _ in courses]
         read = beginning.read.selected(np.zeros_like(rows))
         return cls(rows, read, beginning.logits.repeat(len(courses), axis=0), courses, walks)
 
     def over(self, drawn: int) -> NDArray[np.bool_]:
         """Which are over after so many characters."""
         lefts = self._lefts(drawn)
-        return lefts <= 0 if self.walks is None else self.walks.ended(lefts)
+        if self.walks is None:
+            return np.array(lefts) <= 0
+        return np.array([walk.ended(left) for walk, left in zip(self.walks, lefts, strict=True)])
 
     def without(self, over: NDArray[np.bool_]) -> _Texts:
         """The others alone."""
         kept = np.flatnonzero(~over)
         courses = [self.courses[row] for row in kept.tolist()]
-        walks = None if self.walks is None else self.walks.selected(kept)
+        walks = None if self.walks is None else [self.walks[row] for row in kept.tolist()]
         return _Texts(self.rows[kept], self.read.selected(kept), self.logits[kept], courses, walks)
 
     def open_logits(self, drawn: int, over: NDArray[np.bool_]) -> Floats:
         """The logits of what may follow after so many characters; of what is over such as do no harm."""
-        logits = self.logits if self.walks is None else self.walks.narrow(self.logits, self._lefts(drawn))
+        logits = self.logits
+        if self.walks is not None:
+            lefts = self._lefts(drawn)
+            open_ = np.stack([walk.open(left) for walk, left in zip(self.walks, lefts, strict=True)])
+            logits = np.where(open_, logits, -np.inf)
         return np.where(over[:, None], 0, logits) if over.any() else logits
 
     def advance(self, ids: Ids, over: NDArray[np.bool_]) -> None:
         """Go on by the characters drawn, shape (N,); what is over stays where it is in its pattern."""
         if self.walks is not None:
-            self.walks.advance(ids, over)
+            for walk, character, is_over in zip(self.walks, ids.tolist(), over.tolist(), strict=True):
+                if not is_over:
+                    walk.advance(character)
         self.logits = self.read(ids)
 
-    def _lefts(self, drawn: int) -> Ids:
-        return np.array([course.left(drawn) for course in self.courses])
+    def _lefts(self, drawn: int) -> list[int]:
+        return [course.left(drawn) for course in self.courses]
 
 
 def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[Doubles]:
