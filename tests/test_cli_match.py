@@ -372,7 +372,7 @@ def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sam
 def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():
     beginning = "".join(sorted(string.punctuation)) + " 'Who?'"
     with pytest.raises(ConfigError) as refused:
-        check_novel(beginning, Rules(known_lines=KnownLines([])), CHARACTER, is_matched=False)
+        check_novel(beginning, Rules(known_lines=KnownLines([])), CHARACTER)
     pattern = shlex.split(str(refused.value).partition("--match ")[2])[0]
     parse_pattern(pattern)
     assert re.fullmatch(pattern, beginning)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
@@ -80,9 +79,6 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     form = form.limited_to(options.allowed)
     match = _line_match(flags, form, prompt)
     rules = _rules(flags, form, prompt, match)
-    if match is not None:
-        ends_by_length = not flags.is_endless and form.writes("\n")
-        rules = replace(rules, fits=match.fits, is_cut=match.is_cut if ends_by_length else None)
     is_stopped = bool(rules.stops) and options.last_temperature is None
     warn_of_stops(flags, form, match)
     warn_of_records(flags, form)
@@ -167,8 +163,16 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
             "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)
         )
     known_lines = _known_lines(flags.novel, form, flags.encoding) if flags.novel else None
-    rules = Rules(stops=written, lines=flags.wanted_lines, known_lines=known_lines, unique=flags.unique)
-    check_novel(prompt, rules, form.encoder.unit, is_matched=match is not None)
+    ends_by_length = not flags.is_endless and form.writes("\n")
+    rules = Rules(
+        stops=written,
+        lines=flags.wanted_lines,
+        known_lines=known_lines,
+        unique=flags.unique,
+        fits=None if match is None else match.fits,
+        is_cut=match.is_cut if match is not None and ends_by_length else None,
+    )
+    check_novel(prompt, rules, form.encoder.unit)
     return rules
 
 

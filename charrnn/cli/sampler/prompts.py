@@ -36,14 +36,13 @@ IN_CONVERSATION = "a line feed is typed at a terminal alone; what --prompt-file 
 """What to do where somebody types a backslash."""
 
 
-def check_novel(prompt: str, rules: Rules, unit: str, *, is_matched: bool) -> None:
+def check_novel(prompt: str, rules: Rules, unit: str) -> None:
     """Refuse to leave out lines that a prompt begins: it is written before it is known how they go on.
 
     Args:
         prompt: what stands before the sample.
-        rules: whether known lines are left out, and how many lines are written.
-        unit: of the model; bytes are held to no pattern.
-        is_matched: whether lines are held to a pattern already.
+        rules: whether known lines are left out, how many lines are written, and whether they are held to a pattern.
+        unit: of the model; bytes are held to none.
 
     Raises:
         ConfigError: known lines are to be left out, and the prompt ends within a line.
@@ -54,7 +53,7 @@ def check_novel(prompt: str, rules: Rules, unit: str, *, is_matched: bool) -> No
     place = "its last line" if before else "the prompt"
     told = "let the prompt end with a line feed"
     is_one = rules.lines == 1  # of several each would begin so
-    if is_matched:
+    if rules.fits is not None:
         told += f", or let the pattern begin so in place of {place}{'' if is_one else ', and give --lines 1'}"
     elif unit != BYTE and len(begun) <= LONGEST_SHOWN:
         pattern = as_typed(f"{_as_pattern(begun)}.*")
