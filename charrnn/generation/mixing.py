@@ -78,23 +78,18 @@ class MixedModel:
     def reader(self, own_from: int | None = None) -> Reader:
         """Begin one text, to be read character by character."""
         memories = {reach: Memory(reach, len(self.encoder), own_from) for reach in self._reaches}
-        recalled: dict[int, list[int]] = {}
         own_ids = [own.tolist() for own in self._own_ids]
-
-        def begin(own: list[int], model: Engine) -> Reader:
-            return model.reader(recall=lambda _: [own[forecast] for forecast in recalled[model.config.recall]])
-
-        readers = [begin(own, part.model) for own, part in zip(own_ids, self._parts, strict=True)]
+        readers = [part.model.begin_one() for part in self._parts]
         predictions = [np.full(len(part.encoder), 1 / len(part.encoder)) for part in self._parts]
 
         def read(character: int) -> Floats:
             mixed = np.zeros(len(self.encoder))
-            for reach, memory in memories.items():
-                recalled[reach] = memory.read(character)
+            recalled = {reach: memory.read(character) for reach, memory in memories.items()}
             for index, part in enumerate(self._parts):
-                own = own_ids[index][character]
-                if own != UNKNOWN:
-                    predictions[index] = softmax(readers[index](own))
+                own = own_ids[index]
+                if own[character] != UNKNOWN:
+                    forecasts = [own[forecast] for forecast in recalled.get(part.model.config.recall, ())]
+                    predictions[index] = softmax(readers[index](own[character], forecasts))
                 places = self._places[index]
                 mixed[places] += part.share * predictions[index][: len(places)]
             with np.errstate(divide="ignore"):

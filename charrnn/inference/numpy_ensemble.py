@@ -22,8 +22,6 @@ from charrnn.recall import Forecasts
 from charrnn.shapes import each_member
 from charrnn.softmax import log_softmax
 
-Recall = Callable[[int], Sequence[int]]
-
 
 class Engine:
     """A trained CharRNN, or an ensemble of them, that reads texts.
@@ -81,18 +79,24 @@ class Engine:
         logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
         return logits[0], state
 
-    def reader(self, own_from: int | None = None, recall: Recall | None = None) -> Callable[[int], Singles]:
+    def reader(self, own_from: int | None = None) -> Callable[[int], Singles]:
         """Begin one text, to be read character by character: logits of the next, valid until the next call.
 
         Args:
             own_from: the place from which the characters are the model's own; see `Memory`.
-            recall: of a model that recalls, what gives the forecasts after a character; None for those of what is read.
         """
-        read = self._begin_one()
+        read = self.begin_one()
         if not self.config.recall:
             return read
-        remember = recall or Memory(self.config.recall, self.config.vocab_size, own_from).read
+        remember = Memory(self.config.recall, self.config.vocab_size, own_from).read
         return lambda character: read(character, remember(character))
+
+    def begin_one(self) -> Callable[..., Singles]:
+        """Begin one text, to be read character by character, each with its forecasts; see `Stepper.read_one`."""
+        readers = [member.stepper().read_one for member in self._members]
+        if len(readers) == 1:
+            return readers[0]
+        return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> Texts:
         """Begin N texts, to be read side by side; for `own_from` see `Memory`."""
@@ -107,13 +111,6 @@ class Engine:
         """
         steppers = [member.stepper(num_texts) for member in self._members]
         return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)
-
-    def _begin_one(self) -> Callable[..., Singles]:
-        """Begin one text, to be read by one member after the other; see `Stepper.read_one`."""
-        readers = [member.stepper().read_one for member in self._members]
-        if len(readers) == 1:
-            return readers[0]
-        return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
 
 
 class Texts:
