@@ -117,7 +117,7 @@ class Ending:
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                 self._drop(self._line_length(self._text))
                 self._begun.clear()
-            return self._finish(is_whole=stop.startswith(("\n", "\r\n")))
+            return self._finish(is_whole=stop.startswith(LINE_ENDS))
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())

@@ -56,7 +56,8 @@ class FoldedWeights:
 
     def _table(self, reader: int, sources: set[int]) -> Singles:
         weight, bias = self._reading(reader)
-        constant = bias + sum(weight @ self._exact(f"norms.{s}.bias") for s in sources if s >= 0 and self._normal)
+        below = [source for source in sources if source >= 0 and self.config.layer_norm]
+        constant = bias + sum(weight @ self._exact(f"norms.{layer}.bias") for layer in below)
         if -1 not in sources:
             return np.asarray(constant, dtype=np.float32)
         return np.asarray(self._exact("embedding.weight") @ weight.T + constant, dtype=np.float32)
@@ -69,13 +70,13 @@ class FoldedWeights:
         places, row = {}, len(recurrent)
         for reader in readers:
             weight, _ = self._reading(reader)
-            if self._normal:
+            if config.layer_norm:
                 weight = weight * self._exact(f"norms.{layer}.weight")
                 weight -= weight.mean(axis=1, keepdims=True)
             blocks.append(weight * to_h)
             places[reader] = slice(row, row + len(weight))
             row += len(weight)
-        if self._normal:
+        if config.layer_norm:
             blocks.append(np.full((1, config.hidden_size), to_h / config.hidden_size))
         return np.concatenate(blocks, dtype=np.float32, casting="same_kind"), places
 
@@ -101,10 +102,6 @@ class FoldedWeights:
     def _exact(self, name: str) -> Doubles:
         """A weight to compute with."""
         return self._weights[name].astype(np.float64)
-
-    @property
-    def _normal(self) -> bool:
-        return self.config.layer_norm
 
 
 def _arrange(weight: Floats, cell: str, scales: Sequence[float]) -> list[Floats]:
