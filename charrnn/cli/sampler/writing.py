@@ -34,17 +34,14 @@ MOST_AT_ONCE = 1 << 24
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
-    ending, of_bytes = Ending(job.rules, job.prompt), job.form.of_bytes
-    if coloured:
-        drawn = _as_shown(draw_characters(job.sampler, job.form.encoder, job.length, ending), of_bytes)
-        write_stream(out, itertools.chain(visible(job.opening), map(_colour, drawn)), ready=True)
-    elif job.rules.are_none:
-        ids = job.sampler.stream(job.length)
-        write_stream(out, itertools.chain(job.opening, job.form.encoder.spell(ids)), of_bytes=of_bytes)
+    ending, encoder, of_bytes = Ending(job.rules, job.prompt), job.form.encoder, job.form.of_bytes
+    opening = visible(job.opening) if coloured else job.opening
+    if job.rules.are_none and not coloured:
+        characters = encoder.spell(job.sampler.stream(job.length))
     else:
-        drawn = draw_characters(job.sampler, job.form.encoder, job.length, ending, with_log_probabilities=False)
-        characters = itertools.chain(job.opening, (character for character, _ in drawn))
-        write_stream(out, characters, of_bytes=of_bytes)
+        drawn = draw_characters(job.sampler, encoder, job.length, ending, with_log_probabilities=coloured)
+        characters = map(_colour, _as_shown(drawn, of_bytes)) if coloured else (character for character, _ in drawn)
+    write_stream(out, itertools.chain(opening, characters), ready=coloured, of_bytes=of_bytes)
     shortfall = Shortfall()
     shortfall.add(ending, job.rules)
     return shortfall
