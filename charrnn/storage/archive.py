@@ -43,7 +43,7 @@ from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.paths import STDIN, name_of, told_of_address, told_of_home, told_of_link
 from charrnn.shapes import member_weights
-from charrnn.storage.header import FORMAT, FORMAT_VERSION, read_header
+from charrnn.storage.header import FORMAT, FORMAT_VERSION, Header, read_header
 from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
@@ -63,33 +63,18 @@ SUMMARY = ("step", "seconds", "config", "cold_loss")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint's contents.
+class Checkpoint(Header):
+    """A checkpoint's contents: what its header says, with tensors that are read.
 
     Attributes:
-        model: the model's shape.
-        encoder: of the alphabet.
-        text: how text becomes characters.
         weights: the best weights by validation loss, or the last ones where none was evaluated yet.
-        history: one row per evaluation.
-        corpus: what the model learned from.
-        origin: where its training comes from.
-        made: versions, machine, command and time.
         training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
         can_go_on: whether the file has all that it takes to go on, which an export leaves out.
         losses_of: members of the ensemble whose losses `history` holds; more than `model.members` where one member was
             taken out of it.
     """
 
-    model: ModelConfig
-    encoder: CharEncoder
-    text: TextOptions
     weights: dict[str, Singles]
-    history: list[HistoryRow]
-    corpus: CorpusFacts
-    origin: Origin
-    made: dict[str, str]
-    training: dict[str, Any]
     can_go_on: bool
     losses_of: int
 
@@ -253,19 +238,8 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
         cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
         advice = another or "it is damaged or of another kind, use a copy or train again"
         raise CheckpointError(f"{name}: not a whole charrnn checkpoint{cause}; {advice}") from None
-    return Checkpoint(
-        model=header.model,
-        encoder=header.encoder,
-        text=header.text,
-        weights=weights,
-        history=header.history,
-        corpus=header.corpus,
-        origin=header.origin,
-        made=header.made,
-        training=training,
-        can_go_on="lanes" in header.training,
-        losses_of=header.model.members,
-    )
+    contents = replace(header, weights=weights, training=training)
+    return Checkpoint(**vars(contents), can_go_on="lanes" in header.training, losses_of=header.model.members)
 
 
 def _check_finite(weights: Mapping[str, Singles], path: str) -> None:

@@ -43,7 +43,7 @@ LARGEST_NUMBER = 2**63
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says, its tensors still in the file; see `charrnn.storage.archive.Checkpoint`.
+    """What a checkpoint says, a `StoredTensor` in the place of each tensor.
 
     Attributes:
         model: the model's shape.
@@ -60,7 +60,7 @@ class Header:
     model: ModelConfig
     encoder: CharEncoder
     text: TextOptions
-    weights: dict[str, StoredTensor]
+    weights: dict[str, Any]
     history: list[HistoryRow]
     corpus: CorpusFacts
     origin: Origin
