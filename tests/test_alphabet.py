@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from charrnn.errors import ConfigError
 from charrnn.text.alphabet import RARE_SHARE, SMALL_VOCAB, choose_alphabet, counts_by_id
 from charrnn.text.encoder import CharEncoder, code_points
+from charrnn.text.options import TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.tally import Tally
 
 
@@ -16,13 +18,17 @@ def count(text):
     return tally.counts
 
 
+def choose(text, **flags):
+    return choose_alphabet(count(text), ReadOptions(**flags))
+
+
 @given(st.text("abcdef", min_size=1), st.integers(1, 9), st.integers(1, 7))
 def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
     ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
     kept = {character for character, times in ranked[:max_vocab] if times >= min_count}
     if not kept:
         return
-    encoder = choose_alphabet(count(text), min_count=min_count, max_vocab=max_vocab)
+    encoder = choose(text, min_count=min_count, max_vocab=max_vocab)
     assert set(encoder.characters) == kept
     assert encoder.has_unknown == (kept != set(text))
     by_id = counts_by_id(count(text), encoder)
@@ -33,14 +39,14 @@ def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
 
 def test_a_small_alphabet_is_kept_whole():
     text = "".join(map(chr, range(0x4E00, 0x4E00 + SMALL_VOCAB)))
-    assert choose_alphabet(count(text)).characters == text
+    assert choose(text).characters == text
 
 
 def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
     """A law of powers, as in a novel whose rarest characters stand in it once."""
     times = [round(60_000 / rank**1.3) for rank in range(1, 4001)]
     text = "".join(chr(0x4E00 + rank) * number for rank, number in enumerate(times))
-    encoder = choose_alphabet(count(text))
+    encoder = choose(text)
     *of_kept, lost = counts_by_id(count(text), encoder)
     assert encoder.has_unknown
     assert 0 < lost <= RARE_SHARE * len(text)
@@ -48,28 +54,28 @@ def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
     assert of_kept == [counted[character] for character in encoder.characters]
     fewest = min(of_kept)
     assert lost + fewest > RARE_SHARE * len(text), "one character less would lose too much"
-    assert not choose_alphabet(count(text), min_count=1).has_unknown
+    assert not choose(text, min_count=1).has_unknown
 
 
 @pytest.mark.parametrize("feeds", [0, 1, 500])
 def test_of_a_large_one_the_line_feed_is_kept_unless_a_flag_says_how_many_are(feeds):
     """In addition to the characters that make up the text, if it is none of them."""
     text = "".join(chr(0x4E00 + rank) * (2000 if rank < 1200 else 1) for rank in range(2000))
-    kept = set(choose_alphabet(count(text + "\n" * feeds)).characters)
+    kept = set(choose(text + "\n" * feeds).characters)
     assert ("\n" in kept) == bool(feeds)
-    assert kept - {"\n"} == set(choose_alphabet(count(text)).characters)
-    assert "\n" not in choose_alphabet(count(text + "\n" * feeds), max_vocab=1200).characters
-    assert "\n" not in choose_alphabet(count(text + "\n" * feeds), min_count=501).characters
+    assert kept - {"\n"} == set(choose(text).characters)
+    assert "\n" not in choose(text + "\n" * feeds, max_vocab=1200).characters
+    assert "\n" not in choose(text + "\n" * feeds, min_count=501).characters
 
 
 @pytest.mark.parametrize("text", ["x", "xy" * 500_000])
 def test_texts_of_one_or_two_characters_have_their_alphabet(text):
-    assert choose_alphabet(count(text)).characters == "".join(sorted(set(text)))
+    assert choose(text).characters == "".join(sorted(set(text)))
 
 
 @pytest.mark.parametrize("options", [{"min_count": 3}, {"max_vocab": 2}, {"min_count": 9, "max_vocab": 1}])
 def test_a_character_that_is_needed_is_kept_however_rare(options):
-    encoder = choose_alphabet(count("aaaabbbc\n"), always="\n", **options)
+    encoder = choose("aaaabbbc\n", options=TextOptions(lines=True), **options)
     assert "\n" in encoder.characters
     assert len(encoder.characters) <= options.get("max_vocab", 9)
 
@@ -78,7 +84,7 @@ def test_an_alphabet_of_nothing_is_refused():
     with pytest.raises(
         ConfigError, match="--min-count 9 leaves no character of the text, whose commonest stands in it 4"
     ):
-        choose_alphabet(count("aaaabb"), min_count=9)
+        choose("aaaabb", min_count=9)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_an_alphabet_of_nothing_is_refused():
     ],
 )
 def test_beside_an_alphabet_that_is_known_only_what_it_lacks_is_chosen(options, characters, has_unknown):
-    encoder = choose_alphabet(count("aaaaaaabbbbxxxyyz"), known=CharEncoder("abc"), **options)
+    encoder = choose("aaaaaaabbbbxxxyyz", known=CharEncoder("abc"), **options)
     assert (encoder.characters, encoder.has_unknown) == (characters, has_unknown)
-    assert not choose_alphabet(count("aab"), known=CharEncoder("abc"), **options).has_unknown, "nothing is new"
-    assert choose_alphabet(count("aabx"), known=CharEncoder("abc", has_unknown=True), **options).has_unknown
+    assert not choose("aab", known=CharEncoder("abc"), **options).has_unknown, "nothing is new"
+    assert choose("aabx", known=CharEncoder("abc", has_unknown=True), **options).has_unknown

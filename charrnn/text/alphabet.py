@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.errors import ConfigError, ForeignTextError
 from charrnn.escape import describe_characters
 from charrnn.text.encoder import CharEncoder, from_code_points
-from charrnn.text.options import BYTE, CHARACTER
+from charrnn.text.options import BYTE
 from charrnn.text.read_options import ReadOptions
 from charrnn.text.tally import Counts
 from charrnn.wording import number_of
@@ -36,42 +36,34 @@ def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEnco
         ConfigError: the flags leave no alphabet, or would choose another than the one that is given.
     """
     if reading.encoder is None:
-        return _choose(counts, reading)
+        return choose_alphabet(counts, reading)
     _check_known(counts, reading.encoder, name, reading.beginning)
     _check_chosen(counts, reading.encoder, reading)
     return reading.encoder
 
 
-def choose_alphabet(
-    counts: Counts,
-    unit: str = CHARACTER,
-    *,
-    min_count: int | None = None,
-    max_vocab: int | None = None,
-    always: str = "",
-    known: CharEncoder | None = None,
-) -> CharEncoder:
+def choose_alphabet(counts: Counts, reading: ReadOptions) -> CharEncoder:
     """Choose the characters that are kept; where any are not, one id stands for all of them.
+
+    The commonest are, as many as `max_vocab`, if they stand in the text `min_count` times; before all others the line
+    feed where each line is a text of its own, and beside them all that are known. Where neither is given, of more
+    characters than `SMALL_VOCAB` as many are kept as leave at most `RARE_SHARE` of the text to the others, and with
+    them the line feed, without which no line could end.
 
     Args:
         counts: how often each stands in the text, by code point, shape (CODE_POINTS,).
-        unit: "character" or "byte".
-        min_count: the fewest times that a character must stand in the text; None for 1.
-        max_vocab: the most characters, the commonest first; None for all, or, where neither is given and they are more
-            than `SMALL_VOCAB`, for as many as leave at most `RARE_SHARE` of the text to the others, with the line feed
-            in any case, without which no line could end.
-        always: characters of the text that are kept before all others, however rare.
-        known: an alphabet whose characters are kept in any case, and do not count: what is chosen is beside them.
+        reading: how it is read.
 
     Raises:
         ConfigError: none would be left.
     """
+    known, min_count, max_vocab = reading.known, reading.min_count, reading.max_vocab
     points = np.setdiff1d(np.flatnonzero(counts), () if known is None else known.points)
     times = counts[points]
-    is_needed = np.isin(points, list(map(ord, always)))
-    line_feed = points[:0]
+    is_line_feed = points == ord("\n")
+    is_needed, line_feed = is_line_feed & reading.options.lines, points[:0]
     if min_count is None and max_vocab is None and len(points) > SMALL_VOCAB:
-        max_vocab, line_feed = _enough(times), points[points == ord("\n")]
+        max_vocab, line_feed = _enough(times), points[is_line_feed]
     candidates = np.flatnonzero((times >= (min_count or 1)) | is_needed)
     ranked = candidates[np.lexsort((-times[candidates], ~is_needed[candidates]))]
     kept = np.union1d(points[ranked[:max_vocab]], line_feed)
@@ -83,24 +75,13 @@ def choose_alphabet(
     characters, has_unknown = from_code_points(kept.astype(np.uint32)), len(kept) < len(points)
     if known is not None:
         characters, has_unknown = known.characters + characters, has_unknown or known.has_unknown
-    return CharEncoder(characters, unit, has_unknown)
+    return CharEncoder(characters, reading.options.unit, has_unknown)
 
 
 def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
     """How often each id stands in the text, shape (V,): the last for all that have none of their own."""
     own: list[int] = counts[encoder.points].tolist()
     return [*own, int(counts.sum()) - sum(own)] if encoder.has_unknown else own
-
-
-def _choose(counts: Counts, reading: ReadOptions) -> CharEncoder:
-    return choose_alphabet(
-        counts,
-        reading.options.unit,
-        min_count=reading.min_count,
-        max_vocab=reading.max_vocab,
-        always="\n" if reading.options.lines else "",
-        known=reading.known,
-    )
 
 
 def _check_known(counts: Counts, encoder: CharEncoder, name: str, beginning: str) -> None:
@@ -120,7 +101,7 @@ def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) ->
     """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
     if reading.min_count is reading.max_vocab is None:
         return
-    chosen = len(_choose(counts, reading).characters)
+    chosen = len(choose_alphabet(counts, reading).characters)
     if chosen != len(encoder.characters):
         raise ConfigError(
             f"--min-count and --max-vocab would give {number_of(chosen, 'character')} an id, and the checkpoint's "
