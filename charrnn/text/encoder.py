@@ -8,6 +8,7 @@ have its own, where there are such. No file is read here and nothing is repaired
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -135,21 +136,12 @@ class CharEncoder:
         """Turn ids, shape (num_chars,), into text in pieces, so that of a large one not all is held."""
         pieces = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
         texts = (from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
-        if self.unit == CHARACTER:
-            return texts
-        return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
+        return texts if self.unit == CHARACTER else _decode_bytes(texts)
 
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
         """Turn ids that come one by one into characters, each as soon as it is whole."""
-        if self.unit == CHARACTER:
-            return map(self.spelled.__getitem__, ids)
-        return self._spell_bytes(ids)
-
-    def _spell_bytes(self, ids: Iterable[int]) -> Iterator[str]:
-        decoder = Decoder(self)
-        for character in ids:
-            yield from decoder.feed(character)
-        yield from decoder.finish()
+        units = map(self.spelled.__getitem__, ids)
+        return units if self.unit == CHARACTER else itertools.chain.from_iterable(_decode_bytes(units))
 
     def _units(self, text: str) -> str:
         """The text as a string of units: itself, or the bytes of its UTF-8."""
@@ -215,6 +207,11 @@ class Decoder:
 def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
     """The id that ends a line, where each line is a text of its own; else None."""
     return int(encoder.encode("\n")[0]) if options.lines else None
+
+
+def _decode_bytes(texts: Iterable[str]) -> Iterator[str]:
+    """Read bytes, each of which stands as the character of its value, as UTF-8, as they come."""
+    return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
 
 
 def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
