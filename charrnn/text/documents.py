@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import IO, BinaryIO, cast
+from typing import IO, cast
 
 from charrnn.errors import DecodingError, UnpackingError
 from charrnn.text.advice import OTHER_ENCODING
@@ -51,19 +51,14 @@ def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt
     """
     require_file(path)
     pieces, read = list[str](), 0
-    with opened(path, _as_it_comes) as document:
+    with opened(path, lambda stream, name: cast(IO[bytes], Pipe(stream))) as document:
         for piece in decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt):
             pieces.append(piece)
             read += len(piece) if options.unit == CHARACTER else _num_begun(piece)
             if read > length:
                 break
-    text = _as_text(prepare("".join(pieces), options), options)
+    text = _prepared(pieces, options)
     return text[:length], max(read, len(text)) <= length
-
-
-def _as_it_comes(stream: BinaryIO, name: str) -> IO[bytes]:
-    """A stream of which no more is waited for than is asked for."""
-    return cast(IO[bytes], Pipe(stream))
 
 
 def _num_begun(piece: str) -> int:
@@ -113,7 +108,7 @@ def read_in_each(
 
 def _read(document: Document, options: TextOptions, doubt: Doubt) -> str:
     pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
-    return _as_text(prepare("".join(pieces), options), options)
+    return _prepared(pieces, options)
 
 
 def _refuse_nulls(text: str, name: str, options: TextOptions) -> None:
@@ -138,8 +133,9 @@ def _has_many_nulls(num_nulls: int, num_chars: int, options: TextOptions) -> boo
     return num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars and options.unit != BYTE
 
 
-def _as_text(text: str, options: TextOptions) -> str:
-    """A text whose bytes, where these are the unit, stand in it as characters."""
+def _prepared(pieces: Iterable[str], options: TextOptions) -> str:
+    """A whole text, changed as the options say; bytes, where these are the unit, stand in it as characters."""
+    text = prepare("".join(pieces), options)
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -65,6 +65,11 @@ class Patterns:
         return "hidden files are never read from a folder: name the file itself" if is_wanted else ""
 
 
+def is_hidden(inner: Path) -> bool:
+    """Whether a path in a folder that is read is that of a hidden file or folder, or leads through one."""
+    return any(part.startswith(".") for part in inner.parts)
+
+
 def _includes(inner: Path, pattern: str) -> bool:
     """Whether a pattern fits a file, or a folder that it lies in."""
     is_below = pattern.endswith("/") and any(_fits(folder, pattern, is_folder=True) for folder in inner.parents[:-1])

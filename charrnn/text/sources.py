@@ -10,14 +10,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.paths import STDIN, name_of
-from charrnn.text.globs import Patterns
+from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
@@ -97,9 +97,9 @@ class Found:
     """
 
     documents: list[Document]
-    skipped: list[LeftOut] = field(default_factory=list)
-    held_out_from: int | None = None
-    told_of_patterns: str = ""
+    skipped: list[LeftOut]
+    held_out_from: int | None
+    told_of_patterns: str
 
     def close(self) -> None:
         """Let go of what was kept."""
@@ -181,19 +181,19 @@ def find_documents(
     """
     named = [*paths, *held_out]
     require_texts(named)
-    found, known, held_out_from = Found([]), set[Path](), None
+    found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Path](), None
     kept_out = [_real(text) for text in held_out if text != STDIN]
     read = [_real(text) for text in named if text != STDIN]
     patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
     for place, path in enumerate(named):
         if place == len(paths):  # what follows is held out
-            held_out_from, kept_out = len(found.documents), []
-        documents, skipped = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, why_not=why_not)
+            held_out_from, kept_out = len(found), []
+        documents, left_out = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, why_not=why_not)
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
-        found.documents.extend(documents)
-        found.skipped.extend(left for left in skipped if not _is_read_otherwise(left, read, patterns))
-    return replace(found, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
+        found.extend(documents)
+        skipped.extend(left for left in left_out if not _is_read_otherwise(left, read, patterns))
+    return Found(found, skipped, held_out_from, patterns.told_of_idle)
 
 
 def _documents_at(
@@ -266,8 +266,8 @@ def _is_read_otherwise(left: LeftOut, read: Sequence[Path], patterns: Patterns) 
 
 def _is_left_out(inner: Path, patterns: Patterns) -> bool:
     """Whether a folder in one that is read is hidden or left out by the patterns, or lies in one that is."""
-    is_hidden = any(part.startswith(".") for part in inner.parts)
-    return is_hidden or any(patterns.leave_out(folder, is_folder=True) for folder in (inner, *inner.parents[:-1]))
+    folders = (inner, *inner.parents[:-1])
+    return is_hidden(inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
 
 
 def _is_within(path: Path, others: Sequence[Path]) -> bool:

@@ -89,11 +89,10 @@ class TextStream:
                 yield number - 1, preparer.feed("", final=True)
                 preparer = TextPreparer(self._options)
             chunks = self._meter.watch(_first_of(document.chunks(), self._length))
-            reading, is_alone = self._options, len(self._documents) == 1
-            decoded = decode_document(
-                chunks, document.name, reading, mend=self._mend, is_alone=is_alone, doubt=self._note
-            )
-            for text in decoded:
+            is_alone = len(self._documents) == 1
+            for text in decode_document(
+                chunks, document.name, self._options, mend=self._mend, is_alone=is_alone, doubt=self._note
+            ):
                 last = text[-1:] or last
                 yield number, preparer.feed(text)
         yield len(self._documents) - 1, preparer.feed("", final=True)

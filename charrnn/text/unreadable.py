@@ -9,7 +9,7 @@ from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
-from charrnn.text.globs import Patterns
+from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
 
@@ -111,11 +111,7 @@ def _hidden_that_fits(path: str, patterns: Patterns) -> str:
     """A hidden file, or one in a hidden folder, that `--include` alone would have read; or nothing."""
     files = (Path(place, name) for place, _, names in os.walk(path) for name in sorted(names))
     hidden = ((file, file.relative_to(path)) for file in files if patterns.include)
-    return next((str(file) for file, inner in hidden if _is_hidden(inner) and patterns.take(inner)), "")
-
-
-def _is_hidden(inner: Path) -> bool:
-    return any(part.startswith(".") for part in inner.parts)
+    return next((str(file) for file, inner in hidden if is_hidden(inner) and patterns.take(inner)), "")
 
 
 def _such_as(files: Sequence[LeftOut]) -> str:
