@@ -17,7 +17,7 @@ from typing import Literal, cast
 from charrnn.errors import DecodingError
 from charrnn.text.advice import refusal
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
-from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide, no_doubt
+from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide
 from charrnn.text.options import BYTE, TextOptions
 
 Form = Literal["NFC", "NFKC"]
@@ -116,7 +116,7 @@ def decode_document(
     *,
     mend: str = "",
     is_alone: bool = True,
-    doubt: Doubt = no_doubt,
+    doubt: Doubt = lambda name: None,
 ) -> Iterator[str]:
     """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
 

@@ -15,7 +15,7 @@ from charrnn.text.decoding import decode_document, prepare
 from charrnn.text.keeping import Pipe
 from charrnn.text.kinds import GIVE_TEXT
 from charrnn.text.left_out import NO_MEND, NULS, Cause, cause_in
-from charrnn.text.misread import CONTINUING, Doubt, no_doubt
+from charrnn.text.misread import CONTINUING, Doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents, opened
 from charrnn.text.unpacking import CHUNK
@@ -25,7 +25,7 @@ TO_A_NUL = 1_000
 """Characters of a text, more than that to each that is NUL: a log has some where the power failed, and no text many."""
 
 
-def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt, takes_nulls: bool = True) -> str:
+def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: None, takes_nulls: bool = True) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
 
     Args:
@@ -40,7 +40,9 @@ def read_text(path: str, options: TextOptions, *, doubt: Doubt = no_doubt, takes
     return next(read_in_each(path, options, [options.encoding], doubt=doubt, takes_nulls=takes_nulls))
 
 
-def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt = no_doubt) -> tuple[str, bool]:
+def read_beginning(
+    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name: None
+) -> tuple[str, bool]:
     """Read a text as `read_text` does, up to a length in characters; of a pipe no more is waited for.
 
     Returns:
@@ -71,7 +73,7 @@ def read_in_each(
     options: TextOptions,
     encodings: Sequence[str],
     *,
-    doubt: Doubt = no_doubt,
+    doubt: Doubt = lambda name: None,
     takes_nulls: bool = True,
 ) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.

@@ -13,7 +13,7 @@ from charrnn.paths import STDIN, name_of
 from charrnn.text.advice import OTHER_ENCODING, advice_on_nulls, advice_on_utf8
 from charrnn.text.decoding import BOM
 from charrnn.text.kinds import refuse_document
-from charrnn.text.misread import Doubt, FirstLook, no_doubt
+from charrnn.text.misread import Doubt, FirstLook
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 from charrnn.text.unreadable import read_errors_told, require_file
@@ -31,7 +31,7 @@ def read_lines(
     *,
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
-    doubt: Doubt = no_doubt,
+    doubt: Doubt = lambda name: None,
 ) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 

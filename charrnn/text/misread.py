@@ -18,10 +18,6 @@ SHORTEST_WIDE = 32
 """Bytes of a text in UTF-16 from which on they are not valid UTF-8 by chance: half of those of Chinese are no ASCII."""
 
 
-def no_doubt(name: str) -> None:
-    """Let nobody be told."""
-
-
 class FirstLook:
     """Looks at the first bytes of a text that are not ASCII: by chance, they are hardly ever valid UTF-8.
 
