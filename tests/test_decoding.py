@@ -107,27 +107,31 @@ def test_what_a_later_unicode_joins_is_kept_together():
 def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, data):
     keeps_ascii = not encoding.startswith(("utf-16", "utf-32", "utf-7"))  # elsewhere a surrogate cannot stand for it
     errors = data.draw(st.sampled_from(["replace", "surrogateescape"] if keeps_ascii else ["replace"]))
-    options = TextOptions(encoding=encoding, errors=errors)
     texts = st.text("aé漢\r\n", max_size=9).map(lambda text: text.encode(encoding, "ignore"))
     whole = data.draw(st.one_of(st.binary(max_size=30), texts))
     cuts = data.draw(st.lists(st.integers(0, 30)))
-    assert outcome(pieces_of(whole, cuts), options) == outcome([whole], options)
+    pieces = pieces_of(whole, cuts)
+    assert outcome(pieces, encoding=encoding, errors=errors) == outcome([whole], encoding=encoding, errors=errors)
 
 
-def outcome(pieces, options):
+def decode(pieces, *, mend="", **options):
+    return "".join(decode_document(pieces, "t", TextOptions(**options), mend=mend))
+
+
+def outcome(pieces, **options):
     try:
-        return "".join(decode_document(pieces, "t", options))
+        return decode(pieces, **options)
     except DecodingError as error:
         return str(error)
 
 
 def test_a_byte_order_mark_that_comes_in_pieces_is_left_out():
-    assert outcome([b"\xef", b"\xbb", b"\xbfa"], TextOptions()) == "a"
+    assert outcome([b"\xef", b"\xbb", b"\xbfa"]) == "a"
 
 
 def test_a_byte_order_mark_within_a_text_stands_wherever_a_piece_begins():
     pieces = ["\ufeff" + 300 * "a", "\ufeffb", "", "\ufeff"]
-    assert outcome([piece.encode() for piece in pieces], TextOptions()) == 300 * "a" + "\ufeffb\ufeff"
+    assert outcome([piece.encode() for piece in pieces]) == 300 * "a" + "\ufeffb\ufeff"
 
 
 def test_wide_characters_without_a_mark_ask_for_their_byte_order():
@@ -136,8 +140,8 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
         with pytest.raises(
             DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le or -be"
         ):
-            list(decode_document([data], "t", TextOptions(encoding=name)))
-    assert "".join(decode_document([data], "t", TextOptions(encoding="utf-16-le"))) == "hello"
+            decode([data], encoding=name)
+    assert decode([data], encoding="utf-16-le") == "hello"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
 )
 def test_of_a_text_that_cannot_be_wide_no_byte_order_is_asked_for(data, told):
     with pytest.raises(DecodingError) as caught:
-        list(decode_document([data], "t", TextOptions(encoding="utf-16")))
+        decode([data], encoding="utf-16")
     assert str(caught.value).startswith(f"t: UTF-16 stream does not start with BOM; {told}")
 
 
@@ -174,7 +178,7 @@ def test_a_missing_mark_is_told_alike_by_every_python(monkeypatch, error):
 
     monkeypatch.setattr(codecs, "getincrementaldecoder", lambda encoding: Decoder)
     with pytest.raises(DecodingError) as caught:
-        list(decode_document(["中文".encode("utf-16-le")], "t", TextOptions(encoding="utf-16")))
+        decode(["中文".encode("utf-16-le")], encoding="utf-16")
     told = "t: UTF-16 stream does not start with BOM; name its byte order: --encoding utf-16-le or -be"
     assert str(caught.value) == told
 
@@ -183,8 +187,8 @@ def test_a_file_of_weights_is_called_so_however_it_is_cut():
     data = (300).to_bytes(8, "little") + b'{"embedding.weight":' + bytes(300)
     for chunks in ([data], [data[:3], data[3:]]):
         with pytest.raises(DecodingError, match=r"^t: holds the weights of a model \(safetensors\), not text; give"):
-            list(decode_document(chunks, "t", TextOptions()))
-    assert "".join(decode_document([data], "t", TextOptions(errors="replace"))).endswith("\0")
+            decode(chunks)
+    assert decode([data], errors="replace").endswith("\0")
 
 
 @pytest.mark.parametrize(
@@ -201,11 +205,11 @@ def test_a_file_of_weights_is_called_so_however_it_is_cut():
 )
 def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
     with pytest.raises(DecodingError, match=rf"^t: is {kind}.*, not plain text; {re.escape(mend)}$"):
-        list(decode_document([head], "t", TextOptions()))
+        decode([head])
     with pytest.raises(DecodingError, match="not plain text"):
-        list(decode_document([head[:2], head[2:3], head[3:]], "t", TextOptions()))
-    assert "".join(decode_document([b"a ", head], "t", TextOptions(errors="replace"))).startswith("a ")
-    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
+        decode([head[:2], head[2:3], head[3:]])
+    assert decode([b"a ", head], errors="replace").startswith("a ")
+    assert decode([head], unit="byte").encode("latin-1") == head
 
 
 @pytest.mark.parametrize(
@@ -224,19 +228,19 @@ def test_pictures_sound_and_programs_are_called_so_in_any_encoding(head, kind):
     for encoding in ("utf-8", "latin-1"):
         for pieces in ([head + bytes(300)], [head[:2], head[2:], bytes(300)]):
             with pytest.raises(DecodingError, match=f"^t: is {re.escape(kind)}, not text; give a text file$"):
-                list(decode_document(pieces, "t", TextOptions(encoding=encoding)))
-    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))).encode("latin-1") == head
+                decode(pieces, encoding=encoding)
+    assert decode([head], unit="byte").encode("latin-1") == head
 
 
 @pytest.mark.parametrize("text", ["MZ is short for Mozambique", "ID3 stands before a song", "GIF89a", "BM", "RIFF"])
 def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
-    assert "".join(decode_document([text.encode()], "t", TextOptions())) == text
+    assert decode([text.encode()]) == text
     with pytest.raises(DecodingError, match=r"if it is Windows-1252 or Latin-1, give --encoding windows-1252 \("):
-        list(decode_document([text.encode() + b"\xe9"], "t", TextOptions()))
+        decode([text.encode() + b"\xe9"])
     with_nul = f"{text:40}\0"
-    assert "".join(decode_document([with_nul.encode()], "t", TextOptions())) == with_nul
+    assert decode([with_nul.encode()]) == with_nul
     wide = f"{text}\u5a4d".encode("utf-16-le") + b"\0\0"
-    assert "".join(decode_document([b"MZ", wide], "t", TextOptions(encoding="utf-16-le"))) == f"\u5a4d{text}\u5a4d\0"
+    assert decode([b"MZ", wide], encoding="utf-16-le") == f"\u5a4d{text}\u5a4d\0"
 
 
 @pytest.mark.parametrize("mend", ["", "mend it"])
@@ -247,12 +251,12 @@ def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_te
     with pytest.raises(
         DecodingError, match=f"^t: not valid UTF-8 at byte 5 .*; it holds NUL bytes,? {re.escape(told)}$"
     ):
-        list(decode_document([b"abc\0d\xe9", bytes(9)], "t", TextOptions(), mend=mend))
+        decode([b"abc\0d\xe9", bytes(9)], mend=mend)
 
 
 def test_a_nul_byte_among_many_others_does_not_make_a_picture_of_a_text():
     with pytest.raises(DecodingError, match="; if it is Windows-1252 or Latin-1, give --encoding windows-1252"):
-        list(decode_document([b"caf\xe9 " * 30 + b"\0" + b"caf\xe9 " * 30], "t", TextOptions()))
+        decode([b"caf\xe9 " * 30 + b"\0" + b"caf\xe9 " * 30])
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -260,8 +264,8 @@ def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
     data = ("Caf\xe9 " * 9).encode(f"utf-16-{order}")
     told = f"; if it is UTF-16 without a mark, give --encoding utf-16-{order}$"
     with pytest.raises(DecodingError, match=told):
-        list(decode_document([data], "t", TextOptions()))
-    assert "".join(decode_document([data], "t", TextOptions(encoding=f"utf-16-{order}"))) == "Caf\xe9 " * 9
+        decode([data])
+    assert decode([data], encoding=f"utf-16-{order}") == "Caf\xe9 " * 9
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -269,20 +273,20 @@ def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
 def test_bytes_of_utf_32_without_a_mark_are_told_as_that(text, order):
     data, other = (text * 9).encode(f"utf-32-{order}"), "be" if order == "le" else "le"
     for encoding in ("utf-16", f"utf-32-{other}", *(["utf-32"] if order == "be" else [])):
-        assert outcome([data], TextOptions(encoding=encoding)).endswith(f"give --encoding utf-32-{order}")
+        assert outcome([data], encoding=encoding).endswith(f"give --encoding utf-32-{order}")
     if order == "le":
         told = "t: UTF-32 stream does not start with BOM; name its byte order: --encoding utf-32-le or -be"
-        assert outcome([data], TextOptions(encoding="utf-32")) == told
-    assert outcome([data], TextOptions(encoding=f"utf-32-{order}")) == text * 9
+        assert outcome([data], encoding="utf-32") == told
+    assert outcome([data], encoding=f"utf-32-{order}") == text * 9
 
 
 def test_a_tar_archive_is_refused_with_what_to_do():
     head = b"a.txt".ljust(257, b"\0") + b"ustar  "
     for pieces in ([head], [head[:100], head[100:259], head[259:]]):
         with pytest.raises(DecodingError, match=r"^t: is a tar archive; unpack it \(tar -xf\) and give the folder$"):
-            list(decode_document(pieces, "t", TextOptions()))
-    assert "".join(decode_document([head], "t", TextOptions(errors="replace"))) == head.decode()
-    assert "".join(decode_document([head], "t", TextOptions(unit="byte"))) == head.decode()
+            decode(pieces)
+    assert decode([head], errors="replace") == head.decode()
+    assert decode([head], unit="byte") == head.decode()
 
 
 LATIN = "Windows-1252 or Latin-1"
@@ -311,9 +315,8 @@ def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, 
     passing = ", or pass over such bytes with --errors replace" if likely == LATIN else ""  # else NULs would stay
     told = re.escape(f"; if it is {likely}, give --encoding {name}{others}{passing}")
     with pytest.raises(DecodingError, match=f"{told}$"):
-        list(decode_document([text.encode(encoding)], "t", TextOptions()))
-    read = decode_document([text.encode(encoding)], "t", TextOptions(encoding=name))
-    assert "".join(read) == text.removeprefix("\ufeff")
+        decode([text.encode(encoding)])
+    assert decode([text.encode(encoding)], encoding=name) == text.removeprefix("\ufeff")
 
 
 OTHERS = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
@@ -341,12 +344,10 @@ IN_OTHER_LETTERS = [
 @pytest.mark.parametrize(("text", "encoding", "told"), IN_OTHER_LETTERS)
 def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_they_are(text, encoding, told):
     data = (text * 9).encode(encoding)
-    assert f"; name its --encoding, probably {told}, or pass over" in outcome([data], TextOptions())
+    assert f"; name its --encoding, probably {told}, or pass over" in outcome([data])
     for other in ("ascii", "iso2022_jp"):
-        assert f"; name the right --encoding, probably {told}, or pass over" in outcome(
-            [data], TextOptions(encoding=other)
-        )
-    assert outcome([data], TextOptions(encoding=told)) == text * 9
+        assert f"; name the right --encoding, probably {told}, or pass over" in outcome([data], encoding=other)
+    assert outcome([data], encoding=told) == text * 9
 
 
 @pytest.mark.parametrize(
@@ -359,7 +360,7 @@ def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_t
 )
 def test_latin_letters_are_taken_for_no_others_whatever_they_are_read_in(text):
     for other in ("ascii", "utf-8-sig"):
-        told = outcome([(text * 9).encode("latin-1")], TextOptions(encoding=other))
+        told = outcome([(text * 9).encode("latin-1")], encoding=other)
         assert told.endswith("; name the right --encoding, or pass over such bytes with --errors replace")
 
 
@@ -367,7 +368,7 @@ def test_latin_letters_are_taken_for_no_others_whatever_they_are_read_in(text):
 def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text):
     data = text.encode("gb18030")
     told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes with --errors replace"
-    assert outcome([data], TextOptions()).endswith(told)
+    assert outcome([data]).endswith(told)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +385,7 @@ def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text):
     ],
 )
 def test_a_larger_encoding_is_named_unless_the_text_is_probably_in_another(text, read, told):
-    assert f"; {told}" in outcome([text], TextOptions(encoding=read))
+    assert f"; {told}" in outcome([text], encoding=read)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +398,7 @@ def test_a_larger_encoding_is_named_unless_the_text_is_probably_in_another(text,
 )
 def test_latin_letters_of_other_languages_may_be_in_the_encoding_of_these(text, encoding):
     with pytest.raises(DecodingError, match=f"{OTHERS}\\), or pass") as caught:
-        list(decode_document([(text * 90).encode(encoding)], "t", TextOptions()))
+        decode([(text * 90).encode(encoding)])
     assert f": {encoding}" in str(caught.value)
 
 
@@ -405,12 +406,12 @@ def test_text_in_utf_16_with_few_nul_bytes_may_be_that():
     with pytest.raises(
         DecodingError, match=r"it holds NUL bytes, as UTF-16 does \(--encoding utf-16-le or utf-16-be\) "
     ):
-        list(decode_document([(JAPANESE + "abc\n").encode("utf-16-le")], "t", TextOptions()))
+        decode([(JAPANESE + "abc\n").encode("utf-16-le")])
 
 
 def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
     with pytest.raises(DecodingError, match="the text around is valid: mend it there, or pass over such bytes with"):
-        list(decode_document([CHINESE.encode() * 9, CHINESE.encode()[1:]], "t", TextOptions()))
+        decode([CHINESE.encode() * 9, CHINESE.encode()[1:]])
 
 
 @pytest.mark.parametrize(
@@ -429,7 +430,7 @@ def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encodin
     told += for_iconv + (")" if mend else "), or pass over such bytes with --errors replace")
     for pieces in ([data], [data[:3000], data[3000:-1], data[-1:]]):
         with pytest.raises(DecodingError) as caught:
-            list(decode_document(pieces, "t", TextOptions(encoding=encoding), mend=mend))
+            decode(pieces, encoding=encoding, mend=mend)
         assert str(caught.value).endswith(f"); {told}")
 
 
@@ -442,7 +443,7 @@ def test_a_text_with_nothing_but_ascii_before_its_cut_end_may_be_growing_or_in_a
             told = "; if it is UTF-8, it ends within a character, cut off or still being written; if it is Windows-1252"
         for pieces in ([data[: 4200 + left]], [data[:500], data[500 : 4200 + left]]):
             with pytest.raises(DecodingError, match=told):
-                list(decode_document(pieces, "t", TextOptions()))
+                decode(pieces)
 
 
 @pytest.mark.parametrize(
@@ -457,26 +458,26 @@ def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, t
         f"; if it is {larger}, which has more characters, give --encoding that, or pass over such bytes with --errors"
     )
     with pytest.raises(DecodingError, match=told):
-        list(decode_document([text.encode(larger)], "t", TextOptions(encoding=encoding)))
-    assert "".join(decode_document([text.encode(larger)], "t", TextOptions(encoding=larger))) == text
+        decode([text.encode(larger)], encoding=encoding)
+    assert decode([text.encode(larger)], encoding=larger) == text
 
 
 def test_a_byte_order_mark_tells_of_a_wide_encoding_at_the_beginning_alone():
     with pytest.raises(DecodingError, match="at byte 300 ") as caught:
-        list(decode_document([300 * b"a", b"\xff\xfea"], "t", TextOptions()))
+        decode([300 * b"a", b"\xff\xfea"])
     assert "UTF-16" not in str(caught.value)
 
 
 def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
     with pytest.raises(DecodingError, match=r"; name the right --encoding(, or pass over|$)") as caught:
-        list(decode_document([b"a..b"], "t", TextOptions(encoding="punycode")))
+        decode([b"a..b"], encoding="punycode")
     assert "byte order" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9s"), ("utf-16", "hello".encode("utf-16-le"))])
 def test_what_mends_a_text_for_a_model_that_is_there_is_not_guessed(encoding, data):
     with pytest.raises(DecodingError, match=r"^t: [^;]*; mend it$"):
-        list(decode_document([data], "t", TextOptions(encoding=encoding), mend="mend it"))
+        decode([data], encoding=encoding, mend="mend it")
 
 
 @given(
@@ -490,44 +491,43 @@ def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
         expected = f"t: not valid UTF-8 at byte {error.start:,} (0x{data[error.start : error.end].hex(' ')})"
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
         with pytest.raises(DecodingError) as caught:
-            list(decode_document(pieces, "t", TextOptions()))
+            decode(pieces)
         assert str(caught.value).startswith(expected)
     else:
-        assert "".join(decode_document([data], "t", TextOptions())) == data.decode("utf-8").removeprefix("\ufeff")
+        assert decode([data]) == data.decode("utf-8").removeprefix("\ufeff")
 
 
 def test_a_byte_order_mark_is_left_out_once_and_its_bytes_count_in_an_errors_place():
-    options = TextOptions(encoding="utf-8-sig")
-    assert outcome(["\ufeff\ufeffa".encode()], options) == "\ufeffa"
-    assert outcome([b"a"], options) == "a"
-    assert outcome([b"\xef\xbb\xbfcaf\xff"], options).startswith("t: not valid UTF-8-SIG at byte 6 (0xff)")
+    assert outcome(["\ufeff\ufeffa".encode()], encoding="utf-8-sig") == "\ufeffa"
+    assert outcome([b"a"], encoding="utf-8-sig") == "a"
+    assert outcome([b"\xef\xbb\xbfcaf\xff"], encoding="utf-8-sig").startswith("t: not valid UTF-8-SIG at byte 6 (0xff)")
 
 
 @pytest.mark.parametrize("mend", ["", OTHER_ENCODING])
 def test_utf_8_that_is_not_valid_in_another_encoding_is_said_to_be_that(mend):
     for encoding in ("cp1252", "ascii", "cp949"):
         with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
-            list(decode_document(["“Für”!".encode() * 999], "t", TextOptions(encoding=encoding), mend=mend))
+            decode(["“Für”!".encode() * 999], encoding=encoding, mend=mend)
     for data in ("“Für”".encode("cp1252") + b"\x81", b"\x81plain", "ü".encode() + b"\x81"):
         with pytest.raises(DecodingError, match=f"; {mend or 'name the right --encoding'}"):
-            list(decode_document([data], "t", TextOptions(encoding="cp1252"), mend=mend))
+            decode([data], encoding="cp1252", mend=mend)
     with pytest.raises(DecodingError, match="; iconv converts"):
-        list(decode_document(["”".encode()], "t", TextOptions(encoding="cp1252"), mend="iconv converts"))
+        decode(["”".encode()], encoding="cp1252", mend="iconv converts")
     with pytest.raises(DecodingError) as caught:
-        list(decode_document([b"\x81", "”".encode()], "t", TextOptions()))
+        decode([b"\x81", "”".encode()])
     assert "it is valid" not in str(caught.value)
 
 
 def test_an_error_in_another_encoding_advises_to_name_the_right_one():
     with pytest.raises(DecodingError, match=r"not valid ASCII at byte 0 .*name the right --encoding"):
-        list(decode_document([b"\xff"], "t", TextOptions(encoding="ascii")))
+        decode([b"\xff"], encoding="ascii")
 
 
 @given(st.binary())
 def test_surrogateescape_and_bytes_lose_nothing(data):
-    text = "".join(decode_document([b"x", data], "t", TextOptions(errors="surrogateescape")))
+    text = decode([b"x", data], errors="surrogateescape")
     assert text.encode("utf-8", "surrogateescape") == b"x" + data
-    assert "".join(decode_document([data], "t", TextOptions(unit="byte"))).encode("latin-1") == data
+    assert decode([data], unit="byte").encode("latin-1") == data
 
 
 @given(OPTIONS, st.sampled_from(ENCODINGS), st.booleans())
@@ -609,9 +609,9 @@ def test_utf_8_that_is_read_in_a_wide_encoding_is_told_once_though_all_be_ascii(
 @pytest.mark.parametrize("read_in", ["utf-16-le", "utf-16-be", "utf-32-le"])
 def test_ascii_that_ends_within_a_character_of_a_wide_encoding_is_not_cut_off_but_utf_8(read_in):
     with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
-        list(decode_document([b"plain English" * 9], "t", TextOptions(encoding=read_in)))
+        decode([b"plain English" * 9], encoding=read_in)
     with pytest.raises(DecodingError, match=r"; it ends within a character, cut off"):
-        list(decode_document([(CHINESE * 9).encode(read_in)[:-1]], "t", TextOptions(encoding=read_in)))
+        decode([(CHINESE * 9).encode(read_in)[:-1]], encoding=read_in)
 
 
 def test_a_beginning_within_a_character_of_utf_8_is_no_sign_against_it():
