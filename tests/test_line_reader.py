@@ -1,5 +1,4 @@
 import gzip
-import io
 import os
 import tarfile
 import threading
@@ -17,8 +16,8 @@ from charrnn.text.options import TextOptions
 
 def read_pieces(pieces, monkeypatch, **options):
     """Read standard input that comes in these pieces."""
-    left = list(pieces)
-    stream = types.SimpleNamespace(read1=lambda _: left.pop(0) if left else b"")
+    left = iter(pieces)
+    stream = types.SimpleNamespace(read1=lambda _: next(left, b""))
     monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))
     return read_lines("-", **options)
 
@@ -34,14 +33,11 @@ def test_the_lines_put_together_are_the_text_however_it_comes(text, cut):
 
 
 def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
-    left = [b"one\ntw", b"o\n"]
+    def come():
+        yield from (b"one\ntw", b"o\n")
+        raise AssertionError("it waited for more than it needed")
 
-    def read1(_):
-        assert left, "it waited for more than it needed"
-        return left.pop(0)
-
-    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read1=read1)))
-    reader = read_lines("-")
+    reader = read_pieces(come(), monkeypatch)
     assert next(reader) == ["one\n"]
     assert next(reader) == ["two\n"]
 
@@ -114,9 +110,8 @@ def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
 
 
 def test_a_bad_line_is_told_with_the_encoding_in_which_it_is_none(monkeypatch):
-    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"\x80\n")))
     with pytest.raises(CorpusError, match=r"line 1 is not valid SHIFT_JIS .*; name its own encoding with --encoding"):
-        next(read_lines("-", TextOptions(encoding="shift_jis")))
+        next(read_pieces([b"\x80\n"], monkeypatch, options=TextOptions(encoding="shift_jis")))
 
 
 def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_not(monkeypatch):
@@ -163,12 +158,8 @@ def test_what_cannot_be_read_is_named(name, reason):
 
 
 def test_every_line_is_handed_on_as_it_comes(monkeypatch):
-    pieces = (b"x" * 1000 + b"\n" for _ in range(5))
-    stream = types.SimpleNamespace(read1=lambda _: next(pieces, b""))
-    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=stream))
-    assert [len(group) for group in read_lines("-")] == [1] * 5
+    assert [len(group) for group in read_pieces([b"x" * 1000 + b"\n"] * 5, monkeypatch)] == [1] * 5
 
 
 def test_an_empty_input_has_no_lines(monkeypatch):
-    monkeypatch.setattr(line_reader.sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO()))
-    assert list(read_lines("-")) == []
+    assert list(read_pieces([], monkeypatch)) == []

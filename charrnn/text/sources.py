@@ -74,15 +74,12 @@ class Document:
             while chunk := plain.read(CHUNK):
                 yield chunk
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[IO[bytes]]:
-        if self.kept is not None:
-            self.kept.seek(0)
-            yield self.kept
-            return
-        assert self.path is not None, "a document is kept or has a path"
-        with open(self.path, "rb") as file:
-            yield file
+    def _open(self) -> contextlib.AbstractContextManager[IO[bytes]]:
+        if self.kept is None:
+            assert self.path is not None, "a document is kept or has a path"
+            return open(self.path, "rb")
+        self.kept.seek(0)
+        return contextlib.nullcontext(self.kept)
 
 
 @dataclass(frozen=True)
