@@ -299,16 +299,21 @@ def test_a_file_that_is_touched_only_is_compared_and_read(tmp_path, monkeypatch)
     assert decoded(read_corpus([str(path)])) == "before"
 
 
-def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch):
-    path = Path(write(tmp_path, b"before"))
+def change_within_the_second_pass(monkeypatch, path, after):
     os.utime(path, (1, 1))
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 4)
     look_up = CharEncoder.look_up
 
     def change(*arguments):
-        path.write_bytes(b"behind")
+        path.write_bytes(after)
         return look_up(*arguments)
 
     monkeypatch.setattr(CharEncoder, "look_up", change)
+
+
+def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch):
+    path = Path(write(tmp_path, b"before"))
+    change_within_the_second_pass(monkeypatch, path, b"behind")
     with pytest.raises(CorpusError, match="was changed while it was read"):
         read_corpus([str(path)])
 
@@ -316,14 +321,7 @@ def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeyp
 @pytest.mark.parametrize("cached", [True, False])
 def test_of_a_file_that_grows_within_the_second_pass_what_was_there_first_is_read(tmp_path, monkeypatch, cached):
     path = Path(write(tmp_path, b"before"))
-    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 4)
-    look_up = CharEncoder.look_up
-
-    def grow(*arguments):
-        path.write_bytes(b"before and after")
-        return look_up(*arguments)
-
-    monkeypatch.setattr(CharEncoder, "look_up", grow)
+    change_within_the_second_pass(monkeypatch, path, b"before and after")
     corpus = read_corpus([str(path)], ReadOptions(cache=Cache(tmp_path / "cache") if cached else None))
     assert decoded(corpus) == "before"
     assert corpus.sha256 == hashlib.sha256(b"before").hexdigest()

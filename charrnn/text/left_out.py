@@ -68,6 +68,6 @@ class Missed:
 
 
 def cause_in(error: CorpusError, name: str) -> Cause:
-    """What an error says of a file, without its name: what is wrong behind it, and what to do behind a semicolon."""
+    """Take an error's message apart: behind the file's name is what is wrong, and behind a semicolon what to do."""
     why, _, mend = str(error).removeprefix(f"{name}: ").partition("; ")
     return Cause(why.removeprefix("is "), mend)

@@ -19,11 +19,11 @@ SHORTEST_WIDE = 32
 
 
 class FirstLook:
-    """Looks at the first bytes of a text that are not ASCII: by chance, they are hardly ever valid UTF-8.
+    """Finds out whether the first bytes of a text that are not ASCII are valid UTF-8, which they hardly are by chance.
 
     Args:
         name: of the text.
-        doubt: told of it, once, where they are and every byte has become a character.
+        doubt: told of the text, once, if they are and each of them was read as a character.
         is_wide: whether it is read in UTF-16 or UTF-32; the first bytes of all are looked at then.
     """
 

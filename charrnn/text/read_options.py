@@ -26,7 +26,7 @@ class ReadOptions:
         min_count: times that a character must stand in the text to get an id of its own; None: chosen.
         max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
         encoder: the alphabet, where it is decided already.
-        beginning: flags by which a training begins whose text may have characters that this alphabet lacks.
+        beginning: flags that begin a training from this model's weights, told where the text has other characters.
         known: an alphabet whose characters have ids in any case; None: there is none.
         cache: where many ids are kept; None: they are held in memory.
         length: bytes, decompressed, that are read of each document at most; None: all.

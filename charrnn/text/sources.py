@@ -25,7 +25,7 @@ from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, re
 from charrnn.text.walking import files_below
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
-"""Makes a file of a stream of that name, which can be read only once."""
+"""Makes a file of a pipe, given with its name: a copy that can be read again, or one that is read as it comes."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Document:
 
     Attributes:
         name: what messages call it.
-        path: None for what can be read only once.
-        kept: what that holds; None for a file.
+        path: of its file; None for what came through a pipe.
+        kept: the copy of that; None for a file.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Document:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
-        """What is another wherever a file has changed; None for what is kept, which stays.
+        """A file's inode, size and time of change, which tell whether it has changed; None for a copy, which stays.
 
         Raises:
             CorpusError: it is gone.
@@ -111,7 +111,7 @@ def opened(path: str, hold: Hold) -> Iterator[Document]:
 
     Args:
         path: where it is.
-        hold: makes a file of what is none; one that reads as it goes can be read only within the context.
+        hold: makes a file of a pipe; one that is read as it comes can be read only within the context.
 
     Raises:
         CorpusError: it is missing or unreadable.
@@ -254,11 +254,11 @@ def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
 
 def _is_read_otherwise(left: LeftOut, read: Sequence[Path], patterns: Patterns) -> bool:
     """Whether a link leads to one of the folders that are read, or to what is neither hidden nor left out in one."""
+    if left.cause != LINKED:
+        return False
     target = _real(left.name)
-    if left.cause != LINKED or target in read:
-        return left.cause == LINKED
     inners = [target.relative_to(root) for root in read if root in target.parents]
-    return not all(_is_left_out(inner, patterns) for inner in inners)
+    return target in read or not all(_is_left_out(inner, patterns) for inner in inners)
 
 
 def _is_left_out(inner: Path, patterns: Patterns) -> bool:

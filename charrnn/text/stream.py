@@ -26,7 +26,8 @@ class TextStream:
         separator: what stands between documents.
         is_settled: whether a model already fixes these options: messages must not suggest flags that change them.
         meter: sees every byte.
-        held_out_from: the document before which what stands so far is finished, as at an end; None for no such place.
+        held_out_from: number of the first document that is held out, before which the text ends and begins anew; None
+            where none is held out by name.
         length: bytes, decompressed, that are read of each document at most; None: all.
 
     Attributes:
