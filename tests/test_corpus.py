@@ -22,6 +22,7 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
+from charrnn.text.sources import Found
 from charrnn.text.splitting import count_known
 from charrnn.text.stream import TextStream
 
@@ -177,8 +178,8 @@ def test_what_is_mapped_is_found_again_only_for_the_same_ids(tmp_path, monkeypat
 
 def test_another_name_of_an_encoding_is_the_same_encoding(tmp_path, monkeypatch):
     def is_costly(encoding):
-        options = TextOptions(encoding=encoding)
-        return TextStream([], options, separator="", is_settled=False, meter=Meter(None)).is_costly
+        reading = ReadOptions(options=TextOptions(encoding=encoding))
+        return TextStream(Found([], [], None, ""), reading, Meter(None)).is_costly
 
     assert [is_costly(name) for name in ("utf-8", "UTF8", "latin-1")] == [False, False, True]
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)

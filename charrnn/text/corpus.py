@@ -150,15 +150,7 @@ def _why_not(document: Document, reading: ReadOptions, meter: Meter) -> Cause | 
 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:
-    stream = TextStream(
-        found.documents,
-        reading.options,
-        separator=reading.separator,
-        is_settled=reading.is_settled,
-        meter=meter,
-        held_out_from=found.held_out_from,
-        length=reading.length,
-    )
+    stream = TextStream(found, reading, meter)
     tally = _tally(stream)
     counts, num_learned = tally.counts, stream.num_learned
     _refuse_short(counts, num_learned, name, reading)

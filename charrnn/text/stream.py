@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from charrnn.errors import CorpusError
 from charrnn.surrogates import to_bytes
 from charrnn.text.decoding import TextPreparer, decode_document
 from charrnn.text.meter import Meter
-from charrnn.text.options import BYTE, CHARACTER, PLAIN, TextOptions
-from charrnn.text.sources import Document
+from charrnn.text.options import BYTE, CHARACTER, PLAIN
+from charrnn.text.read_options import ReadOptions
+from charrnn.text.sources import Found
 from charrnn.text.unreadable import CHANGED
 
 
@@ -21,39 +22,23 @@ class TextStream:
     Where each line is a text of its own, one that a document's end leaves open ends there.
 
     Args:
-        documents: in order.
-        options: from bytes to characters.
-        separator: what stands between documents.
-        is_settled: whether a model already fixes these options: messages must not suggest flags that change them.
+        found: the documents; before the first that is held out by name the text ends and begins anew.
+        reading: how they are read; where that is settled, messages must not suggest flags that change it.
         meter: sees every byte.
-        held_out_from: number of the first document that is held out, before which the text ends and begins anew; None
-            where none is held out by name.
-        length: bytes, decompressed, that are read of each document at most; None: all.
 
     Attributes:
-        num_learned: characters before that document, once they are read.
+        num_learned: characters before what is held out by name, once they are read.
         misread: names of documents that are valid UTF-8 and read otherwise, once they are read.
     """
 
-    def __init__(
-        self,
-        documents: Sequence[Document],
-        options: TextOptions,
-        *,
-        separator: str,
-        is_settled: bool,
-        meter: Meter,
-        held_out_from: int | None = None,
-        length: int | None = None,
-    ) -> None:
-        self._documents, self._options, self._separator = documents, options, separator
+    def __init__(self, found: Found, reading: ReadOptions, meter: Meter) -> None:
+        self._documents, self._held_out_from = found.documents, found.held_out_from
+        self._options, self._separator, self._length = reading.options, reading.separator, reading.length
         self._meter = meter
-        self._mend = (
-            f"the model reads {options.encoding}, so it has not learned from this; iconv converts" if is_settled else ""
-        )
+        settled = f"the model reads {self._options.encoding}, so it has not learned from this; iconv converts"
+        self._mend = settled if reading.is_settled else ""
         self._signatures = self._sign()
-        self._held_out_from, self.num_learned = held_out_from, 0
-        self._length = length
+        self.num_learned = 0
         self.misread: list[str] = []
 
     @property
