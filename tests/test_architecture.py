@@ -122,7 +122,7 @@ ALLOWED = {
         "tensorfile",
         "outputs": "disk errors paths",
         "export": "archive cell_types",
-        "training_state": "cell_types config errors header shapes",
+        "training_state": "archive cell_types config errors header shapes",
         "verification": "archive errors paths tensorfile training_state wording",
     },
     "inference": {

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from charrnn.cell_types import CELLS
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
 from charrnn.shapes import MOMENTS, optimized_shapes, parameter_shapes
+from charrnn.storage.archive import Checkpoint
 from charrnn.storage.header import LARGEST_NUMBER, is_count
 
 FIGURES = ("step", "first_step", "evaluation_seconds", "rewinds", "cold_loss")
@@ -53,20 +54,18 @@ def state_errors_told(path: str) -> Iterator[None]:
         ) from None
 
 
-def check_state(state: Mapping[str, Any], model: ModelConfig, config: TrainConfig, num_evaluations: int) -> None:
-    """Refuse a state that no training of such a model comes to.
+def check_state(stored: Checkpoint) -> None:
+    """Refuse a checkpoint whose training state is none that a training of its model comes to.
 
     Args:
-        state: as `TrainingRun.state_dict` gave it, its tensors as arrays, or anything else.
-        model: the model's shape.
-        config: how it is trained.
-        num_evaluations: that the checkpoint holds.
+        stored: read with its training state: what `TrainingRun.state_dict` gave, its tensors as arrays, or anything.
 
     Raises:
         CheckpointError: a part is missing, of another shape, or not finite, or counts contradict each other.
     """
+    state, model, config = stored.training, stored.model, stored.train_config
     _check_figures(state)
-    _check_pace(state["pace"], num_evaluations)
+    _check_pace(state["pace"], len(stored.history))
     _check_arrays("weights", state["weights"], parameter_shapes(model))
     if "beginning" in state:
         _check_arrays("beginning", state["beginning"], parameter_shapes(model))

@@ -49,7 +49,7 @@ def _check_finite(leaf: Any, path: str) -> None:
 
 def _check_state(contents: Checkpoint, path: str) -> None:
     with state_errors_told(name_of(path)):
-        check_state(contents.training, contents.model, contents.train_config, len(contents.history))
+        check_state(contents)
         is_within = contents.training["lanes"]["index"] <= contents.corpus.characters  # a window has one at least
         require(is_within, "the place in the text lies behind its end")
 

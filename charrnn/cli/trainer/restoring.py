@@ -34,7 +34,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
         CheckpointError: the state is damaged.
     """
     with state_errors_told(path):
-        check_state(stored.training, stored.model, stored.train_config, len(stored.history))
+        check_state(stored)
         state = map_leaves(_adapt(stored.training, run, corpus, changed), _to_tensor)
         require(state["lanes"]["index"] <= run.lanes.windows_per_epoch, "the place in the text lies behind its end")
         for rank in (state, *state.get("other_ranks", [])):
