@@ -74,17 +74,14 @@ class TextOptions:
             raise ConfigError("--encoding is of text, and a model of bytes reads them as they are; leave it out")
         return replace(self, encoding=encoding)
 
-    @property
-    def as_bytes_are(self) -> TextOptions:
-        """How bytes are decoded, and nothing else."""
-        return TextOptions(unit=self.unit, encoding=self.encoding, errors=self.errors)
-
 
 def _is_text_encoding(name: str) -> bool:
     try:
-        return codecs.getincrementaldecoder(name) is not None and "a".encode(name) is not None
-    except (LookupError, UnicodeError, ValueError):  # unknown, not for text, or not a name at all
+        codecs.getincrementaldecoder(name)
+        "a".encode(name)
+    except (LookupError, ValueError):  # unknown, not for text, or not a name at all
         return False
+    return True
 
 
 PLAIN = TextOptions()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
@@ -33,7 +32,7 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
             "which one the text is in"
         )
     kept = next(way for way in ("surrogateescape", "replace", "strict") if way in {one.errors for one in readings})
-    return replace(readings[0].as_bytes_are, errors=kept)
+    return TextOptions(unit=readings[0].unit, encoding=readings[0].encoding, errors=kept)
 
 
 def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
