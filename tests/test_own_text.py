@@ -439,6 +439,16 @@ def test_what_the_system_makes_is_not_opened_in_a_folder_either(letters, trained
     assert [Path(name).name for name in opened] == ["a.txt", "c.txt"]
 
 
+@pytest.mark.parametrize("given", [None, "letters"])
+@pytest.mark.parametrize("val_texts", [[], ["held"]])
+def test_what_links_in_a_folder_lead_to_is_read_once_as_in_the_training(letters, trained, tmp_path, given, val_texts):
+    (tmp_path / "letters" / "again.txt").symlink_to("a.txt")
+    (tmp_path / "letters" / "b" / "again.txt").symlink_to("c.txt")
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held" / "c.txt").symlink_to("../letters/b/c.txt")
+    assert_found(letters(val_texts=val_texts), trained, given)
+
+
 def test_a_folder_whose_files_many_patterns_chose_is_read_where_it_is_named(letters, trained):
     many = letters(exclude=[f"{number}.txt" for number in range(101)])
     assert find_text(many, "m.pt") is None

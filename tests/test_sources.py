@@ -121,7 +121,7 @@ def test_a_file_that_a_training_began_with_twice_is_given_twice_where_it_goes_on
 
 @pytest.mark.parametrize(
     ("paths", "twice"),
-    [("a d a", "a"), ("d d/x", "d/x"), ("d/x d", "d/x"), ("d d", "d/x"), ("a link", "link"), ("away a", "a")],
+    [("a d a", "a"), ("d d/x", "d/x"), ("d/x d", "d/x"), ("d d", "d/x"), ("a link", "link")],
 )
 def test_a_file_that_two_paths_lead_to_is_refused_since_its_end_would_be_learned_from(
     tmp_path, monkeypatch, paths, twice
@@ -134,9 +134,51 @@ def test_a_file_that_two_paths_lead_to_is_refused_since_its_end_would_be_learned
         CorpusError, match=f"^{twice}: is given twice, so that what is held out would be learned from; "
     ):
         find_documents(paths.split())
-    Path("d/again").symlink_to("x")
-    assert names(find_documents(["d", "a"])) == ["d/again", "d/x", "a"], "a folder may have a link into itself"
-    assert names(find_documents(["away", "a"], exclude=["x"])) == ["away/y", "a"]
+    assert names(find_documents(["away", "away"], held_out=["d"])) == [*2 * ["away/x", "away/y"], "d/x"], (
+        "as it is asked for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "read"),
+    [
+        ("d", {}, "d/far d/u/c d/x d/z"),
+        ("d d/x", {"may_repeat": True}, "d/far d/u/c d/x d/z d/x"),
+        ("d d/a", {"may_repeat": True}, "d/far d/u/c d/x d/z d/a"),
+        ("out d", {}, "out/f d/u/c d/x d/z"),
+        ("d out/f", {}, "d/u/c d/x d/z out/f"),
+        ("d d/far", {}, "d/u/c d/x d/z d/far"),
+        ("d", {"exclude": ["far", "./x"]}, "d/a d/u/c d/u/far2 d/z"),
+        ("d", {"exclude": ["u/"]}, "d/far d/x d/y d/z"),
+        ("d", {"include": ["a", "u/"]}, "d/a d/u/c d/u/far2"),
+        ("d", {"include": ["*"], "held_out": ["d/x"]}, "d/far d/u/c d/z d/x"),
+        ("d", {"held_out": ["v"]}, "d/u/c d/x v/f v/w v/z"),
+        ("d v", {"held_out": ["out"]}, "d/u/c d/x d/z v/w out/f"),
+    ],
+)
+def test_a_file_that_links_in_folders_lead_to_too_is_read_once_and_nothing_of_it_is_learned_where_it_is_held_out(
+    tmp_path, monkeypatch, texts, options, read
+):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__x=b"1", d__u__c=b"2", d__z=b"3", out__f=b"4", v__w=b"5")
+    links = {"d/a": "x", "d/b": "a", "d/far": "../out/f", "d/u/far2": "../../out/f", "d/y": "u/c"}
+    links |= {"v/f": "../out/f", "v/w2": "w", "v/z": "../d/z"}
+    for link, target in links.items():
+        Path(link).symlink_to(target)
+    found = find_documents(texts.split(), **options)
+    assert (names(found), found.skipped) == (read.split(), [])
+
+
+def test_a_folder_with_nothing_but_links_to_what_is_read_anyway_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__x=b"1", e__y=b"2")
+    Path("e/x").symlink_to("../d/x")
+    assert names(find_documents(["e", "d"])) == ["e/y", "d/x"]
+    Path("e/y").unlink()
+    with pytest.raises(CorpusError, match=r"^e: all its files are links to what is read anyway; leave it out$"):
+        find_documents(["e", "d"])
+    with pytest.raises(CorpusError, match=r"^d: all its files are held out with --val-text; "):
+        find_documents(["d"], held_out=["e"])
 
 
 def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):

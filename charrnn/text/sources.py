@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
 from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, read_errors_told
-from charrnn.text.walking import files_below
+from charrnn.text.walking import Walk, files_below, real, without_repeats
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
 """Makes a file of a pipe, given with its name: a copy that can be read again, or one that is read as it comes."""
@@ -179,13 +179,14 @@ def find_documents(
     named = [*paths, *held_out]
     require_texts(named)
     found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Path](), None
-    kept_out = [_real(text) for text in held_out if text != STDIN]
-    read = [_real(text) for text in named if text != STDIN]
     patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
-    for place, path in enumerate(named):
+    learned, last = ([_walk(path, patterns, outputs) for path in texts] for texts in (paths, held_out))
+    kept_out = {real(text) for text in held_out if text != STDIN} | {real(link) for walk in last for link in walk.links}
+    read = [real(text) for text in named if text != STDIN]
+    for place, walk in enumerate((*without_repeats(learned), *without_repeats(last))):
         if place == len(paths):  # what follows is held out
-            held_out_from, kept_out = len(found), []
-        documents, left_out = _documents_at(path, kept_out, hold, patterns=patterns, outputs=outputs, why_not=why_not)
+            held_out_from, kept_out = len(found), set()
+        documents, left_out = _documents_at(walk, kept_out, hold, patterns, why_not)
         if len(paths) > 1 and not held_out and not may_repeat:
             _refuse_known(documents, known)
         found.extend(documents)
@@ -193,25 +194,26 @@ def find_documents(
     return Found(found, skipped, held_out_from, patterns.told_of_idle)
 
 
+def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> Walk:
+    if path == STDIN or not os.path.isdir(path):
+        return Walk(path, [Path(path)] if path != STDIN else [])
+    missed = Missed()
+    files = [file for file in files_below(Path(path), patterns, missed) if not _is_one_of(file, outputs)]
+    return Walk(path, files, [file for file in files if file.is_symlink()], missed)
+
+
 def _documents_at(
-    path: str,
-    kept_out: Sequence[Path],
-    hold: Hold,
-    *,
-    patterns: Patterns,
-    outputs: Sequence[Path],
-    why_not: Callable[[Document], Cause | None],
+    walk: Walk, kept_out: Set[Path], hold: Hold, patterns: Patterns, why_not: Callable[[Document], Cause | None]
 ) -> tuple[list[Document], list[LeftOut]]:
     """The documents that one path leads to, and what is left out; see `find_documents`."""
+    path, missed = walk.path, walk.missed
     if path != STDIN and _is_within(Path(path), kept_out):
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
-    if path == STDIN or not os.path.isdir(path):
+    if missed is None:
         with opened(path, hold) as document:
             return [document], []
-    missed = Missed()
-    walked = [file for file in files_below(Path(path), patterns, missed) if not _is_one_of(file, outputs)]
-    files = [file for file in walked if not _is_within(file, kept_out)]
-    if walked and not files:
+    files = [file for file in walk.files if not _is_within(file, kept_out)]
+    if walk.files and not files:
         raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
     documents = _texts_among(files, why_not, missed)
     if not documents:
@@ -238,8 +240,8 @@ def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | No
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
-    """Refuse files that an earlier path has led to; what one folder has twice, by a link, it is meant to have."""
-    files = {_real(document.path): document.name for document in documents if document.path is not None}
+    """Refuse files that an earlier path has led to."""
+    files = {real(document.path): document.name for document in documents if document.path is not None}
     if twice := [name for file, name in files.items() if file in known]:
         raise CorpusError(
             f"{twice[0]}: is given twice, so that what is held out would be learned from; give it once, or hold "
@@ -249,14 +251,14 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
 
 
 def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
-    return any(file.name == other.name and _real(file) == _real(other) for other in others)
+    return any(file.name == other.name and real(file) == real(other) for other in others)
 
 
 def _is_read_otherwise(left: LeftOut, read: Sequence[Path], patterns: Patterns) -> bool:
     """Whether a link leads to one of the folders that are read, or to what is neither hidden nor left out in one."""
     if left.cause != LINKED:
         return False
-    target = _real(left.name)
+    target = real(left.name)
     inners = [target.relative_to(root) for root in read if root in target.parents]
     return target in read or not all(_is_left_out(inner, patterns) for inner in inners)
 
@@ -267,12 +269,6 @@ def _is_left_out(inner: Path, patterns: Patterns) -> bool:
     return is_hidden(inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
 
 
-def _is_within(path: Path, others: Sequence[Path]) -> bool:
+def _is_within(path: Path, others: Set[Path]) -> bool:
     """Whether a path is one of others, which are real ones, or lies in one."""
-    whole = _real(path) if others else path
-    return any(whole == other or other in whole.parents for other in others)
-
-
-def _real(path: str | Path) -> Path:
-    """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
-    return Path(os.path.realpath(path))
+    return bool(others) and not others.isdisjoint(((whole := real(path)), *whole.parents))

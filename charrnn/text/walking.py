@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from charrnn.errors import CorpusError
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, LINKED, Missed
 from charrnn.text.unreadable import read_errors_told
@@ -16,6 +18,49 @@ from charrnn.text.unreadable import read_errors_told
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
 """A drive that is not there, a name that cannot be, a link that leads back to itself."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What one path on the command line leads to.
+
+    Attributes:
+        path: as it was given.
+        files: those of a folder, in order, or the one that is given by its own name.
+        links: those of a folder's that are links.
+        missed: what is left out of a folder; None where it is none.
+    """
+
+    path: str
+    files: Sequence[Path]
+    links: Sequence[Path] = ()
+    missed: Missed | None = None
+
+
+def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
+    """Take the links out of folders that lead to what is read anyway: by its own name, or by an earlier link.
+
+    A folder that is given twice has its links twice, as all its files.
+
+    Raises:
+        CorpusError: a folder has nothing else.
+    """
+    if not any(walk.links for walk in walks):
+        return list(walks)
+    by_name = {real(file) for walk in walks for file in set(walk.files).difference(walk.links)}
+    first, once = dict[Path, Path](), list[Walk]()
+    for walk in walks:
+        targets = {link: real(link) for link in walk.links}
+        repeated = {link for link, at in targets.items() if at in by_name or first.setdefault(at, link) != link}
+        once.append(replace(walk, files=[file for file in walk.files if file not in repeated]))
+        if repeated and not once[-1].files:
+            raise CorpusError(f"{walk.path}: all its files are links to what is read anyway; leave it out")
+    return once
+
+
+def real(path: str | Path) -> Path:
+    """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
+    return Path(os.path.realpath(path))
 
 
 def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
