@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from charrnn.arrays import Ids
-from charrnn.training.lanes import EVERY, Lanes
+from charrnn.training.lanes import Lanes
 
 MEMORY_SHARE = 0.25
 """Share of the GPU's free memory that the text may take."""
@@ -22,23 +24,11 @@ class ResidentLanes(Lanes):
     Args:
         ids: encoded text, shape (num_chars,).
         device: where the text shall lie.
-
-    The other arguments mean what they mean for `Lanes`.
+        options: the other arguments of `Lanes`.
     """
 
-    def __init__(
-        self,
-        ids: Ids,
-        device: torch.device,
-        *,
-        batch_size: int,
-        seq_len: int,
-        stretch: int = 0,
-        seed: int = 0,
-        own: slice = EVERY,
-        reach: int = 0,
-    ) -> None:
-        super().__init__(ids, batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed, own=own, reach=reach)
+    def __init__(self, ids: Ids, device: torch.device, **options: Any) -> None:
+        super().__init__(ids, **options)
         self._text = bring(ids, device)
         self._first = torch.from_numpy(self._starts).to(device)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from charrnn.arrays import Ids
@@ -19,12 +21,15 @@ def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice
     Raises:
         ConfigError: too few characters, or lines, for the lanes.
     """
-    batch_size, seq_len, stretch, seed = config.batch_size, config.seq_len, config.stretch, config.seed
+    options: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "seq_len": config.seq_len,
+        "seed": config.seed,
+        "own": own,
+    }
     if line_feed is not None:
-        return LineLanes(ids, line_feed, batch_size=batch_size, seq_len=seq_len, seed=seed, own=own)
+        return LineLanes(ids, line_feed, **options)
+    options |= {"stretch": config.stretch, "reach": reach}
     if config.device == "cuda" and fits_on_gpu(ids):
-        return ResidentLanes(
-            ids, torch.device("cuda"), batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed, own=own,
-            reach=reach,
-        )  # fmt: skip
-    return Lanes(ids, batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed, own=own, reach=reach)
+        return ResidentLanes(ids, torch.device("cuda"), **options)
+    return Lanes(ids, **options)

@@ -66,11 +66,13 @@ class WindowReader:
 
     Attributes:
         windows_per_epoch: windows of a pass; the same in each.
+        chars_per_window: characters of all lanes together, on average.
         epoch: passes begun before this one.
         index: windows of this pass already read.
     """
 
     windows_per_epoch: int
+    chars_per_window: float
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -88,11 +90,6 @@ class WindowReader:
             self._planned = self.epoch
         self.index += 1
         return self._read(self.index - 1)
-
-    @property
-    def chars_per_window(self) -> float:
-        """Characters of all lanes together, on average."""
-        raise NotImplementedError
 
     def windows_in(self, epochs: float) -> int:
         """Windows of so many passes, the last of which may be read in part; a window that is begun counts.
@@ -156,6 +153,7 @@ class Lanes(WindowReader):
         self._batch_size = batch_size
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
+        self.chars_per_window = self.lane_length * batch_size / self.windows_per_epoch
         self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
         self._seed = seed
         self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
@@ -176,11 +174,6 @@ class Lanes(WindowReader):
             share=len(self._starts) / self._batch_size,
             recalled=None if self._recalled is None else self._recalled.at(self._starts, first, last),
         )
-
-    @property
-    def chars_per_window(self) -> float:
-        """See `WindowReader.chars_per_window`."""
-        return self.lane_length * self._batch_size / self.windows_per_epoch
 
     def _plan(self) -> None:
         """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""

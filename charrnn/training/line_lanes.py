@@ -57,6 +57,7 @@ class LineLanes(WindowReader):
         self._batch_size, self._own = batch_size, own
         self._windows = _windows(self._lengths, batch_size, seq_len)
         self.windows_per_epoch = int(self._windows.sum())
+        self.chars_per_window = len(ids) / self.windows_per_epoch
         self._lines = self._order = self._ends = np.arange(0)
 
     def _read(self, index: int) -> Window:
@@ -68,11 +69,6 @@ class LineLanes(WindowReader):
         if (index + 1) % LET_GO_EVERY == 0:
             let_go(self._ids)
         return self._window(lines, first, last, begins_anew=piece == 0)
-
-    @property
-    def chars_per_window(self) -> float:
-        """See `WindowReader.chars_per_window`."""
-        return len(self._ids) / self.windows_per_epoch
 
     def _plan(self) -> None:
         """Decide on this epoch's order: lines from long to short, equals mixed; then batches mixed."""
