@@ -37,6 +37,7 @@ from charrnn.cli.trainer.request import Request, command_line, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
+from charrnn.network.dropout import Dropout
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text import corpus
@@ -689,10 +690,7 @@ class OnGpu:
 
     def __init__(self):
         self.members = [self]
-        self.dropout = SimpleNamespace(random_state=None)
-
-    def seed_dropout(self, seed):
-        self.dropout.random_state = {"seed": seed}
+        self.dropout = Dropout()
 
 
 def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
@@ -703,7 +701,7 @@ def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
     seed_masks(other, 6)
     set_random_states(other, stored)
     assert seeds == [5, 6, 5]
-    assert other.dropout.random_state == {"seed": 5}
+    assert other.dropout.random_state == model.dropout.random_state
 
 
 def test_a_gpu_that_goes_on_from_a_processor_masks_with_other_numbers_than_its_first(monkeypatch):

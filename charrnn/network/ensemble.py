@@ -72,11 +72,6 @@ class Ensemble(nn.Module):
         """Where its weights are."""
         return self.members[0].device
 
-    def seed_dropout(self, seed: int) -> None:
-        """Begin new sequences of masks, another for each member."""
-        for number, member in enumerate(self.members):
-            member.dropout.seed([seed, number])
-
 
 Model = CharRNN | Ensemble
 

@@ -96,10 +96,6 @@ class CharRNN(nn.Module):
         """Where its weights are."""
         return self.head.weight.device
 
-    def seed_dropout(self, seed: int) -> None:
-        """Begin a new sequence of masks."""
-        self.dropout.seed(seed)
-
     def initial_state(self, batch_size: int) -> State:
         """The state before any character: zeros."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
@@ -135,18 +131,6 @@ def detach(state: State) -> State:
     return map_state(Tensor.detach, state)
 
 
-def rebuild_state(tensors: list[list[Tensor]], device: torch.device) -> State:
-    """Restore a state from the nested lists that a checkpoint holds."""
-    return map_state(lambda tensor: tensor.to(device), tensors)
-
-
 def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
     """Put the states of neighbouring lanes together, as nested lists; the tensors' first dimension is the lanes'."""
-    if len(parts) == 1:
-        return parts[0]
     return [[torch.cat(tensors) for tensors in zip(*layers, strict=True)] for layers in zip(*parts, strict=True)]
-
-
-def take_lanes(state: State, own: slice) -> State:
-    """The state of some of the lanes."""
-    return map_state(lambda tensor: tensor[own], state)

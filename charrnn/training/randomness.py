@@ -13,13 +13,15 @@ from charrnn.network.ensemble import Model, members_of
 
 
 def seed_masks(model: Model, seed: int) -> None:
-    """Begin a new sequence of masks, where the model is.
+    """Begin a new sequence of masks, where the model is, and another for each member of an ensemble.
 
     Args:
         model: on its device already.
         seed: of this process alone, in [0, 2^64): lanes of two processes are not to be masked alike.
     """
-    model.seed_dropout(seed)
+    members = members_of(model)
+    for number, member in enumerate(members):
+        member.dropout.seed([seed, number] if len(members) > 1 else seed)
     if model.device.type == "cuda":
         torch.cuda.manual_seed(seed)
 

@@ -16,7 +16,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
-from charrnn.network.model import State, join_lanes, rebuild_state, take_lanes
+from charrnn.network.model import State, join_lanes, map_state
 from charrnn.storage.training_state import FIGURES
 from charrnn.training.health import REWIND_SHARE, Health
 from charrnn.training.lane_choice import build_lanes
@@ -285,8 +285,8 @@ class TrainingRun:
         # The groups stay this run's own: what they hold follows from the config.
         for optimizer, moments in zip(self.optimizers, state["optimizer"], strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
-        state_of_all = rebuild_state(state["state"], self.model.device)
-        self.state = take_lanes(state_of_all, self.ranks.shard(self.config.batch_size))
+        own_lanes = self.ranks.shard(self.config.batch_size)
+        self.state = map_state(lambda tensor: tensor[own_lanes].to(self.model.device), state["state"])
         vars(self).update({name: state[name] for name in FIGURES})
         self.started -= state["seconds"]
         self.taken_over_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
