@@ -269,9 +269,9 @@ def keeper_of(monkeypatch):
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
     monkeypatch.setattr(threads.Neighbours, "look", lambda _: busy[0])
 
-    def keeper_of(busy_cores, most=4, is_chosen=False, is_alone=True, **options):
-        flags = {"device": "cpu", "time_limit": 60.0, **options}
-        keeper = ThreadKeeper(most, flags, Neighbours(), is_chosen=is_chosen, is_alone=is_alone)
+    def keeper_of(busy_cores, most=4, is_fixed=False, **options):
+        flags = {"device": "cpu", "time_limit": 60.0, "threads": most, **options}
+        keeper = ThreadKeeper(flags, Neighbours(), is_fixed=is_fixed)
         busy[0] = busy_cores
         keeper._looked -= LOOK_SECONDS
         return keeper
@@ -358,7 +358,7 @@ def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of
     assert keeper.tell(60.0) == ""
 
 
-@pytest.mark.parametrize("how", [{"is_chosen": True}, {"is_alone": False}, {"device": "cuda"}, {"most": 1}])
+@pytest.mark.parametrize("how", [{"is_fixed": True}, {"device": "cuda"}, {"most": 1}])
 def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     keeper, model = keeper_of(3.0, **how), small()
     keeper.share(model)

@@ -106,7 +106,7 @@ def test_what_flags_have_decided_stays():
 
 
 @pytest.mark.parametrize("plan", [
-    Plan(), Plan(2.0, {"time_limit": None}), Plan(2.0, {**BY_CLOCK, "epochs": 3.0}), Plan(2.0, {"max_steps": 9}),
+    Plan(2.0, {"time_limit": None}), Plan(2.0, {**BY_CLOCK, "epochs": 3.0}), Plan(2.0, {"max_steps": 9}),
 ])  # fmt: skip
 def test_where_anything_but_the_clock_ends_a_training_nothing_changes(plan):
     run = start()

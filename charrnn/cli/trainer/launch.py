@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,7 +55,7 @@ class Launch:
         keeper: of its threads.
         origin: where it comes from.
         wanted_precision: what it is to compute in; "auto" for what is fastest with the threads that there are.
-        plan: what it was set up for.
+        plan: what it was set up for; None where it goes on as it began.
         begun_by: the command that began it, where it goes on; empty where that is this process's own, or unknown.
     """
 
@@ -67,7 +67,7 @@ class Launch:
     keeper: ThreadKeeper
     origin: Origin
     wanted_precision: str
-    plan: Plan = field(default_factory=Plan)
+    plan: Plan | None = None
     begun_by: str = ""
 
 
@@ -90,8 +90,8 @@ def start_run(
     device, told = choose_device(request.options["device"], ranks)
     options = {**request.options, "device": device}
     options["threads"] = options["threads"] or default_threads(ranks.local_world_size)
-    is_chosen, is_alone = request.options["threads"] is not None, ranks.world_size == 1
-    keeper = ThreadKeeper(options["threads"], options, neighbours, is_chosen=is_chosen, is_alone=is_alone)
+    is_alone = ranks.world_size == 1
+    keeper = ThreadKeeper(options, neighbours, is_fixed=request.options["threads"] is not None or not is_alone)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
@@ -119,7 +119,7 @@ def start_run(
     reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     speed, told_of_speed = measure(run, keeper)
     reason += told + told_of_speed
-    plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else Plan()
+    plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else None
     return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 
 

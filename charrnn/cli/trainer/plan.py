@@ -32,17 +32,15 @@ class Plan:
     """How many passes over its text a run was set up for.
 
     Args:
-        epochs: that number; None for a run that goes on as it began.
+        epochs: that number.
         options: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None: not decided.
         rate_share: factor on the learning rate that is chosen.
     """
 
-    def __init__(
-        self, epochs: float | None = None, options: Mapping[str, Any] | None = None, rate_share: float = 1.0
-    ) -> None:
-        self._epochs, self._options, self._rate_share = epochs, options or {}, rate_share
-        ends = [name for name in ("time_limit", "epochs", "max_steps") if self._options.get(name) is not None]
-        self._is_open = epochs is not None and ends == ["time_limit"]
+    def __init__(self, epochs: float, options: Mapping[str, Any], rate_share: float = 1.0) -> None:
+        self._epochs, self._options, self._rate_share = epochs, options, rate_share
+        ends = [name for name in ("time_limit", "epochs", "max_steps") if options.get(name) is not None]
+        self._is_open = ends == ["time_limit"]
         self._first: Report | None = None
 
     def review(self, run: TrainingRun, report: Report) -> str:
@@ -57,7 +55,6 @@ class Plan:
         if not self._is_open or report.is_last or report.progress < REVIEWED_AT or measured < MEASURED_SECONDS:
             return ""
         self._is_open = False
-        assert self._epochs is not None, "a plan without a number is never open"
         steps_left = (report.step - first.step) * report.seconds_left / measured
         expected = report.epoch + steps_left / run.lanes.windows_per_epoch
         if 1 / TOLERANCE < expected / self._epochs < TOLERANCE:

@@ -61,12 +61,12 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     restore(run, stored, corpus, set(changes), path)
     _move_end(run, stored.train_config)
     is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
-    is_alone = ranks.world_size == 1
-    keeper = ThreadKeeper(config.threads, asdict(config), neighbours, is_chosen=is_chosen, is_alone=is_alone)
+    keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=is_chosen or ranks.world_size > 1)
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(run, stored, request)
     speed, told_of_speed = measure(run, keeper)
-    launch = Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, run.config.precision)
-    return replace(launch, begun_by=stored.made.get("begun_by") or _beginning(stored.made.get("command", "")))
+    begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
+    precision = run.config.precision
+    return Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, precision, begun_by=begun_by)
 
 
 def _settle(

@@ -189,7 +189,7 @@ class Session:
         for told in (
             self._tell_of_rewind(report),
             self._keeper.tell(report.seconds_left),
-            self._plan.review(self._run, report),
+            self._plan.review(self._run, report) if self._plan else "",
         ):
             if told:
                 self._display.note(told)

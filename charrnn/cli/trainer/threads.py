@@ -45,11 +45,9 @@ class ThreadKeeper:
     on the threads in their last digits. There it says what would be faster. Whatever it says, it says once.
 
     Args:
-        most: threads that there are.
-        options: how the training is set up, by field name of `TrainConfig`.
+        options: how the training is set up, by field name of `TrainConfig`; its threads are those that there are.
         neighbours: the other programs, watched for some time already.
-        is_chosen: whether --threads was given: the number never changes then.
-        is_alone: whether this process trains alone: the number of one that does not never changes either.
+        is_fixed: whether the number never changes: --threads was given, or other processes train too.
 
     Attributes:
         threads: that there are now.
@@ -57,10 +55,9 @@ class ThreadKeeper:
         news: a message that was not shown yet; empty if there is none.
     """
 
-    def __init__(
-        self, most: int, options: Mapping[str, Any], neighbours: Neighbours, *, is_chosen: bool, is_alone: bool
-    ) -> None:
-        is_open = is_alone and not is_chosen and "OMP_NUM_THREADS" not in os.environ
+    def __init__(self, options: Mapping[str, Any], neighbours: Neighbours, *, is_fixed: bool) -> None:
+        most: int = options["threads"]
+        is_open = not is_fixed and "OMP_NUM_THREADS" not in os.environ
         self._looks = is_open and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
         self._most = self.threads = self.at_work = most
