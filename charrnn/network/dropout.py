@@ -71,12 +71,9 @@ class Dropout(nn.Module):
         return vectors * keep[..., None].to(vectors.dtype)
 
     def _mask(self, shape: torch.Size, share: float) -> Tensor:
-        bits = self._random_bits(shape.numel())
+        words = self._generator.random_raw(-(-shape.numel() * _BITS // 64))
+        bits = np.asarray(words).view(np.uint16)[: shape.numel()]
         return torch.from_numpy(bits >= _threshold(share)).view(shape)
-
-    def _random_bits(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
-        words = self._generator.random_raw(-(-count * _BITS // 64))
-        return np.asarray(words).view(np.uint16)[:count]
 
 
 def _threshold(share: float) -> int:

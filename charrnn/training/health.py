@@ -56,6 +56,11 @@ class Health:
         """Add a line, of what has gone wrong, to those that are still to be told."""
         self.trouble = f"{self.trouble}\n{trouble}" if self.trouble else trouble
 
+    def take_trouble(self) -> str:
+        """What went wrong and is still to be told, a line for each time; it counts as told then."""
+        trouble, self.trouble = self.trouble, ""
+        return trouble
+
     def observe(self, loss: float) -> None:
         """Take in the loss of a good step."""
         self.skipped_in_row = 0

@@ -21,7 +21,7 @@ from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Figures, Pace
 from charrnn.training.passes import forward_and_backward
-from charrnn.training.recovery import go_back, skip_step, take_trouble
+from charrnn.training.recovery import go_back, skip_step
 from charrnn.training.run import TrainingRun
 from charrnn.training.timetable import evaluation_is_due, seconds_left
 from charrnn.training.validation import copy_weights, measure_cold, validate
@@ -280,5 +280,5 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         skipped=run.health.skipped,
         recoveries=run.health.recoveries,
         rewinds=run.rewinds,
-        trouble=take_trouble(run),
+        trouble=run.health.take_trouble(),
     )

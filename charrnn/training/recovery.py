@@ -83,12 +83,6 @@ def restore_best(run: TrainingRun) -> None:
     )
 
 
-def take_trouble(run: TrainingRun) -> str:
-    """What went wrong and is still to be told, a line for each time; it counts as told then."""
-    trouble, run.health.trouble = run.health.trouble, ""
-    return trouble
-
-
 def first_weights(run: TrainingRun) -> dict[str, Tensor]:
     """The weights that a run began with; torch's own random numbers go on as if nothing had happened."""
     with kept_random_state(run.model):

@@ -104,8 +104,10 @@ def settle(request: Request, place: Place) -> Request:
             request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},
             reading=replace(request.reading, min_count=None, max_vocab=None),
         )  # fmt: skip
-    elif place.restarts and request.log is not None and not request.resume and _has_logged(place, Path(request.log)):
-        Path(request.log).unlink()  # of the life before, which saved nothing
+    elif place.restarts and request.log is not None and not request.resume:
+        log = Path(request.log)
+        if job_of(log) in place.launches:  # of the life before, which saved nothing
+            log.unlink()
     if request.resume and request.init_from is not None and request.resume_from is None and _began_so(request):
         reading = replace(request.reading, min_count=None, max_vocab=None)  # of what was new to that model
         request = replace(request, init_from=None, reading=reading)
@@ -157,8 +159,3 @@ def _has_written(place: Place, path: Path) -> bool:
         return False
     is_same = place.restarts > 0 or made.get("command") == command_line()
     return is_same and not place.launches.isdisjoint(made.get("job", "").split("/"))
-
-
-def _has_logged(place: Place, log: Path) -> bool:
-    """Whether a log is there that an earlier life of this job has begun, or begun anew."""
-    return job_of(log) in place.launches

@@ -128,8 +128,8 @@ def _names_beside(path: Path) -> Iterator[Path]:
 
 def step_of(path: Path, run: str) -> int | None:
     """The step of a run's checkpoint; None where a path holds none of it."""
-    found, step = (_mark_of(path) and read_run_and_step(path)) or (None, 0)
-    return step if found == run else None
+    found = look_at(path)
+    return found.step if found.run == run else None
 
 
 def _mark_of(path: Path) -> tuple[int, int] | None:

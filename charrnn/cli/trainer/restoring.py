@@ -41,7 +41,9 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
             _check_gpu_random_state(rank["cuda_random_state"], run.config.device)
     run.load_state_dict(state)
     if "val_fraction" not in changed:  # losses on another piece cannot be compared
-        _take_history(run, stored)
+        run.history, run.best = list(stored.history), stored.best
+        best = stored.weights if stored.history else {}
+        run.best_weights = {name: torch.from_numpy(array) for name, array in best.items()}
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
@@ -89,9 +91,3 @@ def _check_gpu_random_state(state: Any, device: str) -> None:
     own = torch.cuda.get_rng_state()
     is_alike = isinstance(state, Tensor) and state.dtype == own.dtype and state.shape == own.shape
     require(is_alike and int(state[8:].clone().view(torch.int64)) % 4 == 0, "the GPU's random state is none of torch's")
-
-
-def _take_history(run: TrainingRun, stored: Checkpoint) -> None:
-    run.history, run.best = list(stored.history), stored.best
-    best = stored.weights if stored.history else {}
-    run.best_weights = {name: torch.from_numpy(array) for name, array in best.items()}

@@ -106,7 +106,7 @@ class Saves:
         best = self._run.best
         if best is None:
             return ""
-        failed, saved_step = self._last_save_failed(), self._saver.saved_step
+        failed, saved_step = self._let_know(bool(self.finish())), self._saver.saved_step
         if failed or saved_step is None or saved_step < best.step:
             restore_best(self._run)
             self._save()
@@ -165,10 +165,6 @@ class Saves:
         if self._saver.failure:
             return f", and the best weights could not be saved: {self._saver.failure}"
         return f"; {self._path} keeps the best so far"
-
-    def _last_save_failed(self) -> bool:
-        """Wait for it, and let all ranks know."""
-        return self._let_know(bool(self.finish()))
 
     def _let_know(self, answer: bool) -> bool:
         """Whether any rank says yes; all learn with it of which step the checkpoint is."""
