@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from charrnn.cli.common.cores import prepare_training
-from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.common.mistakes import require_working_directory
 from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
@@ -50,84 +49,74 @@ WORDS = CHOICES
 def train(
     context: typer.Context,
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", **UNSAID)
+        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.")
     ],
     out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]", **UNSAID),
+        str | None, typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]")
     ] = None,
     cell: Annotated[str, typer.Option(help="Recurrent cell: lstm, gru, rnn (tanh) or rnn-relu.")] = "lstm",
-    hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {CHOSEN}", **UNSAID)] = None,
-    num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {CHOSEN}", **UNSAID)] = None,
-    members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {MEMBERS}", **UNSAID)] = None,
+    hidden_size: Annotated[int | None, typer.Option(help=f"Units in each layer. {CHOSEN}")] = None,
+    num_layers: Annotated[int | None, typer.Option(help=f"Number of layers. {CHOSEN}")] = None,
+    members: Annotated[int | None, typer.Option(help=f"Networks that predict together. {MEMBERS}")] = None,
     embedding_dim: Annotated[
-        int | None,
-        typer.Option(help="Width of a character's vector. [default: 64; 128 for over 512 ids, or a GPU]", **UNSAID),
+        int | None, typer.Option(help="Width of a character's vector. [default: 64; 128 for over 512 ids, or a GPU]")
     ] = None,
     residual: Annotated[bool, typer.Option(help="Add each layer's input to its output.")] = True,
     layer_norm: Annotated[
-        bool | None,
-        typer.Option(help="Normalise each layer's output. [default: yes, except for one unit or two]", **UNSAID),
+        bool | None, typer.Option(help="Normalise each layer's output. [default: yes, except for one unit or two]")
     ] = None,
     recall: Annotated[
         int | None,
         typer.Option(
             help="How many characters back it looks up what followed the last few, up to 32,768; 0: none. "
-            "[default: 16,384; 0 with --lines]",
-            **UNSAID,
+            "[default: 16,384; 0 with --lines]"
         ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {UNENDED}", **UNSAID)] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]", **UNSAID)] = None,
+    epochs: Annotated[float | None, typer.Option(help=f"Passes over the text. {UNENDED}")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Updates of the weights. [default: no limit]")] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
             "--time",
             metavar="TIME",
             help="End after this time in all: 90s, 10m, 1h30m, 2d, or seconds. [default: no limit]",
-            **UNSAID,
         ),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]", **UNSAID),
+        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]"),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]", **UNSAID)
+        int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]")
     ] = None,
     seq_len: Annotated[
-        int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]", **UNSAID)
+        int | None, typer.Option(help="Characters in a window: how far gradients go back. [default: 64]")
     ] = None,
     stretch: Annotated[
         int | None,
-        typer.Option(
-            help="Characters that a lane reads on end; 0: all. [default: 256 to 2,048, by size and passes]", **UNSAID
-        ),
+        typer.Option(help="Characters that a lane reads on end; 0: all. [default: 256 to 2,048, by size and passes]"),
     ] = None,
     state_reset: Annotated[
         float, typer.Option(help="Share of lanes that begin a window without a state, to learn beginnings too.")
     ] = TrainConfig.state_reset,
     dropout: Annotated[
-        float | None, typer.Option(help=f"Share of values dropped against overfitting. {BY_PASSES}", **UNSAID)
+        float | None, typer.Option(help=f"Share of values dropped against overfitting. {BY_PASSES}")
     ] = None,
     input_dropout: Annotated[
-        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {BY_PASSES}", **UNSAID)
+        float | None, typer.Option(help=f"Share of characters hidden while training, likewise. {BY_PASSES}")
     ] = None,
     recall_dropout: Annotated[
         float | None,
         typer.Option(
             help="Share of characters after which nothing is recalled while training. "
-            f"[default: {ModelConfig.recall_dropout}]",
-            **UNSAID,
+            f"[default: {ModelConfig.recall_dropout}]"
         ),
     ] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Learning rate: rises over --warmup-steps, falls all the while. " + BY_UPDATES, **UNSAID),
+        float | None, typer.Option(help="Learning rate: rises over --warmup-steps, falls all the while. " + BY_UPDATES)
     ] = None,
     warmup_steps: Annotated[
-        int | None,
-        typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]", **UNSAID),
+        int | None, typer.Option(help="Steps over which the learning rate rises. [default: 100, or a tenth of all]")
     ] = None,
     final_learning_rate: Annotated[
         float, typer.Option(help="Share of --learning-rate that it falls towards, linearly.")
@@ -137,7 +126,7 @@ def train(
     ] = TrainConfig.optimizer,
     beta2: Annotated[float, typer.Option(help="How slowly squares of gradients are forgotten.")] = TrainConfig.beta2,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Decay of the weight matrices. [default: 0.01 with adamw, else 0]", **UNSAID)
+        float | None, typer.Option(help="Decay of the weight matrices. [default: 0.01 with adamw, else 0]")
     ] = None,
     grad_clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0: any.")] = TrainConfig.grad_clip,
     val_fraction: Annotated[
@@ -148,28 +137,27 @@ def train(
     ] = TrainConfig.val_fraction,
     val_text: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help="Hold this text out instead of the end; may be given again.", **UNSAID),
+        typer.Option(metavar="TEXT", help="Hold this text out instead of the end; may be given again."),
     ] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]", **UNSAID)
+        int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]")
     ] = None,
     rewind: Annotated[
-        bool,
-        typer.Option(help="Go back to the best weights, with a lower rate, when three evaluations bring no gain."),
+        bool, typer.Option(help="Go back to the best weights, with a lower rate, when three evaluations bring no gain.")
     ] = TrainConfig.rewind,
     seed: Annotated[
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")
     ] = TrainConfig.seed,
     include: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, only files like '*.py' (in quotes) or in sub/; may be given again.", **UNSAID),
+        typer.Option(help="In folders, only files like '*.py' (in quotes) or in sub/; may be given again."),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="In folders, no files like '*.py' (in quotes) or in sub/; may be given again.", **UNSAID),
+        typer.Option(help="In folders, no files like '*.py' (in quotes) or in sub/; may be given again."),
     ] = None,
     separator: Annotated[
-        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]", **UNSAID)
+        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]")
     ] = "",
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
@@ -183,19 +171,17 @@ def train(
     normalize: Annotated[str, typer.Option(help="Unicode form: none, nfc or nfkc.")] = TextOptions.normalize,
     lowercase: Annotated[bool, typer.Option(help="Turn capitals into lower case.")] = TextOptions.lowercase,
     min_count: Annotated[
-        int | None,
-        typer.Option(help="Rarer characters share one id that is never written. [default: see --max-vocab]", **UNSAID),
+        int | None, typer.Option(help="Rarer characters share one id that is never written. [default: see --max-vocab]")
     ] = None,
     max_vocab: Annotated[
         int | None,
         typer.Option(
             help="Limit on characters with ids of their own. [default: all; of over 1,000, the 1,000 most common, or "
-            "as many more as make up 99.9 % of the text]",
-            **UNSAID,
+            "as many more as make up 99.9 % of the text]"
         ),
     ] = None,
     cache: Annotated[
-        str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]", **UNSAID)
+        str | None, typer.Option(help="Folder for large encoded texts. [default: the user's cache folder]")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Hold large encoded texts in memory.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -206,29 +192,25 @@ def train(
         bool, typer.Option(help="Make a GPU repeat results exactly, as a CPU does.")
     ] = TrainConfig.deterministic,
     threads: Annotated[
-        int | None,
-        typer.Option(help="Threads of each process. [default: the cores, fewer if others use them]", **UNSAID),
+        int | None, typer.Option(help="Threads of each process. [default: the cores, fewer if others use them]")
     ] = None,
     save_every: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
             help="Save this often: 90s, 10m, 1h30m, 2d, or seconds. [default: 60s, or less often if saving is slow]",
-            **UNSAID,
         ),
     ] = None,
     log: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.", **UNSAID),
+        str | None, typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue where the checkpoint left off.")] = False,
     resume_from: Annotated[
-        str | None,
-        typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.", **UNSAID),
+        str | None, typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.")
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option(metavar="CHECKPOINT", help="Start with its weights and learn another text (fine-tune).", **UNSAID),
+        typer.Option(metavar="CHECKPOINT", help="Start with its weights and learn another text (fine-tune)."),
     ] = None,
     force_resume: Annotated[
         bool,
@@ -240,12 +222,11 @@ def train(
     sample_every: Annotated[
         int | None,
         typer.Option(
-            help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]",
-            **UNSAID,
+            help="Show what it writes after every K-th evaluation; 0: never. [default: 1 on a terminal, else 0]"
         ),
     ] = None,
     report_every: Annotated[
-        int | None, typer.Option(help="Steps between two reports. [default: up to five reports a second]", **UNSAID)
+        int | None, typer.Option(help="Steps between two reports. [default: up to five reports a second]")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stderr per report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
