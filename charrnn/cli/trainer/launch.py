@@ -212,12 +212,15 @@ def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKe
     model = build_model(shape).to(options["device"])
     keeper.share(model)
     lanes = PROBE_LANES[options["device"]]
-    precision = probe_precision(model, lanes, options["precision"], SEQ_LEN).precision
     seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
-    speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
-    if keeper.look(model):
+
+    def measure_speed() -> float:
         precision = probe_precision(model, lanes, options["precision"], SEQ_LEN).precision
-        speed = sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
+        return sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
+
+    speed = measure_speed()
+    if keeper.look(model):
+        speed = measure_speed()
     return PASSES_SHARE * speed * training_cost(shape)
 
 

@@ -31,8 +31,7 @@ class Saves:
     """
 
     def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
-        self._run, self._ranks = launch.run, launch.run.ranks
-        self._corpus, self._origin, self._begun_by = launch.corpus, launch.origin, launch.begun_by
+        self._launch, self._run, self._ranks = launch, launch.run, launch.run.ranks
         self._path, self._log, self._display = request.path, log, display
         then = (lambda: None) if log is None else log.settle
         saved_step = self._run.step or None if request.is_in_place else None
@@ -124,13 +123,13 @@ class Saves:
         That one looks at it: whoever moves or deletes a training's folder may do so while it goes on.
         """
         step, unplaced = self._saver.saved_step, self._saver.unplaced
-        if unplaced is not None and step_of(unplaced, self._origin.run) is not None:
+        if unplaced is not None and step_of(unplaced, self._launch.origin.run) is not None:
             return f"go on with --resume-from {as_typed(str(unplaced))} and another --out"
         if step is None:
             return "nothing was saved before" if self._ranks.is_first else "this process knows of no save"
         if not self._ranks.is_first:
             return f"{self._path} holds step {step:,} or a later one; go on with --resume"
-        held = step_of(self._path, self._origin.run)
+        held = step_of(self._path, self._launch.origin.run)
         if held is None:
             now = "is another file now" if self._path.exists() else "is gone"
             return f"{self._path}, which was saved after step {step:,}, {now}"
@@ -145,7 +144,7 @@ class Saves:
         self._run.finish_seconds = FINISH_SECONDS + seconds
 
     def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
-        run, corpus = self._run, self._corpus
+        run, corpus = self._run, self._launch.corpus
         return checkpoint.snapshot(
             model=run.model.config,
             encoder=corpus.encoder,
@@ -154,8 +153,8 @@ class Saves:
             weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
-            origin=self._origin,
-            made=provenance(self._ranks.launches, self._begun_by),
+            origin=self._launch.origin,
+            made=provenance(self._ranks.launches, self._launch.begun_by),
             training=training,
         )
 

@@ -79,17 +79,13 @@ class Session:
     """
 
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
+        self._request, self._launch, self._display = request, launch, display
         self._run = run = launch.run
-        self._request, self._corpus = request, launch.corpus
         self._ranks = run.ranks
-        self._display = display
-        self._keeper, self._plan = launch.keeper, launch.plan
-        self._expected_speed = launch.chars_per_second
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._log = open_log(request, launch.origin, run.step, display.warn)
         self._saves = Saves(request, launch, self._log, display)
-        self._wanted_precision = launch.wanted_precision
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
         self._rewinds = run.rewinds
@@ -140,7 +136,7 @@ class Session:
                 self._saves.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
         elif self._run.history and not self._run.step:
-            self._tell(first_report(self._run, expected_seconds(self._run, self._expected_speed)))
+            self._tell(first_report(self._run, expected_seconds(self._run, self._launch.chars_per_second)))
 
     def _handle(self, report: Report) -> None:
         """Log a report, save when it is time, and show it."""
@@ -178,18 +174,19 @@ class Session:
     def _sample(self, seed: int) -> str:
         """Write a little with the weights as they are."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
-        encoder = self._corpus.encoder
-        engine = Engine(self._run.model.config, sampling_weights(weights, encoder), self._corpus.line_feed)
-        return write_sample(engine, encoder, self._corpus.counts, SAMPLE_LENGTH, seed=seed)
+        corpus = self._launch.corpus
+        engine = Engine(self._run.model.config, sampling_weights(weights, corpus.encoder), corpus.line_feed)
+        return write_sample(engine, corpus.encoder, corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _adapt(self, report: Report) -> None:
         """Fit threads, precision and plan to how fast it goes now; note what has changed."""
-        if not report.is_last and self._keeper.look(self._run.model):
-            settle_precision_again(self._run, self._wanted_precision, self._precisions)
+        keeper, plan = self._launch.keeper, self._launch.plan
+        if not report.is_last and keeper.look(self._run.model):
+            settle_precision_again(self._run, self._launch.wanted_precision, self._precisions)
         for told in (
             self._tell_of_rewind(report),
-            self._keeper.tell(report.seconds_left),
-            self._plan.review(self._run, report) if self._plan else "",
+            keeper.tell(report.seconds_left),
+            plan.review(self._run, report) if plan else "",
         ):
             if told:
                 self._display.note(told)
