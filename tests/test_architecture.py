@@ -107,7 +107,7 @@ ALLOWED = {
         "randomness": "ensemble",
         "run": "arrays config ensemble errors health lane_choice lanes metrics model optimizers pace randomness ranks "
         "recalled_text training_state updates",
-        "validation": "ensemble evaluation health heap lanes metrics model passes recovery run",
+        "validation": "ensemble evaluation health heap lanes metrics model recovery run",
         "timetable": "config regimen run",
         "loop": "ensemble health heap metrics model optimizers pace passes recovery run timetable validation",
         "checkpoint": "archive cell_types config encoder errors metrics options origin outputs shapes tensorfile",

@@ -72,7 +72,7 @@ def evaluate(
     if model.config.recall:
         kept = recalled or recalled_in(ids, model.config.recall)
         look_up = partial(kept.at, starts[own])
-    with _reading(model, precision):
+    with reading(model, precision):
         state = _warm_state(model, ids, starts[own], lead)
         total = _sum_of_losses(model, ids, starts[own], ends[own], state, look_up)
     return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
@@ -91,7 +91,7 @@ def evaluate_cold(
     windows = np.arange(0, whole, COLD_WINDOW)
     all_starts = windows[spread(len(windows), whole, whole if most is None else most)]
     total = 0.0
-    with _reading(model, precision):
+    with reading(model, precision):
         for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
             ends = np.minimum(starts + COLD_WINDOW, whole)
             state = model.initial_state(len(starts))
@@ -128,7 +128,7 @@ def evaluate_lines(
     is_first = np.isin(starts[by_length], lines[0])
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
-    with _reading(model, precision):
+    with reading(model, precision):
         for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):
             for pieces in _alike(own, lengths):
                 begin = starts[pieces].astype(np.int64)  # in `opened`, where the character before a first one lies
@@ -138,7 +138,7 @@ def evaluate_lines(
 
 
 @contextmanager
-def _reading(model: Model, precision: str) -> Iterator[None]:
+def reading(model: Model, precision: str) -> Iterator[None]:
     """Read without learning and without dropout; the mode is put back."""
     was_training = model.training
     model.eval()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model
 from charrnn.network.model import forecasts_on, ids_on
-from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
+from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines, reading
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.lanes import IGNORED
-from charrnn.training.passes import autocast
 from charrnn.training.recovery import go_back
 from charrnn.training.run import TrainingRun
 
@@ -105,14 +103,12 @@ def _held_out_loss(run: TrainingRun) -> float:
     )
 
 
-@torch.no_grad()
 def _first_loss(run: TrainingRun) -> float:
     """The mean loss over the first windows of all lanes, without dropout; the place in the text stays what it is."""
     model, device = run.model, run.model.device
     epoch, index = run.lanes.epoch, run.lanes.index
     state, total, count = run.state, 0.0, 0.0
-    model.eval()
-    with autocast(device, run.config.precision):
+    with reading(model, run.config.precision):
         for _ in range(min(FIRST_WINDOWS, run.lanes.windows_per_epoch)):
             window = next(run.lanes)
             state = model.initial_state(run.num_lanes) if window.begins_anew else state
@@ -121,7 +117,6 @@ def _first_loss(run: TrainingRun) -> float:
             scores = logits.flatten(0, 1).float()
             total += functional.cross_entropy(scores, targets.flatten(), ignore_index=IGNORED, reduction="sum").item()
             count += int((targets != IGNORED).sum())
-    model.train()
     run.lanes.seek(epoch, index)
     total, count = run.ranks.all_reduce_sum(total, count)
     return total / count
