@@ -94,12 +94,7 @@ class TorchCharRNN:
     def reader(self, own_from: int | None = None) -> Callable[[int], Singles]:
         """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
         read = self.batch_reader(1, own_from)
-
-        def read_one(character: int) -> Singles:
-            row: Singles = read(np.array([character]))[0]
-            return row
-
-        return read_one
+        return lambda character: read(np.array([character]))[0]
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> TorchTexts:
         """Begin N texts, to be read side by side."""

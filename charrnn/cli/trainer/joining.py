@@ -60,14 +60,13 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
     except (RuntimeError, MemoryError, OSError) as error:
-        trouble = group.peer_failure(error)
-        if not trouble and group.may_speak():
+        if trouble := group.peer_failure(error):
+            lost = LostRankError(trouble)
+            _tell_once(lost, group, as_json)
+            raise typer.Exit(lost.exit_code) from None
+        if group.may_speak():
             raise
-        if not trouble:
-            raise typer.Exit(1) from None
-        lost = LostRankError(trouble)
-        _tell_once(lost, group, as_json)
-        raise typer.Exit(lost.exit_code) from None
+        raise typer.Exit(1) from None
     finally:
         if are_together or not group.uses_nccl:
             group.leave()
