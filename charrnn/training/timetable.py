@@ -48,17 +48,16 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
     return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
 
 
-def seconds_left(run: TrainingRun, seconds: float, training_seconds: float) -> float:
+def seconds_left(run: TrainingRun, training_seconds: float) -> float:
     """Time to the end: by the clock, or by the steps left at the pace of the last ones, whichever is sooner.
 
     Args:
         run: with an end.
-        seconds: of the run, now.
         training_seconds: what the steps since the last evaluation took, without it.
     """
     left = []
     if run.config.time_limit is not None:
-        left.append(run.config.time_limit - seconds)
+        left.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
         left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
     return max(min(left), 0.0)
