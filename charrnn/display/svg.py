@@ -83,7 +83,8 @@ def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
         for place, one in enumerate(shown):
             x, y = _MARGIN + columns[place] * _ADVANCE, _MARGIN + number * block
             parts.append(_draw(one, x, y, _columns(one.character) * _ADVANCE))
-    width, height = 2 * _MARGIN + widest * _ADVANCE, 2 * _MARGIN + len(lines) * block
+    width: float = 2 * _MARGIN + widest * _ADVANCE
+    height = 2 * _MARGIN + len(lines) * block
     if legend:
         parts.append(f'<text class="below" x="{_MARGIN}" y="{height + _GAP}">{escape(legend)}</text>')
         width, height = max(width, 2 * _MARGIN + len(legend) * _SMALL_ADVANCE), height + _LINE
