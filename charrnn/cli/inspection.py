@@ -161,14 +161,12 @@ def inspect(
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
     """Check all of each checkpoint; of several, tell which it is."""
-    from charrnn.cli.inspector.tables import print_table
-    from charrnn.display.json_line import to_json
+    from charrnn.cli.inspector.tables import print_json, print_table
     from charrnn.escape import quoted
     from charrnn.storage.verification import verify_checkpoint
 
     if as_json:
-        checked = [{"checkpoint": path, **dict(verify_checkpoint(path))} for path in checkpoints]
-        print(to_json(checked if len(checked) > 1 else checked[0]))
+        print_json([{"checkpoint": path, **dict(verify_checkpoint(path))} for path in checkpoints])
         return
     for path in checkpoints:
         rows = verify_checkpoint(path)
@@ -177,12 +175,10 @@ def _verify(checkpoints: list[str], as_json: bool) -> None:
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
     from charrnn.cli.inspector.cards import describe_each, show_card, show_comparison
-    from charrnn.display.json_line import to_json
+    from charrnn.cli.inspector.tables import print_json
 
     if as_json:
-        found = zip(subjects, describe_each(subjects), strict=True)
-        cards = [{"checkpoint": subject.path, **card} for subject, card in found]
-        print(to_json(cards[0] if len(cards) == 1 else cards))
+        print_json(describe_each(subjects))
     elif len(subjects) == 1:
         show_card(subjects[0])
     else:

@@ -80,8 +80,9 @@ def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
 
 
 def describe_each(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
-    """Everything about several checkpoints as plain values; see `describe`."""
-    return [describe(subject, by) for subject, by in zip(subjects, _measured(subjects), strict=True)]
+    """Everything about several checkpoints as plain values, with the path of each; see `describe`."""
+    pairs = zip(subjects, _measured(subjects), strict=True)
+    return [{"checkpoint": subject.path, **describe(subject, measured)} for subject, measured in pairs]
 
 
 def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any]:

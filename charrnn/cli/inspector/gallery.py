@@ -16,7 +16,7 @@ from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, 
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
-from charrnn.cli.inspector.tables import print_lines, wrapped
+from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
 from charrnn.cli.inspector.text_views import (
     SHOWN_CHARACTERS,
     cell_view,
@@ -31,7 +31,6 @@ from charrnn.cli.inspector.watching import (
     choose_pieces,
     share_text,
 )
-from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.escape import quoted
@@ -51,11 +50,10 @@ def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
         for subject in subjects:
             require_text(subject)
     if flags.as_json:
-        objects = [
+        print_json([
             _as_json(subject, list(make_views(subject, given, piece, flags)))
             for subject, piece in zip(subjects, pieces, strict=True)
-        ]
-        print(to_json(objects[0] if len(objects) == 1 else objects))
+        ])  # fmt: skip
         return
     figures: dict[str, Any] = {}
     blank: list[str] = []  # between views, and before none

@@ -6,8 +6,10 @@ import itertools
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from charrnn.cli.common.terminal import terminal_width
+from charrnn.display.json_line import to_json
 from charrnn.display.widths import text_width
 
 NARROW_TABLE = 48
@@ -28,6 +30,11 @@ def print_table(rows: Sequence[tuple[str, str]]) -> None:
     width = max(text_width(name) for name, _ in rows)
     for name, value in rows:
         print(f"{_pad(name, width)}  {value}")
+
+
+def print_json(objects: Sequence[Any]) -> None:
+    """Print what was found out of each checkpoint: of one an object, of several a list of them."""
+    print(to_json(objects[0] if len(objects) == 1 else objects))
 
 
 def print_lines(lines: Iterable[str]) -> None:
