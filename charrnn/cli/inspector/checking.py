@@ -47,11 +47,6 @@ def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
             subject.require_stream(f"--{name}")
 
 
-def _outputs(flags: InspectFlags, beside: str) -> list[str]:
-    """What else the flags ask for that stands alone."""
-    return [name for name in flags.asked_for("score", "export", "svg", "html") if name != beside]
-
-
 def _check_values(flags: InspectFlags) -> None:
     check_choice("unknown", flags.unknown, UNKNOWN_RULES)
     check_range("top_k", flags.top_k, Range(0))
@@ -79,9 +74,10 @@ def _check_scoring(flags: InspectFlags) -> None:
 
 def _check_outputs(flags: InspectFlags) -> None:
     """Refuse what stands alone beside something else, and files of what is not in them."""
+    shown = [*(view.name for view in flags.views), *flags.asked_for("score", "export", "svg", "html")]
     for name in flags.asked_for("verify", "score", "export"):
-        if seen := [view.name for view in flags.views] + _outputs(flags, beside=name):
-            raise ConfigError(f"--{name} stands alone; leave {flag_name(seen[0])} out")
+        if others := [other for other in shown if other != name]:
+            raise ConfigError(f"--{name} stands alone; leave {flag_name(others[0])} out")
     if len(flags.checkpoints) > 1:
         for name in flags.asked_for("svg", "export"):
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")

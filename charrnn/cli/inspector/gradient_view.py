@@ -84,10 +84,8 @@ def gradients_view(watched: Watched) -> View:
         "loss_by_context": [
             {name: finite_or_none(value) for name, value in asdict(row).items()}
             for row in loss_by_context(
-                watched.subject.engine,
-                ids,
-                unknown_id=watched.subject.contents.encoder.unknown_id,
-                unknown_price=unknown_price(watched.subject),
+                watched.subject.engine, ids,
+                unknown_id=contents.encoder.unknown_id, unknown_price=unknown_price(watched.subject),
             )
         ],
     }  # fmt: skip

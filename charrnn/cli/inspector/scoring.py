@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.analysis.dynamic import adapted_loss
 from charrnn.analysis.losses import Watch, add_up, read_pieces, uncounted
-from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
@@ -115,7 +115,7 @@ def score_text(
         raise CorpusError(
             f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
         )
-    work = len(readable.ids) * (1 + dynamic * len(subject.members))
+    work = len(readable.ids) * (1 + dynamic * subject.contents.model.members)
 
     def tell(read: float) -> None:
         watch(read / work)
@@ -132,7 +132,8 @@ def score_text(
     counts = _counts(readable, encoder, len(ids) - 1)
     loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
     counts[:unread] = False
-    adapted = _adapted_loss(subject, ids, counts, tell) if dynamic else None
+    members = [(one.model, one.weights) for one in subject.members]
+    adapted = adapted_loss(members, ids, counts, watch=tell) if dynamic else None
     return Score(
         characters=predicted,
         num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
@@ -152,13 +153,6 @@ def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np
             is_known = np.repeat(readable.known, encoder.widths(readable.text))
         counts[-len(is_known) :] = is_known[-length:]
     return counts
-
-
-def _adapted_loss(subject: Subject, ids: Ids, counts: NDArray[np.bool_], watch: Watch) -> float:
-    """What a text costs a model that learns as it reads, in nats."""
-    from charrnn.analysis.dynamic import adapted_loss
-
-    return adapted_loss([(one.model, one.weights) for one in subject.members], ids, counts, watch=watch)
 
 
 def best_fit(losses: Sequence[float]) -> int:
