@@ -154,7 +154,7 @@ ALLOWED = {
     "analysis": {
         "losses": "arrays config counted errors numpy_ensemble recall",
         "ngrams": "arrays",
-        "dynamic": "arrays backprop config losses recall tape",
+        "dynamic": "arrays backprop config losses recall shapes tape",
         "surprise": "encoder losses numpy_ensemble options recall softmax unknowns",
         "features": "",
         "neurons": "cell_types config features shapes tape",

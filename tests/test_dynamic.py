@@ -96,4 +96,4 @@ def test_what_does_not_count_costs_nothing_wherever_a_piece_ends(monkeypatch):
     counts = np.random.default_rng(4).random(len(ids) - 1) < 0.7
     expected = adapt_to(config, weights, ids)[counts].sum()
     monkeypatch.setattr(dynamic, "PIECE", SEGMENT)
-    assert adapted_loss([(config, weights)], ids, counts) == pytest.approx(expected)
+    assert adapted_loss(config, weights, ids, counts) == pytest.approx(expected)

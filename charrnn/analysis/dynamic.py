@@ -21,6 +21,7 @@ from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
 from charrnn.inference.tape import Weights, record, zero_state
 from charrnn.recall import Forecasts, recall_text
+from charrnn.shapes import each_member
 
 SEGMENT = 32
 """Characters between two steps."""
@@ -76,7 +77,8 @@ def adapt(
 
 
 def adapted_loss(
-    members: Sequence[tuple[ModelConfig, Weights]],
+    config: ModelConfig,
+    weights: Weights,
     ids: Ids,
     counts: NDArray[np.bool_],
     *,
@@ -85,7 +87,8 @@ def adapted_loss(
     """What a text costs a model that learns from it as it reads, in nats; of an ensemble each member does, by itself.
 
     Args:
-        members: a network's shape and weights each.
+        config: the model's shape.
+        weights: by name.
         ids: encoded text, shape (num_chars,), at least two characters.
         counts: which of its ids but the first do, shape (num_chars - 1,).
         watch: told, now and then, how many more characters one of them has read.
@@ -94,7 +97,8 @@ def adapted_loss(
         DivergenceError: a surprisal is not finite.
     """
     losses, place = list[float](), 0
-    for of_members in zip(*(adapt(*member, ids, watch=watch) for member in members), strict=True):
+    members = [adapt(member, own, ids, watch=watch) for _, member, own in each_member(config, weights)]
+    for of_members in zip(*members, strict=True):
         values = average_surprisals(of_members)
         require_finite(values)
         losses.append(float(values[counts[place : place + len(values)]].sum()))

@@ -132,8 +132,8 @@ def score_text(
     counts = _counts(readable, encoder, len(ids) - 1)
     loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
     counts[:unread] = False
-    members = [(one.model, one.weights) for one in subject.members]
-    adapted = adapted_loss(members, ids, counts, watch=tell) if dynamic else None
+    model, weights = subject.contents.model, subject.contents.weights
+    adapted = adapted_loss(model, weights, ids, counts, watch=tell) if dynamic else None
     return Score(
         characters=predicted,
         num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),

@@ -59,11 +59,6 @@ class Subject:
         """
         return self.contents.text.in_encoding(self.encoding)
 
-    @property
-    def members(self) -> list[Checkpoint]:
-        """Each network of an ensemble alone."""
-        return [self.contents.member(number) for number in range(self.contents.model.members)]
-
     @cached_property
     def engine(self) -> Engine:
         """The model, ready to read."""
