@@ -68,9 +68,9 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     elif page.is_whole:
         page.lack(*READ, reason=without_text(subject))
     if page.is_whole or flags.embeddings:
-        page.add("embeddings", lambda: embeddings_section(subject), must=True)
-    if (novelty := flags.novelty) is not None:
-        page.add("novelty", lambda: novelty_section(subject, novelty), must=True)
+        page.values |= embeddings_section(subject)
+    if flags.novelty is not None:
+        page.values |= novelty_section(subject, flags.novelty)
     return page.values
 
 

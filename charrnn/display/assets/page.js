@@ -73,11 +73,11 @@ function neurons() {
     "shut and without colour, to 1, open and orange. Point, tap or walk with the arrow keys to read the values.");
   const bytes = Uint8Array.from(atob(seen.values), (c) => c.charCodeAt(0));
   const values = new Int8Array(bytes.buffer), length = seen.characters.length;
-  const found = data.neurons ? data.neurons.found : [];
+  const found = data.neurons.found;
   make(part, "p", { class: "faint" }, found.length
     ? "These follow something in the text. The number is the correlation, from \u22121 to 1, on the half of the text that " +
       "they were not chosen on, and beyond what chance gives among all comparisons:"
-    : data.neurons && data.neurons.note ? capital(data.neurons.note) + "." : "None follows what was looked for beyond chance.");
+    : data.neurons.note ? capital(data.neurons.note) + "." : "None follows what was looked for beyond chance.");
   const list = make(part, "div", { class: "findings" });
   for (const finding of found) {
     const button = make(list, "button", { type: "button", "data-unit": finding.unit }, followed(finding.feature) + " ");
@@ -225,7 +225,7 @@ function embeddings() {
 
 function novelty() {
   const view = data.novelty;
-  if (!view) return missing("Does it recite?", "novelty");
+  if (!view) return;
   const isSample = view.text === null, here = isSample ? "the sample" : view.text, judged = view.sample.characters;
   const whole = isSample ? "a sample" : judged < view.of ? `the first ${grouped(judged)} of the ${grouped(view.of)} characters of ${here}` : here;
   const part = section(isSample ? "Does it recite?" : "What stands in its text?",

@@ -9,14 +9,14 @@ const tip = document.getElementById("tip");
 const SVG = "http://www.w3.org/2000/svg";
 
 function make(parent, tag, attributes, ...children) {
-  const node = parent && (parent.namespaceURI === SVG || tag === "svg")
+  const node = parent.namespaceURI === SVG || tag === "svg"
     ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
   node.append(...children.map(String));
-  if (parent) parent.append(node);
+  parent.append(node);
   return node;
 }
-const number = (value, digits = 4) => value === null || value === undefined ? "?" : Number(value).toFixed(digits);
+const number = (value, digits = 4) => value === null ? "?" : value.toFixed(digits);
 // With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_view.
 function measured(loss, error, unitOfLoss = 1) {
   if (loss === null || error === null) return "no number";
@@ -24,7 +24,7 @@ function measured(loss, error, unitOfLoss = 1) {
   return value < 1e6 ? number(value, Math.min(4, Math.max(1, decimals))) : value.toPrecision(2);
 }
 const counted = (value, noun) => `${grouped(value)} ${noun}${value === 1 ? "" : "s"}`;
-const grouped = (value) => Number(value).toLocaleString("en");
+const grouped = (value) => value.toLocaleString("en");
 const percent = (share, digits = 0) => (100 * share).toFixed(digits) + "%";
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
