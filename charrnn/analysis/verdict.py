@@ -53,12 +53,11 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
         losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
             something beside the other only where it is the lower all the same.
     """
-    if not history:  # of a young training, or of one member of several
+    kept = best_row(history)
+    if kept is None:  # of a young training, or of one member of several
         return "no evaluation on record"
     first = _last_rise(history)
     risen = " since the learning rate rose again" if first else ""
-    kept = best_row(history)
-    assert kept is not None, "there are evaluations"
     begun, history = history[first - 1].step if first else 0, history[first:]
     if len(history) < FEWEST or history[-1].step - begun < FEWEST_STEPS:
         return _too_early(history, begun, risen)
