@@ -24,7 +24,6 @@ from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece
 from charrnn.cli.inspector.webpage import collect
 from charrnn.config import ModelConfig
-from charrnn.generation.unprompted import write_sample
 
 INPUTS, OUTPUTS = {"checkpoints", "score", "corpus"}, {"html", "svg", "as_json", "export", "verify"}
 WAYS = {"by", "above", "dynamic", "unknown", "encoding", "top_k", "member"}
@@ -346,8 +345,7 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
     judged = json.loads(run_in(trained, *command, "300", "--json").stdout)["novelty"]
     assert judged["sample"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
-    encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
-    drawn = write_sample(subject.writer, encoder, counts, 300, seed=novelty_view.SAMPLE_SEED)
+    drawn, encoder = subject.sample(300), subject.contents.encoder
     for name, text in {"sample": drawn, "held_out": encoder.decode(subject.own_text.held_out)[:300]}.items():
         *whole, last = text.split("\n")
         assert last, "the length cuts the last line"

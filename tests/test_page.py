@@ -496,7 +496,7 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
 def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path, monkeypatch):
     shutil.copy(trained / "words.pt", tmp_path)  # away from its text
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(page_sections, "write_sample", lambda *_, **__: pytest.fail("a sample is written"))
+    monkeypatch.setattr(Subject, "sample", lambda *_: pytest.fail("a sample is written"))
     none = {field.name: None for field in fields(InspectFlags)}
     for flag, message in (
         ({"text_file": "gone.txt"}, "gone.txt: no such file"),

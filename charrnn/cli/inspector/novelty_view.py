@@ -19,13 +19,11 @@ from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
 from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import quoted
-from charrnn.generation.unprompted import write_sample
 from charrnn.paths import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE
 from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, with_cr_lf, with_known_line_ends
 
-SAMPLE_SEED = 1
 LONGEST_CHARACTER = 4
 """Of UTF-8, in bytes."""
 
@@ -55,7 +53,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     """
     text_learned = require_text(subject)
     is_length = is_number(wanted)
-    text = _sample(subject, wanted) if is_length else _read(subject, wanted)
+    text = subject.sample(int(wanted)) if is_length else _read(subject, wanted)
     if not text:
         raise CorpusError(f"{'the sample' if is_length else name_of(wanted)}: no characters to look for; give more")
     judged = text[:MAX_JUDGED]
@@ -108,12 +106,6 @@ def _as_learned(text: str, subject: Subject) -> str:
     has_cr_lf = ends_lines_by_cr_lf(encoder, counts)
     text = in_known_form(with_cr_lf(text) if has_cr_lf else with_known_line_ends(text, encoder), encoder)
     return encoder.decode(encoder.encode(text)) if encoder.has_unknown else text
-
-
-def _sample(subject: Subject, wanted: str) -> str:
-    """Write as many characters, or bytes, as are wanted."""
-    encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
-    return write_sample(subject.writer, encoder, counts, int(wanted), seed=SAMPLE_SEED)
 
 
 def _draw_novelty(judged: Sequence[Novelty], name: str, width: int) -> list[str]:

@@ -31,7 +31,6 @@ from charrnn.cli.inspector.text_views import (
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.display.card import frequencies, merged_parameters, provenance_rows, summary
 from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.unprompted import write_sample
 from charrnn.surrogates import name_byte
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
@@ -57,7 +56,6 @@ LEFT_OUT = ("parameters", "characters", "names", "made")
 DEFAULT_TOP_K = 5
 TEMPERATURES = (0.5, 0.8, 1.1)
 PAGE_SAMPLE_LENGTH = 400
-SEED = 1
 
 
 def facts_section(subject: Subject) -> Section:
@@ -84,10 +82,7 @@ def samples_section(subject: Subject) -> Section:
 
 def sample(subject: Subject, temperature: float) -> Section:
     """What a model writes at a temperature."""
-    contents, options = subject.contents, SamplingOptions(temperature=temperature)
-    text = write_sample(
-        subject.writer, contents.encoder, contents.corpus.counts, PAGE_SAMPLE_LENGTH, seed=SEED, options=options
-    )
+    text = subject.sample(PAGE_SAMPLE_LENGTH, SamplingOptions(temperature=temperature))
     return {"temperature": temperature, "text": text}
 
 

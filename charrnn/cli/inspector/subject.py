@@ -13,7 +13,9 @@ from charrnn.analysis.ngrams import MAX_LEARNED, Baseline, NgramModel
 from charrnn.arrays import Places
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
+from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import SamplingModel
+from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling
@@ -27,6 +29,8 @@ from charrnn.text.splitting import count_known
 PREPARING = ("newline", "normalize", "lowercase")
 """Options by which a text is changed before it is read."""
 
+SEED = 1
+"""Of what it writes."""
 
 NOTHING_HELD_OUT = "nothing was held out of its text"
 """Why there is no figure of what a model has not learned from."""
@@ -65,9 +69,14 @@ class Subject:
         return Engine(self.contents.model, self.contents.weights, self.contents.line_feed)
 
     @cached_property
-    def writer(self) -> SamplingModel:
+    def _writer(self) -> SamplingModel:
         """The model, ready to write."""
         return load_for_sampling(self.contents)[0]
+
+    def sample(self, length: int, options: SamplingOptions | None = None) -> str:
+        """Write so many characters, or bytes, without a prompt; the same each time."""
+        encoder, counts = self.contents.encoder, self.contents.corpus.counts
+        return write_sample(self._writer, encoder, counts, length, seed=SEED, options=options)
 
     @property
     def is_stream(self) -> bool:
