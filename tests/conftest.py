@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +310,24 @@ def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:
 def write_checkpoint(path: Path, **contents: Any) -> None:
     """Write a checkpoint of what `snapshot` takes; where nothing is said of it, it comes from nowhere."""
     checkpoint.write(path, checkpoint.snapshot(**{"origin": NOWHERE, **contents}))
+
+
+def save_like(trained: Path, path: str | Path, model: Model | None = None, **changes: Any) -> None:
+    """Write a checkpoint like that of `trained`, with another model or with other values of some fields.
+
+    Of a field that has fields of its own, such as `text`, those of which nothing is said stay.
+    """
+    contents = torch.load(trained / "words.pt", weights_only=True)
+    if model is not None:
+        contents |= {"model": asdict(model.config), "weights": dict(model.state_dict())}
+    torch.save(_changed(contents, changes), trained / path)
+
+
+def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    changed = {
+        name: _changed(fields[name], value) if isinstance(value, dict) else value for name, value in changes.items()
+    }
+    return {**fields, **changed}
 
 
 def train_briefly(folder: Path, *arguments: str) -> None:

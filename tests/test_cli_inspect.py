@@ -7,11 +7,11 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, read_terminal, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, read_terminal, run_charrnn, save_like, train_briefly
 from test_readme import README
 
 from charrnn.config import ModelConfig, config_from_dict
@@ -55,9 +55,8 @@ def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
 
 
 def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_on_with_it(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     told = {"command": "charrnn train --resume \x1b[7m", "begun_by": f"charrnn train {'a' * 300}"}
-    torch.save({**contents, "made": {**contents["made"], **told}}, trained / "resumed.pt")
+    save_like(trained, "resumed.pt", made=told)
     rows = dict(
         re.split("  +", row.strip(), maxsplit=1) for row in inspect(checkpoint="resumed.pt").stdout.splitlines()[:20]
     )
@@ -92,8 +91,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     assert named.startswith("words.pt")
     assert str(tmp_path / "words.pt") in named
     other = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
+    save_like(trained, "other.pt", other)
     rows = inspect("other.pt").stdout.splitlines()
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
     assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "recall", "parameters"}
@@ -104,15 +102,14 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     assert shown["6-gram, nats"] == f"{card['baseline']['loss']:.4f}"
     assert shown["evaluated"] == f"{card['baseline']['characters']:,}" == "1,999"
     assert shown["verdict"] == card["verdict"].partition(":")[0]
-    torch.save({**contents, "corpus": {**contents["corpus"], "sha256": "0" * 64}}, trained / "other.pt")
+    save_like(trained, "other.pt", corpus={"sha256": "0" * 64})
     apart = " ".join(inspect("other.pt").stdout.split())
     assert apart.endswith(
         "these models learned from different texts, or were judged by different ones: their losses cannot be compared; "
         "--score FILE gives them one"
     )
     for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
-        training = {**contents["training"], "config": {**contents["training"]["config"], **changes}}
-        torch.save({**contents, "training": training}, trained / "other.pt")
+        save_like(trained, "other.pt", training={"config": changes})
         apart = " ".join(inspect("other.pt").stdout.split())
         assert apart.endswith(
             " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
@@ -127,7 +124,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
             "these models read other units, or have one id for other rare characters: their losses cannot be compared; "
             "--score FILE gives them one"
         )
-    torch.save({**contents, "model": asdict(other.config), "weights": dict(other.state_dict())}, trained / "other.pt")
+    save_like(trained, "other.pt", other)
     alike = inspect("other.pt")
     assert (alike.returncode, "different parts" in alike.stdout) == (0, False), alike.stderr
     cards = json.loads(inspect("other.pt", "--json").stdout)
@@ -135,7 +132,6 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
 
 
 def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_the_usual_ones(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     usual = names_of_rows(inspect("words.pt").stdout)
     changes = {
         "optimizer": "sgd", "warmup_steps": 1200, "final_learning_rate": 1.0, "beta2": 0.9, "weight_decay": 0.5,
@@ -145,9 +141,7 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     }  # fmt: skip
     text = {"encoding": "latin-1", "errors": "replace", "newline": "lf", "normalize": "nfc", "lowercase": True}
     read = {"separator": "\n", "include": ["*.py", "*.c"], "exclude": ["b"], "init_from": "/home/me/\x1b[7m.pt"}
-    training = {**contents["training"], "config": {**contents["training"]["config"], **changes}}
-    other = {"training": training, "text": {**contents["text"], **text}, "origin": {**contents["origin"], **read}}
-    torch.save({**contents, **other}, trained / "set.pt")
+    save_like(trained, "set.pt", training={"config": changes}, text=text, origin=read)
     rows = inspect("set.pt").stdout.splitlines()
     marked = {name: cells for star, name, *cells in (re.split("  +", row) for row in rows if row.startswith("*"))}
     settings = {name.replace("_", " ") for name in {**changes, **text, **read} if name != "evaluations"}
@@ -170,18 +164,14 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     (("a/model.pt", "1"), ("model.pt", None), None),  # as an export of the same has it
 ])  # fmt: skip
 def test_models_that_began_with_different_ones_are_told_apart(inspect, trained, one, other, cells):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     for name, (path, run) in (("one.pt", one), ("other.pt", other)):
-        began = {"init_from": path, "init_run": run and run * 12}
-        torch.save({**contents, "origin": {**contents["origin"], **began}}, trained / name)
+        save_like(trained, name, origin={"init_from": path, "init_run": run and run * 12})
     assert row_of(inspect("other.pt", checkpoint="one.pt").stdout, "init from") == cells
 
 
 def test_settings_that_differ_in_their_last_digits_do_differ(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     for name, limit in (("day.pt", 86400.0), ("more.pt", 86401.5), ("hour.pt", 3600.0)):
-        config = {**contents["training"]["config"], "time_limit": limit}
-        torch.save({**contents, "training": {**contents["training"], "config": config}}, trained / name)
+        save_like(trained, name, training={"config": {"time_limit": limit}})
     assert row_of(inspect("more.pt", checkpoint="day.pt").stdout, "time limit") == ["86400.0", "86401.5"]
     assert row_of(inspect("hour.pt", checkpoint="day.pt").stdout, "time limit") == ["8.64e+04", "3600"]
 
@@ -193,7 +183,6 @@ def row_of(table, name):
 
 
 def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(inspect, trained, tmp_path):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     train_briefly(trained, "words.txt", "--unit", "byte", "-o", "bytewise.pt", "--hidden-size", "8", "--max-steps", "1")
     few = torch.load(trained / "bytewise.pt", weights_only=True)
     torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "bytewise.pt")
@@ -208,7 +197,7 @@ def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(in
         names = list(found)
         assert names.index("cold loss, nats") > names.index("best loss, nats") > names.index("bytes")
         assert names.index("steps") > names.index("characters") > names.index("corpus")
-    torch.save({**contents, "training": {**contents["training"], "cold_loss": None}}, trained / "cool.pt")
+    save_like(trained, "cool.pt", training={"cold_loss": None})
     assert "cold" not in inspect("cool.pt", checkpoint="bytewise.pt").stdout, "where none has one"
 
 
@@ -220,30 +209,25 @@ def names_of_rows(table):
 
 def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_that_these_are_others(inspect, trained):
     small = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=1, embedding_dim=8))
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    contents |= {"model": asdict(small.config), "weights": dict(small.state_dict())}  # lines are not recalled
-    training = {**contents["training"], "config": {**contents["training"]["config"], "evaluated": 900}}
-    for name, lines in (("lined.pt", True), ("streamed.pt", False)):
-        text = {**contents["text"], "lines": lines}
-        torch.save({**contents, "training": training, "text": text}, trained / name)
+    for name, lines in (("lined.pt", True), ("streamed.pt", False)):  # small, as lines are not recalled
+        save_like(trained, name, small, training={"config": {"evaluated": 900}}, text={"lines": lines})
     counted = json.loads(inspect("--json", checkpoint="lined.pt").stdout)["baseline"]["characters"]
     assert counted not in (900, 1999), "whole lines, as near to 900 as they come"
     assert f" on the same {counted} characters: this model is " in inspect(checkpoint="lined.pt").stdout
     shown = inspect("streamed.pt", checkpoint="lined.pt").stdout
     assert re.search(rf"^\*    evaluated  +{counted}  +900$", shown, re.M)
     assert "their losses are over different parts of the text" in shown
-    torch.save({**contents, "text": {**contents["text"], "lines": True}}, trained / "whole.pt")
+    save_like(trained, "whole.pt", small, text={"lines": True})
     whole = inspect("whole.pt", checkpoint="words.pt").stdout
     assert "cannot be compared" not in whole, "all of the same held-out piece"
 
 
 def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "history": []}, trained / "young.pt")
+    save_like(trained, "young.pt", history=[])
     assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").stdout
     card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
     assert (card["best"], card["verdict"]) == (None, "no evaluation on record")
-    torch.save({**contents, "training": {**contents["training"], "step": 1}, "history": []}, trained / "young.pt")
+    save_like(trained, "young.pt", training={"step": 1}, history=[])
     assert re.search("^trained +1 step, ", inspect(checkpoint="young.pt").stdout, re.M)
 
 
@@ -384,10 +368,8 @@ def test_verify_names_each_of_several(inspect, trained):
 
 
 def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained, tmp_path):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     for value, code in ((float("inf"), 0), (float("nan"), 1)):
-        contents["training"]["measured"] = [value]
-        torch.save(contents, tmp_path / "m.pt")
+        save_like(trained, tmp_path / "m.pt", training={"measured": [value]})
         result = run_charrnn(tmp_path, "inspect", "m.pt", "--verify", text=True)
         assert result.returncode == code
         assert ("m.pt: its training state holds NaN" in result.stderr) == (code == 1)

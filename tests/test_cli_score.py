@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, read_until, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, random_model, read_until, run_charrnn, save_like, train_briefly
 from torch.nn import functional
 
 from charrnn.analysis import dynamic, losses
@@ -32,13 +32,14 @@ from charrnn.text import encoder
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import unknown_surprisal
 
+ALPHABET = "".join(sorted({*make_text(20_000)}))
+"""Of the trained model."""
+
 
 @pytest.fixture
 def command(trained):
     """Arguments of a command on the trained model and on one of other letters, and how to run it."""
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    contents["characters"] = "".join(sorted("BKMNRST\n abeiklmnoprst" + "z"))  # z for u
-    torch.save(contents, trained / "zoo.pt")
+    save_like(trained, "zoo.pt", characters="".join(sorted("BKMNRST\n abeiklmnoprst" + "z")))  # z for u
 
     def run(*arguments, stdin=""):
         return run_charrnn(trained, "inspect", *arguments, input=stdin.encode("utf-8", "surrogateescape"))
@@ -241,9 +242,7 @@ def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command
 
 
 def test_a_line_of_which_a_model_knows_nothing_has_no_bits_where_that_is_left_out_and_fits_no_model(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    cyrillic = "\n" + "".join(chr(0x430 + i) for i in range(len(contents["characters"]) - 1))
-    torch.save({**contents, "characters": cyrillic}, trained / "cyrillic.pt")
+    save_like(trained, "cyrillic.pt", characters="\n" + "".join(chr(0x430 + i) for i in range(22)))
     arguments = ("words.pt", "cyrillic.pt", "--score", "-", "--by", "line", "--unknown", "skip")
     result = command(*arguments, "--json", stdin="Tin sole\nабв\n§§\n")
     found = [*map(json.loads, result.stdout.splitlines())]
@@ -262,11 +261,9 @@ def test_a_line_of_which_a_model_knows_nothing_has_no_bits_where_that_is_left_ou
 @pytest.fixture
 def crlf_models(trained):
     """Three models with the same weights that know CR, one of which reads CR LF as LF, and one small letters alone."""
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    characters = "".join(sorted(contents["characters"].replace("B", "\r")))
+    characters = "".join(sorted(ALPHABET.replace("B", "\r")))
     for name, changes in {"keep": {}, "lf": {"newline": "lf"}, "low": {"lowercase": True}}.items():
-        text = {**contents["text"], **changes}
-        torch.save({**contents, "characters": characters, "text": text}, trained / f"{name}.pt")
+        save_like(trained, f"{name}.pt", characters=characters, text=changes)
     return "tin sole\r\nmare nap\r\nkilo\r\n" * 9
 
 
@@ -310,9 +307,7 @@ def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_model
 @pytest.fixture
 def apart(trained):
     """A model that writes an accent behind its letter."""
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    characters = contents["characters"].replace("u", "") + "\u0308"
-    torch.save({**contents, "characters": characters}, trained / "apart.pt")
+    save_like(trained, "apart.pt", characters=ALPHABET.replace("u", "") + "\u0308")
 
 
 @pytest.mark.usefixtures("apart")
@@ -340,9 +335,7 @@ def test_where_a_model_knows_a_text_in_its_other_unicode_form_it_is_told_how_to_
     "view", [["--score", "crlf.txt"], ["--score", "crlf.txt", "--by", "line"], ["--text-file", "crlf.txt"]]
 )
 def test_where_a_text_has_line_ends_that_a_model_lacks_it_is_told_how_to_read_them(command, trained, view):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    characters = "".join(sorted(contents["characters"].replace("u", "\r")))
-    torch.save({**contents, "characters": characters}, trained / "with_cr.pt")
+    save_like(trained, "with_cr.pt", characters="".join(sorted(ALPHABET.replace("u", "\r"))))
     (trained / "crlf.txt").write_bytes(b"Tin sole\r\nmare\r\n" * 999)
     told = b"charrnn: crlf.txt has lines that end by CR LF, and words.pt knows no CR; --unknown nearest reads LF\n"
     for rule in ("count", "skip"):
@@ -389,13 +382,10 @@ def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trai
 
 
 def test_a_dynamic_score_that_is_no_number_is_told(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    config = ModelConfig(
-        vocab_size=23, cell="rnn-relu", hidden_size=12, num_layers=1, embedding_dim=8, layer_norm=False
-    )
-    weights = {name: tensor.detach() for name, tensor in random_model(config).state_dict().items()}
-    weights["embedding.weight"] *= 1e20  # squares of gradients overflow
-    torch.save({**contents, "model": asdict(config), "weights": weights}, trained / "growing.pt")
+    shape = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8, "layer_norm": False}
+    model = random_model(ModelConfig(cell="rnn-relu", **shape))
+    model.state_dict()["embedding.weight"] *= 1e20  # squares of gradients overflow
+    save_like(trained, "growing.pt", model)
     text = make_text(200)
     assert command("growing.pt", "--score", "-", stdin=text).returncode == 0
     for flags in ([], ["--json"]):
@@ -502,15 +492,9 @@ def byte_model(trained):
     """A model of bytes with random weights that knows the two bytes of some Cyrillic letters."""
     alphabet = "".join(sorted({*"\n abT", *map(chr, range(0x80, 0xC0)), "\xd0", "\xd1"}))
     config = ModelConfig(vocab_size=len(alphabet), cell="lstm", hidden_size=12, num_layers=1, embedding_dim=8)
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    corpus = {**contents["corpus"], "counts": [1] * len(alphabet), "characters": len(alphabet)}
-    torch.save(
-        {
-            **contents, "characters": alphabet, "model": asdict(config), "corpus": corpus,
-            "weights": dict(random_model(config).state_dict()), "text": {**contents["text"], "unit": "byte"},
-        },
-        trained / "bytes.pt",
-    )  # fmt: skip
+    corpus = {"counts": [1] * len(alphabet), "characters": len(alphabet)}
+    changes = {"characters": alphabet, "corpus": corpus, "text": {"unit": "byte"}}
+    save_like(trained, "bytes.pt", random_model(config), **changes)
     return CharEncoder(alphabet, unit="byte")
 
 
@@ -556,8 +540,7 @@ def test_what_is_not_text_is_replaced_in_json_and_stands_beside_it(command, byte
 
 
 def test_a_line_that_is_not_in_another_encoding_stands_in_its_row_and_beside_it_as_it_is(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "encoding": "cp1252"}}, trained / "windows.pt")
+    save_like(trained, "windows.pt", text={"encoding": "cp1252"})
     line = b"caf\xe9 \x81"
     arguments = ("windows.pt", "--score", "-", "--by", "line")
     typed = (line + b"\ncaf\xe9\n").decode("utf-8", "surrogateescape")
@@ -574,9 +557,8 @@ def test_a_line_that_is_not_in_another_encoding_stands_in_its_row_and_beside_it_
     "unlike", [("strict", "surrogateescape"), ("replace", "strict"), ("replace", "surrogateescape")]
 )
 def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(command, trained, unlike):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     for name in unlike:
-        torch.save({**contents, "text": {**contents["text"], "errors": name}}, trained / f"{name}.pt")
+        save_like(trained, f"{name}.pt", text={"errors": name})
     paths = [f"{name}.pt" for name in unlike]
     for more in ([], ["--by", "line"]):
         found = []
@@ -591,7 +573,7 @@ def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(co
 def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-1]
-    torch.save({**contents, "characters": characters, "has_unknown": True}, trained / "rare.pt")
+    save_like(trained, "rare.pt", characters=characters, has_unknown=True)
     text, unknown = "Tin sole\n" * 9, contents["characters"][-1] + "§§"
     plain = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text).stdout)
     odd = json.loads(command("rare.pt", "--score", "-", "--json", stdin=text + unknown).stdout)
@@ -609,7 +591,7 @@ def test_where_an_id_stands_for_rare_characters_it_is_read_and_costs_what_they_d
     contents = torch.load(trained / "words.pt", weights_only=True)
     *others, rare = contents["characters"]
     assert rare == "u"
-    torch.save({**contents, "characters": "".join(others), "has_unknown": True}, trained / "rare.pt")
+    save_like(trained, "rare.pt", characters="".join(others), has_unknown=True)
     text = first + "Tin sole\nmutabun rubu\n"
 
     def characters(model):
@@ -643,11 +625,8 @@ def test_where_an_id_stands_for_rare_characters_it_is_read_and_costs_what_they_d
 
 def test_the_first_character_of_a_text_is_free_for_every_model_whether_an_id_stands_for_it_or_not(command, trained):
     """Two models of the same weights: the last character is rare to one, and simply unknown to the other."""
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    *others, _ = contents["characters"]
-    torch.save({**contents, "characters": "".join(others), "has_unknown": True}, trained / "rare.pt")
-    contents["characters"] = "".join(others) + "z"
-    torch.save(contents, trained / "unknown.pt")
+    save_like(trained, "rare.pt", characters=ALPHABET[:-1], has_unknown=True)
+    save_like(trained, "unknown.pt", characters=ALPHABET[:-1] + "z")
     text = "ub" + "Tin sole\n" * 20
     found = json.loads(command("rare.pt", "unknown.pt", "--score", "-", "--json", stdin=text).stdout)
     rare, unknown = (model["bits_per_char"] for model in found["models"].values())
@@ -678,7 +657,7 @@ def test_every_line_is_made_readable_once_for_each_model(trained, tmp_path, monk
 def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     weights = {name: weight * 1e30 for name, weight in contents["weights"].items()}
-    torch.save({**contents, "weights": weights}, trained / "huge.pt")
+    save_like(trained, "huge.pt", weights=weights)
     rows = command("huge.pt", "--score", "-", "--by", "line", "--above", "9", stdin="Tin\nsole\n").stdout
     assert rows == b"inf\t3\tTin\ninf\t4\tsole\n"
     record = command("huge.pt", "--score", "-", "--by", "line", "--json", stdin="Tin\n").stdout
@@ -689,8 +668,7 @@ def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(comman
 
 
 def test_one_encoding_may_have_several_names(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "encoding": "UTF8"}}, trained / "alias.pt")
+    save_like(trained, "alias.pt", text={"encoding": "UTF8"})
     assert command("words.pt", "alias.pt", "--score", "words.txt").returncode == 0
 
 
@@ -722,8 +700,7 @@ def test_a_models_name_breaks_no_row(command, trained):
 
 
 def test_files_in_different_encodings_are_not_one_text(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "encoding": "latin-1"}}, trained / "latin.pt")
+    save_like(trained, "latin.pt", text={"encoding": "latin-1"})
     for way in (["--score", "words.txt"], ["--score", "words.txt", "--by", "line"], ["--text-file", "words.txt"]):
         refused = command("words.pt", "latin.pt", *way)
         assert (refused.returncode, refused.stdout) == (2, b"")
@@ -731,8 +708,7 @@ def test_files_in_different_encodings_are_not_one_text(command, trained):
 
 
 def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "encoding": "utf-16"}}, trained / "wide.pt")
+    save_like(trained, "wide.pt", text={"encoding": "utf-16"})
     expected = command("words.pt", "--score", "words.txt").stdout
     refused = command("wide.pt", "--score", "words.txt")
     assert (refused.returncode, refused.stdout) == (2, b"")
@@ -753,8 +729,7 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
     "way", [["--score"], ["--score", "--by", "line"], ["--text-file"], ["--novelty"], ["--score", "--dynamic"]]
 )
 def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_is_given(command, trained, way):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "encoding": "windows-1252"}}, trained / "windows.pt")
+    save_like(trained, "windows.pt", text={"encoding": "windows-1252"})
     told = b"is valid UTF-8, and is read as windows-1252, as the model's text was; give --encoding utf-8 if it is that"
     for encoding in ("utf-8", "windows-1252"):
         (trained / "text.txt").write_text("Tin so\nTïn sole, töne à stone\n" * 9, encoding=encoding)
@@ -766,11 +741,9 @@ def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_i
 
 
 def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    ascii_only = "".join(c for c in contents["characters"] if c < "\x80")
-    assert ascii_only == contents["characters"], "bytes are their characters then"
-    torch.save({**contents, "text": {**contents["text"], "unit": "byte"}}, trained / "bytes.pt")
-    torch.save({**contents, "text": {**contents["text"], "encoding": "utf-16"}}, trained / "wide.pt")
+    assert ALPHABET.isascii(), "bytes are their characters then"
+    save_like(trained, "bytes.pt", text={"unit": "byte"})
+    save_like(trained, "wide.pt", text={"encoding": "utf-16"})
     (trained / "wide.txt").write_text((trained / "words.txt").read_text(), encoding="utf-16")
     for order in (("wide.pt", "bytes.pt"), ("bytes.pt", "wide.pt")):
         assert b"no difference" in command(*order, "--score", "wide.txt").stdout

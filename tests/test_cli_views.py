@@ -8,11 +8,11 @@ import re
 import subprocess
 import sys
 import unicodedata
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, train_briefly
+from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, save_like, train_briefly
 from reference_cells import REFERENCE
 
 from charrnn.cell_types import CELLS
@@ -215,9 +215,8 @@ def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(ins
 def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-4] + "\udcc3\udce9\ufffd"
-    text = {**contents["text"], "errors": "surrogateescape"}
     alphabet = {"characters": "".join(sorted(characters)), "has_unknown": True}
-    torch.save({**contents, **alphabet, "text": text}, trained / "odd.pt")
+    save_like(trained, "odd.pt", **alphabet, text={"errors": "surrogateescape"})
     asked = ["--text", "T\udce9n", "--top-k", "99"]
     run = run_charrnn(trained, "inspect", "odd.pt", "--embeddings", *asked, "--json")
     assert b"\\ud" not in run.stdout, "no lone surrogate"
@@ -241,10 +240,8 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
 
 
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
-    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
-    torch.save({**contents, **changed}, trained / "one.pt")
+    save_like(trained, "one.pt", random_model(config))
     drawn = run_in(trained, "inspect", "one.pt", "--embeddings").stdout.split("\ncharacter ")[0]
     assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
@@ -292,9 +289,8 @@ def test_a_text_that_is_a_files_name_too_is_read_as_it_stands_and_that_is_said(i
 
 def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
     told = "what the model that it began with had learned from is not looked at"
-    contents = torch.load(trained / "words.pt", weights_only=True)
     for init_from, is_told in (("old.pt", True), (None, False)):
-        torch.save({**contents, "origin": {**contents["origin"], "init_from": init_from}}, trained / "begun.pt")
+        save_like(trained, "begun.pt", origin={"init_from": init_from})
         shown = " ".join(run_in(trained, "inspect", "begun.pt", "--novelty", "20").stdout.split())
         assert shown.endswith(told) == is_told
         found = json.loads(run_in(trained, "inspect", "begun.pt", "--novelty", "20", "--json").stdout)["novelty"]
@@ -462,8 +458,7 @@ def test_no_letter_is_as_near_as_two(inspect):
 
 
 def test_each_model_reads_a_text_as_it_learned_to(trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    torch.save({**contents, "text": {**contents["text"], "lowercase": True}}, trained / "lower.pt")
+    save_like(trained, "lower.pt", text={"lowercase": True})
 
     def shown(*names):
         return json.loads(run_in(trained, "inspect", *names, "--text", "BANANA", "--json").stdout)
@@ -489,10 +484,8 @@ def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_pat
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
 def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=2, embedding_dim=8)
-    weights = dict(random_model(config).state_dict())
-    torch.save({**contents, "model": asdict(config), "weights": weights}, trained / f"{cell}.pt")
+    save_like(trained, f"{cell}.pt", random_model(config))
     asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
     shown = run_in(trained, "inspect", f"{cell}.pt", *asked)
     result = json.loads(shown.stdout)

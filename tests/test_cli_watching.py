@@ -5,13 +5,12 @@ import json
 import re
 import sys
 import tracemalloc
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
-from conftest import make_text, random_model, run_charrnn, train_briefly
+from conftest import make_text, random_model, run_charrnn, save_like, train_briefly
 
 from charrnn.analysis import neurons
 from charrnn.cli.inspector import gallery, watching
@@ -27,8 +26,6 @@ from charrnn.text.documents import read_beginning
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import TextOptions
 
-SMALL = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8}
-
 
 @pytest.fixture
 def inspect(trained):
@@ -38,13 +35,8 @@ def inspect(trained):
     return run
 
 
-def save_like(trained, name, changes=None, **shape):
-    """A checkpoint like the trained one, with another model or another text."""
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    if shape:
-        config = ModelConfig(**{**SMALL, **shape})
-        contents |= {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
-    torch.save({**contents, **(changes or {})}, trained / name)
+def small_model(**shape):
+    return random_model(ModelConfig(vocab_size=23, hidden_size=12, num_layers=1, embedding_dim=8, **shape))
 
 
 def shown_in(folder, *arguments):
@@ -59,7 +51,7 @@ def hold_few():
 
 
 def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):
-    save_like(trained, "tanh.pt", cell="rnn")
+    save_like(trained, "tanh.pt", small_model(cell="rnn"))
     objects = json.loads(shown_in(trained, "words.pt", "tanh.pt", "--gradients", "--neurons", "--json"))
     for each in objects:
         for view in ("gradients", "neurons"):
@@ -77,7 +69,7 @@ def test_gradients_alone_hold_little_and_are_not_cut_to_less_than_enough(trained
 
 
 def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trained, monkeypatch):
-    save_like(trained, "two.pt", cell="lstm", members=2)
+    save_like(trained, "two.pt", small_model(cell="lstm", members=2))
     monkeypatch.setattr(watching, "readable_length", lambda *_: 300)
 
     def note(name, given):
@@ -120,7 +112,7 @@ def test_a_model_alone_says_how_much_it_read(inspect):
 
 def test_a_given_text_is_read_as_far_by_all(trained):
     (trained / "long.txt").write_text(make_text(3000, seed=1))
-    save_like(trained, "tanh.pt", cell="rnn")
+    save_like(trained, "tanh.pt", small_model(cell="rnn"))
     shown = shown_in(trained, "words.pt", "tanh.pt", "--neurons", "--text-file", "long.txt")
     assert shown.count("the first 1,200 of 3,000 characters of long.txt\n") == 2
 
@@ -169,9 +161,7 @@ def test_of_a_beginning_no_more_is_said_to_be_left_out_than_stood_in_it():
 
 
 def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    training = {**contents["training"], "config": {**contents["training"]["config"], "val_fraction": 0.2}}
-    save_like(trained, "more.pt", {"training": training})
+    save_like(trained, "more.pt", training={"config": {"val_fraction": 0.2}})
     words, more = json.loads(inspect("words.pt", "more.pt", "--gradients", "--json").stdout)
     assert {**words["gradients"], "checkpoint": 0} == {**more["gradients"], "checkpoint": 0}
     assert more["gradients"]["of"] == 2000
@@ -192,14 +182,14 @@ def test_models_of_different_texts_are_told_apart(inspect, trained):
 
 
 def test_it_is_said_which_way_round_the_update_gate_of_a_gru_is(inspect, trained):
-    save_like(trained, "gru.pt", cell="gru")
+    save_like(trained, "gru.pt", small_model(cell="gru"))
     told = " ".join(inspect("gru.pt", "--gates").stdout.split())
     assert "update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before;" in told
     assert "keeps" not in inspect("words.pt", "--gates").stdout
 
 
 def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained):
-    save_like(trained, "tanh.pt", cell="rnn")
+    save_like(trained, "tanh.pt", small_model(cell="rnn"))
     for names in (["words.pt", "tanh.pt"], ["tanh.pt", "words.pt"]):
         result = inspect(*names, "--gates")
         assert (result.returncode, result.stderr) == (0, "")

@@ -5,14 +5,13 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, fields
+from dataclasses import fields
 from html import unescape
 from importlib import resources
 
 import numpy as np
 import pytest
-import torch
-from conftest import make_text, random_model, run_charrnn, train_briefly
+from conftest import make_text, random_model, run_charrnn, save_like, train_briefly
 from reference_cells import REFERENCE
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
@@ -336,10 +335,8 @@ def test_a_page_says_what_is_to_be_known_of_the_gates(report, tmp_path):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_update_gate_is(trained, tmp_path, cell):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=1, embedding_dim=8)
-    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict())}
-    torch.save({**contents, **changed}, tmp_path / "words.pt")
+    save_like(trained, tmp_path / "words.pt", random_model(config))
     data = data_of(write_report(tmp_path, "--text", make_text(400)))
     assert data["has_gates"] == ("gates" in data) == bool(REFERENCE[cell].gates)
     if data["has_gates"]:
@@ -379,9 +376,7 @@ def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, t
 @needs_browser
 def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(trained, tmp_path):
     text = (HOSTILE + "\n" + make_text(300)) * 5
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    contents["made"]["command"] = contents["corpus"]["name"] = HOSTILE
-    torch.save(contents, tmp_path / "words.pt")
+    save_like(trained, tmp_path / "words.pt", made={"command": HOSTILE}, corpus={"name": HOSTILE})
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     page = write_report(tmp_path, "--text-file", "text.txt")
     assert page.count("<script") == 2
@@ -458,12 +453,10 @@ def test_a_page_stays_small_whatever_is_asked_for(trained):
 
 def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
-    contents = torch.load(trained / "words.pt", weights_only=True)
     texts = ["words.txt", *(f"<letters>/{number:07}.txt" for number in range(50_000))]
     command = f"charrnn train {' '.join(texts)}"
     assert len(command) > 1_000_000
-    told = {"made": {**contents["made"], "command": command}, "origin": {**contents["origin"], "texts": texts}}
-    torch.save({**contents, **told}, trained / "letters.pt")
+    save_like(trained, "letters.pt", made={"command": command}, origin={"texts": texts})
     (subject,) = read_subjects(["letters.pt"])
     monkeypatch.setattr(Subject, "absence", None)  # not asked for where the text is there
     show_card(subject)
@@ -508,13 +501,10 @@ def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path,
 
 
 def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained, tmp_path):
-    contents = torch.load(trained / "words.pt", weights_only=True)
-    config = ModelConfig(
-        vocab_size=23, cell="rnn-relu", hidden_size=12, num_layers=1, embedding_dim=8, layer_norm=False
-    )
-    weights = {name: tensor.detach() for name, tensor in random_model(config).state_dict().items()}
-    weights["layers.0.weight_hh"] += 5
-    torch.save({**contents, "model": asdict(config), "weights": weights}, tmp_path / "words.pt")
+    shape = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8, "layer_norm": False}
+    model = random_model(ModelConfig(cell="rnn-relu", **shape))
+    model.state_dict()["layers.0.weight_hh"] += 5
+    save_like(trained, tmp_path / "words.pt", model)
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
     data = data_of(write_report(tmp_path))
     told = "are not numbers any more: its weights let them grow without bound"
@@ -525,10 +515,8 @@ def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained
 
 @needs_browser
 def test_what_cannot_be_shown_says_why(trained, tmp_path):
-    contents = torch.load(trained / "words.pt", weights_only=True)
     config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
-    changed = {"model": asdict(config), "weights": dict(random_model(config).state_dict()), "history": []}
-    torch.save({**contents, **changed}, tmp_path / "words.pt")
+    save_like(trained, tmp_path / "words.pt", random_model(config), history=[])
     page = write_report(tmp_path, told="charrnn: report.html: lacks sections for want of .*\n")
     reason = "for want of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
