@@ -12,8 +12,7 @@ from importlib import resources
 from typing import Any
 
 MARK = "<!-- charrnn report -->"
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 ONE, SEVERAL = "page.js", "comparison.js"
 """The scripts that draw a page of one model, and of several: what they read of its data stands there."""
@@ -22,14 +21,11 @@ ONE, SEVERAL = "page.js", "comparison.js"
 def render(data: Mapping[str, Any], script: str = ONE) -> str:
     """Put data into a page that one of the scripts draws."""
     written = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, U+2028 escaped too
-    for character, escape in _ESCAPES.items():
-        written = written.replace(character, escape)
     page = _asset("page.html")
     parts = {"style": "page.css", "tools": "tools.js", "views": "views.js", "script": script}
-    for name, value in {**{name: _asset(file) for name, file in parts.items()}, "data": written}.items():
-        before, _, after = page.partition("{{" + name + "}}")
-        page = before + value + after
-    return page
+    for name, file in parts.items():
+        page = page.replace("{{" + name + "}}", _asset(file), 1)
+    return page.replace("{{data}}", written.translate(_ESCAPES), 1)
 
 
 def _asset(name: str) -> str:
