@@ -296,9 +296,14 @@ def random_model(config: ModelConfig, seed: int = 0) -> Model:
     return model
 
 
+def numpy_weights(model: Model) -> dict[str, Any]:
+    """A torch model's weights by name, as numpy has them."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
 def numpy_twin(model: Model) -> Engine:
     """The numpy engine with a torch model's weights."""
-    return Engine(model.config, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+    return Engine(model.config, numpy_weights(model))
 
 
 def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:

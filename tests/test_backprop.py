@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, numpy_twin, random_model
+from conftest import VARIANTS, numpy_twin, numpy_weights, random_model
 from reference_cells import REFERENCE
 from torch.nn import functional
 
@@ -25,7 +25,7 @@ def example(config):
         tuple(generator.normal(0, 0.3, part.shape).astype(np.float32) for part in layer)
         for layer in numpy_twin(model).initial_state(N)
     )
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     return model, weights, ids, targets, state
 
 

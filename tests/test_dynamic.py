@@ -2,16 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import VARIANTS, make_text, numpy_twin, random_model, read_whole
+from conftest import VARIANTS, make_text, numpy_twin, numpy_weights, random_model, read_whole
 
 from charrnn.analysis import dynamic
 from charrnn.analysis.dynamic import SEGMENT, adapt, adapted_loss
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.storage.archive import read_checkpoint
-
-
-def weights_of(model):
-    return {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
 
 
 def adapt_to(*arguments, **options):
@@ -24,7 +20,7 @@ def test_without_a_rate_it_is_the_static_score(config):
     model = random_model(config)
     ids = np.random.default_rng(0).integers(0, 11, 3 * SEGMENT + 5)
     np.testing.assert_allclose(
-        adapt_to(config, weights_of(model), ids, rate=0),
+        adapt_to(config, numpy_weights(model), ids, rate=0),
         read_whole(numpy_twin(model), ids, lanes=1).surprisals,
         atol=1e-5,
     )
@@ -32,7 +28,7 @@ def test_without_a_rate_it_is_the_static_score(config):
 
 def test_nothing_is_learned_from_a_character_before_it_is_predicted():
     config = VARIANTS[0].values[0]
-    weights = weights_of(random_model(config))
+    weights = numpy_weights(random_model(config))
     ids = np.random.default_rng(1).integers(0, 11, 4 * SEGMENT)
     other = ids.copy()
     other[2 * SEGMENT + 5 :] = (other[2 * SEGMENT + 5 :] + 1) % 11
@@ -44,7 +40,7 @@ def test_nothing_is_learned_from_a_character_before_it_is_predicted():
 @pytest.mark.parametrize("recall", [0, 50])
 def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, recall):
     config = dataclasses.replace(VARIANTS[0].values[0], recall=recall)
-    weights = weights_of(random_model(config))
+    weights = numpy_weights(random_model(config))
     ids = np.tile(np.random.default_rng(2).integers(0, 11, 90, dtype=np.uint8), 5)
     whole, watched = adapt_to(config, weights, ids), []
     monkeypatch.setattr(dynamic, "PIECE", 3 * SEGMENT)
@@ -56,7 +52,7 @@ def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, re
 
 def test_the_weights_given_are_left_as_they_are():
     config = VARIANTS[0].values[0]
-    weights = weights_of(random_model(config))
+    weights = numpy_weights(random_model(config))
     before = {name: weight.copy() for name, weight in weights.items()}
     adapt_to(config, weights, np.arange(100) % 11)
     assert all((weights[name] == before[name]).all() for name in weights)
@@ -66,7 +62,7 @@ def test_the_weights_given_are_left_as_they_are():
 def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
     """One character again and again moves the weights one way: as far as a step at most, or on and on."""
     config, rate = VARIANTS[0].values[0], 1e-3
-    weights = weights_of(random_model(config))
+    weights = numpy_weights(random_model(config))
     moved, record = [], dynamic.record
 
     def watch(config, moving, *more):
@@ -91,7 +87,7 @@ def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
 
 def test_what_does_not_count_costs_nothing_wherever_a_piece_ends(monkeypatch):
     config = VARIANTS[0].values[0]
-    weights = weights_of(random_model(config))
+    weights = numpy_weights(random_model(config))
     ids = np.random.default_rng(3).integers(0, 11, 4 * SEGMENT)
     counts = np.random.default_rng(4).random(len(ids) - 1) < 0.7
     expected = adapt_to(config, weights, ids)[counts].sum()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, numpy_twin, random_model, read_whole, skip_without
+from conftest import make_text, numpy_twin, numpy_weights, random_model, read_whole, skip_without
 from test_recovery import take_up
 from test_training import VOCAB_SIZE, finish, start
 
@@ -45,10 +45,6 @@ def ensemble(cell="lstm", **changes):
     return random_model(ModelConfig(cell=cell, **{**SHAPE, **changes}))
 
 
-def arrays(model):
-    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-
-
 @pytest.mark.parametrize("cell", CELLS)
 def test_its_probability_is_the_mean_of_the_members(cell):
     model = ensemble(cell)
@@ -68,7 +64,7 @@ def test_its_probability_is_the_mean_of_the_members(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
     model = ensemble(cell)
-    engine, on_torch = numpy_twin(model), TorchCharRNN(model.config, arrays(model), "cpu")
+    engine, on_torch = numpy_twin(model), TorchCharRNN(model.config, numpy_weights(model), "cpu")
     expected, state = model(torch.from_numpy(READ), model.initial_state(5))
     logits, own_state = engine.forward(READ, engine.initial_state(5))
     np.testing.assert_allclose(logits, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
@@ -217,7 +213,7 @@ def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
 
 def test_the_layers_of_its_members_are_counted_through():
     model = ensemble()
-    weights, ids = arrays(model), np.resize(READ, 200)
+    weights, ids = numpy_weights(model), np.resize(READ, 200)
     activations, gates = record_units(model.config, weights, ids)
     assert [unit.layer for unit in activations.units[:: 5 * 16]] == [0, 1, 2, 3, 4, 5]
     flows = gradient_flow(model.config, weights, ids, reach=20, places=2)
@@ -241,7 +237,7 @@ def test_dynamic_evaluation_averages_what_each_member_expects():
     model = ensemble()
     ids = READ.flatten()
     static = read_whole(numpy_twin(model), ids, lanes=1).surprisals
-    members = [member_weights(model.config, arrays(model), number) for number in range(3)]
+    members = [member_weights(model.config, numpy_weights(model), number) for number in range(3)]
     unmoved = [next(adapt(model.config.member, weights, ids, rate=0.0)) for weights in members]
     np.testing.assert_allclose(average_surprisals(unmoved), static, rtol=1e-4, atol=1e-4)
 
@@ -340,7 +336,7 @@ def test_a_training_state_of_another_number_of_members_is_refused():
 
 def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
     model = ensemble()
-    engine = Engine(model.config, arrays(model), resets_at=4)
+    engine = Engine(model.config, numpy_weights(model), resets_at=4)
     read_on, fresh = engine.reader(), engine.reader()
     for character in (1, 2, 3):
         read_on(character)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, make_text, numpy_twin, random_model
+from conftest import VARIANTS, make_text, numpy_twin, numpy_weights, random_model
 from reference_cells import naive_step
 from torch.nn import functional
 
@@ -58,7 +58,7 @@ def torch_flow(model, ids):
 @pytest.mark.parametrize("config", VARIANTS)
 def test_the_flow_is_autograds_on_every_cell(config):
     model = random_model(config)
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2)
     flows = gradient_flow(config, weights, ids, reach=REACH, places=1)
     expected = torch_flow(model, ids)
@@ -76,7 +76,7 @@ def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_
     if ends_as_it_begins:
         ids[-9:-1] = ids[:8]
     config = ModelConfig(vocab_size=len(ids), cell="gru", hidden_size=6, num_layers=1, embedding_dim=4, recall=200)
-    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights = numpy_weights(random_model(config))
     weights["head.weight"] = np.zeros_like(weights["head.weight"])
     (flow,) = gradient_flow(config, weights, ids, reach=REACH, places=1)
     assert (flow.norms > 0).all() == (flow.norms > 0).any() == flows
@@ -85,7 +85,7 @@ def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_
 def test_a_norm_is_the_median_over_the_places_and_what_is_left_lies_between_the_quartiles():
     config = VARIANTS[0].values[0]
     model = random_model(config)
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2 + 39)
     per_place = []
     for start in range(40):
@@ -178,7 +178,7 @@ def test_a_gradient_that_is_none_leaves_no_number():
 def test_every_gate_has_a_spectral_radius():
     for cell, made_of in CELLS.items():
         config = ModelConfig(vocab_size=5, cell=cell, hidden_size=4, num_layers=2, embedding_dim=3)
-        weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+        weights = numpy_weights(random_model(config))
         radii = spectral_radii(config, weights)
         assert [radius[:2] for radius in radii] == [(layer, block) for layer in (0, 1) for block in made_of.blocks]
         block = torch.from_numpy(weights["layers.1.weight_hh"][-4:].copy())
@@ -313,7 +313,7 @@ def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
 
 def test_how_many_places_a_gradient_is_the_median_of_is_known():
     config = VARIANTS[0].values[0]
-    weights = {name: tensor.detach().numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights = numpy_weights(random_model(config))
     for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 128)):
         (flow, *_) = gradient_flow(config, weights, np.zeros(length, dtype=int), reach=REACH)
         assert flow.places == places

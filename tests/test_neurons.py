@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import CORPORA, VARIANTS, numpy_twin, random_model
+from conftest import CORPORA, VARIANTS, numpy_twin, numpy_weights, random_model
 from reference_cells import REFERENCE
 
 from charrnn.analysis import neurons
@@ -163,7 +163,7 @@ def test_a_feature_that_hardly_varies_is_left_out():
 @pytest.mark.parametrize("config", VARIANTS[::2])
 def test_what_is_watched_is_what_the_engine_computes(config):
     model = random_model(config)
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     ids = np.random.default_rng(4).integers(0, 11, neurons._WINDOW + 20)
     activations, gates = record_units(config, weights, ids)
     _, state = numpy_twin(model).forward(ids[:, None], numpy_twin(model).initial_state())
