@@ -114,6 +114,15 @@ def test_a_bad_line_is_told_with_the_encoding_in_which_it_is_none(monkeypatch):
         next(read_pieces([b"\x80\n"], monkeypatch, options=TextOptions(encoding="shift_jis")))
 
 
+@pytest.mark.parametrize(("encoding", "data"), [("gb18030", b"a\xe18\nb\n"), ("euc_jp", b"a\x8f\n")])
+def test_a_character_that_a_lines_end_cuts_off_takes_no_line_feed_with_it(encoding, data, monkeypatch):
+    for errors in ("replace", "surrogateescape"):
+        found = next(read_pieces([data], monkeypatch, options=TextOptions(encoding=encoding, errors=errors)))
+        assert "".join(found) == (data + b"end").decode(encoding, errors).removesuffix("end")
+    with pytest.raises(CorpusError, match=rf"line 1 is not valid {encoding.upper()} at byte 1 \(0x..\); "):
+        next(read_pieces([data], monkeypatch, options=TextOptions(encoding=encoding)))
+
+
 def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_not(monkeypatch):
     with pytest.raises(CorpusError, match=r"line 1 .*; it holds NUL bytes, so that it is no text"):
         next(read_pieces([b"\xff\0\0\x07\0\n"], monkeypatch))

@@ -24,6 +24,10 @@ FIRST_PIECE = 1 << 13
 _SHIFTING = ("iso2022", "hz", "utf-7")
 """Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
 
+_AFTER = b"\n\n"
+"""What a line is decoded with behind its line feed: a decoder that lacks bytes of a character that is cut off there
+takes the line feed for one of them, and only with all four sees that it is none."""
+
 
 def read_lines(
     path: str,
@@ -115,8 +119,9 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, lo
     encoding, errors = options.encoding, "surrogateescape" if options.unit == BYTE else options.errors
     texts: list[str] = []
     for place, line in enumerate(lines, number):
+        after = _AFTER if line.endswith(b"\n") else b""
         try:
-            text = line.decode(encoding, errors)
+            text = (line + after).decode(encoding, errors)
         except UnicodeDecodeError as error:
             if texts:
                 yield texts
@@ -126,6 +131,7 @@ def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, lo
             raise CorpusError(
                 f"{name}: line {place:,} is not valid {encoding.upper()} at byte {error.start} (0x{bad}); {advice}"
             ) from None
+        text = text[: len(text) - len(after)]
         look.take(line, text)
         texts.append(text.removeprefix(BOM) if place == 1 and options.unit != BYTE else text)
     yield texts
