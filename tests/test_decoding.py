@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.config import config_from_dict
+from charrnn.config import CHOICES, config_from_dict
 from charrnn.errors import ConfigError, DecodingError
 from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
 from charrnn.text.decoding import TextPreparer, decode_document, prepare
-from charrnn.text.kinds import DOCUMENTS, kind_without_text
+from charrnn.text.kinds import DOCUMENTS, LONGEST_HEAD, kind_without_text
 from charrnn.text.misread import holds_utf8
 from charrnn.text.options import TextOptions
 
@@ -28,17 +28,16 @@ ARABIC = "كل الناس يولدون أحرارا متساوين في الكر
 CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
 KOREAN = "안녕하세요 나는 학교에 갑니다."
 ENCODINGS = [
-    "utf-8",
-    "utf-16",
-    "utf-16-be",
-    "utf-32",
-    "utf-7",
-    "shift_jis",
-    "gb18030",
-    "iso2022_jp",
-    "cp1252",
-    "euc_kr",
-]
+    "utf-8", "utf-16", "utf-16-be", "utf-32", "utf-7", "gb18030", "gbk", "hz", "big5", "big5hkscs", "shift_jis",
+    "cp932", "euc_jp", "iso2022_jp", "euc_kr", "johab", "iso2022_kr", "cp1252",
+]  # fmt: skip
+PARTS = st.one_of(
+    st.text("aé漢字한ｱ~+\r\n", max_size=3),
+    st.binary(max_size=3),
+    st.sampled_from([b"\xe18", b"\xe18\xe1", b"\x8f\n", b"~", b"~{", b"+AG", b"\xd8\0", b"\x1b$", b"\x1b$B"]),
+    st.integers(1, 20).map(lambda length: b"\x1b(" + length * b"a"),
+)
+"""Text, any bytes, and what some encoding takes for a character, an escape or another alphabet that has no end yet."""
 
 
 def pieces_of(whole, cuts):
@@ -103,15 +102,22 @@ def test_what_a_later_unicode_joins_is_kept_together():
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@given(data=st.data())
-def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, data):
-    keeps_ascii = not encoding.startswith(("utf-16", "utf-32", "utf-7"))  # elsewhere a surrogate cannot stand for it
-    errors = data.draw(st.sampled_from(["replace", "surrogateescape"] if keeps_ascii else ["replace"]))
-    texts = st.text("aé漢\r\n", max_size=9).map(lambda text: text.encode(encoding, "ignore"))
-    whole = data.draw(st.one_of(st.binary(max_size=30), texts))
-    cuts = data.draw(st.lists(st.integers(0, 30)))
-    pieces = pieces_of(whole, cuts)
-    assert outcome(pieces, encoding=encoding, errors=errors) == outcome([whole], encoding=encoding, errors=errors)
+@given(st.lists(PARTS, max_size=6), st.lists(st.integers(0, 40)), st.sampled_from(CHOICES["errors"]))
+@example([b"\x83\xe21\xe18"], [], "surrogateescape")
+@example([b"\x8f\n"], [1], "surrogateescape")
+@example([b"\x1b(aaaaaaa"], [3], "replace")
+@example([b"\x1b(aaaaaaa", b"aaaaaaaa"], [9], "strict")
+def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, parts, cuts, errors):
+    rest = b"".join(part if isinstance(part, bytes) else part.encode(encoding, "ignore") for part in parts)
+    head = (LONGEST_HEAD * "a").encode(encoding)  # pieces before so many bytes are put together
+    found = outcome([head, *pieces_of(rest, cuts)], encoding=encoding, errors=errors)
+    whole = head + rest
+    try:
+        text, told = whole.decode(encoding, errors), ""
+    except UnicodeDecodeError as error:
+        bad = whole[error.start : error.end].hex(" ")
+        told = f"t: not valid {encoding.upper()} at byte {error.start:,} (0x{bad:.23}); "
+    assert found.startswith(told) if told else found == text
 
 
 def decode(pieces, *, mend="", **options):

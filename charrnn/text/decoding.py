@@ -24,6 +24,12 @@ Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
+_TOO_MUCH_HELD = "pending buffer overflow"
+"""How Python's decoders of ISO 2022 refuse a chunk that ends more than eight bytes into an escape sequence.
+
+They know none of more than six, and see at the sixteenth byte of one that does not end that it is not valid.
+"""
+
 SIGMA, FINAL_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 _LETTER = "a"
@@ -141,17 +147,20 @@ def decode_document(
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, at_start, is_ascii = 0, True, True
     head, rest = _take_head(chunks)
-    look = FirstLook(name, doubt, is_wide=options.is_wide)
+    look, held = FirstLook(name, doubt, is_wide=options.is_wide), b""
     refuse_document(head, name, options, is_settled=bool(mend))
-    for chunk, is_last in _mark_last(itertools.chain([head], rest)):
-        pending = len(decoder.getstate()[0])
+    for more, is_last in _mark_last(itertools.chain([head], rest), decoder):
+        state, chunk = decoder.getstate(), held + more
         try:
-            text = decoder.decode(chunk, is_last)
+            text, held = decoder.decode(chunk, is_last), b""
         except UnicodeError as error:
-            is_cut = is_last and not (options.is_wide and is_hardly_wide(head))  # all before is valid
-            told = refusal(
-                error, read - pending, head, options, mend, is_alone=is_alone, is_cut=is_cut, is_ascii=is_ascii
-            )
+            if not is_last and str(error).endswith(_TOO_MUCH_HELD):
+                decoder.setstate(state)
+                held = chunk
+                continue
+            is_cut = is_last and not held and not (options.is_wide and is_hardly_wide(head))  # all before is valid
+            offset = read - len(state[0])
+            told = refusal(error, offset, head, options, mend, is_alone=is_alone, is_cut=is_cut, is_ascii=is_ascii)
             raise DecodingError(f"{name}: {told}") from None
         look.take(chunk, text)
         read += len(chunk)
@@ -185,8 +194,14 @@ def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return head, rest
 
 
-def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Each chunk, and at the end an empty one, which is the last."""
+def _mark_last(chunks: Iterable[bytes], decoder: codecs.IncrementalDecoder) -> Iterator[tuple[bytes, bool]]:
+    """Each chunk, and at the end an empty one, which is the last.
+
+    That one comes again for as long as the decoder holds bytes: Python's for Chinese, Japanese and Korean take all that
+    is left for one error, and surrogateescape may give no more of it than the first byte.
+    """
     for chunk in chunks:
         yield chunk, False
     yield b"", True
+    while decoder.getstate()[0]:
+        yield b"", True
