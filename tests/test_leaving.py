@@ -1,6 +1,8 @@
 """Signals that come while Python cannot heed them, amid a computation of minutes."""
 
+import contextlib
 import hashlib
+import os
 import signal
 import sys
 import threading
@@ -10,12 +12,13 @@ import pytest
 from conftest import make_text
 from processes import Training
 
-from charrnn.cli.trainer import launch, leaving
+from charrnn.cli.trainer import launch, leaving, opening
 from charrnn.cli.trainer import signals as signals_module
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.training import loop
 
 SMALL = ["--hidden-size", "16", "--batch-size", "4", "--seq-len", "16", "--precision", "float32", "--max-steps", 9]
+UNSAVED = "stopped before a step was made; nothing was saved\n"
 AT_WORK, STAYS, LEAVES = "at work", "it is to stay", "it is to leave"
 
 
@@ -42,6 +45,17 @@ def long_step():
     TrainingSignals._must_leave = tell
 
 
+def two_stops_amid_loading():
+    @contextlib.contextmanager
+    def load():
+        assert ".verse.pt.lock" in os.listdir()
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        yield
+
+    opening._told_of_memory = load  # which is entered where PyTorch is loaded next
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "work"
@@ -57,8 +71,9 @@ def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
     training.kill(number)
     assert training.wait(20) == code
     assert "Traceback" not in training.stderr
-    assert training.stderr.endswith("\nstopped before a step was made; nothing was saved\n")
-    assert not (folder / "verse.pt").exists()
+    assert training.stderr.endswith(f"\n{UNSAVED}")
+    assert training.stderr.count(UNSAVED) == 1
+    assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
 
 
 def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
@@ -73,6 +88,43 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     finally:
         training.process.kill()  # which would not heed the end of the tests for minutes
     assert training.stderr.splitlines()[-1] == LEAVES, "it says no more"
+    assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
+
+
+def test_a_second_stop_amid_the_loading_of_pytorch_leaves_at_once_and_nothing_behind(folder):
+    training = Training(folder, *SMALL, "-q", prepare=two_stops_amid_loading)
+    assert training.wait(20) == 130
+    assert training.stderr == f"charrnn: {UNSAVED}"
+    assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
+
+
+def test_who_is_told_while_he_is_being_told_is_told_once():
+    told = []
+
+    def tell():
+        told.append("nothing was saved")
+        signals.tell_unsaved()
+
+    signals = TrainingSignals(tell=tell)
+    signals.tell_unsaved()
+    assert told == ["nothing was saved"]
+
+
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_who_is_ended_leaves_in_spite_of_a_disk_that_stands_still(monkeypatch, has_threads):
+    exits, goes_on = [], threading.Event()
+    monkeypatch.setattr(leaving, "HURRY_SECONDS", 0.1)
+    monkeypatch.setattr(leaving.os, "_exit", exits.append)
+    monkeypatch.setattr(leaving, "give_up_all", goes_on.wait)
+    if not has_threads:
+        monkeypatch.setattr(leaving.threading.Thread, "start", no_thread)
+    leaving.leave(signal.SIGTERM, lambda: None)
+    assert exits == [143]
+    goes_on.set()
+
+
+def no_thread(_):
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize(

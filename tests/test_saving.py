@@ -455,6 +455,22 @@ def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp
     assert not os.listdir(folder)
 
 
+def test_who_ends_at_once_gives_up_its_own_locks_and_no_others(tmp_path):
+    (tmp_path / ".their.pt.lock").touch()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked_output(tmp_path / "m.pt", tmp_path / "m.log"), locked_output(folder / "m.pt"):
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        (folder / ".m.pt.lock").touch()  # of another training
+        lock.give_up_all()
+        assert sorted(os.listdir(tmp_path)) == [".their.pt.lock", "old", "run"]
+        assert os.listdir(folder) == [".m.pt.lock"]
+        with locked_output(tmp_path / "m.pt"):
+            pass
+    assert not lock._HELD
+
+
 @pytest.mark.parametrize("call", ["write", "truncate", "close"])
 def test_a_full_disk_keeps_no_process_from_locking_and_leaves_no_lock(tmp_path, monkeypatch, call):
     def full(*_):

@@ -12,8 +12,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from typing import NoReturn
 
+from charrnn.cli.trainer.lock import give_up_all
 from charrnn.display.frame import abandon_all
+from charrnn.display.outlet import HURRY_SECONDS
 
 PATIENCE = 2.0
 """Seconds in which a process that is to leave can do so by itself, and clear away what it made."""
@@ -48,6 +51,22 @@ class Watcher:
             while told := self._ours.recv(1):
                 (number,) = told
                 if self._must_leave(number) and not self._has_left.wait(PATIENCE):
-                    abandon_all()
-                    self._tell()
-                    os._exit(128 + number)
+                    leave(number, self._tell)
+
+
+def leave(number: int, tell: Callable[[], object]) -> NoReturn:
+    """End the process at once for a signal: the terminal is in order and no lock is left; for any thread.
+
+    A disk that stands still is not waited for: it may be why somebody wants to leave.
+
+    Args:
+        number: of the signal.
+        tell: called once the terminal is in order.
+    """
+    abandon_all()
+    tell()
+    with contextlib.suppress(RuntimeError):  # no more threads: what lies there then locks nothing
+        thread = threading.Thread(target=give_up_all, daemon=True)
+        thread.start()
+        thread.join(HURRY_SECONDS)
+    os._exit(128 + number)

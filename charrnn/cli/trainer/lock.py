@@ -20,6 +20,9 @@ try:
 except ImportError:  # not a POSIX system: two trainings on one output are not found out there
     fcntl = None  # type: ignore[assignment]
 
+_HELD: list[tuple[int, Path, bool]] = []
+"""The locks of this process: descriptor, file, and whether the system can tell that the two are still the same."""
+
 ATTEMPTS = 100
 """How often a lock is opened whose file seems to be another one each time, as on shares without lasting inodes."""
 
@@ -46,23 +49,35 @@ def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
         yield
 
 
+def give_up_all() -> None:
+    """Give up every lock of this process, which is to end at once and leave none; for any thread."""
+    for held in [*_HELD]:
+        _give_up(*held)
+
+
 @contextlib.contextmanager
 def _locked(path: Path, flag: str) -> Iterator[None]:
     target = Path(os.path.realpath(path))
     lock = target.with_name(f".{target.name}.lock")
     descriptor = _acquire(lock, path, flag)
-    can_tell = _is_still(descriptor, lock)
+    held = descriptor, lock, _is_still(descriptor, lock)
+    _HELD.append(held)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
-            if not can_tell or _is_still(descriptor, lock):  # else the folder was moved, and this is another's
-                lock.unlink()
-        with contextlib.suppress(OSError):  # a disk over the network may tell only now that it is full
-            os.close(descriptor)
-        if fcntl is None:  # Windows removes no file that is open, here or in another training
-            with contextlib.suppress(OSError):
-                lock.unlink(missing_ok=True)
+        _give_up(*held)
+        _HELD.remove(held)
+
+
+def _give_up(descriptor: int, lock: Path, can_tell: bool) -> None:
+    with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
+        if not can_tell or _is_still(descriptor, lock):  # else the folder was moved, and this is another's
+            lock.unlink()
+    with contextlib.suppress(OSError):  # a disk over the network may tell only now that it is full
+        os.close(descriptor)
+    if fcntl is None:  # Windows removes no file that is open, here or in another training
+        with contextlib.suppress(OSError):
+            lock.unlink(missing_ok=True)
 
 
 def _acquire(lock: Path, path: Path, flag: str) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from charrnn.cli.trainer.leaving import Watcher
+from charrnn.cli.trainer.leaving import Watcher, leave
 from charrnn.training.clock import CLOCK
 
 try:
@@ -71,6 +70,7 @@ class TrainingSignals:
         self.save_wanted = False
         self._first_stop = math.inf  # when it came, by the monotonic clock
         self._is_leaving = False  # as the thread beside Python knows
+        self._has_told = False
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> TrainingSignals:
@@ -92,8 +92,9 @@ class TrainingSignals:
         return bool(self.received or self.save_wanted)
 
     def tell_unsaved(self) -> None:
-        """Say that nothing was saved, unless the training is under way: who pressed Ctrl-C twice then knows."""
-        if not self.under_way:
+        """Say once that nothing was saved, unless the training is under way: who pressed Ctrl-C twice then knows."""
+        if not (self.under_way or self._has_told):
+            self._has_told = True  # first: a further signal comes amid it, or the thread beside Python
             self._tell()
 
     @contextlib.contextmanager
@@ -138,7 +139,7 @@ class TrainingSignals:
             self.save_wanted = True
         elif self._holds:
             if self.received and not self._is_launched and number != OUT_OF_TIME:
-                os._exit(128 + number)
+                leave(number, self.tell_unsaved)
             self.received = number
         elif self._is_leaving or (number == signal.SIGINT and not self.under_way):
             raise KeyboardInterrupt
