@@ -33,12 +33,13 @@ class Saves:
     def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
         self._launch, self._run, self._ranks = launch, launch.run, launch.run.ranks
         self._path, self._log, self._display = request.path, log, display
+        self._name = self._ranks.broadcast(lambda: launch.origin.run)  # of a new run each has made one up
         then = (lambda: None) if log is None else log.settle
         saved_step = self._run.step or None if request.is_in_place else None
         every, writes = request.options["save_every"], self._ranks.is_first
         self._saver = Saver(
             request.path, every, display.warn, then,
-            writes=writes, run=launch.origin.run, found=request.found, saved_step=saved_step,
+            writes=writes, run=self._name, found=request.found, saved_step=saved_step,
         )  # fmt: skip
 
     @property
@@ -120,16 +121,19 @@ class Saves:
     def what_is_kept(self) -> str:
         """Say what the file holds; only the first process knows of the last save, others of one that they heard of.
 
-        That one looks at it: whoever moves or deletes a training's folder may do so while it goes on.
+        That one looks at it: whoever moves or deletes a training's folder may do so while it goes on. So do those that
+        heard of none, which may be on the same host.
         """
         step, unplaced = self._saver.saved_step, self._saver.unplaced
-        if unplaced is not None and step_of(unplaced, self._launch.origin.run) is not None:
+        if step is None and not self._ranks.is_first:
+            step = step_of(self._path, self._name)
+        if unplaced is not None and step_of(unplaced, self._name) is not None:
             return f"go on with --resume-from {as_typed(str(unplaced))} and another --out"
         if step is None:
             return "nothing was saved before" if self._ranks.is_first else "this process knows of no save"
         if not self._ranks.is_first:
             return f"{self._path} holds step {step:,} or a later one; go on with --resume"
-        held = step_of(self._path, self._launch.origin.run)
+        held = step_of(self._path, self._name)
         if held is None:
             now = "is another file now" if self._path.exists() else "is gone"
             return f"{self._path}, which was saved after step {step:,}, {now}"
