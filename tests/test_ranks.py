@@ -951,15 +951,17 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, torchrun):
     (folder / "verse.pt").touch()  # as mktemp does
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
-    process = torchrun(*command, "--max-steps", 400, "--log", "verse.log")
+    process = torchrun(*command, "--max-steps", 400, "--log", "verse.log", LOGLEVEL="INFO")  # of torchrun's own lines
     wait_for_checkpoint(folder, process)
-    os.kill(find_rank(1, process), signal.SIGKILL)
+    killed = find_rank(1, process)
+    os.kill(killed, signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert stdout == "verse.pt\n"
+    all_told = f"torchrun, of which process {killed} was killed, ended with {process.returncode} and said:\n{stderr}"
+    assert process.returncode == 0, all_told
+    assert stdout == "verse.pt\n", all_told
     told = "charrnn: another process of this training is gone; verse.pt is as it was after step "
-    assert stderr.count(told) == 1, stderr
-    assert ", going on after step " in stderr
+    assert stderr.count(told) == 1, all_told
+    assert ", going on after step " in stderr, all_told
     steps = [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
     assert steps == sorted(set(steps))
     assert steps[-1] == 400
