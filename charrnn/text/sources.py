@@ -35,7 +35,7 @@ class Document:
     Attributes:
         name: what messages call it.
         path: of its file; None for what came through a pipe.
-        kept: the copy of that; None for a file.
+        kept: what `Hold` made of that; None for a file.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Document:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
-        """A file's inode, size and time of change, which tell whether it has changed; None for a copy, which stays.
+        """A file's inode, size and time of change, which tell whether it has changed; None for a pipe.
 
         Raises:
             CorpusError: it is gone.
