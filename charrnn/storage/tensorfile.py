@@ -36,6 +36,10 @@ def cause_of(error: BaseException) -> str:
     return told[:120] or "its structure is broken"
 
 
+AT_ONCE = 1 << 20
+"""Bytes of a tensor that are read at once, into its array."""
+
+
 class TensorFile:
     """An open zip file of records, known by their names inside the one folder that torch.save makes.
 
@@ -76,17 +80,32 @@ class TensorFile:
             self._bytes(name)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
-        """Read a tensor as an array of its own."""
+        """Read a tensor as an array of its own, without a second copy of it in memory."""
         count = math.prod(tensor.shape)
-        storage = np.frombuffer(self._bytes(tensor.record), dtype=tensor.dtype)
+        values = np.empty(self._info(tensor.record).file_size, dtype=np.uint8)
+        self._read_into(values, tensor.record)
+        storage = values.view(tensor.dtype)
         if tensor.offset + count > len(storage):
             raise ValueError(f"{tensor.record} is shorter than its tensor")
-        return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape).copy()
+        return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape)
+
+    def _read_into(self, values: NDArray[np.uint8], name: str) -> None:
+        """Fill an array as long as a record with it."""
+        end = 0
+        with self._archive.open(self._info(name)) as record:  # checks the CRC at its end
+            while piece := record.read(AT_ONCE):
+                values[end : end + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+                end += len(piece)
+        if end < len(values):
+            raise ValueError(f"{name} is shorter than the file says")
 
     def _bytes(self, name: str) -> bytes:
+        return self._archive.read(self._info(name))  # checks the CRC
+
+    def _info(self, name: str) -> zipfile.ZipInfo:
         if name not in self._infos:
             raise ValueError(f"record {name!r:.60} is missing")
-        return self._archive.read(self._infos[name])  # checks the CRC
+        return self._infos[name]
 
 
 def read_tensors(file: TensorFile, value: Any) -> Any:
@@ -112,16 +131,16 @@ def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
 
     A container that stands in several places is walked once, so that a small file cannot ask for much time.
     """
-    walked: dict[int, Any] = {}
+    return _map_leaves(value, function, {})
 
-    def walk(value: Any) -> Any:
-        if not isinstance(value, (dict, list, tuple)):
-            return function(value)
-        if id(value) not in walked:
-            if isinstance(value, dict):
-                walked[id(value)] = {key: walk(child) for key, child in value.items()}
-            else:
-                walked[id(value)] = type(value)([walk(child) for child in value])
-        return walked[id(value)]
 
-    return walk(value)
+def _map_leaves(value: Any, function: Callable[[Any], Any], walked: dict[int, Any]) -> Any:
+    """The same; `walked` has the containers by what they were made of, and is gone afterwards, with all in them."""
+    if not isinstance(value, (dict, list, tuple)):
+        return function(value)
+    if id(value) not in walked:
+        if isinstance(value, dict):
+            walked[id(value)] = {key: _map_leaves(child, function, walked) for key, child in value.items()}
+        else:
+            walked[id(value)] = type(value)([_map_leaves(child, function, walked) for child in value])
+    return walked[id(value)]
