@@ -79,12 +79,12 @@ def load_for_sampling(
         weights = sampling_weights(contents.weights, contents.encoder)
         return TorchCharRNN(contents.model, weights, device, contents.line_feed), contents.encoder
     if not others:
-        return _writer(contents), contents.encoder
+        return _writer(contents, keeps_weights=False), contents.encoder
     from charrnn.generation.mixing import MixedModel, Part
 
     rest = 1 - sum(other.share for other in others)
     pairs = [(contents, rest), *((other.contents, other.share) for other in others)]
-    mixed = MixedModel([Part(_writer(one), one.encoder, share) for one, share in pairs])
+    mixed = MixedModel([Part(_writer(one, keeps_weights=True), one.encoder, share) for one, share in pairs])
     return mixed, mixed.encoder
 
 
@@ -98,9 +98,9 @@ def sampling_weights(weights: Mapping[str, Singles], encoder: CharEncoder) -> Ma
     return {**weights, **closed}
 
 
-def _writer(contents: Checkpoint) -> Engine:
+def _writer(contents: Checkpoint, *, keeps_weights: bool) -> Engine:
     weights = sampling_weights(contents.weights, contents.encoder)
-    return Engine(contents.model, weights, contents.line_feed)
+    return Engine(contents.model, weights, contents.line_feed, keeps_weights=keeps_weights)
 
 
 def _parse_share(entry: str) -> tuple[str, float]:

@@ -312,6 +312,24 @@ def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:
     return Reading(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("surprisals", "hits")))
 
 
+def most_held(folder: Path, *arguments: object) -> int:
+    """Run the command line in a process of its own; give the bytes of memory that it held at most.
+
+    What `getrusage` tells counts what the process that started this one held.
+    """
+    script = (
+        "import sys\nfrom charrnn.cli import main\nsys.argv = ['charrnn', *sys.argv[1:]]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "held = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(held.split()[1], file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)], cwd=folder, capture_output=True, check=True,
+        encoding="utf-8", env={**clean_environment(), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return 1024 * int(result.stderr)
+
+
 def write_checkpoint(path: Path, **contents: Any) -> None:
     """Write a checkpoint of what `snapshot` takes; where nothing is said of it, it comes from nowhere."""
     checkpoint.write(path, checkpoint.snapshot(**{"origin": NOWHERE, **contents}))

@@ -20,11 +20,13 @@ import torch
 from conftest import (
     clean_environment,
     make_text,
+    most_held,
     numpy_twin,
     random_model,
     read_terminal,
     read_until,
     run_charrnn,
+    save_like,
     train_briefly,
 )
 from hypothesis import example, given
@@ -41,6 +43,7 @@ from charrnn.generation.filters import FILTERS, SamplingOptions
 from charrnn.generation.rules import Rules
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
+from charrnn.shapes import count_parameters
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN, TextOptions
@@ -1495,3 +1498,16 @@ def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
     plain = {**clean_environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = sample(*flags, "-q", checkpoint=checkpoint, input=typed, cold=True, env=plain)
     assert (result.returncode, result.stderr, result.stdout.rstrip(b"\n")) == (0, b"", "Zo\u00eb".encode())
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells what a process held at most")
+@pytest.mark.parametrize(
+    ("cell", "layers", "hidden", "members"), [("lstm", 2, 512, 1), ("gru", 1, 1024, 1), ("lstm", 1, 512, 4)]
+)
+def test_a_model_is_held_once_while_it_writes(trained, cell, layers, hidden, members):
+    """Its weights fill 12 to 19 MB; as they are stored they lie in memory beside the folded ones one at a time."""
+    stored = read_checkpoint(str(trained / "words.pt")).model
+    config = replace(stored, cell=cell, num_layers=layers, hidden_size=hidden, members=members)
+    save_like(trained, "large.pt", random_model(config))
+    above = most_held(trained, "sample", "large.pt", "-n", 300, "-q") - 4 * count_parameters(config)
+    assert above < 60_000_000

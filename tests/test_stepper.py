@@ -1,11 +1,15 @@
 """The folded one-text stepper beside the engine that is written out from the equations."""
 
+import weakref
+
 import numpy as np
 import pytest
 from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_model
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
+from charrnn.inference import folding
+from charrnn.inference.folding import FoldedWeights
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 
@@ -79,3 +83,35 @@ def test_two_texts_of_one_model_do_not_touch_each_other(cell):
         expected = alone(character).copy()
         np.testing.assert_array_equal(first(character), expected)
         second(character + 2)
+
+
+@pytest.mark.parametrize("config", VARIANTS)
+def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, config):
+    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    whole = FoldedWeights(config, dict(weights))
+    monkeypatch.setattr(folding, "ROWS", 4)
+    pieces = FoldedWeights(config, dict(weights))
+    for own, expected in zip(pieces.matrices, whole.matrices, strict=True):
+        np.testing.assert_array_equal(own, expected)
+    for own, expected in zip(pieces.tables, whole.tables, strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_an_engine_that_keeps_no_weights_reads_as_one_that_does(members):
+    config = ModelConfig(
+        vocab_size=11, cell="gru", hidden_size=128, num_layers=2, embedding_dim=64, recall=8, members=members
+    )
+    weights = {name: tensor.numpy().copy() for name, tensor in random_model(config).state_dict().items()}
+    ids = [3, 1, 4, 1, 5, 1, 4, 1]
+    kept = Engine(config, weights)
+    read = kept.reader()
+    expected = [read(character).copy() for character in ids]
+    freed = {name: weakref.ref(weight) for name, weight in weights.items() if name.endswith(("weight_ih", "weight_hh"))}
+    engine = Engine(config, weights, keeps_weights=False)
+    del weights, kept, read
+    assert all(weight() is not None for weight in freed.values())
+    for _ in range(2):  # the second text finds the weights folded
+        read = engine.reader()
+        np.testing.assert_array_equal([read(character).copy() for character in ids], expected)
+    assert all(weight() is None for weight in freed.values())

@@ -82,11 +82,21 @@ class NumpyCharRNN:
         config: its shape.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
+        keeps_weights: whether it holds the weights as they are beside the folded ones, which `forward` asks for; texts
+            that are read character by character do not.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Singles],
+        resets_at: int | None = None,
+        *,
+        keeps_weights: bool = True,
+    ) -> None:
         self.config = config
-        self._weights = weights
+        self._weights = dict(weights)
+        self._keeps_weights = keeps_weights
         self._resets_at = resets_at
         self._cell = CELL_STEPS[config.cell]
         # A product with 1/H is numpy's fastest mean over units.
@@ -104,7 +114,7 @@ class NumpyCharRNN:
     @functools.cached_property
     def _folded(self) -> FoldedWeights:
         """What texts that are read character by character share."""
-        return FoldedWeights(self.config, self._weights)
+        return FoldedWeights(self.config, dict(self._weights) if self._keeps_weights else self._weights)
 
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text, layer after layer; see `charrnn.inference.numpy_ensemble.Engine.forward`."""

@@ -33,11 +33,22 @@ class Engine:
         config: the shape of each member, and how many there are.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         resets_at: see `charrnn.inference.engine.NumpyCharRNN`.
+        keeps_weights: likewise.
     """
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Singles], resets_at: int | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Singles],
+        resets_at: int | None = None,
+        *,
+        keeps_weights: bool = True,
+    ) -> None:
         self.config = config
-        self._members = [NumpyCharRNN(member, own, resets_at) for _, member, own in each_member(config, weights)]
+        self._members = [
+            NumpyCharRNN(member, own, resets_at, keeps_weights=keeps_weights)
+            for _, member, own in each_member(config, weights)
+        ]
 
     def initial_state(self, batch_size: int = 1) -> State:
         """The state before any character: zeros, each shape (batch_size, H)."""

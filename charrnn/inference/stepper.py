@@ -178,7 +178,7 @@ class _Layer:
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         recurrent = product[:rows]
         self.memory = [product, hidden]
-        update, kept = make_update(config.cell, recurrent, hidden, folded.half_bias_hn(layer))
+        update, kept = make_update(config.cell, recurrent, hidden, folded.half_biases_hn[layer])
         self.memory += kept
         multiply = _product(matrix, hidden, product, rows, config)
 
