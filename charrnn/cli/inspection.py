@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
-from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
 from charrnn.paths import told_of_typing
@@ -37,32 +36,26 @@ WORDS = {"unknown": UNKNOWN_RULES, "by": ("line",)}
 def inspect(
     context: typer.Context,
     checkpoints: Annotated[
-        list[str],
-        typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", **UNSAID),
+        list[str], typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...")
     ],
     score: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.", **UNSAID)
+        str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.")
     ] = None,
-    by: Annotated[
-        str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.", **UNSAID)
-    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="line", help="Score every line as it comes, as a filter.")] = None,
     above: Annotated[
-        float | None,
-        typer.Option(help="Only lines that take more bits per character than this. [default: all]", **UNSAID),
+        float | None, typer.Option(help="Only lines that take more bits per character than this. [default: all]")
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Also let the model learn while it is scored.")] = False,
     unknown: Annotated[
         str, typer.Option(help="What to do with characters that it never saw: count, skip, nearest or error.")
     ] = "count",
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of a text that is read. [default: that of the model's text]", **UNSAID)
+        str | None, typer.Option(help="Encoding of a text that is read. [default: that of the model's text]")
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.", **UNSAID)
+        str | None, typer.Option(help="Show where this text surprises the model, or what its cells do on it.")
     ] = None,
-    text_file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The same for a file; - for stdin.", **UNSAID)
-    ] = None,
+    text_file: Annotated[str | None, typer.Option(metavar="FILE", help="The same for a file; - for stdin.")] = None,
     top_k: Annotated[int, typer.Option(help="Under each character the K likeliest ones in its place.")] = 0,
     neurons: Annotated[bool, typer.Option("--neurons", help="Find cells and gates that stand for something.")] = False,
     cell: Annotated[
@@ -71,7 +64,6 @@ def inspect(
             metavar="LAYER:UNIT",
             help="Colour the text by a cell (of an LSTM by its tanh, LAYER:UNIT:c too), or by LAYER:UNIT:h, its "
             "output, or :i, :f, :o, its gates (of a GRU :r, :z); may be given again.",
-            **UNSAID,
         ),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Show how open and how shut the gates are.")] = False,
@@ -84,32 +76,26 @@ def inspect(
         typer.Option(
             metavar="FILE|N",
             help="How much of a file, or of N sampled characters, stands in the training text; 20,000 at most.",
-            **UNSAID,
         ),
     ] = None,
     member: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.", **UNSAID),
+        int | None, typer.Option(metavar="K", help="Look at one member of an ensemble, counted from 0, alone.")
     ] = None,
     corpus: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT",
-            help="The text that it learned from. [default: where it was, here, or near the checkpoint]",
-            **UNSAID,
+            metavar="TEXT", help="The text that it learned from. [default: where it was, here, or near the checkpoint]"
         ),
     ] = None,
     html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.", **UNSAID)
+        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.")
     ] = None,
-    svg: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.", **UNSAID)
-    ] = None,
+    svg: Annotated[str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     export: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Write the weights as .safetensors, or as .pt without the state of training.", **UNSAID
+            metavar="FILE", help="Write the weights as .safetensors, or as .pt without the state of training."
         ),
     ] = None,
     verify: Annotated[

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from charrnn.cli.common.cores import spread_over_cores
-from charrnn.cli.common.helping import UNSAID
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_flags
 from charrnn.cli.sampler.flags import UNKNOWN_RULES, SampleFlags
 from charrnn.paths import told_of_typing
@@ -34,19 +33,16 @@ WORDS = {"unknown": UNKNOWN_RULES, "device": tuple(STREAMS_AT_ONCE)}
 def sample(
     context: typer.Context,
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.", **UNSAID)
+        str, typer.Argument(metavar="CHECKPOINT", help="A file that `charrnn train` wrote, or - for stdin.")
     ],
-    prompt: Annotated[
-        str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.", **UNSAID)
-    ] = "",
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue, written first; - for stdin.")] = "",
     prompt_file: Annotated[
-        str | None, typer.Option("--prompt-file", "-f", help="A file with the text to continue; - for stdin.", **UNSAID)
+        str | None, typer.Option("--prompt-file", "-f", help="A file with the text to continue; - for stdin.")
     ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(
-            help="Encoding of a prompt from a file or stdin, and of --novel. [default: that of the model's text]",
-            **UNSAID,
+            help="Encoding of a prompt from a file or stdin, and of --novel. [default: that of the model's text]"
         ),
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,
@@ -54,8 +50,7 @@ def sample(
         str | None,
         typer.Option(
             help="What to do with characters of a prompt that the model lacks: error, skip or nearest. "
-            "[default: error; nearest for what is typed with -i]",
-            **UNSAID,
+            "[default: error; nearest for what is typed with -i]"
         ),
     ] = None,
     length: Annotated[
@@ -64,25 +59,19 @@ def sample(
             "--length",
             "-n",
             help="Characters after the prompt; -1: without end. [default: 500; more for --lines, --match or --stop]",
-            **UNSAID,
         ),
     ] = None,
-    lines: Annotated[
-        int | None, typer.Option(help="End after this many whole lines. [default: no limit]", **UNSAID)
-    ] = None,
+    lines: Annotated[int | None, typer.Option(help="End after this many whole lines. [default: no limit]")] = None,
     stop: Annotated[
         list[str] | None,
         typer.Option(
-            help=r"End before this text; \n, \t, \r, \0 and \\ are escapes; may be given again. [default: none]",
-            **UNSAID,
+            help=r"End before this text; \n, \t, \r, \0 and \\ are escapes; may be given again. [default: none]"
         ),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
         str | None,
-        typer.Option(
-            help=r"What goes between texts; \n, \t, \r, \0 and \\ are escapes. [default: a blank line]", **UNSAID
-        ),
+        typer.Option(help=r"What goes between texts; \n, \t, \r, \0 and \\ are escapes. [default: a blank line]"),
     ] = None,
     temperature: Annotated[
         str,
@@ -91,15 +80,14 @@ def sample(
         ),
     ] = "0.8",
     top_k: Annotated[
-        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]", **UNSAID)
+        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]")
     ] = None,
     top_p: Annotated[
-        float | None,
-        typer.Option(help="Choose among the fewest that together have this probability. [default: all]", **UNSAID),
+        float | None, typer.Option(help="Choose among the fewest that together have this probability. [default: all]")
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(help="Choose among those with this share of the best one's probability. [default: all]", **UNSAID),
+        typer.Option(help="Choose among those with this share of the best one's probability. [default: all]"),
     ] = None,
     recall_all: Annotated[
         bool,
@@ -108,30 +96,25 @@ def sample(
         ),
     ] = False,
     mix: Annotated[
-        list[str] | None,
-        typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.", **UNSAID),
+        list[str] | None, typer.Option(help="OTHER.pt:SHARE: let another model have a share; may be given again.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, printed on stderr]", **UNSAID)
+        int | None, typer.Option(help="Same seed, same text. [default: a fresh one, printed on stderr]")
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            help=r"Write with these characters only; \n is a line end; may be given again. [default: all]", **UNSAID
-        ),
+        typer.Option(help=r"Write with these characters only; \n is a line end; may be given again. [default: all]"),
     ] = None,
     forbid: Annotated[
         list[str] | None,
-        typer.Option(
-            help=r"Write without these characters; \n is a line end; may be given again. [default: none]", **UNSAID
-        ),
+        typer.Option(help=r"Write without these characters; \n is a line end; may be given again. [default: none]"),
     ] = None,
     match: Annotated[
-        str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]", **UNSAID)
+        str | None, typer.Option(help="Write only lines that fit this regular expression. [default: any]")
     ] = None,
     novel: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]", **UNSAID),
+        typer.Option(help="Leave out lines that are in this file; may be given again. [default: none]"),
     ] = None,
     unique: Annotated[bool, typer.Option("--unique", help="Leave out lines that the text has already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each text.")] = False,

@@ -13,9 +13,6 @@ from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
 
-UNSAID: dict[str, Any] = {"show_default": False}
-"""For a flag whose default its help tells itself, or that has none."""
-
 STACKED, NARROWEST = 60, 20
 """Columns of a terminal below which a flag's text stands under it and not beside it, and the fewest that are laid out
 for."""
