@@ -31,7 +31,9 @@ from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.ensemble import Model, build_model
+from charrnn.storage.header import Header
 from charrnn.storage.origin import Origin
+from charrnn.text.options import PLAIN
 from charrnn.training import checkpoint
 from charrnn.training.precision import probe_precision
 
@@ -331,8 +333,8 @@ def most_held(folder: Path, *arguments: object) -> int:
 
 
 def write_checkpoint(path: Path, **contents: Any) -> None:
-    """Write a checkpoint of what `snapshot` takes; where nothing is said of it, it comes from nowhere."""
-    checkpoint.write(path, checkpoint.snapshot(**{"origin": NOWHERE, **contents}))
+    """Write a checkpoint with these parts; where nothing is said of it, it comes from nowhere and its text is plain."""
+    checkpoint.write(path, checkpoint.snapshot(Header(**{"text": PLAIN, "origin": NOWHERE, **contents})))
 
 
 def save_like(trained: Path, path: str | Path, model: Model | None = None, **changes: Any) -> None:

@@ -110,7 +110,7 @@ ALLOWED = {
         "validation": "ensemble evaluation health heap lanes metrics model recovery run",
         "timetable": "config regimen run",
         "loop": "ensemble health heap metrics model optimizers pace passes recovery run timetable validation",
-        "checkpoint": "archive cell_types config encoder errors metrics options origin outputs shapes tensorfile",
+        "checkpoint": "archive cell_types config errors header outputs shapes tensorfile",
     },
     "storage": {
         "unpickling": "",
@@ -118,8 +118,7 @@ ALLOWED = {
         "origin": "errors paths",
         "header": "config encoder errors metrics options origin shapes unpickling",
         "mistaken": "kinds paths unpacking",
-        "archive": "arrays config encoder errors header kinds likeness metrics mistaken options origin paths shapes "
-        "tensorfile",
+        "archive": "arrays config encoder errors header kinds likeness metrics mistaken paths shapes tensorfile",
         "outputs": "disk errors paths",
         "export": "archive cell_types",
         "training_state": "archive cell_types config errors header shapes",

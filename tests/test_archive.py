@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import NOWHERE, ROOT, write_checkpoint
+from conftest import NOWHERE, ROOT
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, OutputError
@@ -28,8 +28,10 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.model import CharRNN
 from charrnn.storage.archive import begins_as_checkpoint, read_checkpoint
 from charrnn.storage.export import to_slim_checkpoint
+from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN
 from charrnn.training import checkpoint
 
 CONFIG = ModelConfig(vocab_size=5, cell="gru", hidden_size=6, num_layers=2, embedding_dim=4)
@@ -45,18 +47,24 @@ DOUBLED = functools.reduce(lambda inner, _: (inner, inner), range(40), ())
 """A tuple that holds the last one twice, forty times: written out, it would fill terabytes."""
 
 
-def write(path, **changes):
-    model = CharRNN(CONFIG)
+def header(weights, **changes):
     contents = {
         "model": CONFIG,
         "encoder": CharEncoder("abcde"),
-        "weights": model.state_dict(),
+        "text": PLAIN,
+        "weights": weights,
         "history": HISTORY,
         "corpus": CORPUS,
+        "origin": NOWHERE,
         "made": {"charrnn": "0.1.0"},
         "training": {**SUMMARY, "state": [[torch.randn(2, 6)]], "numbers": (1, 2**70)},
     }
-    write_checkpoint(path, **{**contents, **changes})
+    return Header(**{**contents, **changes})
+
+
+def write(path, **changes):
+    model = CharRNN(CONFIG)
+    checkpoint.write(path, checkpoint.snapshot(header(model.state_dict(), **changes)))
     return model
 
 
@@ -141,10 +149,8 @@ def test_a_view_is_stored_without_what_surrounds_it(tmp_path):
 def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
     model = CharRNN(CONFIG)
     before = model.head.bias.detach().clone()
-    contents = checkpoint.snapshot(
-        model=CONFIG, encoder=CharEncoder("abcde"), weights=model.state_dict(), history=HISTORY, corpus=CORPUS,
-        origin=NOWHERE, made={}, training={**SUMMARY, "weights": model.state_dict()},
-    )  # fmt: skip
+    training = {**SUMMARY, "weights": model.state_dict()}
+    contents = checkpoint.snapshot(header(model.state_dict(), training=training))
     with torch.no_grad():
         model.head.bias += 1
     checkpoint.write(tmp_path / "m.pt", contents)
@@ -157,10 +163,7 @@ def test_last_weights_that_are_the_best_take_no_memory_of_their_own_and_are_stor
     best = CharRNN(CONFIG).state_dict()
     last = {name: tensor.clone() for name, tensor in best.items()}
     last["head.bias"] += 1
-    contents = checkpoint.snapshot(
-        model=CONFIG, encoder=CharEncoder("abcde"), weights=best, weights_stay=True, history=HISTORY, corpus=CORPUS,
-        origin=NOWHERE, made={}, training={**SUMMARY, "weights": last},
-    )  # fmt: skip
+    contents = checkpoint.snapshot(header(best, training={**SUMMARY, "weights": last}), weights_stay=True)
     kept, copied = contents["weights"], contents["training"]["weights"]
     assert [name for name in last if copied[name].data_ptr() != kept[name].data_ptr()] == ["head.bias"]
     assert copied["head.bias"].data_ptr() != last["head.bias"].data_ptr()

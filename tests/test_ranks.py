@@ -39,7 +39,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
 from charrnn.network.dropout import Dropout
 from charrnn.storage.archive import read_checkpoint
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text import corpus
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
@@ -400,7 +400,7 @@ def save_checkpoint(path, job="", step=0, **contents):
     write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         made={"job": job, "command": command_line()},
-        corpus=checkpoint.CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
+        corpus=CorpusFacts("verse.txt", len(IDS), len(IDS), "00ff", [1] * len(ENCODER)),
         training={**run.state_dict(), "step": step}, **contents,
     )  # fmt: skip
 

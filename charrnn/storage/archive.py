@@ -29,7 +29,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,19 +38,17 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from charrnn.arrays import Singles
-from charrnn.config import ModelConfig, TrainConfig, config_from_dict
+from charrnn.config import TrainConfig, config_from_dict
 from charrnn.errors import CheckpointError
 from charrnn.metrics import HistoryRow, best_row
 from charrnn.paths import STDIN, name_of, told_of_address, told_of_home, told_of_link
 from charrnn.shapes import member_weights
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, Header, read_header
 from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
-from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text.encoder import CharEncoder, line_feed_id
+from charrnn.text.encoder import line_feed_id
 from charrnn.text.kinds import ZIP, first_in_zip
 from charrnn.text.likeness import ends_lines_by_cr_lf
-from charrnn.text.options import TextOptions
 
 HEAD_BYTES = 512
 """First bytes of a file that tell whether it is a checkpoint, which names its format among them, or what else it is."""
@@ -129,27 +127,19 @@ class Checkpoint(Header):
         return best_row(self.history)
 
 
-def describe_checkpoint(
-    model: ModelConfig,
-    encoder: CharEncoder,
-    text: TextOptions,
-    history: Sequence[HistoryRow],
-    corpus: CorpusFacts,
-    origin: Origin,
-    made: Mapping[str, str],
-) -> dict[str, Any]:
+def describe_checkpoint(header: Header) -> dict[str, Any]:
     """All that a checkpoint holds but for its tensors and its training, as it is written."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "model": asdict(model),
-        "characters": encoder.characters,
-        "has_unknown": encoder.has_unknown,
-        "text": asdict(text),
-        "history": [asdict(row) for row in history],
-        "corpus": asdict(corpus),
-        "origin": asdict(origin),
-        "made": dict(made),
+        "model": asdict(header.model),
+        "characters": header.encoder.characters,
+        "has_unknown": header.encoder.has_unknown,
+        "text": asdict(header.text),
+        "history": [asdict(row) for row in header.history],
+        "corpus": asdict(header.corpus),
+        "origin": asdict(header.origin),
+        "made": dict(header.made),
     }
 
 

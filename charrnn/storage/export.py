@@ -13,6 +13,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,8 @@ def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    stored = (checkpoint.model, checkpoint.encoder, checkpoint.text, checkpoint.history)
     made = {name: value for name, value in checkpoint.made.items() if name not in PRIVATE}
-    return describe_checkpoint(*stored, checkpoint.corpus, checkpoint.origin.public, made)
+    return describe_checkpoint(replace(checkpoint, origin=checkpoint.origin.public, made=made))
 
 
 def _pickle(value: Any, arrays: list[NDArray[Any]]) -> bytes:

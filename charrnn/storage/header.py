@@ -43,7 +43,7 @@ LARGEST_NUMBER = 2**63
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says, a `StoredTensor` in the place of each tensor.
+    """What a checkpoint says; `read_header` has a `StoredTensor` in the place of each tensor.
 
     Attributes:
         model: the model's shape.

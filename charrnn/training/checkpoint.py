@@ -5,7 +5,7 @@ What is in the file is described, read and checked in `charrnn.storage.archive`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,14 +15,11 @@ from torch import Tensor
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import OutputError
-from charrnn.metrics import HistoryRow
 from charrnn.shapes import MOMENTS, count_parameters, parameter_shapes
 from charrnn.storage.archive import describe_checkpoint
-from charrnn.storage.origin import CorpusFacts, Origin
+from charrnn.storage.header import Header
 from charrnn.storage.outputs import put_in_place, replace_file
 from charrnn.storage.tensorfile import map_leaves
-from charrnn.text.encoder import CharEncoder
-from charrnn.text.options import PLAIN, TextOptions
 
 RECORD_BYTES = 290
 """What a tensor takes in a file beside its values: its record's two headers, and its description."""
@@ -34,37 +31,19 @@ OTHER_BYTES = 8 << 10
 """What all else takes: options, figures, and the names of texts and the command, unless these are very long."""
 
 
-def snapshot(
-    *,
-    model: ModelConfig,
-    encoder: CharEncoder,
-    text: TextOptions = PLAIN,
-    weights: Mapping[str, Tensor],
-    weights_stay: bool = False,
-    history: Sequence[HistoryRow],
-    corpus: CorpusFacts,
-    origin: Origin,
-    made: Mapping[str, str],
-    training: Mapping[str, Any],
-) -> dict[str, Any]:
+def snapshot(header: Header, *, weights_stay: bool = False) -> dict[str, Any]:
     """Copy all that a checkpoint holds, so that it stays what it is while training goes on.
 
     Args:
-        model: the model's shape.
-        encoder: of the alphabet.
-        text: how text becomes characters.
-        weights: the best so far, or the last where nothing was evaluated yet.
-        weights_stay: whether no step changes `weights` any more, so that they need not be copied.
-        history: one row per evaluation.
-        corpus: what the model learns from.
-        origin: where the training comes from.
-        made: versions, machine, command and time.
-        training: what it takes to go on, plain values and tensors; its "weights", if any, are the last ones.
+        header: with torch's tensors; its weights are the best so far, or the last where nothing was evaluated yet, and
+            the "weights" of its training, if any, the last ones.
+        weights_stay: whether no step changes the header's weights any more, so that they need not be copied.
     """
-    best = map_leaves(dict(weights), _bring if weights_stay else _copy)
+    best = map_leaves(dict(header.weights), _bring if weights_stay else _copy)
+    training = header.training
     last = {name: _copy_unless_kept(tensor, best[name]) for name, tensor in training.get("weights", {}).items()}
     return {
-        **describe_checkpoint(model, encoder, text, history, corpus, origin, made),
+        **describe_checkpoint(header),
         "weights": best,
         "training": {**map_leaves({**training, "weights": {}}, _copy), "weights": last},
     }

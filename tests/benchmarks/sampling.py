@@ -24,8 +24,10 @@ from charrnn.generation.matching import LineMatch
 from charrnn.generation.sampling import Sampler
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.model import CharRNN
+from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN
 from charrnn.training import checkpoint
 from tests.benchmarks.measure import Beside, compare
 from tests.benchmarks.peers import PlainLSTM
@@ -136,12 +138,12 @@ def _model_file(num_layers: int, hidden_size: int) -> Iterator[Path]:
     config = model_config(num_layers, hidden_size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.pt"
-        contents = checkpoint.snapshot(
-            model=config, encoder=ALPHABET, weights=CharRNN(config).state_dict(), history=[], made={},
+        header = Header(
+            model=config, encoder=ALPHABET, text=PLAIN, weights=CharRNN(config).state_dict(), history=[], made={},
             training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
             corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE), origin=Origin(texts=[]),
         )  # fmt: skip
-        checkpoint.write(path, contents)
+        checkpoint.write(path, checkpoint.snapshot(header))
         yield path
 
 

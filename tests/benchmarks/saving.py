@@ -10,8 +10,10 @@ from typing import Any
 
 from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.saving import SAVE_EVERY, Saver
+from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import PLAIN
 from charrnn.training import checkpoint
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
@@ -58,9 +60,10 @@ def _seconds_lost(run: TrainingRun, path: Path) -> float:
 
 
 def _snapshot(run: TrainingRun) -> dict[str, Any]:
-    return checkpoint.snapshot(
+    header = Header(
         model=run.model.config,
         encoder=CharEncoder("".join(map(chr, range(40, 40 + VOCAB_SIZE)))),
+        text=PLAIN,
         weights=run.model.state_dict(),
         history=[],
         corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),
@@ -68,3 +71,4 @@ def _snapshot(run: TrainingRun) -> dict[str, Any]:
         made={},
         training=run.state_dict(),
     )
+    return checkpoint.snapshot(header)

@@ -12,6 +12,7 @@ from charrnn.cli.trainer.saving import Saver, provenance
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
 from charrnn.escape import as_typed
+from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts
 from charrnn.training import checkpoint
 from charrnn.training.recovery import ensure_finite, restore_best
@@ -149,18 +150,18 @@ class Saves:
 
     def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
         run, corpus = self._run, self._launch.corpus
-        return checkpoint.snapshot(
+        header = Header(
             model=run.model.config,
             encoder=corpus.encoder,
             text=corpus.options,
             weights=run.best_weights or run.model.state_dict(),
-            weights_stay=bool(run.best_weights),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
             origin=self._launch.origin,
             made=provenance(self._ranks.launches, self._launch.begun_by),
             training=training,
         )
+        return checkpoint.snapshot(header, weights_stay=bool(run.best_weights))
 
     def _told_of_the_best(self) -> str:
         if self._saver.unplaced is not None:
