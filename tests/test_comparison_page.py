@@ -25,6 +25,8 @@ window.addEventListener("load", () => {
     found[by] = document.getElementById("tip").innerText;
   }
   found.legends = [...document.querySelectorAll(".legend")].map((node) => node.textContent);
+  const drawn = [...document.querySelectorAll("svg.chart")].slice(-1)[0].querySelectorAll("path.curve");
+  found.strokes = [...drawn].map((node) => node.getAttribute("style"));
   found.coloured = [...document.querySelectorAll(".text:not(.sample)")].map((node) => node.textContent);
   found.said = document.body.innerText;
   found.requests = performance.getEntriesByType("resource").length;
@@ -110,6 +112,8 @@ def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_giv
         assert "".join(one["char"] for one in view["characters"]) == "Tin sole"
         assert all(len(one["top"]) == 5 for one in view["characters"])
     assert "a text of 8 characters is too short" in data["absent"]["gradients"]
+    _, data = compare(folder, "words.pt", "tanh.pt", "--text", "Tin ß")
+    assert [view["unknown"] for view in data["surprise"]] == [1, 1]
     _, data = compare(folder, "words.pt", "tanh.pt", "--gradients", "--text-file", "words.txt")
     assert {view["extent"] for view in data["gradients"]} == {"20,000 characters of words.txt"}
 
@@ -146,6 +150,9 @@ def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
     assert found["captions"] == {by: [told, 4] for by, told in words.items()}
     first = min((model["history"][0] for model in data["models"]), key=lambda row: row["step"])
     assert found["step"].startswith(f"steps: {first['step']}\n")
+    begun = [model["name"] for model in data["models"] if model["history"][0]["step"] == first["step"]]
+    told = re.findall(r"^(\w+), validation ", found["step"], re.M)
+    assert told == begun == ["tanh"], "the other has no loss yet"
     assert f"tanh, validation {data['models'][1]['history'][0]['val_loss']:.3f}" in found["step"]
     curves = ["words, validation", "tanh, validation", "words, training", "tanh, training"]
     assert found["legends"][0] == "".join(curves) + f"{YARDSTICK} {data['level']:.3f}"
@@ -161,12 +168,41 @@ def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
 
 
 @needs_browser
-def test_a_model_without_a_curve_is_named(page, tmp_path):
+def test_a_page_says_what_the_figures_of_one_of_its_models_are_of_and_what_is_missing(page, tmp_path):
     _, data = page
     data = json.loads(json.dumps(data))
     data["models"][1]["history"] = []
     data["models"][1]["bits"] = None
-    found, console = drive(render(data, SEVERAL), tmp_path, driver=DRIVER)
+    data["models"][0] |= {"holds_out": False, "losses_of": 3}
+    data["surprise"][0]["unknown"] = 2
+    data["surprise"][1] = data["gradients"][1] = data["samples"][1] = {"absent": "its values are no numbers"}
+    name = data["models"][0]["name"] = "<b>a name</b>" + "-and-so-on" * 12
+    found, console = drive(render(data, SEVERAL), tmp_path, 500, DRIVER)
     assert console == []
+    assert found["wide"] == 0, "a long name makes no page wider"
     assert "Evaluated less than twice, which makes no curve: tanh." in found["said"]
     assert found["captions"]["step"] == ["steps", 2]
+    assert f"{name}, bits per character learned from, of all 3 members together" in found["said"]
+    assert found["legends"][0].startswith(f"{name}, on text learned from, of all 3 members together")
+    assert ", 2 characters that it does not know among them" in found["said"]
+    assert found["said"].count("tanh: not shown, since its values are no numbers.") == 3
+    assert len(found["legends"]) == 2
+
+
+@needs_browser
+def test_models_that_differ_in_nothing_are_said_to_and_many_have_curves_of_their_own(page, tmp_path):
+    _, data = page
+    data = json.loads(json.dumps(data))
+    for row in data["rows"]:
+        row["differs"] = False
+    found, console = drive(render(data, SEVERAL), tmp_path, driver=DRIVER)
+    assert console == []
+    assert "What differs\n\nNothing but the name." in found["said"]
+    for name in ("models", "surprise", "gradients", "samples"):
+        data[name] = data[name] * 4
+    found, console = drive(render(data, SEVERAL), tmp_path, driver=DRIVER)
+    assert console == []
+    assert found["captions"]["step"] == ["steps", 8]
+    assert "Training losses are left out, as there are so many models." in found["said"]
+    assert "that of a harder task" not in found["said"]
+    assert len(set(found["strokes"])) == len(found["strokes"]) == 12

@@ -350,7 +350,14 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
     page = write_report(tmp_path)
     found, console = drive(page, tmp_path)
     assert console == []
-    for words in ("nats per byte", "bits per byte", "k, bytes back", "bytes of context", "a byte's loss", "0xC3"):
+    for words in (
+        "nats per byte",
+        "bits per byte",
+        "k, bytes back",
+        "bytes of context",
+        "the loss of one byte",
+        "0xC3",
+    ):
         assert words in found["said"], words
     assert "nats per character" not in found["said"]
     assert "Ã" not in found["said"], "a byte is no letter"

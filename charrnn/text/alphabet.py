@@ -45,10 +45,10 @@ def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEnco
 def choose_alphabet(counts: Counts, reading: ReadOptions) -> CharEncoder:
     """Choose the characters that are kept; where any are not, one id stands for all of them.
 
-    The commonest are, as many as `max_vocab`, if they stand in the text `min_count` times; before all others, and however
-    rare, the line feed where each line is a text of its own, and beside them all that are known. Where neither is given, of more
-    characters than `SMALL_VOCAB` as many are kept as leave at most `RARE_SHARE` of the text to the others, and with
-    them the line feed, without which no line could end.
+    The commonest are, as many as `max_vocab`, if they stand in the text `min_count` times; before all others, and
+    however rare, the line feed where each line is a text of its own, and beside them all that are known. Where neither
+    is given, of more characters than `SMALL_VOCAB` as many are kept as leave at most `RARE_SHARE` of the text to the
+    others, and with them the line feed, without which no line could end.
 
     Args:
         counts: how often each stands in the text, by code point, shape (CODE_POINTS,).

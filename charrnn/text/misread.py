@@ -24,8 +24,8 @@ class FirstLook:
     Args:
         name: of the text.
         doubt: told of the text, once, if they are and each of them was read as a character.
-        is_wide: whether it is read in UTF-16 or UTF-32; then the first bytes of all are looked at, and to be valid UTF-8
-            without a NUL is enough.
+        is_wide: whether it is read in UTF-16 or UTF-32; then the first bytes of all are looked at, and to be valid
+            UTF-8 without a NUL is enough.
     """
 
     def __init__(self, name: str, doubt: Doubt, *, is_wide: bool = False) -> None:

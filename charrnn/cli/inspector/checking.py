@@ -113,7 +113,7 @@ def _check_reading(flags: InspectFlags) -> None:
     Raises:
         ConfigError: there is one.
     """
-    is_read = flags.text is not None or flags.text_file is not None
+    is_read = flags.gives_text
     if flags.unknown != "count" and not is_read and flags.score is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
     is_file_read = flags.score is not None or flags.text_file is not None

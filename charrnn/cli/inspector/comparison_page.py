@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from charrnn import __version__
-from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.inspector.cards import comparison_rows, describe_each, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
-from charrnn.cli.inspector.page_sections import DEFAULT_TOP_K, MOST_GUESSES, extent, sample, thinned
-from charrnn.cli.inspector.page_values import LINES_FORGET, Page, Section, without_text
+from charrnn.cli.inspector.page_sections import (
+    gradients_section,
+    lack_what_is_too_short,
+    sample,
+    shown_piece,
+    surprise_section,
+    thinned,
+)
+from charrnn.cli.inspector.page_values import LINES_FORGET, Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
-from charrnn.wording import number_of
+from charrnn.errors import DivergenceError
 
 SHOWN_CHARACTERS = 600
 """Of a text that each model colours: enough to see what one expects and another does not."""
 
 TEMPERATURE = 0.8
-
-READ = ("surprise", "gradients")
 
 
 def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Section:
@@ -35,29 +38,30 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
     """
     given = read_given(subjects, flags)  # before the work
     page = Page(_facts(subjects, given), is_whole=flags.names_no_view)
-    page.add("samples", lambda: {"samples": [sample(subject, TEMPERATURE) for subject in subjects]})
+    page.values["samples"] = [_or_why_not("sample", _sample, subject) for subject in subjects]
     without = next((subject for subject in subjects if subject.own_text is None), None)
     if page.is_whole and (lines := next((subject for subject in subjects if not subject.is_stream), None)):
         page.lack("gradients", reason=f"of {lines.name}, {LINES_FORGET}")
     if given is not None or without is None or flags.watching:
         _add_what_they_read(page, subjects, given, flags)
     elif page.is_whole:
-        page.lack(*READ, reason=f"of {without.name}, {without_text(without)}")
+        page.lack("surprise", "gradients", reason=f"of {without.name}, {without_text(without)}")
     return page.values
 
 
 def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
     """What every page of several models has."""
     cards = describe_each(subjects)
-    baselines = {card["baseline"] and card["baseline"]["loss"] for card in cards}
-    notes = [why_they_differ(subjects)]
-    if given is None and not share_text(subjects):
-        notes.append(TEXTS_DIFFER.partition(";")[0])  # a reader of the page cannot do what follows
+    baselines = {card["baseline"]["loss"] for card in cards if card["baseline"]}
+    note = why_they_differ(subjects)
+    level = next(iter(baselines)) if len(baselines) == 1 and not note else None
+    if not note and given is None and not share_text(subjects):
+        note = TEXTS_DIFFER.partition(";")[0]  # a reader of the page cannot do what follows
     return {
         "version": __version__,
         "yardstick": YARDSTICK,
-        "level": baselines.pop() if len(baselines) == 1 else None,
-        "note": next(filter(None, notes), ""),
+        "level": level,
+        "note": note,
         "rows": [
             {"name": name.strip(), "cells": cells, "differs": len(set(cells)) > 1}
             for name, *cells in comparison_rows(subjects)
@@ -71,6 +75,8 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
                 "num_layers": card["num_layers"],
                 "members": card["members"],
                 "has_gates": has_gates(subject.contents.model),
+                "holds_out": subject.holds_out,
+                "losses_of": subject.contents.losses_of,
                 "losses_compare": card["losses_compare"],
                 "history": thinned(card["history"]),
             }
@@ -81,34 +87,29 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
 
 def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> None:
     """Add where each is surprised and how far back it remembers, as far as that is asked for."""
-    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=False)
-    read = list(zip(subjects, pieces, strict=True))
-    if page.is_whole and (shortest := min(num_read(*each) for each in read)) < shortest_text():
-        told = number_of(shortest, subjects[0].contents.encoder.unit)
-        page.lack("gradients", reason=f"a text of {told} is too short to go back in")
-    shown = pieces if given is None or flags.unknown == "skip" else [given] * len(subjects)
-    top_k = min(flags.top_k or DEFAULT_TOP_K, MOST_GUESSES)
+    read = list(zip(subjects, choose_pieces(subjects, given, flags.unknown, holds_all=False), strict=True))
+    if page.is_whole:
+        lack_what_is_too_short(page, read)
 
-    def surprise() -> Section:
-        return {
-            "surprise": [
-                {
-                    **surprise_view(subject, piece.first(SHOWN_CHARACTERS), rule=flags.unknown, top_k=top_k).data,
-                    "extent": extent(piece.first(SHOWN_CHARACTERS)),
-                }
-                for subject, piece in zip(subjects, shown, strict=True)
-            ]
-        }
+    def surprise(subject: Subject, piece: Piece) -> Section:
+        shown = shown_piece(piece, given, flags.unknown, SHOWN_CHARACTERS)
+        return surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k)
 
-    def gradients() -> Section:
-        require_length(read)
-        return {
-            "gradients": [
-                {**gradients_view(Watched(subject, piece)).data, "extent": extent(piece)} for subject, piece in read
-            ]
-        }
+    def gradients(subject: Subject, piece: Piece) -> Section:
+        return gradients_section(Watched(subject, piece))
 
-    makers: dict[str, Callable[[], Section]] = {"surprise": surprise, "gradients": gradients}
-    for name in READ:
-        if page.is_whole or name in ("surprise", *flags.watching):
-            page.add(name, makers[name], must=not page.is_whole)
+    page.add("surprise", lambda: {"surprise": [_or_why_not("surprise", surprise, *each) for each in read]})
+    if page.is_whole or flags.gradients:
+        page.add("gradients", lambda: {"gradients": [_or_why_not("gradients", gradients, *each) for each in read]})
+
+
+def _sample(subject: Subject) -> Section:
+    return {"sample": sample(subject, TEMPERATURE)}
+
+
+def _or_why_not(name: str, make: Callable[..., Section], *arguments: Any) -> Any:
+    """What one of the models has in a section, or why it has nothing there: others go on."""
+    try:
+        return make(*arguments)[name]
+    except DivergenceError as error:
+        return {"absent": told_on_a_page(error)}

@@ -89,6 +89,11 @@ class InspectFlags:
         return [view for view in VIEWS if self.asked_for(view.name)]
 
     @property
+    def gives_text(self) -> bool:
+        """Whether a text is given to look at."""
+        return any(view.gives_text for view in self.views)
+
+    @property
     def watching(self) -> list[str]:
         """Those that look at a model while it reads, by name."""
         return [view.name for view in self.views if view.watches]

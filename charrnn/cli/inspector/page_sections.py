@@ -11,13 +11,14 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.analysis.features import OTHER, kind_of
+from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
-from charrnn.cli.inspector.gradient_view import gradients_view, require_length
+from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view
-from charrnn.cli.inspector.page_values import Section
+from charrnn.cli.inspector.page_values import Page, Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
 from charrnn.cli.inspector.text_views import (
@@ -34,6 +35,7 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.surrogates import name_byte
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
+from charrnn.wording import number_of
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
@@ -91,6 +93,19 @@ def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -
     top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
     seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
     return {"surprise": {**seen.data, "extent": extent(shown)}}
+
+
+def shown_piece(piece: Piece, given: Piece | None, rule: str, length: int) -> Piece:
+    """What is coloured: the beginning of the text that is given, as it was, or of what the model reads of a text."""
+    return (piece if given is None or rule == "skip" else given).first(length)
+
+
+def lack_what_is_too_short(page: Page, read: Sequence[tuple[Subject, Piece]]) -> None:
+    """Tell of texts, one for each model, of which one is too short to go back in."""
+    subject, piece = min(read, key=lambda each: num_read(*each))
+    if (length := num_read(subject, piece)) < shortest_text():
+        told = number_of(length, subject.contents.encoder.unit)
+        page.lack("gradients", reason=f"a text of {told} is too short to go back in")
 
 
 def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:

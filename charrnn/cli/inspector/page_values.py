@@ -47,12 +47,17 @@ class Page:
         except DivergenceError as error:
             if must:
                 raise
-            self.lack(name, reason=str(error).partition(";")[0])  # a reader of the page cannot do what follows
+            self.lack(name, reason=told_on_a_page(error))
 
     def lack(self, *names: str, reason: str) -> None:
         """Tell why sections are absent, where that is not told yet."""
         for name in names:
             self._absent.setdefault(name, reason)
+
+
+def told_on_a_page(error: DivergenceError) -> str:
+    """What an error says, without what is to be done: a reader of the page cannot do that."""
+    return str(error).partition(";")[0]
 
 
 def without_text(subject: Subject) -> str:

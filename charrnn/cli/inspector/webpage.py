@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import has_gates
 from charrnn.cli.inspector.comparison_page import collect_comparison
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import num_read
 from charrnn.cli.inspector.novelty_view import require_text
 from charrnn.cli.inspector.page_sections import (
     PAGE_CHARACTERS,
@@ -18,9 +16,11 @@ from charrnn.cli.inspector.page_sections import (
     facts_section,
     gates_section,
     gradients_section,
+    lack_what_is_too_short,
     neurons_section,
     novelty_section,
     samples_section,
+    shown_piece,
     surprise_section,
 )
 from charrnn.cli.inspector.page_values import LINES_FORGET, READ, Page, Section, without_text
@@ -28,8 +28,8 @@ from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
+from charrnn.escape import quoted
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.wording import number_of
 
 
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
@@ -44,10 +44,12 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     values = collect(subjects[0], flags) if len(subjects) == 1 else collect_comparison(subjects, flags)
     write_whole(path, render(values, ONE if len(subjects) == 1 else SEVERAL).encode("utf-8"), "--html")
     print(path)
-    without = [subject for subject in subjects if subject.own_text is None] if READ[0] in values["absent"] else []
-    if without:
-        told = without[0].absence
-        write_warning(f"{path}: lacks sections for want of the text that the model learned from: {told}")
+    if READ[0] not in values["absent"] or flags.gives_text:
+        return
+    for subject in subjects:
+        if subject.own_text is None:
+            learner = "the model" if len(subjects) == 1 else quoted(subject.name)
+            write_warning(f"{path}: lacks sections for want of the text that {learner} learned from: {subject.absence}")
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
@@ -86,12 +88,9 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
     (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=page.is_whole or flags.holds_all)
     watched = Watched(subject, piece)
-    shown = piece.first(PAGE_CHARACTERS)
-    if given is not None and flags.unknown != "skip":
-        shown = given.first(PAGE_CHARACTERS)
-    if page.is_whole and (length := num_read(subject, piece)) < shortest_text():
-        told = number_of(length, subject.contents.encoder.unit)
-        page.lack("gradients", reason=f"a text of {told} is too short to go back in")
+    shown = shown_piece(piece, given, flags.unknown, PAGE_CHARACTERS)
+    if page.is_whole:
+        lack_what_is_too_short(page, [(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {
         "surprise": lambda: surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k),
         "neurons": lambda: neurons_section(watched, flags.cell),

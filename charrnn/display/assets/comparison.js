@@ -2,18 +2,20 @@
 const models = data.models;
 const listed = (words) => words.length < 3 ? words.join(" and ") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
 
+const isPart = (model) => model.losses_of > model.members; // its losses are of more than it is
+const ofAll = (model) => isPart(model) ? `, of all ${model.losses_of} members together` : "";
+const notShown = (part, name, view) => make(part, "p", { class: "faint" }, `${name}: not shown, since ${view.absent}.`);
+
 function header() {
   const names = models.map((model) => model.name);
   document.title = `${listed(names)}: charrnn`;
   make(page, "h1", {}, listed(names));
   const figures = make(page, "div", { class: "figures" });
   for (const model of models) {
-    const fact = make(figures, "div");
-    make(fact, "strong", {}, model.bits === null ? "?" : number(model.bits, 3));
-    make(fact, "span", {}, `${model.name}, bits per ${model.unit}`);
+    figure(figures, number(model.bits, 3), `${model.name}, bits per ${model.unit}${model.holds_out ? "" : " learned from"}${ofAll(model)}`);
   }
   if (data.note) make(page, "p", {}, capital(data.note) + ".");
-  table(page, [], models.map((model) => [model.name, capital(model.verdict) + "."]));
+  for (const model of models) make(page, "p", {}, `${model.name}: ${model.verdict}.`);
 }
 
 const AXES = {
@@ -24,36 +26,40 @@ const AXES = {
 function losses() {
   const shown = models.map((model, i) => ({ ...model, colour: i })).filter((model) => model.history.length > 1);
   const without = models.filter((model) => model.history.length < 2).map((model) => model.name);
-  const told = without.length ? ` Evaluated less than twice, which makes no curve: ${listed(without)}.` : "";
-  const unit = unitsOf(models), hasTraining = models.length <= 6; // one colour for each
-  const harder = models.filter((model) => !model.losses_compare).map((model) => model.name);
-  const task = harder.length ? `; the training loss of ${listed(harder)} is that of a harder task, with things hidden, or of each member alone` : "";
-  const part = section("How they learned", `Loss in nats per ${unit}: the lower, the better${task}.${told}` +
-    `${shown.length ? " Point, tap or walk with the arrow keys to read the values." : ""}`);
+  const hasTraining = shown.length <= 6; // one colour for each
+  const harder = shown.filter((model) => !model.losses_compare).map((model) => model.name);
+  const told = [`Loss in nats per ${unitsOf(models)}: the lower, the better`];
+  if (hasTraining && harder.length) told[0] += `; the training loss of ${listed(harder)} is that of a harder task, with things hidden, or of each member alone`;
+  if (!hasTraining) told.push("Training losses are left out, as there are so many models");
+  if (without.length) told.push(`Evaluated less than twice, which makes no curve: ${listed(without)}`);
+  if (shown.length) told.push("Point, tap or walk with the arrow keys to read the values");
+  const part = section("How they learned", told.join(". ") + ".");
   if (!shown.length) return;
   const controls = make(part, "div", { class: "controls" });
   make(controls, "label", { for: "axis" }, "by");
   const axis = make(controls, "select", { id: "axis" });
   for (const [value, [words]] of Object.entries(AXES)) make(axis, "option", { value }, words);
   const curves = (place) => [
-    ...shown.map((model) => ({ name: `${model.name}, validation`, style: model.colour, points: model.history.map((row) => [place(row), row.val_loss]) })),
+    ...shown.map((model) => ({
+      name: `${model.name}, ${model.holds_out ? "validation" : "on text learned from"}${ofAll(model)}`, style: model.colour,
+      points: model.history.map((row) => [place(row), row.val_loss]),
+    })),
     ...(hasTraining ? shown : []).map((model) => ({
       name: `${model.name}, training`, style: model.colour + 6, points: model.history.map((row) => [place(row), row.train_loss]),
     })),
   ];
   const levels = data.level === null ? [] : [{ name: data.yardstick, y: data.level }];
-  const again = drawing(part, (figure, width) => {
+  const again = drawing(part, (frame, width) => {
     const [words, place] = AXES[axis.value];
-    drawChart(figure, width, curves(place), { x: words, levels, height: 320 });
+    drawChart(frame, width, curves(place), { x: words, levels, height: 320 });
   });
   axis.addEventListener("change", again);
 }
 
 function settings() {
-  const heads = ["", ...models.map((model) => model.name)];
   const differing = data.rows.filter((row) => row.differs), same = data.rows.filter((row) => !row.differs);
-  const part = section("What differs", "");
-  table(part, heads, differing.map((row) => [row.name, ...row.cells]));
+  const part = section("What differs", differing.length ? "" : "Nothing but the name.");
+  if (differing.length) table(part, ["", ...models.map((model) => model.name)], differing.map((row) => [row.name, ...row.cells]));
   if (!same.length) return;
   const details = make(part, "details");
   make(details, "summary", {}, "What is the same in all of them");
@@ -64,26 +70,31 @@ function surprise() {
   if (!data.surprise) return missing("Where they are surprised", "surprise");
   const part = section("Where they are surprised", SURPRISE_EXPLAINED);
   data.surprise.forEach((view, i) => {
-    make(part, "p", { class: "faint" }, `${models[i].name}, ${view.extent}: ${number(view.bits_per_char, 3)} bits per character`);
+    if (view.absent) return notShown(part, models[i].name, view);
+    make(part, "p", { class: "faint" }, `${models[i].name}, ${view.extent}: ${surpriseFigure(view)}`);
     surpriseText(part, view);
   });
 }
 
 function gradients() {
-  const views = data.gradients;
-  if (!views) return missing("How far back they remember", "gradients");
-  const extents = new Set(views.map((view) => view.extent));
-  const read = extents.size > 1 ? views.map((view, i) => `${models[i].name} on ${view.extent}`).join("; ") : `on ${[...extents][0]}`;
-  const part = section("How far back they remember", `Measured ${read}. A model ${gradientExplained(views)}`);
-  gradientViews(part, views.map((view, i) => ({
+  if (!data.gradients) return missing("How far back they remember", "gradients");
+  const seen = data.gradients.map((view, i) => ({
     name: models[i].name, view, layerNamed: layerNamer(models[i]), hasGates: models[i].has_gates,
-  })));
+  }));
+  const shown = seen.filter(({ view }) => !view.absent);
+  const readers = new Map();
+  for (const { name, view } of shown) readers.set(view.extent, [...(readers.get(view.extent) || []), name]);
+  const read = readers.size > 1 ? [...readers].map(([extent, names]) => `${listed(names)} on ${extent}`).join("; ") : `on ${[...readers.keys()][0]}`;
+  const part = section("How far back they remember",
+    shown.length ? `Measured ${read}. A model ${gradientExplained(shown.map(({ view }) => view))}` : "");
+  for (const { name, view } of seen) if (view.absent) notShown(part, name, view);
+  if (shown.length) gradientViews(part, shown);
 }
 
 function samples() {
-  if (!data.samples) return missing("What they write", "samples");
-  const part = section("What they write", `Each from where a text begins, at a temperature of ${data.samples[0].temperature}.`);
-  data.samples.forEach((sample, i) => sampleText(part, models[i].name, sample.text));
+  const part = section("What they write", "Each from where a text begins, at one temperature.");
+  data.samples.forEach((sample, i) => sample.absent ? notShown(part, models[i].name, sample)
+    : sampleText(part, `${models[i].name}, temperature ${sample.temperature}`, sample.text));
 }
 
 header(); losses(); settings(); surprise(); gradients(); samples();

@@ -19,11 +19,7 @@ function header() {
   ] : [];
   if (card.baseline) facts.push([number(card.baseline.bits_per_char, 3), `bits, a ${data.yardstick.name} model`]);
   facts.push([grouped(card.num_parameters), "parameters"]);
-  for (const [value, name] of facts) {
-    const fact = make(figures, "div");
-    make(fact, "strong", {}, value);
-    make(fact, "span", {}, name);
-  }
+  for (const [value, name] of facts) figure(figures, value, name);
   if (card.best) make(page, "p", {}, `The loss is measured on text that ${holdsOut ? "was held out from its training" : "it has learned from"}: the lower, the better. ${
     isPart ? `It is that of all ${card.best.members} members together, of which this is one. ` : ""}${comparison(card)}`);
   make(page, "p", {}, capital(card.verdict) + ".");
@@ -60,7 +56,7 @@ function surprise() {
   const view = data.surprise;
   if (!view) return missing("Where it is surprised", "surprise");
   const part = section("Where it is surprised",
-    `${capital(view.extent)}, ${number(view.bits_per_char, 3)} bits per character. ${SURPRISE_EXPLAINED}`);
+    `${capital(view.extent)}, ${surpriseFigure(view)}. ${SURPRISE_EXPLAINED}`);
   surpriseText(part, view).id = "surprise";
 }
 

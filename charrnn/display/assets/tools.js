@@ -215,7 +215,8 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
     make(tip, "div", { class: "faint" }, `${x}: ${grouped(at)}`);
     for (const curve of curves) {
       if (at > curve.points[curve.points.length - 1][0]) continue; // it has ended before
-      const value = nearest(curve.points, at)[1];
+      const [, value] = curve.points.findLast(([place]) => place <= at) || [];
+      if (value === undefined) continue; // it begins later
       make(tip, "div", {}, `${curve.name} ${log ? (10 ** value).toPrecision(2) : format(value)}`);
     }
     showTip(svg, atX, atY, () => { cursor.setAttribute("visibility", "hidden"); current = null; }, byKey);
