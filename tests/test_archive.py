@@ -47,12 +47,11 @@ DOUBLED = functools.reduce(lambda inner, _: (inner, inner), range(40), ())
 """A tuple that holds the last one twice, forty times: written out, it would fill terabytes."""
 
 
-def header(weights, **changes):
+def header(**changes):
     contents = {
         "model": CONFIG,
         "encoder": CharEncoder("abcde"),
         "text": PLAIN,
-        "weights": weights,
         "history": HISTORY,
         "corpus": CORPUS,
         "origin": NOWHERE,
@@ -64,7 +63,7 @@ def header(weights, **changes):
 
 def write(path, **changes):
     model = CharRNN(CONFIG)
-    checkpoint.write(path, checkpoint.snapshot(header(model.state_dict(), **changes)))
+    checkpoint.write(path, checkpoint.snapshot(header(**{"weights": model.state_dict(), **changes})))
     return model
 
 
@@ -150,7 +149,7 @@ def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
     model = CharRNN(CONFIG)
     before = model.head.bias.detach().clone()
     training = {**SUMMARY, "weights": model.state_dict()}
-    contents = checkpoint.snapshot(header(model.state_dict(), training=training))
+    contents = checkpoint.snapshot(header(weights=model.state_dict(), training=training))
     with torch.no_grad():
         model.head.bias += 1
     checkpoint.write(tmp_path / "m.pt", contents)
@@ -163,7 +162,7 @@ def test_last_weights_that_are_the_best_take_no_memory_of_their_own_and_are_stor
     best = CharRNN(CONFIG).state_dict()
     last = {name: tensor.clone() for name, tensor in best.items()}
     last["head.bias"] += 1
-    contents = checkpoint.snapshot(header(best, training={**SUMMARY, "weights": last}), weights_stay=True)
+    contents = checkpoint.snapshot(header(weights=best, training={**SUMMARY, "weights": last}), weights_stay=True)
     kept, copied = contents["weights"], contents["training"]["weights"]
     assert [name for name in last if copied[name].data_ptr() != kept[name].data_ptr()] == ["head.bias"]
     assert copied["head.bias"].data_ptr() != last["head.bias"].data_ptr()
