@@ -22,6 +22,7 @@ from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.saves import Saves
+from charrnn.cli.trainer.threads import ThreadKeeper
 from charrnn.display.plain import Display
 from charrnn.network.ensemble import members_of
 from charrnn.storage.archive import read_checkpoint
@@ -241,6 +242,28 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     monkeypatch.setattr(resumption, "allotted_cores", lambda: 2)
     monkeypatch.setattr(resumption, "default_threads", lambda processes: 2)
     monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
+    launch = resume_with_threads(tmp_path, made, given, explicit)
+    assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
+    assert launch.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
+    assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
+
+
+@pytest.mark.parametrize(("given", "explicit"), [(False, {}), (True, {}), (False, {"threads": 3})])
+def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_resume(
+    tmp_path, monkeypatch, denormals_stay, given, explicit
+):
+    fixed = []
+    monkeypatch.setattr(resumption, "allotted_cores", lambda: 4)
+    monkeypatch.setattr(resumption, "default_threads", lambda processes: min(4, torch.get_num_threads()))
+    monkeypatch.setattr(
+        resumption, "ThreadKeeper", lambda *args, is_fixed: fixed.append(is_fixed) or ThreadKeeper(*args, is_fixed=True)
+    )
+    assert resume_with_threads(tmp_path, {"cores": "4"}, given, explicit).run.config.threads == 3
+    assert fixed == [given or bool(explicit)]
+
+
+def resume_with_threads(tmp_path, made, given, explicit):
+    """Go on with a run of three threads, which were asked for or not."""
     (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
     corpus = read_corpus((str(tmp_path / "verse.txt"),), ReadOptions())
     run = start(threads=3)
@@ -254,7 +277,4 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
         explicit=explicit, log=None, resume=True, resume_from=None, force=False, overwrite=False, quiet=True,
         as_json=False, started=0.0,
     )  # fmt: skip
-    launch = resumption.resume_run(request, corpus, Neighbours())
-    assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
-    assert launch.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
-    assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
+    return resumption.resume_run(request, corpus, Neighbours())

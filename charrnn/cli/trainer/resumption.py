@@ -60,9 +60,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     run = begin(model, config, request, corpus, pieces, ranks)
     restore(run, stored, corpus, set(changes), path)
     _move_end(run, stored.train_config)
-    is_chosen = "threads" in request.explicit or config.threads != default_threads(ranks.local_world_size)
-    keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=is_chosen or ranks.world_size > 1)
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(run, stored, request)
+    keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
     precision = run.config.precision
