@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from charrnn.errors import CorpusError
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, LINKED, Missed
 from charrnn.text.unreadable import read_errors_told
@@ -29,21 +28,20 @@ class Walk:
         files: those of a folder, in order, or the one that is given by its own name.
         links: those of a folder's that are links.
         missed: what is left out of a folder; None where it is none.
+        had_repeats: whether links were taken out that lead to what is read anyway.
     """
 
     path: str
     files: Sequence[Path]
     links: Sequence[Path] = ()
     missed: Missed | None = None
+    had_repeats: bool = False
 
 
 def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
     """Take the links out of folders that lead to what is read anyway: by its own name, or by an earlier link.
 
     A folder that is given twice has its links twice, as all its files.
-
-    Raises:
-        CorpusError: a folder has nothing else.
     """
     if not any(walk.links for walk in walks):
         return list(walks)
@@ -52,9 +50,8 @@ def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
     for walk in walks:
         targets = {link: real(link) for link in walk.links}
         repeated = {link for link, at in targets.items() if at in by_name or first.setdefault(at, link) != link}
-        once.append(replace(walk, files=[file for file in walk.files if file not in repeated]))
-        if repeated and not once[-1].files:
-            raise CorpusError(f"{walk.path}: all its files are links to what is read anyway; leave it out")
+        files = [file for file in walk.files if file not in repeated]
+        once.append(replace(walk, files=files, had_repeats=bool(repeated)))
     return once
 
 
