@@ -28,14 +28,7 @@ window.addEventListener("load", () => {
   const drawn = [...document.querySelectorAll("svg.chart")].slice(-1)[0].querySelectorAll("path.curve");
   found.strokes = [...drawn].map((node) => node.getAttribute("style"));
   found.coloured = [...document.querySelectorAll(".text:not(.sample)")].map((node) => node.textContent);
-  found.said = document.body.innerText;
-  found.requests = performance.getEntriesByType("resource").length;
-  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = JSON.stringify(found);
-  document.body.append(out);
+  tell(found);
 });
 </script>
 """

@@ -34,6 +34,21 @@ HOSTILE = (
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no headless browser here")
 
+TELL = """
+<script>
+function tell(found) {
+  found.said = document.body.innerText;
+  found.requests = performance.getEntriesByType("resource").length;
+  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
+  const out = document.createElement("pre");
+  out.id = "found";
+  out.textContent = JSON.stringify(found);
+  document.body.append(out);
+}
+</script>
+"""
+
 DRIVER = """
 <script>
 const found = {};
@@ -127,14 +142,7 @@ window.addEventListener("load", () => {
   };
   found.listed = ["\u0627", "1", "2", "\u0644", "3"].map(left);
   listed.remove();
-  found.said = document.body.innerText;
-  found.requests = performance.getEntriesByType("resource").length;
-  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  found.markup = document.querySelectorAll("img, iframe, link, script[src]").length;
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = JSON.stringify(found);
-  document.body.append(out);
+  tell(found);
 });
 </script>
 """
@@ -154,9 +162,9 @@ def report(trained):
 
 
 def drive(page, folder, width=1000, driver=DRIVER):
-    """Open a page with a driver in it: what that found, and what the browser's console said."""
+    """Open a page with a driver in it, which tells what it found: that, and what the browser's console said."""
     path = folder / "driven.html"
-    path.write_text(page.replace("</body>", driver + "</body>"), encoding="utf-8")
+    path.write_text(page.replace("</body>", TELL + driver + "</body>"), encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=3000"]
     flags += [f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
     result = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120)
