@@ -64,6 +64,8 @@ def load_for_sampling(
 ) -> tuple[SamplingModel, CharEncoder]:
     """The model as it writes, with the alphabet that it writes in.
 
+    Unless others are mixed in, it writes and does no more: it lets go of the weights of which `Engine.forward` is made.
+
     Args:
         contents: of the first checkpoint.
         others: models that are mixed into it, on the CPU alone; see `read_others`.

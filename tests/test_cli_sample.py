@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 
 from charrnn.cli.common import cores
 from charrnn.cli.common.backslashes import escaped, unescape
-from charrnn.cli.sampler import preparing, sharing, writing
+from charrnn.cli.sampler import interactive, preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
@@ -1241,6 +1241,16 @@ def test_a_command_in_a_message_can_be_copied_and_names_no_pipe(sample, trained,
 def test_a_mixture_writes_what_both_would(sample, trained):
     alone = sample("-n", 60, "--seed", 1).stdout
     assert sample("-n", 60, "--seed", 1, "--mix", "words.pt:0.5").stdout == alone
+
+
+def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupted(monkeypatch):
+    """Ctrl-C ends a text, not the conversation: amid the folding of the weights it would leave them half done."""
+    order = []
+    model = SimpleNamespace(reader=lambda: order.append("ready"))
+    monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
+    monkeypatch.setattr(interactive, "_beginnings", lambda: order.append("a beginning") or iter([]))
+    assert interactive.converse(SimpleNamespace(sampler=SimpleNamespace(model=model)), None, "m.pt", quiet=True)
+    assert order == ["ready", "a beginning"]
 
 
 def test_interactive_continues_each_line_of_stdin(sample):

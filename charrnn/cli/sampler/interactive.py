@@ -40,6 +40,7 @@ def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> 
     Returns:
         Whether every beginning could be continued.
     """
+    job.sampler.model.reader()  # the weights are folded now: a Ctrl-C amid that would leave them half done
     _begin_editing()
     if not quiet and sys.stdin.isatty():
         _tell_how()
