@@ -120,7 +120,20 @@ def test_who_is_ended_leaves_in_spite_of_a_disk_that_stands_still(monkeypatch, h
         monkeypatch.setattr(leaving.threading.Thread, "start", no_thread)
     leaving.leave(signal.SIGTERM, lambda: None)
     assert exits == [143]
+    if has_threads:  # what is told may depend on a file
+        leaving.leave(signal.SIGINT, goes_on.wait)
+        assert exits == [143, 130]
     goes_on.set()
+
+
+@pytest.mark.parametrize("has_threads", [True, False])
+def test_who_is_ended_is_told_so_whether_there_may_be_a_thread_for_it_or_not(monkeypatch, has_threads):
+    told = []
+    monkeypatch.setattr(leaving.os, "_exit", lambda _: None)
+    if not has_threads:
+        monkeypatch.setattr(leaving.threading.Thread, "start", no_thread)
+    leaving.leave(signal.SIGTERM, lambda: told.append("nothing was saved"))
+    assert told == ["nothing was saved"]
 
 
 def no_thread(_):

@@ -61,12 +61,18 @@ def leave(number: int, tell: Callable[[], object]) -> NoReturn:
 
     Args:
         number: of the signal.
-        tell: called once the terminal is in order.
+        tell: called once the terminal is in order; it may look at a file.
     """
+
+    def finish() -> None:
+        tell()
+        give_up_all()
+
     abandon_all()
-    tell()
-    with contextlib.suppress(RuntimeError):  # no more threads: what lies there then locks nothing
-        thread = threading.Thread(target=give_up_all, daemon=True)
+    thread = threading.Thread(target=finish, daemon=True)
+    try:
         thread.start()
-        thread.join(HURRY_SECONDS)
+        thread.join(2 * HURRY_SECONDS)  # a line may wait for its reader as well
+    except RuntimeError:  # no more threads: what lies there then locks nothing
+        tell()
     os._exit(128 + number)
