@@ -175,10 +175,10 @@ def test_a_folder_with_nothing_but_links_to_what_is_read_anyway_is_refused(tmp_p
     Path("e/x").symlink_to("../d/x")
     assert names(find_documents(["e", "d"])) == ["e/y", "d/x"]
     Path("e/y").unlink()
-    with pytest.raises(CorpusError, match=r"^e: all its texts are links to what is read anyway; leave it out$"):
+    with pytest.raises(CorpusError, match=r"^e: all its files are links to what is read anyway; leave it out$"):
         find_documents(["e", "d"])
     Path("e/z").write_bytes(b"\0" * 9)
-    with pytest.raises(CorpusError, match=r"^e: all its texts are links to what is read anyway; leave it out$"):
+    with pytest.raises(CorpusError, match=r"^e: beside links to what is read anyway, holds no plain text \(1 file, "):
         find_documents(["e", "d"], why_not=against)
     with pytest.raises(CorpusError, match=r"^d: all its files are held out with --val-text; "):
         find_documents(["d"], held_out=["e"])

@@ -216,10 +216,11 @@ def _documents_at(
     if walk.files and not files:
         raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
     documents = _texts_among(files, why_not, missed)
-    if not documents and walk.had_repeats:
-        raise CorpusError(f"{path}: all its texts are links to what is read anyway; leave it out")
+    if not documents and walk.had_repeats and not files:
+        raise CorpusError(f"{path}: all its files are links to what is read anyway; leave it out")
     if not documents:
-        raise CorpusError(f"{path}: {nothing_found(path, patterns, missed)}")
+        beside = "beside links to what is read anyway, " if walk.had_repeats else ""
+        raise CorpusError(f"{path}: {beside}{nothing_found(path, patterns, missed)}")
     return documents, missed.files
 
 
