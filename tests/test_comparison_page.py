@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+import torch
 from conftest import make_text, run_charrnn, train_briefly
 from test_page import data_of, drive, needs_browser
 
@@ -126,6 +127,31 @@ def test_a_page_of_several_models_says_what_it_lacks_and_what_does_not_compare(f
     _, data = compare(tmp_path, "words.pt", "other.pt", told="charrnn: compared.html: lacks sections .*\n")
     assert data["absent"].keys() == {"surprise", "gradients"}
     assert data["absent"]["surprise"].startswith("of other, for want of the text that it learned from: ")
+
+
+def test_of_several_texts_the_one_that_is_too_short_is_named(folder, tmp_path):
+    for name in ("words.pt", "words.txt"):
+        shutil.copy(folder / name, tmp_path)
+    (tmp_path / "few.txt").write_text(make_text(400), encoding="utf-8")
+    train_briefly(tmp_path, "few.txt", "--hidden-size", "8", "--max-steps", "3")
+    result = run_charrnn(tmp_path, "inspect", "words.pt", "few.pt", "--gradients", "--html", "y.html", text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("charrnn: the held-out end of few.txt: 40 characters are too few for --gradients")
+
+
+def test_one_model_without_numbers_leaves_the_others_what_they_have_and_of_none_nothing_is_shown(folder, tmp_path):
+    for name in ("words.pt", "words.txt", "tanh.pt"):
+        shutil.copy(folder / name, tmp_path)
+    contents = torch.load(folder / "words.pt", weights_only=True)
+    contents["weights"] = {name: weight * 1e37 for name, weight in contents["weights"].items()}
+    torch.save(contents, tmp_path / "wild.pt")
+    _, data = compare(tmp_path, "wild.pt", "tanh.pt")
+    for name in ("surprise", "samples"):
+        wild, tanh = data[name]
+        assert wild.keys() == {"absent"}
+        assert "absent" not in tanh
+    result = run_charrnn(tmp_path, "inspect", "wild.pt", "wild.pt", "--gradients", "--html", "y.html", text=True)
+    assert (result.returncode, result.stdout, (tmp_path / "y.html").exists()) == (1, "", False)
 
 
 @needs_browser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from charrnn import __version__
@@ -11,6 +11,7 @@ from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.inspector.cards import comparison_rows, describe_each, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
+from charrnn.cli.inspector.gradient_view import require_length
 from charrnn.cli.inspector.page_sections import (
     gradients_section,
     lack_what_is_too_short,
@@ -38,7 +39,8 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
     """
     given = read_given(subjects, flags)  # before the work
     page = Page(_facts(subjects, given), is_whole=flags.names_no_view)
-    page.values["samples"] = [_or_why_not("sample", _sample, subject) for subject in subjects]
+    cases = [(subject, TEMPERATURE) for subject in subjects]
+    page.add("samples", lambda: {"samples": _of_each(sample, cases, must=False)})
     without = next((subject for subject in subjects if subject.own_text is None), None)
     if page.is_whole and (lines := next((subject for subject in subjects if not subject.is_stream), None)):
         page.lack("gradients", reason=f"of {lines.name}, {LINES_FORGET}")
@@ -90,26 +92,37 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
     read = list(zip(subjects, choose_pieces(subjects, given, flags.unknown, holds_all=False), strict=True))
     if page.is_whole:
         lack_what_is_too_short(page, read)
+    elif flags.gradients:
+        require_length(read)
 
     def surprise(subject: Subject, piece: Piece) -> Section:
         shown = shown_piece(piece, given, flags.unknown, SHOWN_CHARACTERS)
-        return surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k)
+        section: Section = surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k)["surprise"]
+        return section
 
     def gradients(subject: Subject, piece: Piece) -> Section:
-        return gradients_section(Watched(subject, piece))
+        section: Section = gradients_section(Watched(subject, piece))["gradients"]
+        return section
 
-    page.add("surprise", lambda: {"surprise": [_or_why_not("surprise", surprise, *each) for each in read]})
+    must = not page.is_whole
+    page.add("surprise", lambda: {"surprise": _of_each(surprise, read, must=must)}, must=must)
     if page.is_whole or flags.gradients:
-        page.add("gradients", lambda: {"gradients": [_or_why_not("gradients", gradients, *each) for each in read]})
+        page.add("gradients", lambda: {"gradients": _of_each(gradients, read, must=must)}, must=must)
 
 
-def _sample(subject: Subject) -> Section:
-    return {"sample": sample(subject, TEMPERATURE)}
+def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, must: bool) -> list[Section]:
+    """What each model has in a section; of one whose figures are no numbers why it has nothing there.
 
-
-def _or_why_not(name: str, make: Callable[..., Section], *arguments: Any) -> Any:
-    """What one of the models has in a section, or why it has nothing there: others go on."""
-    try:
-        return make(*arguments)[name]
-    except DivergenceError as error:
-        return {"absent": told_on_a_page(error)}
+    Raises:
+        DivergenceError: it must be there, and none has anything.
+    """
+    found, errors = list[Section](), list[DivergenceError]()
+    for case in cases:
+        try:
+            found.append(make(*case))
+        except DivergenceError as error:
+            errors.append(error)
+            found.append({"absent": told_on_a_page(error)})
+    if must and len(errors) == len(found):
+        raise errors[0]
+    return found

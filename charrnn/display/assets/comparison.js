@@ -24,7 +24,7 @@ const AXES = {
 };
 
 function losses() {
-  const shown = models.map((model, i) => ({ ...model, colour: i })).filter((model) => model.history.length > 1);
+  const shown = models.filter((model) => model.history.length > 1).map((model, i) => ({ ...model, colour: i }));
   const without = models.filter((model) => model.history.length < 2).map((model) => model.name);
   const hasTraining = shown.length <= 6; // one colour for each
   const harder = shown.filter((model) => !model.losses_compare).map((model) => model.name);
