@@ -1,4 +1,4 @@
-"""What stands in each section of the HTML page of one model: the values of its view, as many as one would look at."""
+"""What stands in each section of an HTML page: the values of a model's view, no more of them than one would look at."""
 
 from __future__ import annotations
 
