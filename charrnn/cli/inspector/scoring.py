@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.dynamic import adapted_loss
 from charrnn.analysis.losses import Watch, add_up, read_pieces, uncounted
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
@@ -132,8 +131,11 @@ def score_text(
     counts = _counts(readable, encoder, len(ids) - 1)
     loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
     counts[:unread] = False
-    model, weights = subject.contents.model, subject.contents.weights
-    adapted = adapted_loss(model, weights, ids, counts, watch=tell) if dynamic else None
+    adapted = None
+    if dynamic:
+        from charrnn.analysis.dynamic import adapted_loss  # with its way back, which no other score waits for
+
+        adapted = adapted_loss(subject.contents.model, subject.contents.weights, ids, counts, watch=tell)
     return Score(
         characters=predicted,
         num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
