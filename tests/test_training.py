@@ -574,6 +574,21 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     assert 19 < run.seconds <= 20 - run.finish_seconds + 0.1, "a step may begin just before the end"
 
 
+def test_a_training_that_the_clock_ends_while_it_is_reported_has_been_done_in_that_report(monkeypatch, clock):
+    """It is the last, so that no more of it is left, though the end came a moment after its figures were taken."""
+    make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (1.0, validation, "evaluate"))
+    report = loop._report
+
+    def report_slowly(*arguments, **figures):
+        told = report(*arguments, **figures)
+        clock[0] += 20.0 * ("val_loss" in figures)
+        return told
+
+    monkeypatch.setattr(loop, "_report", report_slowly)
+    last = finish(start(max_steps=None, time_limit=20.0, evaluations=4))[-1]
+    assert (last.is_last, last.ended_by, last.progress) == (True, "time", 1)
+
+
 def test_one_slow_evaluation_takes_little_of_the_time_that_is_left(monkeypatch, clock):
     """As where memory had to come back from a disk; nor does it push down the learning rate."""
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (1.0, validation, "evaluate_cold"))

@@ -239,7 +239,10 @@ def _evaluate(run: TrainingRun) -> Report:
         report = replace(report, rewinds=run.rewinds)
     if run.finished:
         run.cold_loss = measure_cold(run) if run.line_feed is None else None  # a line's start is cold in any case
-        report = replace(report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by)
+        report = replace(
+            report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by,
+            progress=run.progress,
+        )  # fmt: skip
     return report
 
 
