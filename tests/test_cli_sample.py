@@ -856,6 +856,15 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     assert f"{count} {told} in known.txt".encode() in result.stderr
 
 
+def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sample, trained):
+    plain = sample("-n", 3, "--seed", 5, "-q").stdout.decode()
+    assert "\n" not in plain
+    (trained / "known.txt").write_text(f"{plain}xyz\n")
+    result = sample("-n", 3, "--seed", 5, "--novel", "known.txt")
+    told = "0 lines left out because they are in known.txt\n1 unfinished line was left out too, since one of these begins so"
+    assert (result.stdout, result.stderr.decode()) == (b"", f"seed 5\n{told}\n")
+
+
 @pytest.mark.parametrize("many", [[], ["-N", 3]])
 def test_unique_leaves_out_lines_that_the_text_has_already_and_tells_how_many(sample, many):
     flags = ["--match", "(Tin|Nap) tin", "-t", 3, "--seed", 5, "--separator", "", *many]

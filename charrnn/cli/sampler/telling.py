@@ -24,6 +24,7 @@ class Shortfall:
     Attributes:
         refused: known lines left out of them.
         repeated: other lines left out of them since they had come before.
+        num_begun: unfinished last lines left out of them since one that is to be left out begins so.
         num_short: how many have fewer lines than were asked for, since their length was over before.
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
         num_known: how many ended since hardly anything came but what is left out.
@@ -36,6 +37,7 @@ class Shortfall:
 
     refused: int = 0
     repeated: int = 0
+    num_begun: int = 0
     num_short: int = 0
     num_without_room: int = 0
     num_known: int = 0
@@ -53,6 +55,7 @@ class Shortfall:
         """Count one more, which was to end by these rules."""
         self.refused += written.refused
         self.repeated += written.repeated
+        self.num_begun += written.is_begun_left_out
         is_empty = written.reason == "stop" and written.is_empty
         self.num_empty += is_empty
         self.num_emptied += is_empty and bool(written.refused or written.repeated or written.is_begun_left_out)
@@ -75,6 +78,9 @@ def tell_left_out(shortfall: Shortfall, job: Job) -> None:
     if job.rules.unique:
         told = "line left out because it was" if shortfall.repeated == 1 else "lines left out because they were"
         write_line(f"{shortfall.repeated:,} {told} written before")
+    if shortfall.num_begun:
+        told = "unfinished line was" if shortfall.num_begun == 1 else "unfinished lines were"
+        write_line(f"{shortfall.num_begun:,} {told} left out too, since one of these begins so")
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
