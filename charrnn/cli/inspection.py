@@ -88,7 +88,7 @@ def inspect(
         ),
     ] = None,
     html: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write all that is asked for as one web page.")
+        str | None, typer.Option(metavar="FILE", help="Write one web page of all, or of the views asked for.")
     ] = None,
     svg: Annotated[str | None, typer.Option(metavar="FILE", help="Write the coloured text as an SVG picture.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
