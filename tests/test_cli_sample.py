@@ -861,8 +861,11 @@ def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sa
     assert "\n" not in plain
     (trained / "known.txt").write_text(f"{plain}xyz\n")
     result = sample("-n", 3, "--seed", 5, "--novel", "known.txt")
-    told = "0 lines left out because they are in known.txt\n1 unfinished line was left out too, since one of these begins so"
-    assert (result.stdout, result.stderr.decode()) == (b"", f"seed 5\n{told}\n")
+    assert result.stdout == b""
+    assert result.stderr.decode().splitlines()[1:] == [
+        "0 lines left out because they are in known.txt",
+        "1 unfinished line was left out too, since one of these begins so",
+    ]
 
 
 @pytest.mark.parametrize("many", [[], ["-N", 3]])

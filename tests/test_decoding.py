@@ -1,5 +1,6 @@
 import codecs
 import dataclasses
+import gzip
 import itertools
 import re
 import unicodedata
@@ -293,6 +294,13 @@ def test_a_tar_archive_is_refused_with_what_to_do():
             decode(pieces)
     assert decode([head], errors="replace") == head.decode()
     assert decode([head], unit="byte") == head.decode()
+
+
+def test_what_is_still_compressed_once_it_is_unpacked_is_refused_with_what_to_do():
+    head = gzip.compress(b"a text")
+    with pytest.raises(DecodingError, match=r"^t: is compressed twice; unpack it once \(.* still so, by gzip\)$"):
+        decode([head])
+    assert decode([head], unit="byte") == head.decode("latin-1")
 
 
 LATIN = "Windows-1252 or Latin-1"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from charrnn.errors import DecodingError
 from charrnn.text.options import TextOptions
+from charrnn.text.unpacking import compression_of
 
 ZIP = b"PK\x03\x04"
 """How a zip archive begins, and so every checkpoint."""
@@ -94,7 +95,7 @@ def first_in_zip(head: bytes) -> bytes:
 
 
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
-    """Refuse a file that holds no text, or a text and much else, by its first bytes, unless any bytes may be text.
+    """Refuse a file that holds no text, or a text and much else, by its first plain bytes, unless any may be text.
 
     Raises:
         DecodingError: it is one.
@@ -105,6 +106,8 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
+    if packed := compression_of(head):
+        raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     # in a wide encoding such bytes may be any character
     if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")

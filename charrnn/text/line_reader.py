@@ -108,10 +108,10 @@ def _has_lines(options: TextOptions) -> bool:
 
 
 def _refuse_packed(head: bytes, name: str, options: TextOptions) -> None:
-    if options.unit != BYTE:
-        refuse_document(head, name, options, is_settled=True)
     if kind := compression_of(head):
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
+    if options.unit != BYTE:
+        refuse_document(head, name, options, is_settled=True)
 
 
 def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, look: FirstLook) -> Iterator[list[str]]:
