@@ -189,6 +189,12 @@ def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_s
     assert joined(pieces) == ""
 
 
+@pytest.mark.parametrize(("text", "is_begun"), [("An.", True), (".", False), ("x\n.", False), ("B.", False)])
+def test_a_line_counts_as_begun_and_left_out_only_where_something_of_it_was_drawn(text, is_begun):
+    _, ending = feed(text, Rules(stops=(".",), known_lines=KnownLines({"Anna"})))
+    assert (ending.reason, ending.is_begun_left_out) == ("stop", is_begun)
+
+
 def test_a_line_held_to_a_pattern_is_given_whole_or_not_at_all_where_a_stop_cuts_it():
     rules = Rules(stops=(".",), fits=lambda line: line in ("ab", "abc"))
     for text, expected in [("ab\nax.", "ab\n"), ("ab\nab.", "ab\nab"), ("ab\nabc", "ab\nabc")]:
@@ -230,6 +236,7 @@ def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_be
 
 @given(TEXTS, st.text("ab\n", max_size=6))
 @example("a\nab\nb", "a\na")
+@example("\na", "a\na")  # what a prompt has begun is no repeat
 @example("ab\nab\na", "b\n")
 def test_no_line_stands_twice_where_they_are_to_be_unique_and_no_empty_one_behind_a_gap(text, beginning):
     pieces, ending = feed(text, Rules(unique=True), beginning)
