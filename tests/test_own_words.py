@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import numpy_twin, random_model
+from conftest import LastAlone, numpy_twin, random_model
 from test_recall import few_letters, recalling
 
 from charrnn.generation.filters import SamplingOptions
@@ -98,3 +98,27 @@ def test_every_way_to_write_recalls_alike(members, recall_all):
     assert all(text == texts[0] for text in texts)
     other = replace(samplers[0], recall_all=not recall_all)
     assert other.batch(range(3), 200).tolist() != texts[0]
+
+
+class Told:
+    """A model to be pretended, which notes from which place on the characters are said to be its own."""
+
+    def __init__(self):
+        self.own_from = []
+
+    def reader(self, own_from=None):
+        self.own_from.append(own_from)
+        return lambda _: np.zeros(5)
+
+    def batch_reader(self, num_texts, own_from=None):
+        self.own_from.append(own_from)
+        return LastAlone(lambda ids: np.zeros((len(ids), 5)))
+
+
+@pytest.mark.parametrize(("recall_all", "own_from"), [(False, 3), (True, None)])
+def test_a_model_s_own_words_begin_with_the_first_character_behind_the_prompt(recall_all, own_from):
+    model = Told()
+    sampler = Sampler(model, [0, 1, 2], SamplingOptions(), 0, recall_all=recall_all)
+    list(sampler.stream(1))
+    sampler.batch([0, 1], 1)
+    assert model.own_from == [own_from, own_from]
