@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WINDOW, Reading, add_up, read_side_by_side, surprisals
+from charrnn.analysis.losses import WINDOW, Reading, add_up, read_side_by_side, surprisals, uncounted
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
@@ -99,6 +99,16 @@ def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characte
     loss, count = add_up(pieces, begins, unread=2)
     assert count == sum(map(all, right))
     assert loss == pytest.approx(costs[2:].sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 3, 12])
+def test_what_does_not_count_costs_nothing_and_is_not_right_wherever_a_piece_ends(size):
+    generator = np.random.default_rng(7)
+    costs, (hits, counts) = generator.random(12), generator.random((2, 12)) < 0.6
+    pieces = [Reading(costs[start : start + size], hits[start : start + size]) for start in range(0, 12, size)]
+    found = [*uncounted(pieces, counts)]
+    np.testing.assert_array_equal(np.concatenate([piece.surprisals for piece in found]), np.where(counts, costs, 0.0))
+    np.testing.assert_array_equal(np.concatenate([piece.hits for piece in found]), hits & counts)
 
 
 def test_no_window_holds_more_than_its_share():
