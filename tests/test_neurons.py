@@ -183,6 +183,21 @@ def test_what_is_watched_is_what_the_engine_computes(config):
         assert ((gate.open + gate.shut) <= 1 + 1e-9).all()
 
 
+def test_each_line_is_read_from_zeros_again_where_lines_are_texts_of_their_own():
+    config = VARIANTS[0].values[0]
+    weights = numpy_weights(random_model(config))
+    ids = np.random.default_rng(5).integers(1, 11, 2 * neurons._WINDOW)
+    feeds = [3, 4, 40, 41 + neurons._WINDOW]
+    ids[feeds] = 0
+    activations, gates = record_units(config, weights, ids, resets_at=0)
+    apart = [record_units(config, weights, line) for line in np.split(ids, feeds)]
+    np.testing.assert_allclose(activations.values, np.concatenate([alone.values for alone, _ in apart]), atol=1e-5)
+    lengths = [len(alone.values) for alone, _ in apart]
+    for number, gate in enumerate(gates):
+        means = [of_line[number].mean for _, of_line in apart]
+        assert gate.mean == pytest.approx(np.average(means, weights=lengths), abs=1e-6)
+
+
 def test_gates_are_counted_open_and_shut_by_their_values():
     """An LSTM whose forget gate is always open, whose input gate is always shut and whose output is at a half."""
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4, num_layers=1, embedding_dim=2, layer_norm=False)
