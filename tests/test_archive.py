@@ -320,6 +320,20 @@ def test_a_record_that_stands_twice_is_refused(path):
         read_checkpoint(str(path))
 
 
+@pytest.mark.parametrize(
+    ("more", "message"), [(2**30, "its records are larger than the file"), (4, "data/0 is shorter than the file says")]
+)
+def test_a_record_that_claims_to_be_larger_than_it_is_is_refused(path, more, message):
+    """Else memory would be taken for the asking, or what happens to lie in it would be read as numbers."""
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0")) + 24  # its size, in the directory
+    size = int.from_bytes(data[place : place + 4], "little")
+    data[place : place + 4] = (size + more).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint(str(path))
+
+
 def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
     def change(contents):
         for _ in range(60):
