@@ -334,6 +334,18 @@ def test_a_record_that_claims_to_be_larger_than_it_is_is_refused(path, more, mes
         read_checkpoint(str(path))
 
 
+def test_a_record_that_is_too_short_for_its_tensor_is_told_as_that(path):
+    replace_record(path, "data/0", bytes(4))
+    with pytest.raises(CheckpointError, match="data/0 is shorter than its tensor"):
+        read_checkpoint(str(path))
+
+
+def test_the_stride_of_a_dimension_of_one_says_nothing(path):
+    row = torch.arange(6.0)[:, None].T  # its strides are 1 and 1, and torch calls it contiguous
+    rewrite(path, lambda c: c["training"].update(x=row))
+    np.testing.assert_array_equal(read_checkpoint(str(path), with_training=True).training["x"], row)
+
+
 def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
     def change(contents):
         for _ in range(60):
