@@ -7,6 +7,7 @@ import os
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import processes
 import pytest
 import torch
@@ -382,6 +383,12 @@ def set_up_to_repeat():
     return torch.are_deterministic_algorithms_enabled(), fills, os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
+def pcg64(**changes):
+    """The state of numpy's generator, changed."""
+    state = np.random.PCG64(0).state
+    return {**state, "state": {**state["state"], **changes}}
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
@@ -413,6 +420,16 @@ def set_up_to_repeat():
         ("pace", {**vars(Pace()), "clipped": 0.5}, "a count is not an integer"),
         ("weights", {}, "missing or unknown names"),
         ("beginning", {"embedding.weight": torch.zeros(3)}, "beginning: missing or unknown names"),
+        ("set_up_seconds", 1e9, "set_up_seconds is not a part of its seconds"),
+        ("set_up_seconds", -1.0, "set_up_seconds is not a part of its seconds"),
+        ("first_step", 2, "first_step is not an integer up to step"),
+        ("pace", {**vars(Pace()), "steps": 3}, "pace counts characters or evaluations that there are none of"),
+        ("pace", {**vars(Pace()), "stale": 1}, "pace counts characters or evaluations that there are none of"),
+        ("other_ranks", {}, "other_ranks is not a list"),
+        ("other_ranks", [{}], "a rank has no random_state"),
+        ("random_state", [pcg64(state=-1)], "the random state is not one of numpy's PCG64"),
+        ("random_state", [pcg64(inc=2**128)], "the random state is not one of numpy's PCG64"),
+        ("random_state", [{**pcg64(), "uinteger": 2**32}], "the random state is not one of numpy's PCG64"),
     ],
 )
 def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, message):
