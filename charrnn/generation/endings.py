@@ -273,7 +273,7 @@ class Ending:
 
     def _begin(self, text: str) -> None:
         """Keep what was given out of the line at hand, piece by piece: it may be a long one."""
-        if not self._keeps_begun or "\n" in text:
+        if "\n" in text:
             self._begun.clear()
         if self._keeps_begun and self._is_within_line:
             self._begun.append(text.rpartition("\n")[2])
