@@ -85,11 +85,22 @@ def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
 @given(ANY_TEXT, ANY_TEXT)
 @example("\ufffd", "a\ufffd")
 @example("\ufffd\udfff", "a\ufffd\udfff")
+@example("?\ufffd", "a?\ufffd")
 def test_characters_too_rare_to_be_known_are_read_again_as_such_whatever_the_text_has_itself(known, text):
     encoder = CharEncoder(known, has_unknown=True)
     ids = encoder.encode(text)
     assert [i == encoder.unknown_id for i in ids] == [character not in known for character in text]
     np.testing.assert_array_equal(encoder.encode(encoder.decode(ids)), ids)
+
+
+@given(ANY_TEXT)
+@example("")
+@example("aé\u20ac\U0001f98a\udc80\udcff\ud800")
+def test_a_character_becomes_as_many_ids_as_it_has_bytes(text):
+    encoder = CharEncoder("", unit="byte", has_unknown=True)
+    widths = [len(encoder.encode(character)) for character in text]
+    assert encoder.widths(text).tolist() == widths
+    assert encoder.begins(text).tolist() == [place == 0 for width in widths for place in range(width)]
 
 
 def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
