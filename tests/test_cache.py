@@ -9,9 +9,9 @@ from conftest import make_text
 from processes import train
 
 from charrnn.cli.trainer import session
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import CacheError, ConfigError, CorpusError
 from charrnn.text import corpus
-from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, default_folder, let_go
+from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, check_sound, default_folder, let_go
 from charrnn.text.places import count_lines
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.lanes import Lanes
@@ -153,6 +153,13 @@ def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, rec
     training = train(folder, *flags, prepare=prepare)
     told = f"charrnn: {kept}: this encoded text is damaged; delete it, and the text is encoded again\n"
     assert (training.process.exitcode, training.stderr) == (2, told)
+
+
+def test_the_first_id_that_an_alphabet_lacks_shows_that_a_text_is_damaged(tmp_path):
+    kept = Cache(tmp_path).keep(cache_key(text="a"), [IDS], IDS.dtype)
+    check_sound(kept, 1000)
+    with pytest.raises(CacheError, match="this encoded text is damaged"):
+        check_sound(kept, 999)
 
 
 def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):
