@@ -1,7 +1,9 @@
+import functools
+
 import numpy as np
 import pytest
 import torch
-from conftest import numpy_twin, random_model
+from conftest import assert_texts_go_on_from_one, numpy_twin, numpy_weights, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -286,3 +288,12 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
         np.testing.assert_allclose(many, window[position], atol=1e-5)
         np.testing.assert_allclose(on_torch(np.array(pair)), window[position], atol=1e-5)
     np.testing.assert_allclose(window[-3:, 0], window[-3:, 1], atol=1e-6)  # after the last line feed both are alike
+
+
+@pytest.mark.parametrize("make", [Engine, functools.partial(TorchCharRNN, device="cpu")])
+def test_lines_that_go_on_from_one_that_has_read_the_beginning_read_a_line_feed_from_zeros_too(make):
+    model = random_model(model_config("lstm"))
+    ids = np.random.default_rng(0).integers(0, 6, (20, 3))
+    ids[[10, 12, 17], [1, 0, 2]] = LINE_FEED
+    reader = make(model.config, numpy_weights(model), resets_at=LINE_FEED)
+    assert_texts_go_on_from_one(reader, ids, alike=8)
