@@ -219,13 +219,14 @@ def test_lines_that_are_far_longer_than_others_are_read_in_pieces_and_cost_no_mo
     sum_of_losses = evaluation._sum_of_losses
 
     def remember(model, ids, starts, ends, *others):
-        read.append((len(starts) * int((ends - starts).max()), int((ends - starts).sum())))
+        read.append((len(starts), int((ends - starts).max()), int((ends - starts).sum())))
         return sum_of_losses(model, ids, starts, ends, *others)
 
     monkeypatch.setattr(evaluation, "_sum_of_losses", remember)
     loss = evaluate_lines(model, ids, LINE_FEED)
-    assert sum(counted for _, counted in read) == len(ids)
-    assert sum(computed for computed, _ in read) < 2 * len(ids)
+    assert max(longest for _, longest, _ in read) <= evaluation.LONGEST_PIECE
+    assert sum(counted for _, _, counted in read) == len(ids)
+    assert sum(lanes * longest for lanes, longest, _ in read) < 2 * len(ids)
     monkeypatch.setattr(evaluation, "LONGEST_PIECE", 10**6)
     assert loss == pytest.approx(evaluate_lines(model, ids, LINE_FEED), rel=1e-4)
 
