@@ -16,7 +16,7 @@ import torch
 from conftest import NOWHERE, make_text, run_charrnn
 from processes import Training, slow_steps, train
 from test_ranks import make_request, save_checkpoint
-from test_training import finish, start
+from test_training import IDS, TEXT, finish, start
 
 from charrnn.cli.trainer import transfer
 from charrnn.cli.trainer.joining import settle
@@ -29,7 +29,7 @@ from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import checkpoint
-from charrnn.training.evaluation import evaluate
+from charrnn.training.evaluation import evaluate, evaluate_lines
 from charrnn.training.loop import first_report
 from charrnn.training.torchrun import Place
 from charrnn.training.validation import FIRST_WINDOWS, validate_beginning
@@ -107,6 +107,21 @@ def test_what_a_model_knows_already_is_its_first_evaluation(options):
     for each in (run, other):
         finish(each)
     assert [row.train_loss for row in run.history[1:]] == [row.train_loss for row in other.history]
+
+
+def test_what_a_model_knows_already_of_lines_is_measured_from_zeros_in_each():
+    line_feed = int(IDS[TEXT.index("\n")])
+    run = start(line_feed=line_feed, batch_size=64, seq_len=100)
+    assert run.lanes.windows_per_epoch <= FIRST_WINDOWS, "so that all that is learned from is read"
+    validate_beginning(run)
+    assert run.history[0].train_loss == pytest.approx(evaluate_lines(run.model, IDS[:5000], line_feed), rel=1e-6)
+
+
+def test_a_gain_is_what_is_below_the_loss_that_it_began_with(monkeypatch):
+    run = start(max_steps=1000, evaluations=100, patience=3)
+    loss = validate_beginning(run)
+    monkeypatch.setattr("charrnn.training.loop.validate", lambda run: loss)
+    assert [report.val_loss for report in finish(run) if report.val_loss is not None] == [loss] * 3
 
 
 @pytest.mark.slow
