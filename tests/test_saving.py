@@ -386,9 +386,9 @@ def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(
         with locked_output(tmp_path / "other.pt"):
             pass
     assert sorted(os.listdir(tmp_path)) == ["link.pt"]
-    (tmp_path / ".m.pt.lock").write_text("1\n")  # of a killed process
-    with locked_output(path):
-        pass
+    (tmp_path / ".m.pt.lock").write_text("12345678901\n")  # of a killed process
+    with locked_output(path), pytest.raises(OutputError, match=rf"another training \(process {os.getpid()}\) is"):
+        locked_output(path).__enter__()
     assert sorted(os.listdir(tmp_path)) == ["link.pt"]
 
 
