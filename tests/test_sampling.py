@@ -19,7 +19,7 @@ from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import KnownLines, Rules
-from charrnn.generation.samples import Spelling, draw_characters
+from charrnn.generation.samples import Growing, Spelling, draw_characters
 from charrnn.generation.sampling import Sampler, generate_one
 from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.text.encoder import CharEncoder
@@ -511,6 +511,17 @@ def test_an_endless_stream_runs_in_constant_memory(reach, rules):
     finally:
         tracemalloc.stop()
     assert collected[-1] - collected[0] < 4000, "bytes for 4,800 more characters"
+
+
+def test_a_line_that_is_left_out_counts_none_of_its_bytes_and_is_in_vain_until_another_comes():
+    encoder, course = CharEncoder("\na\xa4\xc3", "byte"), Course(10)
+    growing = Growing(encoder, course, Ending(Rules(known_lines=KnownLines(["ä"]))))
+    in_vain = []
+    for id_ in encoder.encode_list("ä\nä\na"):
+        growing.feed(id_, 0.0)
+        in_vain.append(growing.vain)
+    assert course.left(7) == 10 - 1, "six of seven bytes were left out"
+    assert in_vain == [0, 0, 2, 2, 2, 4, 0], "characters, not bytes"
 
 
 def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
