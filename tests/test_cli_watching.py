@@ -276,6 +276,13 @@ def test_of_a_pipe_as_many_characters_are_read_whatever_their_bytes(monkeypatch,
     assert pipe.given < 6_000
 
 
+def test_a_text_that_grows_as_it_is_prepared_is_cut_and_told_to_be(tmp_path):
+    (tmp_path / "capitals.txt").write_text("\u0130" * 5, encoding="utf-8")  # its small letter is of two characters
+    options = TextOptions(lowercase=True)
+    assert read_beginning(str(tmp_path / "capitals.txt"), options, 7) == (("i\u0307" * 5)[:7], False)
+    assert read_beginning(str(tmp_path / "capitals.txt"), options, 10) == ("i\u0307" * 5, True)
+
+
 def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     monkeypatch.setattr(watching, "readable_length", lambda *_: 100)
