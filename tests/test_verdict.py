@@ -40,7 +40,7 @@ def history(train, val, rates=None, first_step=100):
         (
             [2.0, 1.9, 1.8, 1.7, 1.7, 1.7],
             [2.0, 1.8, 1.7, 1.9, 1.8, 1.699],
-            "levelled off: the validation loss fell by 0.0010 nats over the last third",
+            "levelled off: the validation loss fell by 0.0010 nats over the last 200 of 600 steps",
         ),
         (
             [2.0, 1.9, 1.8, 1.7, 1.7, 1.7],
@@ -50,7 +50,7 @@ def history(train, val, rates=None, first_step=100):
         (
             [2.0, 1.9, 1.7, 1.7],
             [2.0, 1.7, 1.75, 1.701],
-            "levelled off: the validation loss has not fallen over the last third of the steps",
+            "levelled off: the validation loss has not fallen over the last 200 of 400 steps",
         ),
         ([3.2, 2.9, 2.7, 2.5, 2.3, 2.2], [2.2, 2.0, 1.9, 1.9, 1.9, 1.9], "levelled off: .*training loss still falls"),
         (
@@ -160,6 +160,31 @@ def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words
     assert re.match(words, verdict(history(train, val), vocab_size=61))
 
 
+@pytest.mark.parametrize(
+    ("steps", "val", "words"),
+    [
+        ((50, 100, 150, 200), [1.86, 1.72, 1.65, 1.62], "still improving: .*by 0.1000 nats over the last 100 of 200"),
+        ((70, 80, 90, 100), [1.8, 1.7, 1.65, 1.62], "still improving: .*by 0.1800 nats over the last 30 of 100 steps"),
+        # 0.4 % of 1.5 in a third are 0.9 % in three quarters and 0.36 % in three tenths
+        ((25, 75, 95, 100), [1.5136, 1.51, 1.505, 1.5], "still improving: .*by 0.0136 nats over the last 75 of 100"),
+        ((25, 75, 95, 100), [1.5134, 1.51, 1.505, 1.5], "levelled off: .*fell by 0.0134 nats over the last 75 of 100"),
+        ((70, 80, 90, 100), [1.5055, 1.505, 1.503, 1.5], "still improving: .*by 0.0055 nats over the last 30 of 100"),
+        ((70, 80, 90, 100), [1.5053, 1.505, 1.503, 1.5], "levelled off: .*fell by 0.0053 nats over the last 30 of 100"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_training_is_judged_over_the_steps_that_are_named(steps, val, words):
+    """Few evaluations leave none at two thirds: what is to be gained is more where these steps are more."""
+    rows = [replace(row, step=step) for row, step in zip(history([1.5] * 4, val), steps, strict=True)]
+    assert re.match(words, verdict(rows, vocab_size=61))
+
+
+def test_the_training_loss_too_is_judged_over_the_steps_since():
+    for first, told in ((1.813, "underfitting"), (1.816, "levelled off: .*training loss still falls")):
+        rows = history([first, 1.81, 1.805, 1.8], [1.6] * 4)  # 0.4 % of 1.8 in a third are 0.0144 in two of them
+        rows = [replace(row, step=step) for row, step in zip(rows, (100, 201, 250, 300), strict=True)]
+        assert re.match(told, verdict(rows, vocab_size=61))
+
+
 RISEN = [1e-3, 5e-4, 2e-5]
 """Learning rates of a training up to its first end."""
 
@@ -167,7 +192,7 @@ RISEN = [1e-3, 5e-4, 2e-5]
 @pytest.mark.parametrize(
     ("val", "words"),
     [
-        ([1.36, 1.34, 1.33], "still improving: .*0.0100 nats over the last third of the steps since the learning"),
+        ([1.36, 1.34, 1.33], "still improving: .*0.0100 nats over the last 100 of 300 steps since the learning"),
         ([1.36], "too early to tell: 1 evaluation since the learning rate rose again$"),
         ([1.36, 1.34], "too early to tell: 2 evaluations since the learning rate rose again; the validation loss fell"),
         ([1.36, 1.34, 1.33, 1.30, 1.292], "still improving: .*fell by 0.0380 nats"),
@@ -217,9 +242,7 @@ def test_a_few_steps_tell_nothing_however_often_they_were_evaluated(steps, begin
 
 def test_a_fall_that_no_decimal_shows_is_none():
     rows = history([0.002] * 6, [0.0021, 0.0021, 0.0021, 0.0021, 0.00209, 0.00208])
-    assert verdict(rows, vocab_size=61).startswith(
-        "levelled off: the validation loss has not fallen over the last third"
-    )
+    assert verdict(rows, vocab_size=61).startswith("levelled off: the validation loss has not fallen over the last 200")
 
 
 RATE = "its learning rate of 0.3 is 25 times the 0.012 that would be chosen for it, which is likely far too high"

@@ -9,7 +9,7 @@ from charrnn.metrics import HistoryRow, best_row
 from charrnn.wording import number_of
 
 FLAT = 0.004
-"""A loss that falls by less than this share of itself over the last third of a training has levelled off."""
+"""A loss that falls by less than this share of itself in a third of a training, at its end, has levelled off."""
 
 WORSE = 0.01
 """A validation loss above its best by more than this share has risen."""
@@ -33,7 +33,7 @@ RISEN = 1.5
 """A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
 
 LEAST_GAIN = 2e-3
-"""Nats that are worth more time, however low the loss."""
+"""Nats in a third of a training that are worth more time, however low the loss."""
 
 WIDE = 0.2
 """A loss that is above the other by more than this share shows that little of what is learned is of use elsewhere."""
@@ -66,13 +66,13 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
     if last.val_loss > best.val_loss * (1 + WORSE):
         return _worse(best, last, kept, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
-    third, span = begun + (last.step - begun) * 2 / 3, f"the last third of the steps{risen}"
-    before = _near(history, third)
+    before, thirds = _end_of(history, begun)
+    span = f"the last {last.step - before.step:,} of {last.step - begun:,} steps{risen}"
     lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > max(best.val_loss * FLAT, LEAST_GAIN) and not is_stalled:
+    if fall > max(best.val_loss * FLAT, LEAST_GAIN) * thirds and not is_stalled:
         improving = f"still improving: the validation loss fell by {fall:.4f} nats over {span}"
         gap = last.val_loss - last.train_loss
         if gap > last.val_loss * WIDE:
@@ -85,7 +85,8 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     seen = f"the validation loss {fell} over {span}"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
-    has_fallen = _near(own, third).train_loss - last.train_loss > last.train_loss * FLAT
+    before, thirds = _end_of(own, begun)
+    has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT * thirds
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
 
 
@@ -152,6 +153,13 @@ def _last_rise(history: Sequence[HistoryRow]) -> int:
     return max(rises, default=0)
 
 
-def _near(history: Sequence[HistoryRow], step: float) -> HistoryRow:
-    """The last evaluation up to a step, or the first there is."""
-    return max((row for row in history if row.step <= step), key=lambda row: row.step, default=history[0])
+def _end_of(history: Sequence[HistoryRow], begun: int) -> tuple[HistoryRow, float]:
+    """Where the end of a training begins by which it is judged, and how many thirds of its steps that end has.
+
+    It begins at the last evaluation up to two thirds of the steps since `begun`, or the first there is: with few
+    evaluations it is not one third.
+    """
+    last = history[-1].step
+    until = begun + (last - begun) * 2 / 3
+    before = max((row for row in history if row.step <= until), key=lambda row: row.step, default=history[0])
+    return before, 3 * (last - before.step) / (last - begun)
