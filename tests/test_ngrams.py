@@ -4,20 +4,24 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from conftest import make_text
+from conftest import CORPORA, make_text
 
 from charrnn.analysis import ngrams
 from charrnn.analysis.ngrams import NgramModel
 from charrnn.text.encoder import CharEncoder
 
 
-def plain_model(text, alphabet, order):
-    """Interpolated, modified Kneser-Ney, from its definition: p(character | context of any length below the order)."""
-    grams = [{text[i : i + n] for i in range(len(text) - n + 1)} for n in range(order + 2)]
-    raw = Counter(text[i : i + order] for i in range(len(text) - order + 1))
+def plain_model(texts, alphabet, order, opening=None):
+    """Interpolated, modified Kneser-Ney, from its definition: p(character | context of any length below the order).
+
+    What begins with the character that opens every text counts how often it occurs, having nothing before it.
+    """
+    raw = [Counter(text[i : i + n] for text in texts for i in range(len(text) - n + 1)) for n in range(order + 1)]
+    grams = [set(table) for table in raw]
+    followed = Counter(gram[1:] for table in raw[2:] for gram in table)
 
     def count(gram):
-        return raw[gram] if len(gram) == order else sum(1 for g in grams[len(gram) + 1] if g[1:] == gram)
+        return raw[len(gram)][gram] if len(gram) == order or gram[:-1].startswith(opening or "-") else followed[gram]
 
     counts = {n: {gram: count(gram) for gram in grams[n]} for n in range(1, order + 1)}
     discount = {}
@@ -60,9 +64,38 @@ def test_it_is_kneser_ney_as_defined(order):
     unseen = "abcabcddtsrqponmlkjihgfedcba"
     encoder = CharEncoder(alphabet)
     found = NgramModel(encoder.encode(text), 20, order).surprisals(encoder.encode(unseen))
-    model = plain_model(text, alphabet, order)
+    model = plain_model([text], alphabet, order)
     expected = [-np.log(model(c, unseen[max(0, i - order + 1) : i])) for i, c in enumerate(unseen)]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", [2, 3, 6])
+@pytest.mark.parametrize("end", ["\n", "", "\n\n"])
+def test_where_each_line_is_a_text_of_its_own_none_is_a_context_of_another(order, end):
+    """A line is learned, and scored, behind a line feed, and with no other line."""
+    text = (CORPORA / "names.txt").read_text()[:9000].strip().replace("\nan", "\n\nan") + end
+    scored = "mario\n\nbellatrix\n\nq\nanna"
+    lines = ["\n" + line for line in text.splitlines(keepends=True)]
+    assert len(lines) > 900
+    encoder = CharEncoder(text + scored)
+    line_feed = encoder.characters.index("\n")
+    found = NgramModel(encoder.encode(text), len(encoder), order, line_feed=line_feed)
+    model = plain_model(lines, encoder.characters, order, opening="\n")
+    expected = [
+        -np.log(model(character, ("\n" + line)[: i + 1][-order + 1 :]))
+        for line in scored.splitlines(keepends=True)
+        for i, character in enumerate(line)
+    ]
+    np.testing.assert_allclose(found.surprisals(encoder.encode("\n" + scored))[1:], expected, rtol=1e-9)
+
+
+def test_a_line_that_has_lost_its_beginning_is_not_taken_for_one(monkeypatch):
+    """Of a huge text the end is learned, which begins within a line."""
+    encoder = CharEncoder("\nabcdx")
+    text = encoder.encode("ab\n" * 50 + "cxdb\n" + "ab\n" * 50)
+    monkeypatch.setattr(ngrams, "MAX_LEARNED", 153)  # "db" and its line feed before the lines
+    cut, whole = (NgramModel(ids, 6, line_feed=0).surprisals(encoder.encode("\nd"))[1] for ids in (text, text[-153:]))
+    assert cut > whole + 0.5, "no line begins so"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +145,9 @@ def test_characters_at_some_places_have_the_surprisals_that_they_have_in_the_who
         np.testing.assert_array_equal(model.surprisals_at(ids[2000:], places), whole[places])
 
 
-@pytest.mark.parametrize("text", ["a", "aaaa", "ab"])
-def test_tiny_texts_are_no_error(text):
+@pytest.mark.parametrize("text", ["a", "aaaa", "ab", "\n", "a\nb\n", "\n\n\n\n\n\n\n"])
+@pytest.mark.parametrize("line_feed", [None, 0])
+def test_tiny_texts_are_no_error(text, line_feed):
     encoder = CharEncoder(text)
-    assert np.isfinite(NgramModel(encoder.encode(text), len(encoder)).surprisals(encoder.encode(text * 3))).all()
+    model = NgramModel(encoder.encode(text), len(encoder), line_feed=line_feed if "\n" in text else None)
+    assert np.isfinite(model.surprisals(encoder.encode(text * 3))).all()

@@ -276,19 +276,24 @@ def with_training(contents, **changes):
 
 @pytest.mark.parametrize("lines", [False, True])
 def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(contents, trained, lines):
+    """One of a model of lines learns and reads each of them by itself, as that does."""
     text = (trained / "words.txt").read_text()
     held_out = text[-2000:]
     contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
     ids = contents.encoder.encode(text)
     found = FoundText("words.txt", ids[:-2000], ids[-2000:])
-    model = NgramModel(ids[:-2000], len(contents.encoder))
+    spans = [match.span() for match in re.finditer(r"[^\n]*\n|[^\n]+$", held_out)]
+    if lines:
+        feed = contents.encoder.characters.index("\n")
+        model = NgramModel(ids[:-2000], len(contents.encoder), line_feed=feed)
+        each = (contents.encoder.encode("\n" + held_out[slice(*span)]) for span in spans)
+        whole = np.concatenate([model.surprisals(line)[1:] for line in each])
+    else:
+        whole = NgramModel(ids[:-2000], len(contents.encoder)).surprisals(ids[-2000:])
     for evaluated in (600, 10**6):
         subject = Subject("words.pt", "words", with_training(contents, evaluated=evaluated))
         object.__setattr__(subject, "own_text", found)
-        whole = model.surprisals(np.concatenate([contents.encoder.encode("\n"), ids[-2000:]]) if lines else ids[-2000:])
-        whole = whole[1:] if lines else whole
         if lines:
-            spans = [match.span() for match in re.finditer(r"[^\n]*\n|[^\n]+$", held_out)]
             count = round(len(spans) * min(1, evaluated / 2000))
             places = [i for k in range(count) for i in range(*spans[k * len(spans) // count])]
         else:

@@ -4,6 +4,10 @@ Interpolated, modified Kneser-Ney smoothing: a longer context tells what it has 
 discounted goes to the context that is one character shorter, down to all characters being alike (Chen, Goodman 1999,
 "An empirical study of smoothing techniques for language modeling", section 2.8 and 3). All contexts of one length are
 counted by one sort.
+
+Where each line is a text of its own, read after a line feed, no n-gram is counted that goes on behind one: so there is
+no context that reaches back beyond the line feed before a line. What begins with that has nothing before it, and counts
+how often it occurs, as what begins a sentence does in models of words.
 """
 
 from __future__ import annotations
@@ -64,12 +68,16 @@ class NgramModel:
         ids: text to learn from, shape (num_chars,), values in [0, V).
         vocab_size: V.
         order: the longest n-gram, at least 1.
+        line_feed: the id that ends a line, where each line is a text of its own; a text to score then begins with it.
     """
 
-    def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER) -> None:
+    def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER, *, line_feed: int | None = None) -> None:
         self._vocab_size = vocab_size
         self._order = order
-        self._levels = _count_levels(np.asarray(ids[-MAX_LEARNED:], dtype=np.int64), vocab_size, order)
+        learned = np.asarray(ids[-MAX_LEARNED:], dtype=np.int64)
+        if line_feed is not None and len(learned) == len(ids):  # else the first line has lost its beginning
+            learned = np.insert(learned, 0, line_feed)
+        self._levels = _count_levels(learned, vocab_size, order, -1 if line_feed is None else line_feed)
 
     def surprisals_at(self, ids: Ids, places: Places) -> Doubles:
         """The surprisals of some characters of a text, each given those before it, shape (num_places,).
@@ -102,21 +110,33 @@ class NgramModel:
         return result
 
 
-def _count_levels(ids: Places, vocab_size: int, order: int) -> list[_Level]:
+def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> list[_Level]:
     """Count the n-grams of every length; all but the longest count what they follow, not how often."""
-    keys_by_level, counts_by_level, contexts_by_level = [], [], []
-    contexts = np.zeros(len(ids), dtype=np.int64)
-    endings = None  # of each n-gram of the length before: its place there
-    for length in range(1, min(order, len(ids)) + 1):
-        keys, first, places, counts = np.unique(
-            contexts * vocab_size + ids[length - 1 :], return_index=True, return_inverse=True, return_counts=True
-        )
-        if endings is not None:  # Kneser-Ney: a shorter n-gram counts the different characters it came after
-            counts_by_level[-1] = np.bincount(endings[first + 1], minlength=len(keys_by_level[-1]))
+    keys_by_level: list[Places] = []
+    counts_by_level: list[Places] = []
+    contexts_by_level: list[Places] = []
+    places = np.zeros(len(ids), dtype=np.int64)  # of each n-gram of the length before, by where it starts
+    counted = np.ones(len(ids), dtype=bool)  # where an n-gram starts that does not go on behind a line feed
+    is_first = np.zeros(0, dtype=bool)  # which of the n-grams of the length before have nothing before them
+    for length in range(1, order + 1):
+        if not counted.any():
+            break
+        keys, first, found, counts = np.unique(
+            (places[: len(counted)] * vocab_size + ids[length - 1 :])[counted],
+            return_index=True, return_inverse=True, return_counts=True,
+        )  # fmt: skip
+        first = np.flatnonzero(counted)[first]
+        if length > 1:  # Kneser-Ney: a shorter n-gram counts the different characters it came after
+            different = np.bincount(places[first + 1], minlength=len(is_first))
+            counts_by_level[-1] = np.where(is_first, counts_by_level[-1], different)
         keys_by_level.append(keys)
         counts_by_level.append(counts)
         contexts_by_level.append(keys // vocab_size)
-        endings, contexts = places, places[:-1]
+        places[: len(counted)][counted] = found
+        del found  # as large as the text
+        feed = line_feed if length > 1 else -1  # by itself it comes after the line that it ends, and goes on
+        is_first = ids[first] == feed
+        counted = counted[:-1] & (ids[length - 1 : -1] != feed)
     return [_smooth(*level) for level in zip(keys_by_level, counts_by_level, contexts_by_level, strict=True)]
 
 

@@ -111,7 +111,7 @@ class Subject:
     def baseline(self) -> Baseline | None:
         """Loss of an n-gram model over the same characters as its own; None without that, or where it learned these.
 
-        Before each of them it sees all that is held out, whether that counts or not.
+        Before each of them it sees all that is held out, whether that counts or not, or of a model of lines its line.
         """
         counted = self.counted
         if self.own_text is None or counted is None or not self.holds_out:
@@ -121,7 +121,7 @@ class Subject:
         places = counted
         if self.contents.line_feed is not None:  # what a first line is read after
             held_out, places = np.insert(held_out, 0, self.contents.line_feed), counted + 1
-        model = NgramModel(train, self.contents.model.vocab_size)
+        model = NgramModel(train, self.contents.model.vocab_size, line_feed=self.contents.line_feed)
         return Baseline(
             float(model.surprisals_at(held_out, places).mean()),
             learned=MAX_LEARNED if len(train) > MAX_LEARNED else 0,
