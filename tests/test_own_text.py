@@ -1,6 +1,7 @@
 import dataclasses
 import gzip
 import hashlib
+import math
 import os
 import re
 import tracemalloc
@@ -323,6 +324,26 @@ def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
 def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):
     assert " on the same 600 characters: this model is " in dict(card(contents, Baseline(1.5, counted=600)))["  6-gram"]
     assert " on the same text: this model is " in dict(card(contents, Baseline(1.5)))["  6-gram"]
+
+
+def test_how_much_better_a_model_is_than_the_yardstick_is_told_per_what_it_reads(contents):
+    loss = contents.best.val_loss
+    row = dict(card(contents, Baseline(loss - 0.1 * math.log(2))))["  6-gram"]
+    assert row.endswith("on the same text: this model is WORSE by 0.100 bits per character")
+
+
+def test_how_much_of_the_text_counts_as_one_character_is_told(contents):
+    """Its loss is the lower for it."""
+    assert "  rare" not in dict(card(contents))
+    known = CharEncoder(contents.encoder.characters[:-1], has_unknown=True)
+    counts = [*contents.corpus.counts[:-1], 290]  # of 20,000
+    rare = dataclasses.replace(contents, encoder=known, corpus=dataclasses.replace(contents.corpus, counts=counts))
+    assert dict(card(rare))["  rare"] == (
+        "1.45% of the text is in rare characters, which count as one in these losses: those of a model that tells them "
+        "apart do not compare"
+    )
+    counts[-1] = 0
+    assert "  rare" not in dict(card(rare))
 
 
 def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch, capsys):

@@ -172,7 +172,7 @@ def _commands(made: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | str) -> list[tuple[str, str]]:
-    """The best loss, the one without a state, and another model's beside it."""
+    """The best loss, the one without a state, another model's beside it, and what they take for one character."""
     unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")
     whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
     of_whole = f", of {whole}" if whole else ""
@@ -183,8 +183,19 @@ def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | st
         )
     if isinstance(baseline, Baseline):
         whom = f"{whole} are" if whole else "this model is"
-        baseline = f"{_describe_baseline(baseline, unit)}: {whom} {_compare(best.val_loss, baseline.loss)}"
-    return [*rows, (f"  {YARDSTICK}", baseline)] if baseline else rows
+        baseline = f"{_describe_baseline(baseline, unit)}: {whom} {_compare(best.val_loss, baseline.loss, unit)}"
+    if baseline:
+        rows.append((f"  {YARDSTICK}", baseline))
+    if share := _share_of_rare(checkpoint):
+        told = f"{share:.3g}% of the text is in rare {unit}s, which count as one in these losses"
+        rows.append(("  rare", f"{told}: those of a model that tells them apart do not compare"))
+    return rows
+
+
+def _share_of_rare(checkpoint: Checkpoint) -> float:
+    """How much of a text, in per cent, is in the characters that share an id."""
+    rare = checkpoint.encoder.unknown_id
+    return 0.0 if rare is None else 100 * checkpoint.corpus.counts[rare] / max(checkpoint.corpus.characters, 1)
 
 
 def _cut(command: str) -> str:
@@ -204,11 +215,11 @@ def _describe_baseline(baseline: Baseline, unit: str) -> str:
     return f"{describe_loss(baseline.loss, unit)} on the same {where}{part}"
 
 
-def _compare(loss: float, other: float) -> str:
+def _compare(loss: float, other: float, unit: str) -> str:
     """How good a model is beside another."""
     difference = bits_per_char(abs(other - loss))
     word = "better" if loss < other else "WORSE"
-    return f"{word} by {difference:.3f} bits" if round(difference, 3) else "as good as that"
+    return f"{word} by {difference:.3f} bits per {unit}" if round(difference, 3) else "as good as that"
 
 
 def _describe_frequencies(checkpoint: Checkpoint) -> str:

@@ -33,7 +33,7 @@ function comparison(card) {
     learned_from < learned_of ? ` and learned from the last ${grouped(learned_from)} ${unit}s of the training text alone` : ""},`;
   const it = isPart ? "The whole model" : "It";
   if (Math.abs(better) < 0.0005) return `${it} is as good as ${rival} on the same ${where}.`;
-  return `${it} ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits.`;
+  return `${it} ${better > 0 ? "beats" : "does not beat"} ${rival} on the same ${where}: it is ${better > 0 ? "better" : "worse"} by ${number(Math.abs(better), 3)} bits per ${unit}.`;
 }
 
 function losses() {
