@@ -16,11 +16,14 @@ class Cell:
         blocks: names of the blocks of hidden_size rows in each of its weight matrices, in order.
         states: vectors of hidden_size values that a layer hands on: h, or h and c.
         is_bounded: whether h lies between -1 and 1.
+        resets: whether a gate scales what its candidate, the last block, takes of h: the product with W_hh, to which a
+            bias of its own, b_hn, is added before.
     """
 
     blocks: tuple[str, ...]
     states: int = 1
     is_bounded: bool = True
+    resets: bool = False
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -30,7 +33,7 @@ class Cell:
 
 CELLS = {
     "lstm": Cell(("input", "forget", "candidate", "output"), states=2),
-    "gru": Cell(("reset", "update", "candidate")),
+    "gru": Cell(("reset", "update", "candidate"), resets=True),
     "rnn": Cell(("state",)),
     "rnn-relu": Cell(("state",), is_bounded=False),
 }

@@ -35,13 +35,14 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.members > 1:
         own = parameter_shapes(config.member)
         return {member_name(number, name): shape for number in range(config.members) for name, shape in own.items()}
-    hidden, blocks = config.hidden_size, len(CELLS[config.cell].blocks)
+    cell, hidden = CELLS[config.cell], config.hidden_size
+    rows = len(cell.blocks) * hidden
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (config.vocab_size, config.embedding_dim)}
     for layer in range(config.num_layers):
-        shapes[f"layers.{layer}.weight_ih"] = (blocks * hidden, config.input_size(layer))
-        shapes[f"layers.{layer}.weight_hh"] = (blocks * hidden, hidden)
-        shapes[f"layers.{layer}.bias"] = (blocks * hidden,)
-        if config.cell == "gru":
+        shapes[f"layers.{layer}.weight_ih"] = (rows, config.input_size(layer))
+        shapes[f"layers.{layer}.weight_hh"] = (rows, hidden)
+        shapes[f"layers.{layer}.bias"] = (rows,)
+        if cell.resets:
             shapes[f"layers.{layer}.bias_hn"] = (hidden,)
         if config.layer_norm:
             shapes[f"norms.{layer}.weight"] = (hidden,)

@@ -125,14 +125,14 @@ ALLOWED = {
         "verification": "archive errors paths tensorfile training_state wording",
     },
     "inference": {
-        "folding": "arrays config",
+        "folding": "arrays cell_types cell_updates config",
         "recalling": "arrays recall",
         "cell_updates": "arrays",
         "stepper": "arrays cell_types cell_updates config folding recall recalling",
         "engine": "arrays config folding recall recalling stepper",
         "numpy_ensemble": "arrays cell_types config engine memory recall shapes softmax stepper",
         "tape": "arrays cell_types config engine recall recalling",
-        "backprop": "arrays config recall tape",
+        "backprop": "arrays cell_types config recall tape",
     },
     "generation": {
         "course": "",

@@ -67,7 +67,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
         ({"max_steps": 10**400}, "--max-steps is 10000"),
         ({"time_limit": 0.2}, "--time is 0.2; it must be at least 1"),
         ({"learning_rate": math.nan}, "--learning-rate is nan"),
-        ({"cell": "transformer"}, "--cell is 'transformer'; it must be one of lstm, gru, rnn, rnn-relu"),
+        ({"cell": "transformer"}, f"--cell is 'transformer'; it must be one of {', '.join(CHOICES['cell'])}"),
         ({"optimizer": "muon"}, "--optimizer is 'muon'"),
         *(
             (

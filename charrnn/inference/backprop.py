@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.arrays import Floats, Ids
+from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, ModelConfig
 from charrnn.inference.tape import LayerTape, Tape, Weights
 from charrnn.recall import NONE
@@ -111,7 +112,7 @@ def _through_layer(
     previous = np.concatenate([tape.before[0][None], tape.hidden[:-1]])
     hidden, cells = np.empty_like(by_hidden), np.empty_like(by_hidden)
     by_gates = np.empty_like(tape.gates)  # of what each gate squashes: from the input's side
-    by_products = by_gates if config.cell != "gru" else np.empty_like(by_gates)  # and from the state's
+    by_products = np.empty_like(by_gates) if CELLS[config.cell].resets else by_gates  # and from the state's
     from_later = np.zeros_like(by_hidden[0])
     cell_from_later = np.zeros_like(from_later)
     for step in reversed(range(len(by_hidden))):
@@ -132,8 +133,8 @@ def _through_layer(
         f"layers.{layer}.weight_hh": _outer(by_products, previous),
         f"layers.{layer}.bias": by_gates.sum(axis=(0, 1)),
     }
-    if config.cell == "gru":
-        gradients[f"layers.{layer}.bias_hn"] = by_products[..., 2 * config.hidden_size :].sum(axis=(0, 1))
+    if CELLS[config.cell].resets:
+        gradients[f"layers.{layer}.bias_hn"] = by_products[..., -config.hidden_size :].sum(axis=(0, 1))
     return _LayerGradients(gradients, by_gates @ weights[f"layers.{layer}.weight_ih"], hidden, cells)
 
 

@@ -1,7 +1,7 @@
 """What each cell does with a layer's inputs, in place, on arrays that are made once, for one text or many.
 
 To all are given W_hh h as the last product left it, shape (G * H,) or (G * H, N), its gates in the order and scaled as
-`charrnn.inference.folding` has them, and h, shape (H,) or (H, N), divided by `charrnn.inference.folding.STATE_SCALES`.
+`charrnn.inference.folding` has them, and h, shape (H,) or (H, N), divided by its `state_scale`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ CellUpdate = Callable[[Singles], None]
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)
+
+
+def state_scale(cell: str) -> float:
+    """Give h over what a cell's update holds for it: an LSTM's leaves it twice too large."""
+    return 0.5 if cell == "lstm" else 1.0
 
 
 def make_update(

@@ -11,20 +11,9 @@ from collections.abc import Iterator, MutableMapping
 import numpy as np
 
 from charrnn.arrays import Doubles, Singles
+from charrnn.cell_types import CELLS, Cell
 from charrnn.config import ModelConfig
-
-RECURRENT_SCALES = {"lstm": (0.5, 0.5, 0.5, 1), "gru": (0.5, 0.5, 0.5), "rnn": (1,), "rnn-relu": (1,)}
-"""What the rows of each gate's W_hh are multiplied by, gates in the stepper's order."""
-
-INPUT_SCALES = {**RECURRENT_SCALES, "gru": (0.5, 0.5, 1)}
-"""What those of W_xh and b are multiplied by, likewise: a GRU's reset gate halves what it resets alone."""
-
-GATE_ORDER = {"lstm": (0, 1, 3, 2), "gru": (0, 1, 2), "rnn": (0,), "rnn-relu": (0,)}
-"""The stepper's order of the gates: an LSTM's candidate last, beside its cell."""
-
-STATE_SCALES = {"lstm": 0.5, "gru": 1.0, "rnn": 1.0, "rnn-relu": 1.0}
-"""h over what the stepper holds for it: an LSTM's is left twice too large."""
-
+from charrnn.inference.cell_updates import state_scale
 
 ROWS = 64
 """Rows of a weight that are computed with at once: in float64 a whole one would take twice its place."""
@@ -80,7 +69,7 @@ class FoldedWeights:
 
     def _matrix(self, layer: int, readers: list[int]) -> tuple[Singles, dict[int, slice]]:
         config = self.config
-        to_h = STATE_SCALES[config.cell]
+        to_h = state_scale(config.cell)
         places, end = {}, len(self._weights[f"layers.{layer}.bias"])
         for reader in readers:
             places[reader] = slice(end, end := end + self._num_rows(reader))
@@ -97,10 +86,12 @@ class FoldedWeights:
 
     def _fill_recurrent(self, layer: int, matrix: Singles) -> None:
         """Move a layer's W_hh into the first rows of a matrix."""
-        cell, width = self.config.cell, self.config.hidden_size
+        cell, width = CELLS[self.config.cell], self.config.hidden_size
         blocks = _arrange(self._weights.pop(f"layers.{layer}.weight_hh"), cell)
-        for number, (block, scale) in enumerate(zip(blocks, RECURRENT_SCALES[cell], strict=True)):
-            np.multiply(block, scale * STATE_SCALES[cell], out=matrix[number * width : (number + 1) * width])
+        scales = _scales(cell, 0.5 if cell.resets else 1)  # the update resets by 1 + tanh, twice the gate
+        for number, (block, scale) in enumerate(zip(blocks, scales, strict=True)):
+            own = slice(number * width, (number + 1) * width)
+            np.multiply(block, scale * state_scale(self.config.cell), out=matrix[own])
 
     def _pieces(self, reader: int) -> Iterator[tuple[slice, Doubles, Doubles]]:
         """What a layer reads its input with, or the head: some rows, their weight and their bias, to compute with."""
@@ -116,9 +107,9 @@ class FoldedWeights:
         if reader == self.config.num_layers:
             parts = ("head", "recall") if self.config.recall else ("head",)
             return [(self._weights[f"{part}.weight"], self._weights[f"{part}.bias"], 1) for part in parts]
-        cell = self.config.cell
+        cell = CELLS[self.config.cell]
         weights, biases = (_arrange(self._weights[f"layers.{reader}.{name}"], cell) for name in ("weight_ih", "bias"))
-        return list(zip(weights, biases, INPUT_SCALES[cell], strict=True))
+        return list(zip(weights, biases, _scales(cell, 1), strict=True))
 
     def _num_rows(self, reader: int) -> int:
         return sum(len(bias) for _, bias, _ in self._blocks(reader))
@@ -133,7 +124,12 @@ class FoldedWeights:
         return self._weights[name].astype(np.float64)
 
 
-def _arrange(weight: Singles, cell: str) -> list[Singles]:
-    """A weight's gates, blocks of its rows, in the stepper's order."""
-    blocks = np.split(weight, len(GATE_ORDER[cell]))
-    return [blocks[gate] for gate in GATE_ORDER[cell]]
+def _arrange(weight: Singles, cell: Cell) -> list[Singles]:
+    """A weight's blocks of rows in the stepper's order: gates first. An LSTM's candidate then lies beside its cell."""
+    named = zip(cell.blocks, np.split(weight, len(cell.blocks)), strict=True)
+    return [rows for _, rows in sorted(named, key=lambda block: block[0] not in cell.gates)]
+
+
+def _scales(cell: Cell, of_candidate: float) -> list[float]:
+    """What the rows of each block are multiplied by, in that order: those of a gate by the half in its sigmoid."""
+    return [0.5] * len(cell.gates) + [of_candidate] * (len(cell.blocks) - len(cell.gates))

@@ -24,8 +24,8 @@ import numpy as np
 from charrnn.arrays import Ids, Singles
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
-from charrnn.inference.cell_updates import make_update
-from charrnn.inference.folding import STATE_SCALES, FoldedWeights
+from charrnn.inference.cell_updates import make_update, state_scale
+from charrnn.inference.folding import FoldedWeights
 from charrnn.inference.recalling import add_raised
 from charrnn.recall import NONE, Forecasts
 
@@ -206,7 +206,7 @@ def _product(matrix: Singles, hidden: Singles, product: Singles, rows: int, conf
     read, epsilon = product[rows:-1], LAYER_NORM_EPSILON
     if not CELLS[config.cell].is_bounded:
         return _product_of_unbounded(matrix, hidden, product, read)
-    to_mean_square = STATE_SCALES[config.cell] ** 2 / config.hidden_size
+    to_mean_square = state_scale(config.cell) ** 2 / config.hidden_size
 
     def normalise_one() -> None:
         dot(matrix, hidden, product)

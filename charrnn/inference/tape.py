@@ -120,7 +120,7 @@ def _record_layer(
     bias_hn = weights.get(f"layers.{layer}.bias_hn")
     hidden = np.empty((*x.shape[:2], width), dtype=x.dtype)
     cells = np.empty_like(hidden) if cell == "lstm" else hidden
-    recurrent = np.empty_like(hidden) if cell == "gru" else hidden[:0]
+    recurrent = np.empty_like(hidden) if CELLS[cell].resets else hidden[:0]
     h, c = before[0], before[-1]
     for step, gate in enumerate(gates):
         product = h @ weight_hh.T  # (N, G * H)
