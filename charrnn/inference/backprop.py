@@ -63,7 +63,7 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
         back = _through_layer(config, weights, layer, layer_tape, by_hidden)
         gradients |= back.weights
         hidden.insert(0, back.hidden)
-        if config.cell == "lstm":
+        if CELLS[config.cell].states > 1:
             cells.insert(0, back.cells)
         below = back.inputs
         by_output = by_output + below if config.is_residual(layer) else below
@@ -112,22 +112,23 @@ def _through_layer(
     previous = np.concatenate([tape.before[0][None], tape.hidden[:-1]])
     hidden, cells = np.empty_like(by_hidden), np.empty_like(by_hidden)
     by_gates = np.empty_like(tape.gates)  # of what each gate squashes: from the input's side
-    by_products = np.empty_like(by_gates) if CELLS[config.cell].resets else by_gates  # and from the state's
-    from_later = np.zeros_like(by_hidden[0])
-    cell_from_later = np.zeros_like(from_later)
+    by_products = by_gates  # and from the state's
+    if CELLS[config.cell].resets:
+        by_products = np.empty_like(by_gates)
+        inner = previous @ weight_hh[-config.hidden_size :].T + weights[f"layers.{layer}.bias_hn"]
+    from_later = cell_from_later = kept = np.zeros_like(by_hidden[0])
     for step in reversed(range(len(by_hidden))):
         hidden[step] = by_hidden[step] + from_later
         if config.cell == "lstm":
             before = tape.cells[step - 1] if step else tape.before[1]
             cells[step], cell_from_later = _lstm_step(tape, step, before, hidden[step], cell_from_later, by_gates[step])
-            from_later = by_gates[step] @ weight_hh
         elif config.cell == "gru":
-            kept = _gru_step(tape, step, previous[step], hidden[step], by_gates[step], by_products[step])
-            from_later = by_products[step] @ weight_hh + kept
+            gates = tape.gates[step]
+            kept = _gru_step(gates, inner[step], previous[step], hidden[step], by_gates[step], by_products[step])
         else:
             h = tape.hidden[step]
             by_gates[step] = hidden[step] * (1 - h * h if config.cell == "rnn" else h > 0)
-            from_later = by_gates[step] @ weight_hh
+        from_later = by_products[step] @ weight_hh + kept
     gradients = {
         f"layers.{layer}.weight_ih": _outer(by_gates, tape.inputs),
         f"layers.{layer}.weight_hh": _outer(by_products, previous),
@@ -156,12 +157,15 @@ def _lstm_step(
 
 
 def _gru_step(
-    tape: LayerTape, step: int, before: Floats, by_hidden: Floats, by_gates: Floats, by_products: Floats
+    gates: Floats, inner: Floats, before: Floats, by_hidden: Floats, by_gates: Floats, by_products: Floats
 ) -> Floats:
-    """One character back through a GRU: fills both; gives what goes to the h before by way of the update gate."""
-    r, z, n = np.split(tape.gates[step], 3, axis=-1)
+    """One character back through a GRU: fills the last two; gives what goes to the h before by the update gate.
+
+    `inner` is W_hn h + b_hn, which the reset gate scales.
+    """
+    r, z, n = np.split(gates, 3, axis=-1)
     by_candidate = by_hidden * (1 - z) * (1 - n * n)
-    by_reset = by_candidate * tape.recurrent[step] * r * (1 - r)
+    by_reset = by_candidate * inner * r * (1 - r)
     by_update = by_hidden * (before - n) * z * (1 - z)
     np.concatenate([by_reset, by_update, by_candidate], axis=-1, out=by_gates)
     np.concatenate([by_reset, by_update, by_candidate * r], axis=-1, out=by_products)

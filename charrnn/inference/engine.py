@@ -18,51 +18,63 @@ from charrnn.inference.recalling import raise_logits
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 
-LayerState = tuple[Singles, ...]
+LayerState = tuple[Floats, ...]
 State = tuple[LayerState, ...]
-CellStep = Callable[[Singles, LayerState, Singles, Singles], LayerState]
+
+CellStep = Callable[[Floats, LayerState, Floats, Floats], LayerState]
+"""Take a step from W_xh x + b, shape (N, G * H), the state before, W_hh and b_hn, which is empty where a cell has none.
+
+It gives the new state, and leaves in the place of W_xh x + b what each of the blocks is after its sigmoid or tanh. It
+computes in the type of the weights.
+"""
 
 _HALF = np.float32(0.5)
 
 
-def tanh_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
+def tanh_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
     """Give h' = tanh(W_xh x + b + W_hh h)."""
-    return (np.tanh(projected + state[0] @ weight_hh.T),)
+    blocks += state[0] @ weight_hh.T
+    np.tanh(blocks, out=blocks)
+    return (blocks.copy(),)
 
 
-def relu_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
+def relu_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
     """Give h' = max(0, W_xh x + b + W_hh h)."""
-    return (np.maximum(projected + state[0] @ weight_hh.T, 0),)
+    blocks += state[0] @ weight_hh.T
+    np.maximum(blocks, 0, out=blocks)
+    return (blocks.copy(),)
 
 
-def gru_step(projected: Singles, state: LayerState, weight_hh: Singles, bias_hn: Singles) -> LayerState:
+def gru_step(blocks: Floats, state: LayerState, weight_hh: Floats, bias_hn: Floats) -> LayerState:
     """r, z = sigmoid(...); n = tanh(W_xn x + b_n + r * (W_hn h + b_hn)); h' = (1 - z) * n + z * h."""
     (h,) = state
     width = h.shape[-1]
     recurrent = h @ weight_hh.T  # (N, 3H)
-    gates = sigmoid(projected[..., : 2 * width] + recurrent[..., : 2 * width])
+    gates, n = blocks[..., : 2 * width], blocks[..., 2 * width :]
+    gates[:] = sigmoid(gates + recurrent[..., : 2 * width])
     r, z = gates[..., :width], gates[..., width:]
-    n = np.tanh(projected[..., 2 * width :] + r * (recurrent[..., 2 * width :] + bias_hn))
+    n += r * (recurrent[..., 2 * width :] + bias_hn)
+    np.tanh(n, out=n)
     return (n + z * (h - n),)
 
 
-def lstm_step(projected: Singles, state: LayerState, weight_hh: Singles, _: Singles) -> LayerState:
+def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
     """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c').
 
-    All four gates share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    All four share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
     """
     h, c = state
     width = h.shape[-1]
-    tanhs = h @ weight_hh.T  # (N, 4H): i, f, g, o
-    tanhs += projected
-    tanhs *= _lstm_halves(width)
-    np.tanh(tanhs, out=tanhs)
-    sigmoids = tanhs * _HALF
-    sigmoids += _HALF
-    c = c * sigmoids[..., width : 2 * width]
-    c += sigmoids[..., :width] * tanhs[..., 2 * width : 3 * width]
+    halves = _lstm_halves(width)
+    blocks += h @ weight_hh.T  # (N, 4H): i, f, g, o
+    blocks *= halves
+    np.tanh(blocks, out=blocks)
+    blocks *= halves
+    blocks += 1 - halves
+    c = c * blocks[..., width : 2 * width]
+    c += blocks[..., :width] * blocks[..., 2 * width : 3 * width]
     h = np.tanh(c)
-    h *= sigmoids[..., 3 * width :]
+    h *= blocks[..., 3 * width :]
     return (h, c)
 
 

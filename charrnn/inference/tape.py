@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from charrnn.arrays import Floats
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
-from charrnn.inference.engine import sigmoid
+from charrnn.inference.engine import CELL_STEPS, State
 from charrnn.inference.recalling import raise_logits
 from charrnn.recall import Forecasts
 
 Weights = Mapping[str, Floats]
-State = tuple[tuple[Floats, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class LayerTape:
         before: its state before the first character: h, or h and c.
         gates: after their sigmoid or tanh, side by side, shape (T, N, G * H); of a cell without gates h once more,
             after its tanh or ReLU.
-        recurrent: of a GRU, W_hn h + b_hn, which its reset gate scales, shape (T, N, H); else empty.
         hidden: h, shape (T, N, H).
         cells: c of an LSTM, shape (T, N, H); else h once more.
         normalised: (h - mean) / deviation, shape (T, N, H), where the model normalises; else h.
@@ -44,7 +42,6 @@ class LayerTape:
     inputs: Floats
     before: tuple[Floats, ...]
     gates: Floats
-    recurrent: Floats
     hidden: Floats
     cells: Floats
     normalised: Floats
@@ -114,37 +111,18 @@ def record(
 def _record_layer(
     config: ModelConfig, weights: Weights, layer: int, x: Floats, before: tuple[Floats, ...]
 ) -> LayerTape:
-    width, cell = config.hidden_size, config.cell
-    gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # W_xh x + b, then the gates
+    take_step = CELL_STEPS[config.cell]
     weight_hh = weights[f"layers.{layer}.weight_hh"]
-    bias_hn = weights.get(f"layers.{layer}.bias_hn")
-    hidden = np.empty((*x.shape[:2], width), dtype=x.dtype)
-    cells = np.empty_like(hidden) if cell == "lstm" else hidden
-    recurrent = np.empty_like(hidden) if CELLS[cell].resets else hidden[:0]
-    h, c = before[0], before[-1]
-    for step, gate in enumerate(gates):
-        product = h @ weight_hh.T  # (N, G * H)
-        if cell == "gru":
-            assert bias_hn is not None, "the header's check saw to it"
-            recurrent[step] = product[:, 2 * width :] + bias_hn
-            gate[:, : 2 * width] = sigmoid(gate[:, : 2 * width] + product[:, : 2 * width])
-            gate[:, 2 * width :] = np.tanh(gate[:, 2 * width :] + gate[:, :width] * recurrent[step])
-            h = gate[:, 2 * width :] + gate[:, width : 2 * width] * (h - gate[:, 2 * width :])
-        elif cell == "lstm":
-            gate += product
-            candidate = np.tanh(gate[:, 2 * width : 3 * width])
-            gate[:] = sigmoid(gate)
-            gate[:, 2 * width : 3 * width] = candidate
-            c = gate[:, width : 2 * width] * c + gate[:, :width] * candidate
-            cells[step] = c
-            h = gate[:, 3 * width :] * np.tanh(c)
-        else:
-            gate += product
-            h = np.tanh(gate) if cell == "rnn" else np.maximum(gate, 0)
-            gate[:] = h
-        hidden[step] = h
+    bias_hn = weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
+    gates = x @ weights[f"layers.{layer}.weight_ih"].T + weights[f"layers.{layer}.bias"]  # W_xh x + b, then the gates
+    states = np.empty((len(before), *x.shape[:2], config.hidden_size), dtype=x.dtype)
+    state = before
+    for step, blocks in enumerate(gates):
+        state = take_step(blocks, state, weight_hh, bias_hn)
+        states[:, step] = state
+    hidden, cells = states[0], states[-1]
     normalised, scale = _normalise(hidden) if config.layer_norm else (hidden, np.ones_like(hidden[..., :1]))
-    return LayerTape(x, before, gates, recurrent, hidden, cells, normalised, scale)
+    return LayerTape(x, before, gates, hidden, cells, normalised, scale)
 
 
 def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Floats]:
