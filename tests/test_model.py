@@ -4,6 +4,7 @@ import torch
 from conftest import VARIANTS, numpy_twin, random_model
 
 from charrnn.config import ModelConfig
+from charrnn.network.cells import GRULayer
 from charrnn.network.dropout import Dropout
 from charrnn.network.model import CharRNN, detach
 from charrnn.network.torch_engine import TorchCharRNN
@@ -61,6 +62,15 @@ def test_torch_engine_gives_what_the_numpy_engine_gives(config):
         torch_logits, torch_state = torch_engine.step(row, torch_state)
         logits, state = engine.step(row, state)
         np.testing.assert_allclose(torch_logits, logits, atol=1e-5)
+
+
+def test_the_torch_engine_reads_with_a_cell_that_pytorch_has_no_kernel_for(monkeypatch):
+    monkeypatch.delattr(GRULayer, "mode")
+    model = random_model(ModelConfig(vocab_size=11, cell="gru", hidden_size=9, num_layers=2, embedding_dim=5))
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    torch_engine, engine, row = TorchCharRNN(model.config, weights, "cpu"), numpy_twin(model), random_ids(1, 4)[0]
+    logits, _ = torch_engine.step(row, torch_engine.initial_state(4))
+    np.testing.assert_allclose(logits, engine.step(row, engine.initial_state(4))[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("config", VARIANTS)

@@ -23,14 +23,14 @@ LayerState = tuple[Tensor, ...]
 
 
 class RecurrentLayer(nn.Module):
-    """What all cells share: their weights, how these begin, and PyTorch's kernels for them: on a GPU cuDNN computes.
+    """What all cells share: their weights, how these begin, and how to call PyTorch's kernels: on a GPU cuDNN computes.
 
     Args:
         input_size: I, width of the inputs.
         hidden_size: H, units.
 
     Attributes:
-        mode: PyTorch's name of the cell.
+        mode: PyTorch's name of the cell; None where it has no kernel for it.
         num_blocks: blocks of H rows in each weight matrix.
         weight_ih: W_xh, shape (num_blocks * H, I); uniform within 1 / sqrt(H).
         weight_hh: W_hh, shape (num_blocks * H, H); each block orthogonal, so that a gradient neither vanishes nor
@@ -38,7 +38,7 @@ class RecurrentLayer(nn.Module):
         bias: b_h, shape (num_blocks * H,); zero.
     """
 
-    mode: str
+    mode: str | None = None
     num_blocks: int
     _frozen: Sequence[Tensor] = ()
 
@@ -67,8 +67,11 @@ class RecurrentLayer(nn.Module):
     def freeze(self) -> None:
         """Lay the weights out on a GPU as cuDNN reads them, which else copies them together at every call.
 
-        From then on a GPU computes with these: for a model that is only read, character by character.
+        From then on a GPU computes with these: for a model that is only read, character by character. Where PyTorch
+        has no such cell, all stays as it is.
         """
+        if self.mode is None:
+            return
         frozen = nn.RNNBase(self.mode, self.weight_ih.shape[1], self.hidden_size, device=self.bias.device)
         self._frozen = [weight.detach() for weight in frozen.parameters()]
         for weight, own in zip(self._frozen, self._weights(), strict=True):
