@@ -42,6 +42,11 @@ def describe_known(held_out: int, known: int) -> str:
     return f"{known / held_out:.0%} of the lines held out are learned from too: their loss cannot show overfitting"
 
 
+def listed(*told: str) -> str:
+    """What there is to tell, one thing after the other; those that are empty have nothing to say."""
+    return ", ".join(filter(None, told))
+
+
 def number_of(number: float, noun: str) -> str:
     """A number of things: the noun, whose plural ends with an s, is of one or of several."""
     shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"

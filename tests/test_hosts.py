@@ -75,13 +75,13 @@ def test_each_process_takes_a_gpu_of_its_own(gpus_of, seen, numbers, device):
     [
         (
             ["abcd"] * 5,
-            ", on the CPU since 5 processes share 4 GPUs and 1 would have none; start one process for each GPU",
+            "on the CPU since 5 processes share 4 GPUs and 1 would have none; start one process for each GPU",
         ),
         (
             ["a", "a"],
-            ", on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU",
+            "on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU",
         ),
-        (["a", ""], ", on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU"),
+        (["a", ""], "on the CPU since 2 processes share 1 GPU and 1 would have none; start one process for each GPU"),
         (["", ""], ""),
     ],
 )

@@ -257,7 +257,7 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
     goes_on = resumption._settle_precision(before, "cuda", {})
     assert goes_on.precision == ("bfloat16" if has_bfloat16 else "auto")
     told = resumption._moved(goes_on, before)
-    assert told.startswith(", without bfloat16, which this machine lacks") != has_bfloat16
+    assert told.startswith("without bfloat16, which this machine lacks") != has_bfloat16
     assert resumption._settle_precision(before, "cuda", {"precision": "bfloat16"}) == before, "as it was told to"
 
 

@@ -32,7 +32,7 @@ from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
-from charrnn.wording import format_epochs, number_of
+from charrnn.wording import format_epochs, listed, number_of
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
@@ -87,7 +87,7 @@ def start_run(
         ConfigError: a flag does not fit the text or the machine.
         CorpusError: the text is too short.
     """
-    device, told = choose_device(request.options["device"], ranks)
+    device, told_of_device = choose_device(request.options["device"], ranks)
     options = {**request.options, "device": device}
     options["threads"] = options["threads"] or default_threads(ranks.local_world_size)
     is_alone = ranks.world_size == 1
@@ -116,9 +116,9 @@ def start_run(
         training = replace(training, learning_rate=rate_share * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
     learned = number_of(len(pieces[0]), corpus.options.unit)
-    reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     speed, told_of_speed = measure(run, keeper)
-    reason += told + told_of_speed
+    reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
+    reason = listed(reason, told_of_device, told_of_speed)
     plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else None
     return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 
@@ -144,7 +144,7 @@ def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
     """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one.
 
     Returns:
-        Characters per second, and what is to be told of them, after a comma: nothing as a rule.
+        Characters per second, and what is to be told of them: nothing as a rule.
     """
     keeper.share(run.model)
     probe = _probe(run)
@@ -157,7 +157,7 @@ def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
         torch.use_deterministic_algorithms(False)
         (free,) = run.ranks.all_reduce_sum(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
-        told = f", deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
+        told = f"deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
     give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
@@ -247,7 +247,7 @@ def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
     if device == "auto" and lacking:
         there = len({gpu for gpus in seen for gpu in gpus})
         without = f"{len(seen)} processes share {number_of(there, 'GPU')} and {lacking} would have none"
-        return "cpu", f", on the CPU since {without}; start one process for each GPU" if there else ""
+        return "cpu", f"on the CPU since {without}; start one process for each GPU" if there else ""
     require_device("cuda")
     if lacking:
         raise ConfigError(

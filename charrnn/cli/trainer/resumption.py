@@ -28,6 +28,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.training.precision import crawls_in
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
+from charrnn.wording import listed
 
 MOST_THREADS = 4
 """For each core: a file may ask for anything."""
@@ -51,7 +52,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     model, config = _change(stored, changes, request, corpus)
     if not is_same_text(stored.corpus, corpus):
         launch = begin_with_weights(request, corpus, neighbours, ranks)
-        return replace(launch, reason=launch.reason + _told_of_alphabet(request))
+        return replace(launch, reason=listed(launch.reason, _told_of_alphabet(request)))
     if any(map(has_no_name, request.all_texts)):
         corpus = replace(corpus, name=stored.corpus.name)
     config, told_of_device = _settle(_take_what_may_change(config, request.explicit), stored, request.explicit, ranks)
@@ -64,8 +65,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
-    precision = run.config.precision
-    return Launch(run, corpus, pieces, speed, reason + told_of_speed, keeper, origin, precision, begun_by=begun_by)
+    reason, precision = listed(reason, told_of_speed), run.config.precision
+    return Launch(run, corpus, pieces, speed, reason, keeper, origin, precision, begun_by=begun_by)
 
 
 def _settle(
@@ -91,7 +92,7 @@ def _reason(
 ) -> str:
     """Say from where a run goes on, and what is not as it was."""
     before, now = stored.train_config, run.config
-    told = [f"going on after step {run.step:,}, epoch {run.epoch:.2f}{_moved(now, before)}{told_of_device}"]
+    told = [f"going on after step {run.step:,}, epoch {run.epoch:.2f}", _moved(now, before), told_of_device]
     if (world := _world_before(stored)) != run.ranks.world_size:
         told.append(f"processes: {run.ranks.world_size}, before {world}, with new random numbers for dropout")
     elif now.threads < before.threads and "threads" not in request.explicit:
@@ -100,7 +101,7 @@ def _reason(
     forced += ["so that some of what is held out was learned from before"] * overlaps(before, now)
     if forced:
         told.append(f"forced: {', '.join(forced)}")
-    return ", ".join(told) + _told_of_alphabet(request)
+    return listed(*told, _told_of_alphabet(request))
 
 
 def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
@@ -180,16 +181,16 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
 def _moved(config: TrainConfig, before: TrainConfig) -> str:
     """Say that a run goes on where it cannot go on bit for bit; nothing where it can."""
     if config.device != before.device:
-        return f", on {config.device}, before {before.device}: not bit for bit as it would have gone on there"
+        return f"on {config.device}, before {before.device}: not bit for bit as it would have gone on there"
     if config.precision == "auto":
-        return f", without {before.precision}, which this machine lacks: not bit for bit as it was to go on"
+        return f"without {before.precision}, which this machine lacks: not bit for bit as it was to go on"
     return ""
 
 
 def _told_of_alphabet(request: Request) -> str:
     """Say that flags which choose an alphabet do nothing by force, since the weights are made for the one there is."""
     given = [flag_name(name) for name in options_of(AtResume.ALPHABET) if name in request.explicit and request.force]
-    return f", with the alphabet as it was, whatever {' and '.join(given)} would choose" if given else ""
+    return f"with the alphabet as it was, whatever {' and '.join(given)} would choose" if given else ""
 
 
 def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:

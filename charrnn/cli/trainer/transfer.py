@@ -27,7 +27,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import Ranks
 from charrnn.training.validation import validate_beginning
-from charrnn.wording import number_of
+from charrnn.wording import listed, number_of
 
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Ends of the names of weights that have a row for each character."""
@@ -51,10 +51,11 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
     overlap = _told_of_overlap(stored, corpus, run.config)
-    grown = f", {number_of(new, corpus.options.unit)} new to it" if new else ""
+    grown = f"{number_of(new, corpus.options.unit)} new to it" if new else ""
+    weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}", overlap, grown)
     return replace(
         launch,
-        reason=f"those of {quoted(path)}, whose loss here is {loss:.4f}{overlap}{grown}; the rest {launch.reason}",
+        reason=f"{weights}; the rest {launch.reason}",
         origin=replace(launch.origin, init_from=path, init_run=stored.origin.run, learned_held_out=bool(overlap)),
     )
 
@@ -66,10 +67,10 @@ def _told_of_overlap(stored: Checkpoint, corpus: Corpus, now: TrainConfig) -> st
     """
     before, is_same = stored.train_config, stored.corpus.sha256 == corpus.sha256
     if is_same and overlaps(before, now):
-        return ", so that some of what is held out was learned from before"
+        return "so that some of what is held out was learned from before"
     may_overlap = stored.origin.learned_held_out or (not is_same and _may_overlap(before, now))
     if may_overlap and now.holds_out and (is_same or stored.corpus.name == corpus.name):
-        return ", where some of what is held out may have been learned from before"
+        return "where some of what is held out may have been learned from before"
     return ""
 
 
