@@ -21,7 +21,7 @@ from conftest import make_text
 from processes import FIRST_STEP, Training, tell_first_step, train
 
 from charrnn.cell_types import CELLS
-from charrnn.cli.trainer import checking, launch, reading
+from charrnn.cli.trainer import checking, machine, reading
 from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
@@ -604,9 +604,9 @@ def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capabil
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="GPU-0"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
-    for module in (launch, torch_engine):
+    for module in (machine, torch_engine):
         monkeypatch.setattr(module, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
-    assert launch.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu", "")
+    assert machine.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu", "")
     if not has_kernels:
         told = (
             "--device cuda: this PyTorch has no kernels for GPUs of compute capability "
@@ -614,7 +614,7 @@ def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capabil
             "on the CPU"
         )
         with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
-            launch.choose_device("cuda", ALONE)
+            machine.choose_device("cuda", ALONE)
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import torch
 from test_ranks import IDS, Part, make_request, model_config, parts
 
 from charrnn import __version__
-from charrnn.cli.trainer import launch, opening, resumption
-from charrnn.cli.trainer.launch import choose_device
+from charrnn.cli.trainer import machine, opening, resumption
+from charrnn.cli.trainer.machine import choose_device
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.storage.origin import Origin
@@ -42,8 +42,8 @@ def gpus_of(monkeypatch):
     chosen = []
 
     def see(ids):
-        monkeypatch.setattr(launch, "gpu_trouble", lambda: "" if ids else "torch finds no GPU")
-        monkeypatch.setattr(launch, "require_device", lambda device: None)
+        monkeypatch.setattr(machine, "gpu_trouble", lambda: "" if ids else "torch finds no GPU")
+        monkeypatch.setattr(machine, "require_device", lambda device: None)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(ids))
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=ids[number]))
         monkeypatch.setattr(torch.cuda, "set_device", chosen.append)

@@ -11,7 +11,7 @@ from conftest import random_model, skip_without
 from test_training import start
 from torch.nn import functional
 
-from charrnn.cli.trainer import launch, resumption
+from charrnn.cli.trainer import machine, resumption
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
@@ -268,14 +268,14 @@ def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(m
         probed.append((torch.get_num_threads(), batch_size, wanted))
         return precision.Probe("bfloat16" if torch.get_num_threads() == 1 else "float32", 1.0)
 
-    monkeypatch.setattr(launch, "probe_precision", probe)
+    monkeypatch.setattr(machine, "probe_precision", probe)
     run, found = start(batch_size=3), {}
     for threads, expected in ((1, "bfloat16"), (2, "float32"), (1, "bfloat16")):
         torch.set_num_threads(threads)
-        launch.settle_precision_again(run, "auto", found)
+        machine.settle_precision_again(run, "auto", found)
         assert run.config.precision == expected
     torch.set_num_threads(2)
-    launch.settle_precision_again(run, "bfloat16", found)
+    machine.settle_precision_again(run, "bfloat16", found)
     assert run.config.precision == "bfloat16", "as it was told to"
     assert probed == [(1, 3, "auto"), (2, 3, "auto")], "once for each number"
 

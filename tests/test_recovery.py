@@ -14,7 +14,7 @@ import torch
 from conftest import make_text
 from test_training import finish, start
 
-from charrnn.cli.trainer.launch import set_up_torch
+from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.cli.trainer.restoring import restore
 from charrnn.display.plain import report_fields
 from charrnn.errors import CheckpointError, DivergenceError

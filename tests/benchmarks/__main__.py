@@ -20,7 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `charrnn train` does, befo
 
 import torch
 
-from charrnn.cli.trainer.launch import set_up_torch
+from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.network.torch_engine import require_device
 from tests.benchmarks import circles, encoding, losses, processes, sampling, saving, speed, tables
 from tests.benchmarks.measure import Rate, conditions

@@ -12,7 +12,7 @@ import numpy as np
 from torch.distributed import TCPStore
 
 from charrnn.cli.common.cores import SPIN_COUNT
-from charrnn.cli.trainer.launch import set_up_torch
+from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.training.loop import take_step
 from charrnn.training.precision import probe_precision
 from charrnn.training.ranks import ALONE

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.cli.trainer.launch import PASSES_SHARE, Launch
+from charrnn.cli.trainer.launch import Launch
+from charrnn.cli.trainer.machine import PASSES_SHARE
 from charrnn.cli.trainer.remarks import describe_corpus
 from charrnn.config import EVALUATION_SHARE, TrainConfig
 from charrnn.escape import as_typed

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
 
 from charrnn.arrays import Ids
-from charrnn.budget import PROBE_LANES, PROBE_LAYER, TYPICAL_FLOPS
+from charrnn.budget import TYPICAL_FLOPS
+from charrnn.cli.trainer.machine import choose_device, measure, measure_flops, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.room import check_memory
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
-from charrnn.network.ensemble import build_model
-from charrnn.network.torch_engine import gpu_trouble, require_device
-from charrnn.regimen import FORWARD_SPEED
-from charrnn.shapes import training_cost
 from charrnn.storage.origin import Origin
-from charrnn.suggest import SEQ_LEN, may_be_ensemble, suggest
+from charrnn.suggest import suggest
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted import take_lines
 from charrnn.text.places import count_lines
-from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
-from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
 from charrnn.wording import format_epochs, listed, number_of
-
-PROBE_SHARE, MOST_PROBED = 0.01, 2.0
-"""Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
-other programs turn out to be at work it is done again, with fewer threads."""
-
-PASSES_SHARE = 0.85
-"""Share of a training's time that goes to forward and backward passes: the rest updates, evaluates and saves."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +77,7 @@ def start_run(
     num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
-        (flops,) = ranks.all_reduce_sum(_measure_flops(options, vocab_size, keeper))
+        (flops,) = ranks.all_reduce_sum(measure_flops(options, vocab_size, keeper))
     is_spread = corpus.is_spread
     pieces = corpus.split(options["val_fraction"], spread=is_spread, bounded=is_spread)
     num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(pieces[0], corpus.line_feed)
@@ -138,128 +119,3 @@ def begin(
     return TrainingRun.start(
         model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
     )
-
-
-def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
-    """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one.
-
-    Returns:
-        Characters per second, and what is to be told of them: nothing as a rule.
-    """
-    keeper.share(run.model)
-    probe = _probe(run)
-    order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
-    (chosen,) = run.ranks.all_reduce_max(order.index(probe.precision))
-    run.settle_precision(order[int(chosen)])
-    (speed,) = run.ranks.all_reduce_sum(probe.chars_per_second)
-    told = ""
-    if torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(False)
-        (free,) = run.ranks.all_reduce_sum(_probe(run).chars_per_second)
-        torch.use_deterministic_algorithms(True)
-        told = f"deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
-    give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
-    evaluated = run.config.num_evaluated(len(run.val_ids))
-    run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
-    return speed, told
-
-
-def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:
-    """Have a run go on in what is fastest with the threads that it has by now, unless the user has said in what.
-
-    Beside other programs two threads wait for each other most of the time, whatever they compute in: then the fastest
-    is a matter of chance, and may be half as fast as another once there is one thread alone.
-
-    Args:
-        run: on a processor.
-        wanted: "auto", or what the user has said.
-        found: by number of threads, what was the fastest; it grows.
-    """
-    threads = torch.get_num_threads()
-    if wanted == "auto":
-        found[threads] = found.get(threads) or probe_precision(run.model, run.num_lanes, "auto").precision
-        run.settle_precision(found[threads])
-
-
-def _probe(run: TrainingRun) -> Probe:
-    """Try the run's windows, which are shorter than asked for where lines or lanes are."""
-    length = math.ceil(run.lanes.chars_per_window / run.config.batch_size)
-    return probe_precision(run.model, run.num_lanes, run.config.precision, min(length, run.config.seq_len))
-
-
-def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
-    """Settle memory, the threads and how they compute, before the first of them is made: they inherit it.
-
-    Args:
-        threads: of the processor.
-        repeatable: whether a GPU shall compute the same again, by those of its kernels that do.
-    """
-    keep_freed_memory()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
-    if repeatable:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of one size, as cuDNN asks of who wants to repeat
-        torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it
-
-
-def _measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
-    """Training arithmetic per second, on a model of the size that most texts get."""
-    keeper.look_first()
-    members = 2 if may_be_ensemble(options) and keeper.has_all else 1
-    layer = PROBE_LAYER[options["device"]]
-    shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **layer)
-    model = build_model(shape).to(options["device"])
-    keeper.share(model)
-    lanes = PROBE_LANES[options["device"]]
-    seconds = min(MOST_PROBED, PROBE_SHARE * options["time_limit"])
-
-    def measure_speed() -> float:
-        precision = probe_precision(model, lanes, options["precision"], SEQ_LEN).precision
-        return sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
-
-    speed = measure_speed()
-    if keeper.look(model):
-        speed = measure_speed()
-    return PASSES_SHARE * speed * training_cost(shape)
-
-
-def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
-    """Settle the device, "cpu" or "cuda", and on which of the GPUs that it sees this process computes.
-
-    Processes that see the same GPUs take one after the other; some launchers show each of them one of its own.
-
-    Args:
-        device: what is asked for; "auto" for a GPU where each process can have one.
-        ranks: the processes that train together.
-
-    Returns:
-        The device, and what is to be told where there are GPUs that are left idle, else nothing.
-
-    Raises:
-        ConfigError: it is not there, or there are fewer GPUs than processes.
-    """
-    if device == "cpu":
-        return device, ""
-    seen = ranks.all_gather(_visible_gpus())
-    numbers = [seen[:rank].count(gpus) for rank, gpus in enumerate(seen)]
-    lacking = sum(number >= len(gpus) for number, gpus in zip(numbers, seen, strict=True))
-    if device == "auto" and lacking:
-        there = len({gpu for gpus in seen for gpu in gpus})
-        without = f"{len(seen)} processes share {number_of(there, 'GPU')} and {lacking} would have none"
-        return "cpu", f"on the CPU since {without}; start one process for each GPU" if there else ""
-    require_device("cuda")
-    if lacking:
-        raise ConfigError(
-            f"--device cuda: of {len(seen)} processes, {lacking} would have no GPU of their own; start one for each GPU"
-        )
-    if ranks.world_size > 1:
-        torch.cuda.set_device(numbers[ranks.rank])
-    return "cuda", ""
-
-
-def _visible_gpus() -> list[str]:
-    """The ids of the GPUs that this process may use, which no two have in common."""
-    if gpu_trouble():
-        return []
-    return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]

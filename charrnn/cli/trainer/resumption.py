@@ -11,7 +11,8 @@ from typing import Any
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.at_resume import ENDS, MAY_CHANGE, AtResume, options_of
 from charrnn.cli.trainer.changes import changes_of, check_resume
-from charrnn.cli.trainer.launch import Launch, begin, choose_device, measure, set_up_torch
+from charrnn.cli.trainer.launch import Launch, begin
+from charrnn.cli.trainer.machine import choose_device, measure, set_up_torch
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import Request

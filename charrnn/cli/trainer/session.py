@@ -11,8 +11,9 @@ import torch
 import typer
 
 from charrnn.cli.trainer.announce import announcement, doubt, expected_seconds, farewell, next_steps, settings
-from charrnn.cli.trainer.launch import Launch, settle_precision_again, start_run
+from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
+from charrnn.cli.trainer.machine import settle_precision_again
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
