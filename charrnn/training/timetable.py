@@ -8,6 +8,9 @@ from charrnn.config import EVALUATION_SHARE
 from charrnn.regimen import FEWEST_BY_STEPS, spacing
 from charrnn.training.run import TrainingRun
 
+PASSES_SHARE = 0.85
+"""Share of a training's time that goes to forward and backward passes: the rest updates, evaluates and saves."""
+
 
 def evaluation_is_due(run: TrainingRun) -> bool:
     """Whether the held-out piece is to be read after the last step: at the end, and now and then before it.
@@ -48,6 +51,17 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
     return run.seconds - run.pace.seconds >= (affordable if by_steps else wanted) and not last_is_near
 
 
+def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
+    """How long a run that is not finished will take from here on, at a speed that a few trial steps have shown."""
+    seconds = []
+    if run.config.time_limit is not None:
+        seconds.append(run.config.time_limit - run.seconds)
+    if run.total_steps is not None:
+        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
+        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
+    return max(min(seconds), 0.0)
+
+
 def seconds_left(run: TrainingRun, training_seconds: float) -> float:
     """Time to the end: by the clock, or by the steps left at the pace of the last ones, whichever is sooner.
 
@@ -61,3 +75,11 @@ def seconds_left(run: TrainingRun, training_seconds: float) -> float:
     if run.total_steps is not None:
         left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
     return max(min(left), 0.0)
+
+
+def _evaluations_left(run: TrainingRun) -> int:
+    """How often a run is still evaluated that steps end, about; the one in cold windows takes as long as any other."""
+    assert run.total_steps is not None, "steps end it"
+    assert run.planned_steps is not None, "as above"
+    apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
+    return math.ceil((run.total_steps - run.step) / apart) + (run.line_feed is None)

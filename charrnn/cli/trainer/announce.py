@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 from charrnn.cli.trainer.launch import Launch
-from charrnn.cli.trainer.machine import PASSES_SHARE
 from charrnn.cli.trainer.remarks import describe_corpus
-from charrnn.config import EVALUATION_SHARE, TrainConfig
+from charrnn.config import TrainConfig
 from charrnn.escape import as_typed
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.training.run import TrainingRun
+from charrnn.training.timetable import expected_seconds
 from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 
@@ -58,17 +57,6 @@ def settings(launch: Launch) -> dict[str, Any]:
         "model": asdict(run.model.config),
         "training": asdict(run.config),
     }
-
-
-def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
-    """How long a run that is not finished will take from here on, at a speed that a few trial steps have shown."""
-    seconds = []
-    if run.config.time_limit is not None:
-        seconds.append(run.config.time_limit - run.seconds)
-    if run.total_steps is not None:
-        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
-        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
-    return max(min(seconds), 0.0)
 
 
 def doubt(run: TrainingRun) -> str:
@@ -155,11 +143,3 @@ def _duration(run: TrainingRun, chars_per_second: float) -> str:
     if run.finished:
         return "nothing is left to do"
     return f"takes about {format_seconds(expected_seconds(run, chars_per_second))}"
-
-
-def _evaluations_left(run: TrainingRun) -> int:
-    """How often a run is still evaluated that steps end, about; the one in cold windows takes as long as any other."""
-    assert run.total_steps is not None, "steps end it"
-    assert run.planned_steps is not None, "as above"
-    apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
-    return math.ceil((run.total_steps - run.step) / apart) + (run.line_feed is None)

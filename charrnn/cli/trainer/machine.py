@@ -22,14 +22,12 @@ from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
 from charrnn.training.precision import Probe, probe_precision, sustained_speed
 from charrnn.training.ranks import Ranks
 from charrnn.training.run import TrainingRun
+from charrnn.training.timetable import PASSES_SHARE
 from charrnn.wording import number_of
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
 """Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
 other programs turn out to be at work it is done again, with fewer threads."""
-
-PASSES_SHARE = 0.85
-"""Share of a training's time that goes to forward and backward passes: the rest updates, evaluates and saves."""
 
 
 def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import sys
 import torch
 import typer
 
-from charrnn.cli.trainer.announce import announcement, doubt, expected_seconds, farewell, next_steps, settings
+from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
 from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.machine import settle_precision_again
@@ -34,6 +34,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import REWIND_AFTER, first_report, give_up, train
 from charrnn.training.ranks import Ranks
+from charrnn.training.timetable import expected_seconds
 from charrnn.training.torchrun import read_place
 
 SAMPLE_LENGTH = 240
