@@ -25,6 +25,7 @@ from charrnn.cli.trainer import checking, machine, reading
 from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.retyping import command_to_go_on, reading_flags
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.console import ReadingBar
 from charrnn.errors import ConfigError, OutputError
@@ -218,7 +219,7 @@ def test_a_user_without_a_home_folder_is_told_how_to_go_on(tmp_path, monkeypatch
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     reading = ReadOptions(cache=Cache(tmp_path))
-    assert Request(texts=("-",), reading=reading, out=None, **NO_FLAGS).reading_flags == [f"--cache {tmp_path}"]
+    assert reading_flags(Request(texts=("-",), reading=reading, out=None, **NO_FLAGS)) == [f"--cache {tmp_path}"]
 
 
 OLD_PROCESSOR = {
@@ -415,7 +416,7 @@ def test_a_text_that_a_shell_has_opened_is_called_as_standard_input_is():
     os.close(writer)
     path = f"/dev/fd/{reader}"
     request = Request(texts=(path,), reading=ReadOptions(val_texts=(path,), cache=None), out=None, **NO_FLAGS)
-    assert request.again(1) == "charrnn train - --val-text - --no-cache --resume"
+    assert command_to_go_on(request, 1) == "charrnn train - --val-text - --no-cache --resume"
     assert read_corpus([path]).name == "stdin"
     os.close(reader)
 

@@ -33,7 +33,8 @@ from torch.distributed import TCPStore
 from charrnn.cli.trainer import session
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.reading import read_texts
-from charrnn.cli.trainer.request import Request, command_line, parse_reading
+from charrnn.cli.trainer.request import Request, parse_reading
+from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.retyping import init_from_flags
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
 from charrnn.paths import STDIN
@@ -90,7 +91,9 @@ def _told_of_replacing(request: Request) -> str:
     """What to do about --overwrite beside a flag that goes on in the file that there is."""
     if not request.force:
         return "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"
-    return f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {request.beginning}"
+    return (
+        f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {init_from_flags(request)}"
+    )
 
 
 def _told_of_both_ways(request: Request, init_from: str) -> str:

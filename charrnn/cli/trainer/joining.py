@@ -13,7 +13,8 @@ import typer
 from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.log import job_of
 from charrnn.cli.trainer.placing import Found, find_later, look_at
-from charrnn.cli.trainer.request import Request, command_line
+from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error, write_warning
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError

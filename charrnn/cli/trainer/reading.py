@@ -16,6 +16,7 @@ from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.trainer.changes import check_beginning, check_resume
 from charrnn.cli.trainer.request import Request
+from charrnn.cli.trainer.retyping import command_from_stdin, init_from_flags, typed_texts
 from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
@@ -43,7 +44,7 @@ def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
         ConfigError: a flag asks for another run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    reading = replace(request.reading, options=text, encoder=encoder, beginning=request.beginning)
+    reading = replace(request.reading, options=text, encoder=encoder, beginning=init_from_flags(request))
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
@@ -144,7 +145,7 @@ def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) 
     return CheckpointError(
         f"{path}: learned from {_named(before.name, stored.origin)} of {before.bytes:,} bytes "
         f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
-        f"with {request.beginning}"
+        f"with {init_from_flags(request)}"
     )
 
 
@@ -152,7 +153,7 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
     """How to go on with a text that has grown; empty where it has not."""
     if len(request.all_texts) > 1 or not begins_as(request.texts[0], before.bytes, before.sha256):
         return ""
-    piped = f"head -c {before.bytes} {request.typed_texts} | {request.from_stdin}"
+    piped = f"head -c {before.bytes} {typed_texts(request)} | {command_from_stdin(request)}"
     return f"it has grown: to go on with what there was, run {piped}"
 
 

@@ -1,29 +1,24 @@
-"""What a `charrnn train` was asked for; whether it can be done is in `checking`."""
+"""What a `charrnn train` was asked for; whether it can be done is in `checking`, what to type then in `retyping`."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.common.backslashes import escaped, unescape
-from charrnn.cli.trainer.at_resume import MAY_CHANGE, UNKEPT
+from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.trainer.placing import NOTHING, Found
 from charrnn.errors import ConfigError
-from charrnn.escape import as_typed
-from charrnn.limits import flag_name
-from charrnn.paths import STDIN, STDIN_NAME, has_no_name, names_stream, told_of_home
+from charrnn.paths import STDIN_NAME, has_no_name, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.surrogates import SURROGATE
 from charrnn.text.cache import Cache, default_folder
 from charrnn.text.corpus import Corpus
-from charrnn.text.options import BYTE, CHARACTER, TextOptions
+from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.read_options import ReadOptions
 
 
@@ -98,78 +93,22 @@ class Request:
         return f".{os.sep}{self.path}" if str(self.path).startswith("-") else str(self.path)
 
     @property
-    def beginning(self) -> str:
-        """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
-        flags = f"--init-from {as_typed(str(self.source))}"
-        if self.is_in_place:
-            return f"{flags} --overwrite in place of {'--force-resume' if self.force else '--resume'}"
-        return f"{flags} in place of --resume-from{' and --force-resume' if self.force else ''}"
-
-    @property
-    def typed_texts(self) -> str:
-        """The texts' paths as they stand in a command."""
-        return as_typed(*map(_nameable, self.texts))
-
-    @property
     def speaks_plainly(self) -> bool:
         """Whether what is said is for people, who did not ask for silence."""
         return not (self.quiet or self.as_json)
 
     @property
-    def reading_flags(self) -> list[str]:
-        """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
-        reading = self.reading
-        flags = [("--val-text", _nameable(text)) for text in reading.val_texts]
-        flags += [("--include", pattern) for pattern in reading.include]
-        flags += [("--exclude", pattern) for pattern in reading.exclude]
-        flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-        if SURROGATE.search(reading.separator):  # which is refused without its unit, before a resume too
-            flags.append(("--unit", BYTE))
-        flags += [("--cache", self._named_cache)] if self._named_cache else []
-        typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
-        return typed if reading.cache is not None else [*typed, "--no-cache"]
-
-    @property
-    def _named_cache(self) -> str | None:
+    def named_cache(self) -> str | None:
+        """The folder for encoded texts, where it is not that without a flag."""
         cache = self.reading.cache
         return None if cache is None or _is_default(cache.folder) else str(cache.folder)
-
-    def again(self, world_size: int) -> str:
-        """The command that goes on with the training.
-
-        Args:
-            world_size: processes that train together.
-        """
-        out = [f"--out {as_typed(self.out)}"] if self.out else []
-        command = self._command(self.typed_texts, *out, *self._log_flag, "--resume")
-        if world_size > 1:
-            return f"torchrun ... -m {'-- ' if self.log else ''}{command}"  # else it takes --log for its own
-        return command
-
-    @property
-    def from_stdin(self) -> str:
-        """The command that goes on as this one was to, into the same file, with a text from standard input."""
-        out = f"--out {as_typed(str(self.path))}"
-        way = [out, "--resume"]
-        if self.resume_from is not None:
-            way = [f"--resume-from {as_typed(self.resume_from)}", out, *["--overwrite"] * self.overwrite]
-        given = [_typed(name, self.explicit[name]) for name in (*MAY_CHANGE, *UNKEPT) if name in self.explicit]
-        given += ["--json"] * self.as_json + ["--quiet"] * self.quiet
-        return self._command(STDIN, *way, *self._log_flag, *given)
-
-    @property
-    def _log_flag(self) -> list[str]:
-        return [f"--log {as_typed(self.log)}"] if self.log else []
-
-    def _command(self, texts: str, *flags: str) -> str:
-        return " ".join(["charrnn train", texts, *self.reading_flags, *flags])
 
     def new_origin(self) -> Origin:
         """Where a training that is begun so comes from."""
         reading = self.reading
         return Origin(
             texts=[*self.texts], val_texts=[*reading.val_texts], include=[*reading.include], exclude=[*reading.exclude],
-            separator=reading.separator, cache=self._named_cache, no_cache=reading.cache is None,
+            separator=reading.separator, cache=self.named_cache, no_cache=reading.cache is None,
             threads_given="threads" in self.explicit,
         )  # fmt: skip
 
@@ -193,26 +132,6 @@ class Request:
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
-
-
-def _nameable(text: str) -> str:
-    """A text's path for another command: not taken for a flag, and not a number that the shell gave to a <(...)."""
-    if names_stream(text):
-        return STDIN
-    return f"./{text}" if text.startswith("-") and text != STDIN else text
-
-
-def _typed(name: str, value: Any) -> str:
-    """An option as it is typed."""
-    flag = flag_name(name)
-    if isinstance(value, bool):
-        return flag if value else flag.replace("--", "--no-", 1)
-    return f"{flag} {str(value).removesuffix('.0')}"
-
-
-def command_line() -> str:
-    """What this process was started as, to be typed in a shell of Unix's."""
-    return shlex.join(["charrnn", *sys.argv[1:]])
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:

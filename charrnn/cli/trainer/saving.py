@@ -25,7 +25,7 @@ import torch
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.placing import NOTHING, Found, Placer
-from charrnn.cli.trainer.request import command_line
+from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.storage.outputs import folder_of

@@ -18,6 +18,7 @@ from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resumption import resume_run
+from charrnn.cli.trainer.retyping import command_to_go_on
 from charrnn.cli.trainer.room import refuse_full_memory
 from charrnn.cli.trainer.saves import Saves
 from charrnn.cli.trainer.saving import check_space
@@ -221,7 +222,7 @@ class Session:
         self._display.interrupted(self._run.step)
         self._display.close()  # so that what follows stands below it
         if self._ranks.is_first and self._request.speaks_plainly:
-            again = self._request.again(self._ranks.world_size)
+            again = command_to_go_on(self._request, self._ranks.world_size)
             self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
         raise typer.Exit(128 + signal_number)
 

@@ -1,0 +1,96 @@
+"""What to type after a `charrnn train`, or in its place: its command again, and others that are like it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+from charrnn.cli.common.backslashes import escaped
+from charrnn.cli.trainer.at_resume import MAY_CHANGE, UNKEPT
+from charrnn.cli.trainer.request import Request
+from charrnn.escape import as_typed
+from charrnn.limits import flag_name
+from charrnn.paths import STDIN, names_stream
+from charrnn.surrogates import SURROGATE
+from charrnn.text.options import BYTE
+
+
+def command_line() -> str:
+    """What this process was started as, to be typed in a shell of Unix's."""
+    return shlex.join(["charrnn", *sys.argv[1:]])
+
+
+def command_to_go_on(request: Request, world_size: int) -> str:
+    """The command that goes on with the training.
+
+    Args:
+        request: that it was begun by, or went on by.
+        world_size: processes that train together.
+    """
+    out = [f"--out {as_typed(request.out)}"] if request.out else []
+    command = _command(request, typed_texts(request), *out, *_log_flag(request), "--resume")
+    if world_size > 1:
+        return f"torchrun ... -m {'-- ' if request.log else ''}{command}"  # else it takes --log for its own
+    return command
+
+
+def command_from_stdin(request: Request) -> str:
+    """The command that goes on as this one was to, into the same file, with a text from standard input."""
+    out = f"--out {as_typed(str(request.path))}"
+    way = [out, "--resume"]
+    if request.resume_from is not None:
+        way = [f"--resume-from {as_typed(request.resume_from)}", out, *["--overwrite"] * request.overwrite]
+    given = [_typed(name, request.explicit[name]) for name in (*MAY_CHANGE, *UNKEPT) if name in request.explicit]
+    given += ["--json"] * request.as_json + ["--quiet"] * request.quiet
+    return _command(request, STDIN, *way, *_log_flag(request), *given)
+
+
+def init_from_flags(request: Request) -> str:
+    """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
+    flags = f"--init-from {as_typed(str(request.source))}"
+    if request.is_in_place:
+        return f"{flags} --overwrite in place of {'--force-resume' if request.force else '--resume'}"
+    return f"{flags} in place of --resume-from{' and --force-resume' if request.force else ''}"
+
+
+def typed_texts(request: Request) -> str:
+    """The texts' paths as they stand in a command."""
+    return as_typed(*map(_nameable, request.texts))
+
+
+def reading_flags(request: Request) -> list[str]:
+    """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
+    reading = request.reading
+    flags = [("--val-text", _nameable(text)) for text in reading.val_texts]
+    flags += [("--include", pattern) for pattern in reading.include]
+    flags += [("--exclude", pattern) for pattern in reading.exclude]
+    flags += [("--separator", escaped(reading.separator))] if reading.separator else []
+    if SURROGATE.search(reading.separator):  # which is refused without its unit, before a resume too
+        flags.append(("--unit", BYTE))
+    flags += [("--cache", request.named_cache)] if request.named_cache else []
+    typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
+    return typed if reading.cache is not None else [*typed, "--no-cache"]
+
+
+def _command(request: Request, texts: str, *flags: str) -> str:
+    return " ".join(["charrnn train", texts, *reading_flags(request), *flags])
+
+
+def _log_flag(request: Request) -> list[str]:
+    return [f"--log {as_typed(request.log)}"] if request.log else []
+
+
+def _nameable(text: str) -> str:
+    """A text's path for another command: not taken for a flag, and not a number that the shell gave to a <(...)."""
+    if names_stream(text):
+        return STDIN
+    return f"./{text}" if text.startswith("-") and text != STDIN else text
+
+
+def _typed(name: str, value: Any) -> str:
+    """An option as it is typed."""
+    flag = flag_name(name)
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    return f"{flag} {str(value).removesuffix('.0')}"
