@@ -10,7 +10,7 @@ from charrnn.cli.trainer.machine import choose_device, measure, measure_flops, s
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.plan import Plan
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.room import check_memory
+from charrnn.cli.trainer.resources import check_memory
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.storage.origin import Origin

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from charrnn.cli.common import cores
-from charrnn.cli.trainer import room
+from charrnn.cli.trainer import resources
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import TooLargeError
 
@@ -37,24 +37,24 @@ def test_a_model_that_is_too_large_is_told_before_anything_is_built(tmp_path, ch
 )
 def test_what_a_training_holds_at_least_follows_from_the_weights(monkeypatch, optimizer, device, processes, values):
     config = TrainConfig(optimizer=optimizer, device=device, batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
-    needed = room.needed_bytes(MODEL, config, processes)
+    needed = resources.needed_bytes(MODEL, config, processes)
     assert needed == 4 * values * 6_623_588
     ranks = SimpleNamespace(local_world_size=processes)
-    monkeypatch.setattr(room, "memory_limit", lambda: needed)
-    room.check_memory(MODEL, config, FRESH, ranks)
-    monkeypatch.setattr(room, "memory_limit", lambda: needed - 1)
+    monkeypatch.setattr(resources, "memory_limit", lambda: needed)
+    resources.check_memory(MODEL, config, FRESH, ranks)
+    monkeypatch.setattr(resources, "memory_limit", lambda: needed - 1)
     with pytest.raises(
         TooLargeError, match=r"6,623,588 parameters \(hidden size 512, layers 2, members 2\) takes 0\.\d GB"
     ):
-        room.check_memory(MODEL, config, FRESH, ranks)
+        resources.check_memory(MODEL, config, FRESH, ranks)
 
 
 @pytest.mark.parametrize("asked", [{"resume": True}, {"init_from": "other.pt"}])
 def test_of_a_model_that_is_there_no_smaller_one_is_advised(monkeypatch, asked):
-    monkeypatch.setattr(room, "memory_limit", lambda: 1)
+    monkeypatch.setattr(resources, "memory_limit", lambda: 1)
     config = TrainConfig(batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
     with pytest.raises(TooLargeError, match=r"; a machine with more can train it$"):
-        room.check_memory(MODEL, config, SimpleNamespace(**{**vars(FRESH), **asked}))
+        resources.check_memory(MODEL, config, SimpleNamespace(**{**vars(FRESH), **asked}))
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,22 @@ def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_pa
     (tmp_path / "group").write_text(f"{line}\n")
     (tmp_path / "groups" / folder).mkdir(parents=True)
     (tmp_path / "groups" / folder / name).write_text(text)
-    monkeypatch.setattr(room, "_physical_bytes", lambda: math.inf)
-    monkeypatch.setattr(room, "_swap_bytes", lambda: 5000.0)
-    assert room.memory_limit() == limit + 5000
+    monkeypatch.setattr(resources, "_physical_bytes", lambda: math.inf)
+    monkeypatch.setattr(resources, "_swap_bytes", lambda: 5000.0)
+    assert resources.memory_limit() == limit + 5000
 
 
 def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
-    assert 1e8 < room._physical_bytes() < 1e14
-    monkeypatch.delattr(room.os, "sysconf")
-    assert room._physical_bytes() == math.inf
+    assert 1e8 < resources._physical_bytes() < 1e14
+    monkeypatch.delattr(resources.os, "sysconf")
+    assert resources._physical_bytes() == math.inf
 
 
 @pytest.mark.parametrize(
     ("text", "swap"), [("MemTotal: 9 kB\nSwapTotal:  5 kB\n", 5120), ("MemTotal: 9 kB\n", 0), (None, 0)]
 )
 def test_what_a_disk_lends_is_known_where_linux_tells_it(monkeypatch, tmp_path, text, swap):
-    monkeypatch.setattr(room, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(resources, "MEMINFO", tmp_path / "meminfo")
     if text is not None:
         (tmp_path / "meminfo").write_text(text)
-    assert room._swap_bytes() == swap
+    assert resources._swap_bytes() == swap
