@@ -33,7 +33,8 @@ from charrnn.cli.trainer import lock, opening
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.placing import Found, Placer, look_at
-from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver, check_space
+from charrnn.cli.trainer.resources import check_space
+from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.cli.trainer.trouble import TELL_EVERY

@@ -1,4 +1,4 @@
-"""Whether a machine has the memory that the training of a model takes, found out before anything is built where it can.
+"""Whether a machine has the memory and the disk space that a training takes, found out as early as that can be.
 
 Weights are handed out by the system before it has them, and a large matrix takes minutes to fill: without this a model
 that can never be trained would be noticed late, when the system kills the process.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 from pathlib import Path
 
 from charrnn.cli.common.cores import control_groups
 from charrnn.cli.trainer.request import Request
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import TooLargeError, is_out_of_gpu_memory, is_out_of_memory
+from charrnn.errors import OutputError, TooLargeError, is_out_of_gpu_memory, is_out_of_memory
 from charrnn.shapes import MOMENTS, count_parameters
+from charrnn.storage.outputs import folder_of
+from charrnn.training import checkpoint
 from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.run import TrainingRun
 
 LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 """Where either version of Linux's control groups has the memory that a group may take."""
@@ -44,6 +48,28 @@ def check_memory(model: ModelConfig, config: TrainConfig, request: Request, rank
         f"{model.num_layers:,}, members {model.members:,}) takes {needed / 1e9:,.1f} GB at least, and there are "
         f"{there / 1e9:,.1f} GB, swap included; {mend}"
     )
+
+
+def check_space(path: Path, run: TrainingRun) -> None:
+    """Find out, before training, whether there is room for a checkpoint, and for another that replaces it.
+
+    A file system that does not know its size, such as some of FUSE's, is taken for large enough.
+
+    Raises:
+        OutputError: there is not.
+    """
+    config = run.config
+    size = checkpoint.estimate_size(run.model.config, config, rows=len(run.history) + config.evaluations)
+    before = path.stat().st_size if path.exists() else 0  # which makes room once it is replaced
+    needed = max(size, 2 * size - before)
+    folder = folder_of(path)
+    usage = shutil.disk_usage(folder)
+    if usage.total and usage.free < needed:
+        raise OutputError(
+            f"{folder}: has {usage.free / 1e6:,.2f} MB of space left, and saving takes {needed / 1e6:,.2f} MB: a "
+            f"checkpoint of {size / 1e6:,.2f} MB is written beside the one that it replaces; make room, or give a file "
+            "elsewhere with --out"
+        )
 
 
 def refuse_full_memory(error: Exception, kept: str) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import platform
+from datetime import datetime, timezone
 from typing import Any
 
+import numpy as np
+import torch
+
+from charrnn import __version__
+from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.placing import step_of
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.saving import Saver, provenance
+from charrnn.cli.trainer.retyping import command_line
+from charrnn.cli.trainer.saving import Saver
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
 from charrnn.escape import as_typed
@@ -158,7 +166,7 @@ class Saves:
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
             origin=self._launch.origin,
-            made=provenance(self._ranks.launches, self._launch.begun_by),
+            made=_provenance(self._ranks.launches, self._launch.begun_by),
             training=training,
         )
         return checkpoint.snapshot(header, weights_stay=bool(run.best_weights))
@@ -176,3 +184,20 @@ class Saves:
         found, step = self._ranks.all_reduce_max(answer, -1 if known is None else known)
         self._saver.saved_step = None if step < 0 else int(step)
         return bool(found)
+
+
+def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
+    """What a checkpoint remembers of how it was made; see `Place` for the launches, `Launch` for what began it."""
+    command = command_line()
+    return {
+        "charrnn": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": str(allotted_cores()),
+        "command": command,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"begun_by": begun_by} if begun_by not in ("", command) else {}),
+        **({"job": "/".join(sorted(launches))} if launches else {}),
+    }

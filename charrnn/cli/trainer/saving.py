@@ -9,29 +9,18 @@ minute and tried again; what counts is whether the last one succeeds.
 
 from __future__ import annotations
 
-import platform
-import shutil
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from charrnn import __version__
-from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.placing import NOTHING, Found, Placer
-from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
-from charrnn.storage.outputs import folder_of
 from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
-from charrnn.training.run import TrainingRun
 
 SAVE_EVERY = 60.0
 """Seconds between two saves where no flag says otherwise and no evaluation comes before."""
@@ -172,42 +161,3 @@ class Saver:
             self._error = error
         self.seconds = CLOCK.now() - self._begun
         self.cost += time.thread_time()  # all of this thread's
-
-
-def check_space(path: Path, run: TrainingRun) -> None:
-    """Find out, before training, whether there is room for a checkpoint, and for another that replaces it.
-
-    A file system that does not know its size, such as some of FUSE's, is taken for large enough.
-
-    Raises:
-        OutputError: there is not.
-    """
-    config = run.config
-    size = checkpoint.estimate_size(run.model.config, config, rows=len(run.history) + config.evaluations)
-    before = path.stat().st_size if path.exists() else 0  # which makes room once it is replaced
-    needed = max(size, 2 * size - before)
-    folder = folder_of(path)
-    usage = shutil.disk_usage(folder)
-    if usage.total and usage.free < needed:
-        raise OutputError(
-            f"{folder}: has {usage.free / 1e6:,.2f} MB of space left, and saving takes {needed / 1e6:,.2f} MB: a "
-            f"checkpoint of {size / 1e6:,.2f} MB is written beside the one that it replaces; make room, or give a file "
-            "elsewhere with --out"
-        )
-
-
-def provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
-    """What a checkpoint remembers of how it was made; see `Place` for the launches, `Launch` for what began it."""
-    command = command_line()
-    return {
-        "charrnn": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": str(allotted_cores()),
-        "command": command,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **({"begun_by": begun_by} if begun_by not in ("", command) else {}),
-        **({"job": "/".join(sorted(launches))} if launches else {}),
-    }

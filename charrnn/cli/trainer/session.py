@@ -17,11 +17,10 @@ from charrnn.cli.trainer.machine import settle_precision_again
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resources import refuse_full_memory
+from charrnn.cli.trainer.resources import check_space, refuse_full_memory
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.retyping import command_to_go_on
 from charrnn.cli.trainer.saves import Saves
-from charrnn.cli.trainer.saving import check_space
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
