@@ -185,7 +185,7 @@ TORCH_MODULES = {
     "model", "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "run",
     "torch_engine", "updates", "validation",
 }  # fmt: skip
-TORCH_COMMANDS = {"machine", "restoring", "saves", "session", "threads", "transfer"}
+TORCH_COMMANDS = {"machine", "restoring", "run_saver", "session", "threads", "transfer"}
 FORBIDDEN_NAMES = {"inspect", "types", "random"}
 
 

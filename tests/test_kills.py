@@ -13,7 +13,7 @@ from conftest import make_text
 from processes import Training, train
 from test_cli_train import all_but_the_clock
 
-from charrnn.cli.trainer import saving
+from charrnn.cli.trainer import background_saver
 from charrnn.storage import outputs
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training import checkpoint
@@ -96,7 +96,7 @@ def kill_in_save(stage, count):
             arm(stage)
         write(path, *what)
 
-    saving.checkpoint.write = counted
+    background_saver.checkpoint.write = counted
 
 
 def arm(stage):

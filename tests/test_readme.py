@@ -23,7 +23,7 @@ from charrnn.cli.sample import FEWEST_TEXTS, sample
 from charrnn.cli.sample import WORDS as SAMPLE_WORDS
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
 from charrnn.cli.train import train
-from charrnn.cli.trainer.saving import SAVE_EVERY
+from charrnn.cli.trainer.background_saver import SAVE_EVERY
 from charrnn.config import CHOICES, FARTHEST, ModelConfig
 from charrnn.display.plain import report_fields
 from charrnn.generation.course import MOST_IN_VAIN

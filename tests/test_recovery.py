@@ -519,9 +519,9 @@ def rows_of(log):
 
 
 def _break_after_the_first_evaluation():
-    from charrnn.cli.trainer import saving, session
+    from charrnn.cli.trainer import background_saver, session
 
-    saving.Saver.is_due = lambda self, evaluated: False  # as where the save before took long
+    background_saver.BackgroundSaver.is_due = lambda self, evaluated: False  # as where the save before took long
     handle = session.Session._handle
 
     def handle_and_break(self, report):

@@ -21,7 +21,7 @@ from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
-from charrnn.cli.trainer.saves import Saves
+from charrnn.cli.trainer.run_saver import RunSaver
 from charrnn.cli.trainer.threads import ThreadKeeper
 from charrnn.display.plain import Display
 from charrnn.network.ensemble import members_of
@@ -87,11 +87,11 @@ def corpus():
         return read_corpus((f"{folder}/verse.txt",), ReadOptions())
 
 
-def saves_of(path, run):
+def saver_of(path, run):
     """What saves a run, as a session has it."""
     request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=look_at(path))
     launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
-    return Saves(request, launch, None, Display(sys.stderr))
+    return RunSaver(request, launch, None, Display(sys.stderr))
 
 
 def resume(path, run, changed=frozenset()):
@@ -146,7 +146,7 @@ def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, 
             if report.step in cuts:
                 cuts.remove(report.step)
                 break
-        saves_of(tmp_path / "x.pt", run).save_at_the_end("it is cut")
+        saver_of(tmp_path / "x.pt", run).save_at_the_end("it is cut")
         run = begin(cell, precision, settings)
         torch.manual_seed(99)  # nothing depends on what torch draws meanwhile
         resume(tmp_path / "x.pt", run)
@@ -173,7 +173,7 @@ def test_a_run_cut_before_its_first_evaluation_goes_back_to_its_first_weights_as
     train_until(straight, EVERY)
     assert straight.health.recoveries == 1
     train_until(cut, 2)
-    saves_of(tmp_path / "x.pt", cut).save_at_the_end("it is cut")
+    saver_of(tmp_path / "x.pt", cut).save_at_the_end("it is cut")
     resume(tmp_path / "x.pt", run)
     break_forward(run, {1, 2, 3})
     train_until(run, EVERY)
@@ -188,7 +188,7 @@ def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
     measured, run = start(max_steps=2), start(max_steps=2, val_fraction=0.2)
     finish(measured)
     assert measured.cold_loss is not None
-    saves_of(tmp_path / "x.pt", measured).save_at_the_end("it is over")
+    saver_of(tmp_path / "x.pt", measured).save_at_the_end("it is over")
     resume(tmp_path / "x.pt", run, {"val_fraction"})
     assert (run.cold_loss, run.history, run.best, run.best_weights) == (None, [], None, {})
     assert run.pace == Pace(step=2)

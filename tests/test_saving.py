@@ -25,16 +25,16 @@ import pytest
 import torch
 from conftest import make_text
 from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
-from test_resume import saves_of
+from test_resume import saver_of
 from test_training import start
 
 from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer import lock, opening
+from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.placing import Found, Placer, look_at
 from charrnn.cli.trainer.resources import check_space
-from charrnn.cli.trainer.saving import DISK_SHARE, SHARE, Saver
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
 from charrnn.cli.trainer.trouble import TELL_EVERY
@@ -98,7 +98,7 @@ def save(saver, contents=None):
 
 def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
     written(monkeypatch)
-    saver = Saver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Path("x.pt"), None, print)
     assert saver.is_due(evaluated=True)
     assert not saver.is_due(evaluated=False)
     clock[0] += 60
@@ -109,7 +109,7 @@ def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
 
 def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
     written(monkeypatch)
-    saver = Saver(Path("x.pt"), 600.0, print)
+    saver = BackgroundSaver(Path("x.pt"), 600.0, print)
     clock[0] += 599
     assert not saver.is_due(evaluated=False)
     assert saver.is_due(evaluated=True)
@@ -127,9 +127,9 @@ def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_littl
             worked[0] += 3.0 * (what == "writing")
         return {}
 
-    monkeypatch.setattr("charrnn.cli.trainer.saving.time.thread_time", lambda: worked[0])
+    monkeypatch.setattr("charrnn.cli.trainer.background_saver.time.thread_time", lambda: worked[0])
     monkeypatch.setattr(checkpoint, "write", lambda *_: take("writing") or take("disk"))
-    saver, often = Saver(Path("x.pt"), None, print), Saver(Path("x.pt"), 5.0, print)
+    saver, often = BackgroundSaver(Path("x.pt"), None, print), BackgroundSaver(Path("x.pt"), 5.0, print)
     for each in (often, saver):
         worked[0] = 0.0
         each.save(lambda: take("copy"), 1)
@@ -145,13 +145,13 @@ def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_littl
 def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
     """As by Ctrl-Z, of which the thread that writes is not told, and the main one only once it looks."""
     watch = Clock()
-    monkeypatch.setattr("charrnn.cli.trainer.saving.CLOCK", watch)
+    monkeypatch.setattr("charrnn.cli.trainer.background_saver.CLOCK", watch)
 
     def write(*_):
         clock[0] += 1.0
 
     monkeypatch.setattr(checkpoint, "write", write)
-    saver = Saver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Path("x.pt"), None, print)
     saver.save(dict, 1)
     saver._thread.join()
     assert saver.seconds == 1.0
@@ -165,7 +165,7 @@ def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
 def test_no_save_is_due_while_one_is_under_way(monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(checkpoint, "write", lambda *_: gate.wait(30))
-    saver = Saver(Path("x.pt"), 0.0, print)
+    saver = BackgroundSaver(Path("x.pt"), 0.0, print)
     saver.save(dict, 1)
     assert not saver.is_due(evaluated=True)
     gate.set()
@@ -178,7 +178,7 @@ def test_saves_are_written_one_after_another(monkeypatch):
     monkeypatch.setattr(
         checkpoint, "write", lambda _, contents, place: time.sleep(contents["s"]) or done.append(contents)
     )
-    saver = Saver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Path("x.pt"), None, print)
     slow, fast = {"s": 0.3}, {"s": 0.0}
     saver.save(lambda: slow, 1)
     save(saver, fast)
@@ -190,13 +190,13 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate
     done = written(monkeypatch)
     run = start(evaluate_every=evaluate_every)
     run.beginning = dict(run.model.state_dict())
-    saves = saves_of(tmp_path / "x.pt", run)
+    saver = saver_of(tmp_path / "x.pt", run)
     next(train_run(run, report_every=1))
     take_step(run)
     best, state = copy.deepcopy((run.best_weights or dict(run.model.state_dict()), run.state_dict()))
-    saves.save_if_due(evaluated=True)
+    saver.save_if_due(evaluated=True)
     take_step(run)
-    assert saves.finish() == ""
+    assert saver.finish() == ""
     assert not torch.equal(run.model.head.weight, state["weights"]["head.weight"])
     (contents,) = done
     saved = contents["training"]
@@ -211,7 +211,7 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate
 def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
     written(monkeypatch, failures=[1, 1, 1, 0, 1, 0])
     told = []
-    saver = Saver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Path("x.pt"), None, told.append)
     save(saver)
     assert told == [
         "x.pt: the checkpoint cannot be written (No space left on device); training goes on, and tries again"
@@ -232,7 +232,7 @@ def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
 def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
     written(monkeypatch, failures=[1])
     told = []
-    saver = Saver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Path("x.pt"), None, told.append)
     saver.save(dict, 1)
     saver.wait(is_last=True)
     assert not told
@@ -241,7 +241,7 @@ def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
 
 def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
     written(monkeypatch, failures=[1, 0, 1])
-    saver, known = Saver(Path("x.pt"), None, lambda _: None), []
+    saver, known = BackgroundSaver(Path("x.pt"), None, lambda _: None), []
     for step in (10, 20, 30):
         saver.save(dict, step)
         saver.wait()
@@ -257,7 +257,7 @@ def test_where_no_thread_can_be_started_training_waits_for_a_save_and_for_the_di
     monkeypatch.setattr(checkpoint, "write", write)
     monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
     told = []
-    saver = Saver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Path("x.pt"), None, told.append)
     saver.save(dict, 1)
     saver.poll()
     assert told == ["x.pt: no space; training goes on, and tries again"]
@@ -278,7 +278,7 @@ def out_of_memory(error):
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tri")])
 def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(monkeypatch, error):
     done, told = written(monkeypatch), []
-    saver = Saver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Path("x.pt"), None, told.append)
     saver.save(lambda: out_of_memory(error), 10)
     saver.wait()
     assert told == ["x.pt: the checkpoint cannot be written (out of memory); training goes on, and tries again"]
@@ -290,12 +290,12 @@ def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(mo
 
 def test_another_error_while_it_is_copied_is_not_taken_for_missing_memory():
     with pytest.raises(RuntimeError, match="size mismatch"):
-        Saver(Path("x.pt"), None, print).save(lambda: out_of_memory(RuntimeError("size mismatch")), 10)
+        BackgroundSaver(Path("x.pt"), None, print).save(lambda: out_of_memory(RuntimeError("size mismatch")), 10)
 
 
 def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
     monkeypatch.setattr(checkpoint, "write", lambda *_: 1 / 0)
-    saver = Saver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Path("x.pt"), None, print)
     with pytest.raises(ZeroDivisionError):
         save(saver)
 
@@ -1075,7 +1075,7 @@ def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypa
         place(tmp_path / "temporary", path)
 
     monkeypatch.setattr(checkpoint, "write", write)
-    saver = Saver(path, None, told.append, run=RUN)
+    saver = BackgroundSaver(path, None, told.append, run=RUN)
     path.write_bytes(b"theirs")
     for _ in range(3):
         save(saver)
@@ -1145,16 +1145,16 @@ def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
 
 def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path):
     path, run = tmp_path / "x.pt", start(max_steps=5)
-    saves = saves_of(path, run)
-    assert saves.what_is_kept() == "nothing was saved before"
-    saves.save_at_the_end("it is cut")
-    assert saves.what_is_kept() == f"{path} is as it was after step 0; go on with --resume"
+    saver = saver_of(path, run)
+    assert saver.what_is_kept() == "nothing was saved before"
+    saver.save_at_the_end("it is cut")
+    assert saver.what_is_kept() == f"{path} is as it was after step 0; go on with --resume"
     path.write_bytes(b"theirs")
-    assert saves.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
+    assert saver.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
     with pytest.raises(SaveError, match=r"and another --out$"):
-        saves.save_at_the_end("it is cut")
+        saver.save_at_the_end("it is cut")
     (tmp_path / "x.unplaced.pt").unlink()
-    assert saves.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
+    assert saver.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
 
 
 @pytest.mark.slow

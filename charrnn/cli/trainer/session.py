@@ -20,7 +20,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resources import check_space, refuse_full_memory
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.retyping import command_to_go_on
-from charrnn.cli.trainer.saves import Saves
+from charrnn.cli.trainer.run_saver import RunSaver
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.transfer import begin_with_weights
 from charrnn.cli.trainer.waiting import has_viewer, waiting
@@ -87,7 +87,7 @@ class Session:
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             self._log = open_log(request, launch.origin, run.step, display.warn)
-        self._saves = Saves(request, launch, self._log, display)
+        self._saver = RunSaver(request, launch, self._log, display)
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
         self._rewinds = run.rewinds
@@ -108,8 +108,8 @@ class Session:
         signals.under_way = True
         signals.keep_time_to_save(torch.get_num_threads())
         try:
-            if self._run.step and self._saves.saved_step is None and not self._run.finished:
-                self._saves.save_first()  # a branch: its file says its name before its log does
+            if self._run.step and self._saver.saved_step is None and not self._run.finished:
+                self._saver.save_first()  # a branch: its file says its name before its log does
             for report in train(self._run, self._request.options["report_every"], lambda: self._is_asked(signals)):
                 self._handle(report)
                 self._adapt(report)
@@ -117,13 +117,13 @@ class Session:
         except DivergenceError as error:
             self._warn_of(self._run.health.trouble)
             self._tell(give_up(self._run, str(error)))
-            raise DivergenceError(f"{error}{self._saves.keep_the_best()}") from None
+            raise DivergenceError(f"{error}{self._saver.keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
-            self._warn_of(self._saves.finish())
+            self._warn_of(self._saver.finish())
             if trouble := self._ranks.peer_failure(error):
-                raise LostRankError(f"{trouble}; {self._saves.what_is_kept()}") from None
-            if self._saves.has_saved:
-                refuse_full_memory(error, self._saves.what_is_kept())
+                raise LostRankError(f"{trouble}; {self._saver.what_is_kept()}") from None
+            if self._saver.has_saved:
+                refuse_full_memory(error, self._saver.what_is_kept())
             raise
 
     def _begin(self) -> None:
@@ -134,8 +134,8 @@ class Session:
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
         if self._run.finished:
-            if self._saves.saved_step is None:  # it comes from another file
-                self._saves.save_at_the_end("the training was done before")
+            if self._saver.saved_step is None:  # it comes from another file
+                self._saver.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
         elif self._run.history and not self._run.step:
             self._tell(first_report(self._run, expected_seconds(self._run, self._launch.chars_per_second)))
@@ -145,9 +145,9 @@ class Session:
         self._warn_of(report.trouble)
         self._write_down(report)
         if report.is_last:
-            self._saves.save_at_the_end("the training is done")
+            self._saver.save_at_the_end("the training is done")
         else:
-            self._saves.save_if_due(evaluated=report.val_loss is not None)
+            self._saver.save_if_due(evaluated=report.val_loss is not None)
         if report.val_loss is not None:
             self._evaluations += 1
             is_wanted = self._sample_every and self._evaluations % self._sample_every == 0
@@ -205,19 +205,19 @@ class Session:
 
     def _is_asked(self, signals: TrainingSignals) -> bool:
         """Whether a signal to any rank, or the time, asks for a save or a stop, whose step is to stand in the log."""
-        return any(self._ranks.all_reduce_max(signals.asks, self._saves.is_due))
+        return any(self._ranks.all_reduce_max(signals.asks, self._saver.is_due))
 
     def _obey(self, signals: TrainingSignals, *, is_over: bool) -> None:
         """Save or stop, if a signal to any rank asks for it."""
         save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
         if save_wanted:
             signals.save_wanted = False
-            self._saves.save_now()
+            self._saver.save_now()
         if received and not is_over:
             self._stop(int(received))
 
     def _stop(self, signal_number: int) -> None:
-        self._saves.save_at_the_end(f"stopped after step {self._run.step:,}")
+        self._saver.save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
         self._display.close()  # so that what follows stands below it
         if self._ranks.is_first and self._request.speaks_plainly:

@@ -11,12 +11,12 @@ import torch
 
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
+from charrnn.cli.trainer.background_saver import BackgroundSaver
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.placing import step_of
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_line
-from charrnn.cli.trainer.saving import Saver
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
 from charrnn.escape import as_typed
@@ -27,7 +27,7 @@ from charrnn.training.recovery import ensure_finite, restore_best
 from charrnn.training.run import FINISH_SECONDS
 
 
-class Saves:
+class RunSaver:
     """Saves a run, and tells what its file holds.
 
     Of several processes each has one, and all go through it alike; the first alone writes.
@@ -46,7 +46,7 @@ class Saves:
         then = (lambda: None) if log is None else log.settle
         saved_step = self._run.step or None if request.is_in_place else None
         every, writes = request.options["save_every"], self._ranks.is_first
-        self._saver = Saver(
+        self._saver = BackgroundSaver(
             request.path, every, display.warn, then,
             writes=writes, run=self._name, found=request.found, saved_step=saved_step,
         )  # fmt: skip

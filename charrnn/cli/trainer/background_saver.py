@@ -32,7 +32,7 @@ DISK_SHARE = 0.1
 """Share of the time in which a disk may be written to, likewise: a slow one, or one that stood still once."""
 
 
-class Saver:
+class BackgroundSaver:
     """Writes one checkpoint at a time, in a thread of its own.
 
     Args:
