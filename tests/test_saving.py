@@ -98,7 +98,7 @@ def save(saver, contents=None):
 
 def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
     written(monkeypatch)
-    saver = BackgroundSaver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     assert saver.is_due(evaluated=True)
     assert not saver.is_due(evaluated=False)
     clock[0] += 60
@@ -109,7 +109,7 @@ def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
 
 def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
     written(monkeypatch)
-    saver = BackgroundSaver(Path("x.pt"), 600.0, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), 600.0, print)
     clock[0] += 599
     assert not saver.is_due(evaluated=False)
     assert saver.is_due(evaluated=True)
@@ -129,7 +129,10 @@ def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_littl
 
     monkeypatch.setattr("charrnn.cli.trainer.background_saver.time.thread_time", lambda: worked[0])
     monkeypatch.setattr(checkpoint, "write", lambda *_: take("writing") or take("disk"))
-    saver, often = BackgroundSaver(Path("x.pt"), None, print), BackgroundSaver(Path("x.pt"), 5.0, print)
+    saver, often = (
+        BackgroundSaver(Placer(Path("x.pt"), RUN), None, print),
+        BackgroundSaver(Placer(Path("x.pt"), RUN), 5.0, print),
+    )
     for each in (often, saver):
         worked[0] = 0.0
         each.save(lambda: take("copy"), 1)
@@ -151,7 +154,7 @@ def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
         clock[0] += 1.0
 
     monkeypatch.setattr(checkpoint, "write", write)
-    saver = BackgroundSaver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     saver.save(dict, 1)
     saver._thread.join()
     assert saver.seconds == 1.0
@@ -165,7 +168,7 @@ def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
 def test_no_save_is_due_while_one_is_under_way(monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(checkpoint, "write", lambda *_: gate.wait(30))
-    saver = BackgroundSaver(Path("x.pt"), 0.0, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), 0.0, print)
     saver.save(dict, 1)
     assert not saver.is_due(evaluated=True)
     gate.set()
@@ -178,7 +181,7 @@ def test_saves_are_written_one_after_another(monkeypatch):
     monkeypatch.setattr(
         checkpoint, "write", lambda _, contents, place: time.sleep(contents["s"]) or done.append(contents)
     )
-    saver = BackgroundSaver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     slow, fast = {"s": 0.3}, {"s": 0.0}
     saver.save(lambda: slow, 1)
     save(saver, fast)
@@ -211,7 +214,7 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate
 def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
     written(monkeypatch, failures=[1, 1, 1, 0, 1, 0])
     told = []
-    saver = BackgroundSaver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
     save(saver)
     assert told == [
         "x.pt: the checkpoint cannot be written (No space left on device); training goes on, and tries again"
@@ -232,7 +235,7 @@ def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
 def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
     written(monkeypatch, failures=[1])
     told = []
-    saver = BackgroundSaver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
     saver.save(dict, 1)
     saver.wait(is_last=True)
     assert not told
@@ -241,7 +244,7 @@ def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
 
 def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
     written(monkeypatch, failures=[1, 0, 1])
-    saver, known = BackgroundSaver(Path("x.pt"), None, lambda _: None), []
+    saver, known = BackgroundSaver(Placer(Path("x.pt"), RUN), None, lambda _: None), []
     for step in (10, 20, 30):
         saver.save(dict, step)
         saver.wait()
@@ -257,7 +260,7 @@ def test_where_no_thread_can_be_started_training_waits_for_a_save_and_for_the_di
     monkeypatch.setattr(checkpoint, "write", write)
     monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
     told = []
-    saver = BackgroundSaver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
     saver.save(dict, 1)
     saver.poll()
     assert told == ["x.pt: no space; training goes on, and tries again"]
@@ -278,7 +281,7 @@ def out_of_memory(error):
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tri")])
 def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(monkeypatch, error):
     done, told = written(monkeypatch), []
-    saver = BackgroundSaver(Path("x.pt"), None, told.append)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
     saver.save(lambda: out_of_memory(error), 10)
     saver.wait()
     assert told == ["x.pt: the checkpoint cannot be written (out of memory); training goes on, and tries again"]
@@ -290,12 +293,14 @@ def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(mo
 
 def test_another_error_while_it_is_copied_is_not_taken_for_missing_memory():
     with pytest.raises(RuntimeError, match="size mismatch"):
-        BackgroundSaver(Path("x.pt"), None, print).save(lambda: out_of_memory(RuntimeError("size mismatch")), 10)
+        BackgroundSaver(Placer(Path("x.pt"), RUN), None, print).save(
+            lambda: out_of_memory(RuntimeError("size mismatch")), 10
+        )
 
 
 def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
     monkeypatch.setattr(checkpoint, "write", lambda *_: 1 / 0)
-    saver = BackgroundSaver(Path("x.pt"), None, print)
+    saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     with pytest.raises(ZeroDivisionError):
         save(saver)
 
@@ -1075,7 +1080,7 @@ def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypa
         place(tmp_path / "temporary", path)
 
     monkeypatch.setattr(checkpoint, "write", write)
-    saver = BackgroundSaver(path, None, told.append, run=RUN)
+    saver = BackgroundSaver(Placer(path, RUN), None, told.append)
     path.write_bytes(b"theirs")
     for _ in range(3):
         save(saver)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.trainer.placing import NOTHING, Found, Placer
+from charrnn.cli.trainer.placing import Placer
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.training import checkpoint
@@ -36,13 +36,11 @@ class BackgroundSaver:
     """Writes one checkpoint at a time, in a thread of its own.
 
     Args:
-        path: of the checkpoint.
+        placer: that puts the checkpoint at its path.
         save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
         tell: called, from the caller's thread, with what the user should know.
         then: called after each save that succeeds, from the thread that writes.
         writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
-        run: name of the run that is saved.
-        found: what lay at the path when it was found that it may be replaced.
         saved_step: the step of the checkpoint there, where the run goes on from it.
 
     Attributes:
@@ -55,14 +53,12 @@ class BackgroundSaver:
 
     def __init__(
         self,
-        path: Path,
+        placer: Placer,
         save_every: float | None,
         tell: Callable[[str], None],
         then: Callable[[], object] = lambda: None,
         *,
         writes: bool = True,
-        run: str = "",
-        found: Found = NOTHING,
         saved_step: int | None = None,
     ) -> None:
         self.seconds = self.cost = 0.0
@@ -70,9 +66,8 @@ class BackgroundSaver:
         self.saved_step = saved_step
         self.unplaced: Path | None = None
         self._then, self._writes = then, writes
-        self._path, self._save_every = path, save_every
+        self._placer, self._save_every = placer, save_every
         self._trouble = Trouble(tell)
-        self._placer = Placer(path, run, found, saved_step or 0)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._begun, self._step = CLOCK.now(), 0
@@ -146,17 +141,17 @@ class BackgroundSaver:
         if self.failure:
             self._trouble.begin(self.failure, is_safe=self.unplaced is not None)
         else:
-            self._trouble.end(f"{self._path}: saved again")
+            self._trouble.end(f"{self._placer.path}: saved again")
 
     def _write(self, contents: dict[str, Any] | None) -> None:
         """Write the contents; None where memory did not suffice for a copy of them."""
         try:
             if contents is None:
                 raise MemoryError
-            checkpoint.write(self._path, contents, partial(self._placer.put, step=self._step))
+            checkpoint.write(self._placer.path, contents, partial(self._placer.put, step=self._step))
             self._then()
         except MemoryError:
-            self._error = OutputError(f"{self._path}: the checkpoint cannot be written (out of memory)")
+            self._error = OutputError(f"{self._placer.path}: the checkpoint cannot be written (out of memory)")
         except Exception as error:  # raised again in the thread that waits, but for what is expected
             self._error = error
         self.seconds = CLOCK.now() - self._begun

@@ -49,11 +49,13 @@ class Placer:
         step: that the run goes on after, if it does so from the checkpoint there.
 
     Attributes:
+        path: the same.
         unplaced: where the last save lies that could not be put at the path; None if it was.
     """
 
-    def __init__(self, path: Path, run: str, found: Found, step: int = 0) -> None:
-        self._path, self._run, self._found, self._step = path, run, found, step
+    def __init__(self, path: Path, run: str, found: Found = NOTHING, step: int = 0) -> None:
+        self.path = path
+        self._run, self._found, self._step = run, found, step
         self._aside = -1  # the step of what lies at `unplaced`, which somebody may move to the path
         self._mode: int | None = None  # of what was last put at the path, which has taken it from the one before
         self.unplaced: Path | None = None
@@ -80,7 +82,7 @@ class Placer:
                 temporary.chmod(self._mode)
             put_in_place(temporary, aside)
             self.unplaced, self._aside = aside, step
-            told = f"{self._path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
+            told = f"{self.path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
         self._found, self._step, self._mode = Found(mark, self._run), step, mode
         if self.unplaced is not None:
@@ -103,7 +105,7 @@ class Placer:
 
     def _free_name(self) -> Path:
         """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
-        return next(path for path in _names_beside(self._path) if not os.path.lexists(path))
+        return next(path for path in _names_beside(self.path) if not os.path.lexists(path))
 
 
 def look_at(path: Path) -> Found:

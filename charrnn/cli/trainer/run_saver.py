@@ -14,7 +14,7 @@ from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.background_saver import BackgroundSaver
 from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import step_of
+from charrnn.cli.trainer.placing import Placer, step_of
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_line
 from charrnn.display.plain import Display
@@ -45,11 +45,9 @@ class RunSaver:
         self._name = self._ranks.broadcast(lambda: launch.origin.run)  # of a new run each has made one up
         then = (lambda: None) if log is None else log.settle
         saved_step = self._run.step or None if request.is_in_place else None
+        placer = Placer(request.path, self._name, request.found, saved_step or 0)
         every, writes = request.options["save_every"], self._ranks.is_first
-        self._saver = BackgroundSaver(
-            request.path, every, display.warn, then,
-            writes=writes, run=self._name, found=request.found, saved_step=saved_step,
-        )  # fmt: skip
+        self._saver = BackgroundSaver(placer, every, display.warn, then, writes=writes, saved_step=saved_step)
 
     @property
     def saved_step(self) -> int | None:
