@@ -26,6 +26,10 @@ class Clock:
             self._looked = seconds
         return seconds - self._left_out
 
+    def look(self) -> None:
+        """Have a pause begin no earlier than now, in work that asks for no time."""
+        self.now()
+
     def leave_out_pause(self) -> None:
         """Leave out the time since the last look; for a process that was stopped and goes on just now."""
         looked, self._looked = self._looked, time.perf_counter()

@@ -187,13 +187,13 @@ def _read(request: Request, reading: ReadOptions) -> Corpus:
             corpus = read_corpus(request.texts, reading, partial(_look, bar=bar))
     else:
         corpus = read_corpus(request.texts, reading, _look)
-    CLOCK.now()  # for what follows, the loading of PyTorch
+    CLOCK.look()  # for what follows, the loading of PyTorch
     return corpus
 
 
 def _look(done: int, bar: Callable[[int], None] | None = None) -> None:
-    """Look at the clock wherever the reading tells how far it is: a pause begins with the last look."""
-    CLOCK.now()
+    """Look at the clock wherever the reading tells how far it is."""
+    CLOCK.look()
     if bar is not None:
         bar(done)
 
