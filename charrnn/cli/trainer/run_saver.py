@@ -69,7 +69,7 @@ class RunSaver:
         """Save a branch before its first step, and let all ranks know."""
         self._save()
         self._saver.wait()
-        self._let_know(False)
+        self._share_step()
 
     def save_if_due(self, *, evaluated: bool) -> None:
         """Begin to save, if any rank finds that it is time, and take note of a save that is done.
@@ -77,7 +77,9 @@ class RunSaver:
         Args:
             evaluated: whether an evaluation has just been made.
         """
-        if self._let_know(self._saver.is_due(evaluated=evaluated)):
+        (is_due,) = self._ranks.all_reduce_max(self._saver.is_due(evaluated=evaluated))
+        self._share_step()
+        if is_due:
             self._save()
         self._saver.poll()
 
@@ -113,8 +115,9 @@ class RunSaver:
         best = self._run.best
         if best is None:
             return ""
-        failed, saved_step = self._let_know(bool(self.finish())), self._saver.saved_step
-        if failed or saved_step is None or saved_step < best.step:
+        (failed,) = self._ranks.all_reduce_max(bool(self.finish()))
+        self._share_step()
+        if failed or self.saved_step is None or self.saved_step < best.step:
             restore_best(self._run)
             self._save()
         self.finish()
@@ -176,12 +179,10 @@ class RunSaver:
             return f", and the best weights could not be saved: {self._saver.failure}"
         return f"; {self._path} keeps the best so far"
 
-    def _let_know(self, answer: bool) -> bool:
-        """Whether any rank says yes; all learn with it of which step the checkpoint is."""
-        known = self._saver.saved_step
-        found, step = self._ranks.all_reduce_max(answer, -1 if known is None else known)
+    def _share_step(self) -> None:
+        """Let all ranks know of which step the checkpoint is."""
+        (step,) = self._ranks.all_reduce_max(-1 if self.saved_step is None else self.saved_step)
         self._saver.saved_step = None if step < 0 else int(step)
-        return bool(found)
 
 
 def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
