@@ -33,7 +33,7 @@ from charrnn.cli.trainer import lock, opening
 from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import Found, Placer, look_at
+from charrnn.cli.trainer.placing import Occupant, Placer, look_at
 from charrnn.cli.trainer.resources import check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
@@ -986,7 +986,7 @@ def test_what_may_be_replaced_is_what_was_found_and_what_a_run_has_put_there_its
     assert os.listdir(tmp_path) == ["m.pt"]
 
 
-@pytest.mark.parametrize("found", [Found(), Found(mark=(3, 5)), Found(mark=(3, 5), run=OTHER)])
+@pytest.mark.parametrize("found", [Occupant(), Occupant(mark=(3, 5)), Occupant(mark=(3, 5), run=OTHER)])
 def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_path, tick, found):
     path = tmp_path / "m.pt"
     placer = Placer(path, RUN, found)

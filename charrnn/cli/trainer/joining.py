@@ -12,7 +12,7 @@ import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.log import job_of
-from charrnn.cli.trainer.placing import Found, find_later, look_at
+from charrnn.cli.trainer.placing import Occupant, find_later, look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.signals import TrainingSignals
@@ -121,7 +121,7 @@ def settle(request: Request, place: Place) -> Request:
     return replace(request, found=found)
 
 
-def _told_of_later(request: Request, found: Found) -> str:
+def _told_of_later(request: Request, found: Occupant) -> str:
     """Say of which later step a save of the training lies beside its checkpoint, whose lines a log may have too."""
     if found.run is None or (later := find_later(request.path, found.run, found.step)) is None:
         return ""

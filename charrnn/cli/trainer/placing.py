@@ -20,7 +20,7 @@ from charrnn.storage.outputs import folder_of, put_in_place
 
 
 @dataclass(frozen=True)
-class Found:
+class Occupant:
     """What a path holds, by what it is known again later.
 
     Attributes:
@@ -35,7 +35,7 @@ class Found:
     step: int = 0
 
 
-NOTHING = Found()
+NOTHING = Occupant()
 """What is found where no file lies."""
 
 
@@ -53,7 +53,7 @@ class Placer:
         unplaced: where the last save lies that could not be put at the path; None if it was.
     """
 
-    def __init__(self, path: Path, run: str, found: Found = NOTHING, step: int = 0) -> None:
+    def __init__(self, path: Path, run: str, found: Occupant = NOTHING, step: int = 0) -> None:
         self.path = path
         self._run, self._found, self._step = run, found, step
         self._aside = -1  # the step of what lies at `unplaced`, which somebody may move to the path
@@ -84,7 +84,7 @@ class Placer:
             self.unplaced, self._aside = aside, step
             told = f"{self.path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
-        self._found, self._step, self._mode = Found(mark, self._run), step, mode
+        self._found, self._step, self._mode = Occupant(mark, self._run), step, mode
         if self.unplaced is not None:
             with contextlib.suppress(OSError):  # somebody else has used it meanwhile
                 self.unplaced.unlink()
@@ -108,11 +108,11 @@ class Placer:
         return next(path for path in _names_beside(self.path) if not os.path.lexists(path))
 
 
-def look_at(path: Path) -> Found:
+def look_at(path: Path) -> Occupant:
     """Take note of what lies at a path."""
     mark = _mark_of(path)
     run, step = (mark and read_run_and_step(path)) or (None, 0)
-    return Found(mark, run, step)
+    return Occupant(mark, run, step)
 
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:

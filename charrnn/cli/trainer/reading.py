@@ -33,8 +33,6 @@ from charrnn.text.read_options import ReadOptions
 from charrnn.training.clock import CLOCK
 from charrnn.training.ranks import Ranks
 
-NOTHING = np.empty(0, dtype=np.uint8)
-
 
 def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
     """How the text of the run that a checkpoint holds was read, its alphabet included.
@@ -203,7 +201,7 @@ def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[
     assert corpus is not None, "the first rank has one"
     ids = corpus.ids
     file = (Path(str(ids.filename)), len(ids), ids.dtype) if isinstance(ids, np.memmap) else None
-    return replace(corpus, ids=NOTHING), file
+    return replace(corpus, ids=np.empty(0, dtype=np.uint8)), file
 
 
 def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.backslashes import unescape
-from charrnn.cli.trainer.placing import NOTHING, Found
+from charrnn.cli.trainer.placing import NOTHING, Occupant
 from charrnn.errors import ConfigError
 from charrnn.paths import STDIN_NAME, has_no_name, told_of_home
 from charrnn.storage.origin import Origin
@@ -58,7 +58,7 @@ class Request:
     quiet: bool
     as_json: bool
     started: float
-    found: Found = NOTHING
+    found: Occupant = NOTHING
 
     @cached_property
     def path(self) -> Path:
