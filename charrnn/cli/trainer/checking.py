@@ -75,7 +75,7 @@ def _check_flags(request: Request) -> None:
                 require_output(given, flag)
         except OutputError as error:
             raise OutputError(f"{error}{INTO_PIPES if flag == '--log' and given else ''}") from None
-    if request.resume and request.overwrite and request.resume_from is None:
+    if request.is_in_place and request.overwrite:
         raise ConfigError(_told_of_replacing(request))
     if request.init_from is not None and request.resume:
         raise ConfigError(_told_of_both_ways(request, request.init_from))

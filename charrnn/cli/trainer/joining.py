@@ -108,13 +108,13 @@ def settle(request: Request, place: Place) -> Request:
         log = Path(request.log)
         if job_of(log) in place.launches:  # of the life before, which saved nothing
             log.unlink()
-    if request.resume and request.init_from is not None and request.resume_from is None and _began_so(request):
+    if request.is_in_place and request.init_from is not None and _began_so(request):
         reading = replace(request.reading, min_count=None, max_vocab=None)  # of what was new to that model
         request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
     found = look_at(request.path)
-    if request.resume and request.is_in_place and (told := _told_of_later(request, found)):
+    if request.is_in_place and (told := _told_of_later(request, found)):
         if not (is_own or place.restarts):  # a restart has nobody who could follow that
             raise ConfigError(f"{told}, or move it away")
         write_warning(told, as_json=request.as_json)
