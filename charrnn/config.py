@@ -193,7 +193,8 @@ class TrainConfig:
         rewind: whether training goes back to the best weights, with a lower rate, when evaluations bring no gain.
         state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
         seed: of the initial weights, of dropout and of the stretches' order.
-        precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step; weights are always float32.
+        precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step, or "auto" as long as none
+            of them is chosen; weights are always float32.
         device: "cpu" or "cuda".
         deterministic: whether a GPU computes the same again; a CPU always does.
         threads: processor threads of torch.
