@@ -16,6 +16,8 @@ class AtResume(Enum):
         FREE: it may be given anew.
         UNKEPT: no checkpoint keeps it; it holds for one command.
         FORCED: it stays, unless `--force-resume` lets it be another.
+        FORCED_PLACE: the same, and with another a place in the text means nothing any more.
+        FORCED_RATE: the same, and with another the halvings of its rate mean nothing any more.
         SHAPE: weights are made for it; no force changes it, and `--init-from` keeps it.
         TEXT: characters are made by it; no force changes it.
         ALPHABET: it has chosen the alphabet, which no force changes; `--init-from` adds to it by this.
@@ -25,6 +27,8 @@ class AtResume(Enum):
     FREE = auto()
     UNKEPT = auto()
     FORCED = auto()
+    FORCED_PLACE = auto()
+    FORCED_RATE = auto()
     SHAPE = auto()
     TEXT = auto()
     ALPHABET = auto()
@@ -43,24 +47,24 @@ AT_RESUME: dict[str, AtResume] = {
     "max_steps": AtResume.END,
     "time_limit": AtResume.END,
     "patience": AtResume.FREE,
-    "batch_size": AtResume.FORCED,
-    "seq_len": AtResume.FORCED,
-    "stretch": AtResume.FORCED,
+    "batch_size": AtResume.FORCED_PLACE,
+    "seq_len": AtResume.FORCED_PLACE,
+    "stretch": AtResume.FORCED_PLACE,
     "state_reset": AtResume.FORCED,
     "dropout": AtResume.FORCED,
     "input_dropout": AtResume.FORCED,
     "recall_dropout": AtResume.FORCED,
-    "learning_rate": AtResume.FORCED,
+    "learning_rate": AtResume.FORCED_RATE,
     "warmup_steps": AtResume.FORCED,
     "final_learning_rate": AtResume.FORCED,
-    "optimizer": AtResume.FORCED,
+    "optimizer": AtResume.FORCED_RATE,
     "beta2": AtResume.FORCED,
     "weight_decay": AtResume.FORCED,
     "grad_clip": AtResume.FORCED,
-    "val_fraction": AtResume.FORCED,
+    "val_fraction": AtResume.FORCED_PLACE,
     "evaluate_every": AtResume.FREE,
     "rewind": AtResume.FREE,
-    "seed": AtResume.FORCED,
+    "seed": AtResume.FORCED_PLACE,
     **{field.name: AtResume.TEXT for field in fields(TextOptions)},
     "min_count": AtResume.ALPHABET,
     "max_vocab": AtResume.ALPHABET,
@@ -87,5 +91,7 @@ MODEL_SHAPE = options_of(AtResume.SHAPE)
 FIXED = options_of(AtResume.SHAPE, AtResume.TEXT)
 """Options that no force can change: the weights are made for them, or the characters are."""
 
-KEPT = options_of(AtResume.FORCED, AtResume.SHAPE, AtResume.TEXT)
+PLACES = options_of(AtResume.FORCED_PLACE)
+RATES = options_of(AtResume.FORCED_RATE)
+KEPT = options_of(AtResume.FORCED, AtResume.FORCED_PLACE, AtResume.FORCED_RATE, AtResume.SHAPE, AtResume.TEXT)
 """Options that are to be as a checkpoint has them, unless force changes those that it can."""

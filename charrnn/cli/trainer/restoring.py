@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from charrnn.cli.trainer.at_resume import PLACES, RATES
 from charrnn.config import TrainConfig, config_from_dict
 from charrnn.storage.archive import Checkpoint
 from charrnn.storage.tensorfile import map_leaves
@@ -19,12 +20,6 @@ from charrnn.text.corpus import Corpus
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.pace import Pace
 from charrnn.training.run import TrainingRun
-
-PLACES = {"batch_size", "seq_len", "stretch", "val_fraction", "seed"}
-"""Options without which a place in the text means nothing."""
-
-RATES = {"learning_rate", "optimizer"}
-"""Options without which the halvings of a rate mean nothing."""
 
 
 def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[str], path: str) -> None:
@@ -49,7 +44,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
 def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
     """Take from a training state what no longer means anything, where changes were forced."""
     fresh = run.state_dict()
-    if changed & PLACES:
+    if changed.intersection(PLACES):
         begun = state["lanes"]["epoch"] + bool(state["lanes"]["index"])
         state = {
             **state,
@@ -60,7 +55,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
     if "val_fraction" in changed:
         pace = vars(Pace(step=state["step"]))
         state = {**state, "cold_loss": None, "pace": pace, "beginning": state["weights"]}
-    if changed & RATES:  # the rate is as it is told, and what went wrong over
+    if changed.intersection(RATES):  # the rate is as it is told, and what went wrong over
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
         state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
     if "optimizer" in changed:
