@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import make_text, random_model, run_charrnn, save_like, train_briefly
+from test_page import data_of
 
 from charrnn.analysis import neurons
 from charrnn.cli.inspector import gallery, watching
@@ -19,7 +20,7 @@ from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.text_views import neurons_view
-from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError
 from charrnn.text.documents import read_beginning
@@ -44,6 +45,17 @@ def shown_in(folder, *arguments):
     shown = run_charrnn(folder, "inspect", *arguments, text=True, prepare=hold_few)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
+
+
+def what_is_read(subject, given=None):
+    (piece,) = choose_pieces([subject], choose_texts([subject], given), "count", holds_all=True)
+    return piece
+
+
+def values_of_page(folder, *names):
+    result = run_charrnn(folder, "inspect", *names, "--html", "page.html", text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    return data_of((folder / "page.html").read_text(encoding="utf-8"))
 
 
 def hold_few():
@@ -74,7 +86,7 @@ def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trai
 
     def note(name, given):
         (subject,) = read_subjects([str(trained / name)])
-        (piece,) = choose_pieces([subject], given, "count", holds_all=True)
+        piece = what_is_read(subject, given)
         return neurons_view(Watched(subject, piece)).data.get("note", "")
 
     for given in (None, Piece(make_text(3000), "a.txt", 3000)):
@@ -100,7 +112,7 @@ def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_byt
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(characters, unit)
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
-    (piece,) = choose_pieces([subject], Piece("a" * 3000, "a.txt", 3000), "count", holds_all=True)
+    piece = what_is_read(subject, Piece("a" * 3000, "a.txt", 3000))
     assert len(piece.text) == 1200 // widest
 
 
@@ -130,16 +142,59 @@ def test_characters_that_a_model_does_not_know_are_said_to_be_left_out(inspect, 
     assert (values["cells"][0] if "cells" in values else values[view[2:]])["left_out"] == 1
 
 
-def test_a_rare_character_is_read_as_such_where_the_text_has_itself_what_stands_for_one(tmp_path):
-    text = make_text(3000) + "\ufffd" * 9 + "-¿-¡\n" + make_text(200)
-    (tmp_path / "words.txt").write_text(text, encoding="utf-8")
-    train_briefly(tmp_path, "words.txt", "--min-count", "5", "--hidden-size", "8", "--max-steps", "1")
-    (subject,) = read_subjects([str(tmp_path / "words.pt")])
-    (piece,) = choose_pieces([subject], None, "count", holds_all=True)
-    np.testing.assert_array_equal(subject.contents.encoder.encode(piece.text), subject.own_text.held_out)
-    assert (subject.own_text.held_out == subject.contents.encoder.unknown_id).sum() == 4
-    shown = run_charrnn(tmp_path, "inspect", "words.pt", "--cell", "0:1", "--json", text=True).stdout
-    assert json.loads(shown)["cells"][0]["characters"].count("\ufffd") == 13
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory):
+    """A folder with `words.txt`, `words.pt`, which tells no rare characters apart, and what it held out as a file.
+
+    What stands for a rare character elsewhere stands in the text itself.
+    """
+    folder = tmp_path_factory.mktemp("rare")
+    held_out = "¿\ufffdé" + make_text(400) + "1¡2" + make_text(800, seed=3) + "\ufffd" * 9 + "¿\n"
+    text = "é" * 5 + make_text(9 * len(held_out), seed=1)[5:] + held_out
+    (folder / "words.txt").write_text(text, encoding="utf-8")
+    (folder / "given.txt").write_text(held_out, encoding="utf-8")
+    train_briefly(folder, "words.txt", "--min-count", "5", "--hidden-size", "16", "--max-steps", "40")
+    return folder
+
+
+def test_rare_characters_of_the_held_out_text_are_left_out(rare):
+    (subject,) = read_subjects([str(rare / "words.pt")])
+    given = (rare / "given.txt").read_text(encoding="utf-8")
+    assert (subject.own_text.held_out == subject.contents.encoder.unknown_id).sum() == 5
+    piece, same = what_is_read(subject), what_is_read(subject, Piece(given, "given.txt", len(given)))
+    assert piece == replace(same, source="the held-out end of words.txt")
+    assert (piece.text, piece.whole, piece.left_out) == (re.sub("[¿¡12]", "", given), len(given) - 5, 5)
+
+
+@pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3"])
+def test_views_of_the_held_out_text_are_those_of_the_same_text_as_a_file(rare, view):
+    def shown(*more):
+        return run_charrnn(rare, "inspect", "words.pt", view, *more, "--json", text=True).stdout
+
+    own, given = shown(), shown("--text-file", "given.txt")
+    assert own.replace("the held-out end of words.txt", "given.txt") == given
+    assert '"left_out": 5' in given
+
+
+def test_pages_leave_rare_characters_out_of_what_is_watched_and_count_them_in_the_surprise(rare):
+    given = (rare / "given.txt").read_text(encoding="utf-8")
+    page, several = values_of_page(rare, "words.pt"), values_of_page(rare, "words.pt", "words.pt")
+    told = "characters of the held-out end of words.txt; 5 characters that it does not know are left out"
+    told = f"{len(given) - 5:,} {told}"
+    assert page["gates"]["extent"] == page["gradients"]["extent"] == several["gradients"][1]["extent"] == told
+    assert "".join(page["activations"]["characters"]) == re.sub("[¿¡12]", "", given)
+    assert (page["surprise"]["unknown"], several["surprise"][0]["unknown"]) == (5, 4)
+
+
+def test_a_held_out_text_of_rare_characters_alone_is_refused_and_a_page_without_flags_is_written_all_the_same(tmp_path):
+    (tmp_path / "words.txt").write_text("ab" * 900 + "cd" * 100)
+    train_briefly(tmp_path, "words.txt", "--max-vocab", "2", "--hidden-size", "8", "--max-steps", "1")
+    told = "the held-out end of words.txt: no characters that words.pt knows"
+    assert set(values_of_page(tmp_path, "words.pt")["absent"].values()) == {told}
+    assert set(values_of_page(tmp_path, "words.pt", "words.pt")["absent"].values()) == {told}
+    for more in ([], ["--html", "gates.html"]):
+        refused = run_charrnn(tmp_path, "inspect", "words.pt", "--gates", *more, text=True)
+        assert (refused.returncode, refused.stderr) == (1, f"charrnn: {told}; give a text to read\n")
 
 
 def test_one_character_is_no_characters(inspect):
@@ -231,7 +286,7 @@ def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
     object.__setattr__(subject, "own_text", FoundText("words.txt", held_out, held_out))
     tracemalloc.start()
     try:
-        (piece,) = choose_pieces([subject], None, "count", holds_all=True)
+        piece = what_is_read(subject)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -261,7 +316,7 @@ def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
     given = gallery.read_given([subject], SimpleNamespace(text_file="-", unknown="count", encoding=None))
     assert (given.text, given.whole) == (("Banana tin sole\n" * 9999)[:20_000], None)
     assert pipe.given < 40_000
-    (piece,) = choose_pieces([subject], given, "count", holds_all=True)
+    piece = what_is_read(subject, given)
     assert piece.extent == f"the first {len(piece.text):,} characters of standard input"
     assert piece.fields["of"] is None
     assert surprise_view(subject, given, rule="count", top_k=0).cut.startswith("the first 20,000 characters of ")
@@ -289,7 +344,7 @@ def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
     prepared = []
     real = watching.fit_text
     monkeypatch.setattr(watching, "fit_text", lambda *args: prepared.append(len(args[1])) or real(*args))
-    (piece,) = choose_pieces([subject], Piece(make_text(5_000), "a.txt", 5_000), "count", holds_all=True)
+    piece = what_is_read(subject, Piece(make_text(5_000), "a.txt", 5_000))
     assert prepared == [400]
     assert piece.extent == "the first 100 of 5,000 characters of a.txt"
 

@@ -22,8 +22,8 @@ from charrnn.cli.inspector.page_sections import (
 )
 from charrnn.cli.inspector.page_values import LINES_FORGET, Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, share_text
-from charrnn.errors import DivergenceError
+from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
+from charrnn.errors import CharRNNError, DivergenceError
 
 SHOWN_CHARACTERS = 600
 """Of a text that each model colours: enough to see what one expects and another does not."""
@@ -89,14 +89,26 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
 
 def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> None:
     """Add where each is surprised and how far back it remembers, as far as that is asked for."""
-    read = list(zip(subjects, choose_pieces(subjects, given, flags.unknown, holds_all=False), strict=True))
+    texts = choose_texts(subjects, given)
+    try:
+        pieces = choose_pieces(subjects, texts, flags.unknown, holds_all=False)
+    except CharRNNError as error:
+        if given is not None or not page.is_whole:
+            raise
+        page.lack("surprise", "gradients", reason=told_on_a_page(error))
+        return
+    read = list(zip(subjects, pieces, strict=True))
     if page.is_whole:
         lack_what_is_too_short(page, read)
     elif flags.gradients:
         require_length(read)
 
-    def surprise(subject: Subject, piece: Piece) -> Section:
-        shown = shown_piece(piece, given, flags.unknown, SHOWN_CHARACTERS)
+    coloured = [
+        (subject, shown_piece(piece, text, flags.unknown, SHOWN_CHARACTERS))
+        for (subject, piece), text in zip(read, texts, strict=True)
+    ]
+
+    def surprise(subject: Subject, shown: Piece) -> Section:
         section: Section = surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k)["surprise"]
         return section
 
@@ -105,7 +117,7 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
         return section
 
     must = not page.is_whole
-    page.add("surprise", lambda: {"surprise": _of_each(surprise, read, must=must)}, must=must)
+    page.add("surprise", lambda: {"surprise": _of_each(surprise, coloured, must=must)}, must=must)
     if page.is_whole or flags.gradients:
         page.add("gradients", lambda: {"gradients": _of_each(gradients, read, must=must)}, must=must)
 

@@ -29,6 +29,7 @@ from charrnn.cli.inspector.watching import (
     Piece,
     Watched,
     choose_pieces,
+    choose_texts,
     share_text,
 )
 from charrnn.display.outlet import write_line
@@ -112,7 +113,8 @@ def read_pieces(subjects: Sequence[Subject], given: Piece | None, flags: Inspect
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not flags.watching:
         return [None] * len(subjects)
-    pieces = choose_pieces(subjects, given, flags.unknown, holds_all=flags.holds_all)
+    texts = choose_texts(subjects, given)
+    pieces = choose_pieces(subjects, texts, flags.unknown, holds_all=flags.holds_all)
     if flags.gradients:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces

@@ -95,9 +95,9 @@ def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -
     return {"surprise": {**seen.data, "extent": extent(shown)}}
 
 
-def shown_piece(piece: Piece, given: Piece | None, rule: str, length: int) -> Piece:
-    """What is coloured: the beginning of the text that is given, as it was, or of what the model reads of a text."""
-    return (piece if given is None or rule == "skip" else given).first(length)
+def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
+    """What is coloured: the beginning of a text as it was, or of what the model reads of it."""
+    return (piece if rule == "skip" else text).first(length)
 
 
 def lack_what_is_too_short(page: Page, read: Sequence[tuple[Subject, Piece]]) -> None:

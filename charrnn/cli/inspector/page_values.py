@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from charrnn.cli.inspector.subject import Subject
-from charrnn.errors import DivergenceError
+from charrnn.errors import CharRNNError, DivergenceError
 
 Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
@@ -55,7 +55,7 @@ class Page:
             self._absent.setdefault(name, reason)
 
 
-def told_on_a_page(error: DivergenceError) -> str:
+def told_on_a_page(error: CharRNNError) -> str:
     """What an error says, without what is to be done: a reader of the page cannot do that."""
     return str(error).partition(";")[0]
 

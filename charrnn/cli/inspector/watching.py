@@ -13,7 +13,16 @@ import numpy as np
 
 from charrnn.analysis.features import text_features
 from charrnn.analysis.losses import require_finite
-from charrnn.analysis.neurons import ENOUGH, Activations, Finding, GateUse, find_neurons, readable_length, record_units
+from charrnn.analysis.neurons import (
+    ENOUGH,
+    MAX_VIEWED,
+    Activations,
+    Finding,
+    GateUse,
+    find_neurons,
+    readable_length,
+    record_units,
+)
 from charrnn.cli.inspector.fitting import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
 from charrnn.errors import CharRNNError
@@ -147,34 +156,48 @@ def too_few(number: int, unit: str = "character") -> str:
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
-def choose_pieces(subjects: Sequence[Subject], given: Piece | None, rule: str, *, holds_all: bool) -> list[Piece]:
-    """Take the given text for every model, or else the piece of its corpus that was held out; of all the same length.
+def choose_texts(subjects: Sequence[Subject], given: Piece | None) -> list[Piece]:
+    """Take the given text for every model, or else the piece of its own that was held out; of all the same length.
+
+    Of its own text no more is there than models could read; rare characters stand in it as their encoder shows them.
 
     Args:
         subjects: the models.
         given: the text that the user gives, if they do.
-        rule: for characters that a model does not know.
-        holds_all: whether all that they do on it is held: a large model's can be of a short text alone.
 
     Raises:
-        CharRNNError: there is neither, or nothing in it that a model knows.
+        CharRNNError: there is neither.
     """
-    length = min(_readable_length(subject) for subject in subjects)
-    length = length if holds_all else max(length, ENOUGH)
     if given is not None:
-        return [_given_piece(subject, given, rule, length) for subject in subjects]
+        return [given] * len(subjects)
     texts = [_HeldOut(subject) for subject in subjects]
     shortest = min(map(len, texts))
     are_one = share_text(subjects)  # one may have held out more: the end is common
     return [
         Piece(
-            text.read(len(text) - shortest if are_one else 0, min(length, shortest)),
+            text.read(len(text) - shortest if are_one else 0, min(READ_FOR_ONE * MAX_VIEWED, shortest)),
             _name_held_out(subject, text.path),
             shortest if are_one else len(text),
-            is_held_back=length < shortest,
         )
         for subject, text in zip(subjects, texts, strict=True)
     ]
+
+
+def choose_pieces(subjects: Sequence[Subject], texts: Sequence[Piece], rule: str, *, holds_all: bool) -> list[Piece]:
+    """Take of each model's text as much as all can be watched on, without the characters that it does not know.
+
+    Args:
+        subjects: the models.
+        texts: what each is to read; see `choose_texts`.
+        rule: for characters that a model does not know.
+        holds_all: whether all that they do on it is held: a large model's can be of a short text alone.
+
+    Raises:
+        CharRNNError: there is nothing in one that its model knows.
+    """
+    length = min(_readable_length(subject) for subject in subjects)
+    length = length if holds_all else max(length, ENOUGH)
+    return [_known_piece(subject, text, rule, length) for subject, text in zip(subjects, texts, strict=True)]
 
 
 def _readable_length(subject: Subject) -> int:
@@ -197,7 +220,7 @@ def _name_held_out(subject: Subject, path: str) -> str:
     return f"the held-out {which}" if subject.holds_out else f"the {which}, learned from too"
 
 
-def _given_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piece:
+def _known_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piece:
     enough = given.text[: READ_FOR_ONE * length]
     is_all = len(enough) == given.whole
     readable = fit_text(subject, enough, given.source, rule)

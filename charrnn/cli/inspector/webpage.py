@@ -23,11 +23,12 @@ from charrnn.cli.inspector.page_sections import (
     shown_piece,
     surprise_section,
 )
-from charrnn.cli.inspector.page_values import LINES_FORGET, READ, Page, Section, without_text
+from charrnn.cli.inspector.page_values import LINES_FORGET, READ, Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
-from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces
+from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
+from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.storage.outputs import check_replaceable, write_whole
 
@@ -86,9 +87,16 @@ def _tell_impossible(page: Page, subject: Subject) -> None:
 
 def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags: InspectFlags) -> None:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
-    (piece,) = choose_pieces([subject], given, flags.unknown, holds_all=page.is_whole or flags.holds_all)
+    (text,) = choose_texts([subject], given)
+    try:
+        (piece,) = choose_pieces([subject], [text], flags.unknown, holds_all=page.is_whole or flags.holds_all)
+    except CharRNNError as error:
+        if given is not None or not page.is_whole:
+            raise
+        page.lack(*READ, reason=told_on_a_page(error))
+        return
     watched = Watched(subject, piece)
-    shown = shown_piece(piece, given, flags.unknown, PAGE_CHARACTERS)
+    shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
     if page.is_whole:
         lack_what_is_too_short(page, [(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {
