@@ -183,7 +183,7 @@ def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(traine
     train_briefly(tmp_path, "tiny.txt", "--hidden-size", "8", "--max-steps", "1")
     models = ["inspect", str(trained / "words.pt"), "tiny.pt"]
     short = run_in(tmp_path, *models, "--gates", "--gradients")
-    told = "the held-out end of tiny.txt: 32 characters are too few for --gradients, which goes back 100; give at least"
+    told = "the held-out end of tiny.txt: 32 characters are too few to go back 100 in; give --gradients at least"
     assert (short.returncode, short.stdout) == (2, "")
     assert short.stderr.startswith(f"charrnn: {told} ")
     short = run_in(tmp_path, *models[:2], "--gates", "--gradients", "--text", "Tin nap")
@@ -389,7 +389,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--text", "§", "--gates"], "--text: no characters that "),
         (
             ["--text", "Tin", "--gradients"],
-            "--text: 3 characters are too few for --gr",
+            "--text: 3 characters are too few to go back 100 in; give --gradients at least 166 ",
         ),
         (["--text-file", "-", "--novelty", "-"], "standard input can be one thing only"),
         (["--score", "-", "--corpus", "-"], "standard input can be one thing only"),
@@ -407,7 +407,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--html", "y.html", "--cell", "99:99"], "--cell is 99:99, and "),
         (
             ["--html", "y.html", "--gradients", "--text", "Tin"],
-            "--text: 3 characters are too few for --gr",
+            "--text: 3 characters are too few to go back 100 in; give --gradients at least 166 ",
         ),
         (["--html", "y.html", "--json"], "--html writes a file; leave --json out"),
         (["--html", "-"], "--html -: it writes a file; name one"),

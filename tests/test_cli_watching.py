@@ -203,7 +203,7 @@ def test_one_character_is_no_characters(inspect):
 
 def test_one_character_is_too_little_to_go_back_in(inspect):
     assert inspect("words.pt", "--gradients", "--text", "T").stderr.startswith(
-        "charrnn: --text: 1 character is too little for --gradients, which goes back 100; give at least "
+        "charrnn: --text: 1 character is too little to go back 100 in; give --gradients at least "
     )
 
 
@@ -355,6 +355,6 @@ def test_of_models_of_bytes_and_of_characters_the_one_that_reads_too_little_is_t
     encoders = [CharEncoder("\xa9\xc3", "byte"), CharEncoder("é")][::order]
     models = [replace(subject, contents=replace(subject.contents, encoder=encoder)) for encoder in encoders]
     text = Piece("é" * 100, "--text", 100)
-    with pytest.raises(CorpusError, match="--text: 100 characters are too few for --gradients"):
+    with pytest.raises(CorpusError, match="--text: 100 characters are too few to go back"):
         require_length([(model, text) for model in models])
     assert sorted(num_read(model, text) for model in models) == [100, 200]

@@ -105,7 +105,7 @@ def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_giv
     for view in data["surprise"]:
         assert "".join(one["char"] for one in view["characters"]) == "Tin sole"
         assert all(len(one["top"]) == 5 for one in view["characters"])
-    assert "a text of 8 characters is too short" in data["absent"]["gradients"]
+    assert data["absent"]["gradients"] == "8 characters are too few to go back 100 in"
     _, data = compare(folder, "words.pt", "tanh.pt", "--text", "Tin ß")
     assert [view["unknown"] for view in data["surprise"]] == [1, 1]
     _, data = compare(folder, "words.pt", "tanh.pt", "--gradients", "--text-file", "words.txt")
@@ -136,7 +136,7 @@ def test_of_several_texts_the_one_that_is_too_short_is_named(folder, tmp_path):
     train_briefly(tmp_path, "few.txt", "--hidden-size", "8", "--max-steps", "3")
     result = run_charrnn(tmp_path, "inspect", "words.pt", "few.pt", "--gradients", "--html", "y.html", text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("charrnn: the held-out end of few.txt: 40 characters are too few for --gradients")
+    assert result.stderr.startswith("charrnn: the held-out end of few.txt: 40 characters are too few to go back 100 in")
 
 
 def test_one_model_without_numbers_leaves_the_others_what_they_have_and_of_none_nothing_is_shown(folder, tmp_path):

@@ -536,7 +536,7 @@ def test_what_cannot_be_shown_says_why(trained, tmp_path):
     reason = "for want of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
-                      "gates": "its cells are of the kind rnn, which has no gates"}  # fmt: skip
+                      "gates": "its cell is rnn, which has no gates"}  # fmt: skip
     path = tmp_path / "page.html"
     path.write_text(page, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]

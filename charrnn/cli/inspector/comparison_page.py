@@ -11,17 +11,16 @@ from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.inspector.cards import comparison_rows, describe_each, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import require_length
+from charrnn.cli.inspector.gradient_view import require_length, why_too_short
 from charrnn.cli.inspector.page_sections import (
     gradients_section,
-    lack_what_is_too_short,
     sample,
     shown_piece,
     surprise_section,
     thinned,
 )
-from charrnn.cli.inspector.page_values import LINES_FORGET, Page, Section, told_on_a_page, without_text
-from charrnn.cli.inspector.subject import Subject
+from charrnn.cli.inspector.page_values import Page, Section, told_on_a_page, without_text
+from charrnn.cli.inspector.subject import LINES_FORGET, Subject
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
 
@@ -95,11 +94,11 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
     except CharRNNError as error:
         if given is not None or not page.is_whole:
             raise
-        page.lack("surprise", "gradients", reason=told_on_a_page(error))
+        page.lack("surprise", "gradients", reason=told_on_a_page(str(error)))
         return
     read = list(zip(subjects, pieces, strict=True))
     if page.is_whole:
-        lack_what_is_too_short(page, read)
+        page.lack("gradients", reason=told_on_a_page(why_too_short(read)))
     elif flags.gradients:
         require_length(read)
 
@@ -134,7 +133,7 @@ def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, 
             found.append(make(*case))
         except DivergenceError as error:
             errors.append(error)
-            found.append({"absent": told_on_a_page(error)})
+            found.append({"absent": told_on_a_page(str(error))})
     if must and len(errors) == len(found):
         raise errors[0]
     return found

@@ -42,19 +42,24 @@ GradientFigures = dict[str, Any]
 """What `gradients_view` finds out about a model, as plain values."""
 
 
+def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
+    """Why one of the texts that models read is too short to go back in, and what to do; empty where none is."""
+    length, unit = num_read(*_to_blame(read)), _to_blame(read)[0].contents.encoder.unit
+    if length >= shortest_text():
+        return ""
+    return (
+        f"{too_few(length, unit)} to go back {REACH} in; give --gradients at least {shortest_text()} with --text-file"
+    )
+
+
 def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
-    """Refuse texts that are too short to go back in; of several, all as long as the shortest, that one is to blame.
+    """Refuse texts that are too short to go back in.
 
     Raises:
         CorpusError: they are.
     """
-    if short := [each for each in read if num_read(*each) < shortest_text()]:
-        subject, piece = min(short, key=lambda each: each[1].whole or math.inf)
-        told = too_few(num_read(subject, piece), subject.contents.encoder.unit)
-        raise CorpusError(
-            f"{piece.source}: {told} for --gradients, which goes back {REACH}; give at least {shortest_text()} with "
-            "--text-file"
-        )
+    if why_not := why_too_short(read):
+        raise CorpusError(f"{_to_blame(read)[1].source}: {why_not}")
 
 
 def num_read(subject: Subject, piece: Piece) -> int:
@@ -117,6 +122,11 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     ]
     head = ["model", "layer", "gate", "spectral radius of its recurrent weights"]
     return [*lines, "", *_table(head, radii, len(figures), width), "", *_contexts(figures, width)]
+
+
+def _to_blame(read: Sequence[tuple[Subject, Piece]]) -> tuple[Subject, Piece]:
+    """The one that is too short, if one is; of several, all as long as the shortest, that."""
+    return min(read, key=lambda each: (num_read(*each) >= shortest_text(), each[1].whole or math.inf))
 
 
 def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:

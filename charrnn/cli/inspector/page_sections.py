@@ -11,14 +11,13 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.analysis.features import OTHER, kind_of
-from charrnn.analysis.gradients import shortest_text
 from charrnn.analysis.neurons import beyond_chance, has_gates
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.cards import describe
-from charrnn.cli.inspector.gradient_view import gradients_view, num_read, require_length
+from charrnn.cli.inspector.gradient_view import gradients_view
 from charrnn.cli.inspector.novelty_view import novelty_view
-from charrnn.cli.inspector.page_values import Page, Section
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
 from charrnn.cli.inspector.text_views import (
@@ -35,7 +34,6 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.surrogates import name_byte
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
-from charrnn.wording import number_of
 
 ACTIVATION_BYTES = 1_000_000
 """Bytes of cells' values, at most, so that the page stays below three megabytes."""
@@ -100,14 +98,6 @@ def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
     return (piece if rule == "skip" else text).first(length)
 
 
-def lack_what_is_too_short(page: Page, read: Sequence[tuple[Subject, Piece]]) -> None:
-    """Tell of texts, one for each model, of which one is too short to go back in."""
-    subject, piece = min(read, key=lambda each: num_read(*each))
-    if (length := num_read(subject, piece)) < shortest_text():
-        told = number_of(length, subject.contents.encoder.unit)
-        page.lack("gradients", reason=f"a text of {told} is too short to go back in")
-
-
 def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
     """What its units follow, and what they do; see `_activations` for what is asked for by name."""
     return {"neurons": neurons_view(watched).data, "activations": _activations(watched, asked)}
@@ -123,12 +113,7 @@ def gates_section(watched: Watched) -> Section:
 
 
 def gradients_section(watched: Watched) -> Section:
-    """How far back it learns and looks.
-
-    Raises:
-        CorpusError: the text is too short to go back in.
-    """
-    require_length([(watched.subject, watched.piece)])
+    """How far back it learns and looks; see `require_length`."""
     return {"gradients": {**gradients_view(watched).data, "extent": extent(watched.piece)}}
 
 

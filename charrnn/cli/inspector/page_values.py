@@ -6,16 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from charrnn.cli.inspector.subject import Subject
-from charrnn.errors import CharRNNError, DivergenceError
+from charrnn.errors import DivergenceError
 
 Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
 
 READ = ("surprise", "neurons", "gates", "gradients")
 """Sections about a text that a model reads."""
-
-LINES_FORGET = "it learned line by line and forgets at every line's end"
-"""Why a model has no section that looks further back."""
 
 
 class Page:
@@ -47,19 +44,19 @@ class Page:
         except DivergenceError as error:
             if must:
                 raise
-            self.lack(name, reason=told_on_a_page(error))
+            self.lack(name, reason=told_on_a_page(str(error)))
 
     def lack(self, *names: str, reason: str) -> None:
-        """Tell why sections are absent, where that is not told yet."""
-        for name in names:
-            self._absent.setdefault(name, reason)
+        """Tell why sections are absent, where that is not told yet; without a reason they are not."""
+        if reason:
+            self._absent |= {name: reason for name in names if name not in self._absent}
 
 
-def told_on_a_page(error: CharRNNError) -> str:
-    """What an error says, without what is to be done: a reader of the page cannot do that."""
-    return str(error).partition(";")[0]
+def told_on_a_page(reason: str) -> str:
+    """What is told on the command line, without what is to be done: a reader of the page cannot do that."""
+    return reason.partition(";")[0]
 
 
 def without_text(subject: Subject) -> str:
-    """Why there is no text, without the flag that gives one: a page may be read by someone else."""
-    return "for want of the text that it learned from: " + subject.absence.partition(";")[0]
+    """Why there is nothing for which a model's own text must be read."""
+    return f"for want of the text that it learned from: {told_on_a_page(subject.absence)}"

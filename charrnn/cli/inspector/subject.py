@@ -32,6 +32,9 @@ PREPARING = ("newline", "normalize", "lowercase")
 SEED = 1
 """Of what it writes."""
 
+LINES_FORGET = "it learned line by line and forgets at every line's end"
+"""Why nothing looks further back than a line in a model of lines."""
+
 NOTHING_HELD_OUT = "nothing was held out of its text"
 """Why there is no figure of what a model has not learned from."""
 
@@ -90,10 +93,7 @@ class Subject:
             CharRNNError: it reads lines one by one.
         """
         if not self.is_stream:
-            raise CharRNNError(
-                f"{name_of(self.path)} learned line by line and forgets at every line's end; {view} is for a model "
-                "of one stream"
-            )
+            raise CharRNNError(f"{name_of(self.path)}: {LINES_FORGET}; {view} is for a model of one stream")
 
     @cached_property
     def own_text(self) -> FoundText | None:

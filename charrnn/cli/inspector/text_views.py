@@ -43,8 +43,6 @@ UPDATE_KEEPS = (
     "and 1 - z change places"
 )
 
-NO_GATES = "its cell is {}, which has no gates; --neurons shows its states"
-
 
 def neurons_view(watched: Watched) -> View:
     """List the units that follow a feature of the text."""
@@ -97,11 +95,8 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
 
 def gates_view(watched: Watched) -> View:
     """Tell how open the gates are, or that there are none."""
-    cell = watched.subject.contents.model.cell
-    if not watched.gates:
-        return View(
-            "gates", {**watched.piece.fields, "gates": []}, lambda width, _: wrapped(NO_GATES.format(cell), width)
-        )
+    if why_not := why_no_gates(watched.subject):
+        return View("gates", {**watched.piece.fields, "gates": []}, lambda width, _: wrapped(why_not, width))
     rows, data = [], []
     for use in watched.gates:
         always_open, always_shut = (int((shares > NEARLY_ALWAYS).sum()) for shares in (use.open, use.shut))
@@ -132,14 +127,20 @@ def note_on_gates(config: ModelConfig) -> str:
     return UPDATE_KEEPS if "update" in CELLS[config.cell].gates else ""
 
 
+def why_no_gates(subject: Subject) -> str:
+    """Why a model has no gates to look at, and what to do; empty where it has some."""
+    config = subject.contents.model
+    return "" if has_gates(config) else f"its cell is {config.cell}, which has no gates; --neurons shows its states"
+
+
 def require_gates(subjects: Sequence[Subject]) -> None:
     """Refuse to look at gates where no model has any.
 
     Raises:
         CharRNNError: that is so.
     """
-    if not any(has_gates(subject.contents.model) for subject in subjects):
-        raise CharRNNError(f"{name_of(subjects[0].path)}: {NO_GATES.format(subjects[0].contents.model.cell)}")
+    if all(map(why_no_gates, subjects)):
+        raise CharRNNError(f"{name_of(subjects[0].path)}: {why_no_gates(subjects[0])}")
 
 
 def unit_name(unit: Unit) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from charrnn.analysis.neurons import has_gates
 from charrnn.cli.inspector.comparison_page import collect_comparison
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
+from charrnn.cli.inspector.gradient_view import require_length, why_too_short
 from charrnn.cli.inspector.novelty_view import require_text
 from charrnn.cli.inspector.page_sections import (
     PAGE_CHARACTERS,
@@ -16,15 +16,15 @@ from charrnn.cli.inspector.page_sections import (
     facts_section,
     gates_section,
     gradients_section,
-    lack_what_is_too_short,
     neurons_section,
     novelty_section,
     samples_section,
     shown_piece,
     surprise_section,
 )
-from charrnn.cli.inspector.page_values import LINES_FORGET, READ, Page, Section, told_on_a_page, without_text
-from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
+from charrnn.cli.inspector.page_values import READ, Page, Section, told_on_a_page, without_text
+from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
+from charrnn.cli.inspector.text_views import why_no_gates
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
@@ -45,7 +45,7 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     values = collect(subjects[0], flags) if len(subjects) == 1 else collect_comparison(subjects, flags)
     write_whole(path, render(values, ONE if len(subjects) == 1 else SEVERAL).encode("utf-8"), "--html")
     print(path)
-    if READ[0] not in values["absent"] or flags.gives_text:
+    if "surprise" not in values["absent"] or flags.gives_text:
         return
     for subject in subjects:
         if subject.own_text is None:
@@ -65,7 +65,8 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     elif subject.own_text is None:
         page.lack("baseline", reason=without_text(subject))
     if page.is_whole:
-        _tell_impossible(page, subject)
+        page.lack("gates", reason=told_on_a_page(why_no_gates(subject)))
+        page.lack("gradients", reason="" if subject.is_stream else LINES_FORGET)
     if given is not None or subject.own_text is not None or flags.watching:
         _add_what_it_reads(page, subject, given, flags)
     elif page.is_whole:
@@ -77,14 +78,6 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     return page.values
 
 
-def _tell_impossible(page: Page, subject: Subject) -> None:
-    """Tell of sections that a model of its kind cannot have."""
-    if not has_gates(subject.contents.model):
-        page.lack("gates", reason=f"its cells are of the kind {subject.contents.model.cell}, which has no gates")
-    if not subject.is_stream:
-        page.lack("gradients", reason=LINES_FORGET)
-
-
 def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags: InspectFlags) -> None:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
     (text,) = choose_texts([subject], given)
@@ -93,12 +86,14 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
     except CharRNNError as error:
         if given is not None or not page.is_whole:
             raise
-        page.lack(*READ, reason=told_on_a_page(error))
+        page.lack(*READ, reason=told_on_a_page(str(error)))
         return
     watched = Watched(subject, piece)
     shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
     if page.is_whole:
-        lack_what_is_too_short(page, [(subject, piece)])
+        page.lack("gradients", reason=told_on_a_page(why_too_short([(subject, piece)])))
+    elif flags.gradients:
+        require_length([(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {
         "surprise": lambda: surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k),
         "neurons": lambda: neurons_section(watched, flags.cell),
