@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
-from charrnn.analysis.features import name_character
+from charrnn.analysis.features import OTHER, kind_of, name_character
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
 from charrnn.display.card import spell
 from charrnn.display.widths import text_width
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 
 MAP_LINES = 20
 """Lines of the map of an alphabet, and characters in the list below it."""
+
+MOST_MAPPED = 120
+"""Of an alphabet's map: more would lie on each other."""
 
 
 def embeddings_view(subject: Subject) -> View:
@@ -36,6 +41,24 @@ def embeddings_view(subject: Subject) -> View:
     order = subject.contents.ids_by_frequency
     unit = subject.contents.encoder.unit
     return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
+
+
+def embeddings_section(subject: Subject) -> Section:
+    """The most frequent characters, where they lie, and what lies near them."""
+    view, encoder = embeddings_view(subject).data, subject.contents.encoder
+    names = encoder.names
+    characters = [
+        {"char": c, "kind": _kind(encoder, i), "place": view["places"][c], "near": view["expected_alike"][c]}
+        for i, c in ((i, names[i]) for i in subject.contents.ids_by_frequency[:MOST_MAPPED])
+    ]
+    return {"embeddings": {"all": len(names), "characters": characters}}
+
+
+def _kind(encoder: CharEncoder, i: int) -> str:
+    """The kind of an id's character; a byte that is only a part of one, and what rare ones are called, are of none."""
+    character = encoder.spelled[i]
+    is_one = i != encoder.unknown_id and (encoder.unit == CHARACTER or character.isascii())
+    return kind_of(character) if is_one else OTHER
 
 
 def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, list[list[Any]]]:

@@ -11,16 +11,11 @@ from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.inspector.cards import comparison_rows, describe_each, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import require_length, why_too_short
-from charrnn.cli.inspector.page_sections import (
-    gradients_section,
-    sample,
-    shown_piece,
-    surprise_section,
-    thinned,
-)
+from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
+from charrnn.cli.inspector.page_sections import sample, thinned
 from charrnn.cli.inspector.page_values import Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, Subject
+from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
 

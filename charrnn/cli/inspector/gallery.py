@@ -15,7 +15,7 @@ from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.surprise_view import TYPED, surprise_view
+from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
 from charrnn.cli.inspector.text_views import (
     SHOWN_CHARACTERS,
@@ -26,6 +26,7 @@ from charrnn.cli.inspector.text_views import (
 from charrnn.cli.inspector.view import View
 from charrnn.cli.inspector.watching import (
     TEXTS_DIFFER,
+    TYPED,
     Piece,
     Watched,
     choose_pieces,

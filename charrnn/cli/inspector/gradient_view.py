@@ -17,6 +17,7 @@ from charrnn.analysis.gradients import (
     spectral_radii,
 )
 from charrnn.cli.inspector.fitting import unknown_price
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
 from charrnn.cli.inspector.view import View
@@ -96,6 +97,11 @@ def gradients_view(watched: Watched) -> View:
     }  # fmt: skip
     data["contexts_cut"] = data["loss_by_context"][-1]["most"] < CONTEXT_LENGTHS[-1]
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
+
+
+def gradients_section(watched: Watched) -> Section:
+    """How far back it learns and looks; see `require_length`."""
+    return {"gradients": {**gradients_view(watched).data, "extent": watched.piece.page_extent}}
 
 
 def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[str]:

@@ -12,6 +12,7 @@ from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.own_text import FoundText
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
@@ -26,6 +27,9 @@ from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, with_cr_lf
 
 LONGEST_CHARACTER = 4
 """Of UTF-8, in bytes."""
+
+LONGEST_STRETCH = 400
+"""Characters of what is copied, on a page: more nobody would read."""
 
 FORMER_TEXT = "what the model that it began with had learned from is not looked at"
 
@@ -83,6 +87,13 @@ def novelty_view(subject: Subject, wanted: str) -> View:
         return [*_draw_novelty([found, *yardstick], name, width), *(["", *wrapped(note, width)] if note else [])]
 
     return View("novelty", data, draw)
+
+
+def novelty_section(subject: Subject, wanted: str) -> Section:
+    """What is copied; of the longest stretches no more than one wants to read."""
+    data = novelty_view(subject, wanted).data
+    longest = [{"length": len(text), "text": text[:LONGEST_STRETCH]} for text in data["sample"]["longest"]]
+    return {"novelty": {**data, "sample": {**data["sample"], "longest": longest}}}
 
 
 def _fields(found: Novelty) -> dict[str, Any]:

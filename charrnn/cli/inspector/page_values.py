@@ -11,6 +11,9 @@ from charrnn.errors import DivergenceError
 Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
 
+PAGE_CHARACTERS = 1_500
+"""Of a text that is shown, with the guesses and the cells' values for each."""
+
 READ = ("surprise", "neurons", "gates", "gradients")
 """Sections about a text that a model reads."""
 

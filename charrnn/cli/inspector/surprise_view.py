@@ -8,10 +8,11 @@ from typing import Any
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
+from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import Piece
+from charrnn.cli.inspector.watching import TYPED, Piece
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError
@@ -23,8 +24,8 @@ from charrnn.text.encoder import UNKNOWN_MARK
 from charrnn.text.unknowns import Readable
 from charrnn.wording import number_of
 
-TYPED = "--text"
-"""Where a text comes from that is typed on the command line."""
+DEFAULT_TOP_K, MOST_GUESSES = 5, 20
+"""Guesses at a character on a page, where no number is asked for, and at most: more nobody would look at."""
 
 
 def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
@@ -62,6 +63,18 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
     return View(
         "surprise", data, lambda width, colour: _draw_surprise(seen, notes, width, colour, top_k), tinted, legend, cut
     )
+
+
+def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -> Section:
+    """Where a text surprises it, with guesses in any case."""
+    top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
+    seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
+    return {"surprise": {**seen.data, "extent": shown.page_extent}}
+
+
+def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
+    """What is coloured: the beginning of a text as it was, or of what the model reads of it."""
+    return (piece if rule == "skip" else text).first(length)
 
 
 def _told_of_unknown(readable: Readable, price: float, source: str) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 
 from charrnn.analysis.features import Values
 from charrnn.analysis.neurons import (
@@ -18,6 +22,7 @@ from charrnn.analysis.neurons import (
     parts_of,
 )
 from charrnn.cell_types import CELLS, GATE_LETTERS
+from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
@@ -34,6 +39,12 @@ from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000
 """Characters that a picture shows of a text that was not given for it."""
+
+ACTIVATION_BYTES = 1_000_000
+"""Bytes of cells' values, at most, so that the page stays below three megabytes."""
+
+MOST_POINTS = 500
+"""Units of a gate on a page: more nobody would look at."""
 
 NEARLY_ALWAYS = 0.9
 """A gate that is open, or shut, at more than this share of the characters is called always so."""
@@ -122,6 +133,20 @@ def gates_view(watched: Watched) -> View:
     )  # fmt: skip
 
 
+def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
+    """What its units follow, and what they do; see `_activations` for what is asked for by name."""
+    return {"neurons": neurons_view(watched).data, "activations": _activations(watched, asked)}
+
+
+def gates_section(watched: Watched) -> Section:
+    """How each gate is used, in few enough points: of many units every second, or third, ..."""
+    gates = gates_view(watched).data["gates"]
+    config = watched.subject.contents.model
+    step = -(-config.hidden_size // MOST_POINTS)
+    points = [{**gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step} for gate in gates]
+    return {"gates": {"gates": points, "extent": watched.piece.page_extent, "note": note_on_gates(config)}}
+
+
 def note_on_gates(config: ModelConfig) -> str:
     """What one must know of a model's gates to read how open they are; empty where that is nothing."""
     return UPDATE_KEEPS if "update" in CELLS[config.cell].gates else ""
@@ -176,6 +201,36 @@ def parse_unit(name: str, subject: Subject) -> Unit:
 def scale_of(values: Values) -> float:
     """What units' values are shown over: one, or the largest of a ReLU's, which have no bound."""
     return max(1.0, float(abs(values).max(initial=0)))
+
+
+def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
+    """Values in a byte each over the beginning of the text, unit after unit: of every state, then of some gates.
+
+    All gates would leave little of the text: there are those asked for by name, and those that follow something. What
+    is shown first is the first of these, gate or not.
+    """
+    seen, size = watched.activations, watched.subject.contents.model.hidden_size
+    states = [place for place, unit in enumerate(seen.units) if unit.is_state]
+    named = [parse_unit(name, watched.subject) for name in asked]
+    named += [finding.unit for finding in beyond_chance(watched.findings)]
+    gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
+    places = {unit: place for place, unit in enumerate(seen.units)}
+    columns = [*states, *(places[unit] for unit in gates)]
+    length = min(len(watched.text), PAGE_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
+    values = seen.values[:length, columns].T  # (U, length)
+    scale = scale_of(values)
+    groups: list[dict[str, Any]] = [
+        {"layer": seen.units[place].layer, "part": seen.units[place].part} for place in states[::size]
+    ]
+    if gates:
+        groups.append({"units": [unit_name(unit) for unit in gates]})
+    rounded = np.rint(values / scale * 127).astype(np.int8)
+    return {
+        "extent": watched.piece.first(length).page_extent, "groups": groups,
+        "characters": [name_byte(character) for character in watched.text[:length]],
+        "first": unit_name(named[0] if named else seen.units[0]), "size": size, "scale": scale,
+        "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
+    }  # fmt: skip
 
 
 def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:

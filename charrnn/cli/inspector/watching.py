@@ -34,6 +34,9 @@ from charrnn.wording import number_of
 WIDER_BYTES = "\xc0\xe0\xf0"
 """From which bytes on a character has two bytes in UTF-8, three, and four."""
 
+TYPED = "--text"
+"""Where a text comes from that is typed on the command line."""
+
 READ_FOR_ONE = 4
 """Characters of a text that are prepared for each that is read: two may become one, a letter and its marks, say."""
 
@@ -75,6 +78,11 @@ class Piece:
     def extent(self) -> str:
         """How much of what is read, in words for a terminal."""
         return describe_extent(self.fields)
+
+    @property
+    def page_extent(self) -> str:
+        """The same for someone who never saw a flag."""
+        return replace(self, source="the text that was given").extent if self.source == TYPED else self.extent
 
     @property
     def fields(self) -> dict[str, Any]:

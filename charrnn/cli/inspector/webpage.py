@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from charrnn.cli.inspector.alphabet_view import embeddings_section
 from charrnn.cli.inspector.comparison_page import collect_comparison
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
-from charrnn.cli.inspector.gradient_view import require_length, why_too_short
-from charrnn.cli.inspector.novelty_view import require_text
-from charrnn.cli.inspector.page_sections import (
-    PAGE_CHARACTERS,
-    embeddings_section,
-    facts_section,
-    gates_section,
-    gradients_section,
-    neurons_section,
-    novelty_section,
-    samples_section,
-    shown_piece,
-    surprise_section,
-)
-from charrnn.cli.inspector.page_values import READ, Page, Section, told_on_a_page, without_text
+from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
+from charrnn.cli.inspector.novelty_view import novelty_section, require_text
+from charrnn.cli.inspector.page_sections import facts_section, samples_section
+from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
-from charrnn.cli.inspector.text_views import why_no_gates
+from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
+from charrnn.cli.inspector.text_views import gates_section, neurons_section, why_no_gates
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
