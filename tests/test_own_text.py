@@ -13,7 +13,8 @@ from conftest import make_text, train_briefly
 
 from charrnn.analysis.ngrams import Baseline, NgramModel
 from charrnn.cli.inspector import own_text, sought, whereabouts
-from charrnn.cli.inspector.cards import describe, describe_each, show_comparison
+from charrnn.cli.inspector.cards import describe, describe_each
+from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card

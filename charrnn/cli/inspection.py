@@ -160,7 +160,8 @@ def _verify(checkpoints: list[str], as_json: bool) -> None:
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
-    from charrnn.cli.inspector.cards import describe_each, show_card, show_comparison
+    from charrnn.cli.inspector.cards import describe_each, show_card
+    from charrnn.cli.inspector.comparison import show_comparison
     from charrnn.cli.inspector.tables import print_json
 
     if as_json:

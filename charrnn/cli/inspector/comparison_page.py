@@ -8,7 +8,8 @@ from typing import Any
 from charrnn import __version__
 from charrnn.analysis.neurons import has_gates
 from charrnn.analysis.ngrams import YARDSTICK
-from charrnn.cli.inspector.cards import comparison_rows, describe_each, why_they_differ
+from charrnn.cli.inspector.cards import describe_each
+from charrnn.cli.inspector.comparison import comparison_rows, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short

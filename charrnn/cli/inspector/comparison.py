@@ -1,0 +1,188 @@
+"""What is compared of several checkpoints: their cards side by side, and whether their losses can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import PureWindowsPath
+from typing import Any
+
+from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.cli.common.terminal import terminal_width
+from charrnn.cli.inspector.cards import first_measured
+from charrnn.cli.inspector.subject import Subject, reading_flags, way_of
+from charrnn.cli.inspector.tables import format_comparison, print_lines, wrapped
+from charrnn.display.card import judged
+from charrnn.escape import quoted
+from charrnn.metrics import bits_per_char
+from charrnn.shapes import count_parameters
+from charrnn.storage.origin import Origin
+from charrnn.wording import describe_known, format_seconds
+
+LOSSES_DIFFER = (
+    "these models learned from different texts, or were judged by different ones: their losses cannot be compared"
+)
+
+ALPHABETS_DIFFER = (
+    "these models read other units, or have one id for other rare characters: their losses cannot be compared"
+)
+
+LEARNED_DIFFERS = "some losses are of what a model learned from, since nothing was held out: they cannot be compared"
+
+LEARNED_BEFORE = "of what is held out a model has, or may have, learned some before: their losses cannot be compared"
+
+PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
+
+REMEDY = "; --score FILE gives them one"
+"""What is said behind these where one text would be the same for all of the models."""
+
+COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
+"""Options of the training that stand in every comparison; of the others those in which the models differ."""
+
+NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evaluated")
+"""Fields of the training that have a row of their own, or that no flag sets."""
+
+NONE = "none on record"
+"""What stands for what a checkpoint does not hold."""
+
+COLD = "cold loss, nats"
+MISSING = {COLD: NONE}
+"""Rows of a comparison whose cell is not empty where a model lacks what others have."""
+
+
+def show_comparison(subjects: Sequence[Subject]) -> None:
+    """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
+    marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in comparison_rows(subjects)]
+    width = terminal_width()
+    print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
+    if note := why_they_differ(subjects):
+        print_lines(["", *wrapped(note if reading_flags(subjects) else note + REMEDY, width)])
+
+
+def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
+    """What is compared of several checkpoints: in each row its name, and then a cell for each of them."""
+    columns = [
+        _comparable(*each) for each in zip(subjects, first_measured(subjects), _differing(subjects), strict=True)
+    ]
+    return [[name, *(column.get(name, MISSING.get(name, "")) for column in columns)] for name in _rows_of(columns)]
+
+
+def why_they_differ(subjects: Sequence[Subject]) -> str:
+    """Why the losses of several models cannot be compared; empty where they can."""
+    evaluated = [subject for subject in subjects if subject.contents.best is not None]
+    if len({way_of(subject) for subject in subjects}) > 1:
+        return LOSSES_DIFFER
+    if len({_alphabet_of(subject) for subject in evaluated}) > 1:
+        return ALPHABETS_DIFFER
+    if len({subject.holds_out for subject in evaluated}) > 1:
+        return LEARNED_DIFFERS
+    if any(subject.contents.origin.learned_held_out for subject in evaluated):
+        return LEARNED_BEFORE
+    return PARTS_DIFFER if len({subject.part for subject in evaluated}) > 1 else ""
+
+
+def _rows_of(columns: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of all rows; one that only some columns have stands where these have it."""
+    names: list[str] = []
+    for column in columns:
+        place = 0
+        for name in column:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return names
+
+
+def _alphabet_of(subject: Subject) -> tuple[str, str | None]:
+    """What a loss is over: the unit, and the characters that are told apart where not all are."""
+    encoder = subject.contents.encoder
+    return encoder.unit, encoder.characters if encoder.has_unknown else None
+
+
+def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
+    """The settings of each model, beside those in every comparison, that are not the same in all."""
+    began = _beginnings([subject.contents.origin for subject in subjects])
+    settings = [_settings(subject) | {"init_from": told} for subject, told in zip(subjects, began, strict=True)]
+    rows = {name: [own[name] for own in settings] for name in settings[0]}
+    told_apart = {_label(name): _told_apart(values) for name, values in rows.items() if len(set(values)) > 1}
+    return [{name: cells[number] for name, cells in told_apart.items()} for number in range(len(subjects))]
+
+
+def _settings(subject: Subject) -> dict[str, Any]:
+    """What the flags have set of the training, and of how its text is read, but for what every comparison has."""
+    contents, origin = subject.contents, subject.contents.origin
+    told = {name: value for name, value in asdict(contents.train_config).items() if name not in COMPARED + NO_OPTIONS}
+    told |= asdict(contents.text) | {"separator": origin.separator or None}
+    told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # which no export has
+    return told
+
+
+def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
+    """The model with whose weights each began, by what tells them apart: its file's name, its path, or its run too."""
+    are_known = all(origin.init_run for origin in origins if origin.init_from)  # an export has the name alone
+    names = [origin.init_from and PureWindowsPath(origin.init_from).name for origin in origins]
+    paths = [origin.init_from for origin in origins]
+    runs = [path and f"{path}, run {origin.init_run}" for path, origin in zip(paths, origins, strict=True)]
+    models = [(name, origin.init_run if are_known else None) for name, origin in zip(names, origins, strict=True)]
+    ways = (way for way in (names, paths) if len(set(way)) == len(set(zip(way, models, strict=True))))
+    return next(ways, runs)
+
+
+def _told_apart(values: Sequence[Any]) -> list[str]:
+    """A setting's values as one reads them, with all their digits where fewer make some of them alike."""
+    cells = [_plain(value) for value in values]
+    if len(set(cells)) == len(set(values)):
+        return cells
+    return [str(value) if isinstance(value, float) else _plain(value) for value in values]
+
+
+def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:
+    """A model's column.
+
+    Args:
+        subject: the model.
+        measured: one of the same text, the model itself or another, that has found it.
+        differing: its settings that not all models have.
+    """
+    contents = subject.contents
+    counted = None if measured is None else measured.counted
+    are_of_all = contents.best is not None and not contents.has_own_losses
+    best, unit, options = contents.best, contents.encoder.unit, asdict(contents.train_config)
+    cold = contents.training.get("cold_loss")
+    rows = {
+        **{_label(name): _plain(value) for name, value in asdict(contents.model).items()},
+        "parameters": f"{count_parameters(contents.model):,}",
+        "corpus": quoted(contents.corpus.name),
+        f"{unit}s": f"{contents.corpus.characters:,}",
+        "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
+        "steps": f"{contents.step:,}",
+        "time": format_seconds(contents.seconds),
+        "held out": quoted(contents.origin.held_out_by_name) or _plain(options["val_fraction"]),
+        **{_label(name): _plain(options[name]) for name in COMPARED},
+        **differing,
+        **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
+        "best loss, nats": NONE if best is None else f"{best.val_loss:.4f}",
+        f"bits per {unit}": NONE if best is None else f"{bits_per_char(best.val_loss):.4f}",
+    }
+    if cold is not None:
+        rows[COLD] = f"{cold:.4f}"
+    if measured is not None and measured.baseline is not None:
+        rows[f"{YARDSTICK}, nats"] = f"{measured.baseline.loss:.4f}"
+        if measured.baseline.learned:
+            rows["  learned from"] = f"the last {measured.baseline.learned:,}"
+    known = describe_known(*(measured or subject).known_lines)  # not each reads the one text
+    return {**rows, "verdict": judged(contents, known).partition(":")[0]}
+
+
+def _label(field: str) -> str:
+    """An option as its flag is called, but in words: `--time` alone is "time limit", beside the time that it took."""
+    return field.replace("_", " ")
+
+
+def _plain(value: Any) -> str:
+    """An option's value as one reads it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else quoted(value)
