@@ -19,7 +19,7 @@ from charrnn.cli.inspector.gradient_view import num_read, require_length
 from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.surprise_view import surprise_view
-from charrnn.cli.inspector.text_views import neurons_view
+from charrnn.cli.inspector.unit_views import neurons_view
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.config import ModelConfig
 from charrnn.errors import CorpusError

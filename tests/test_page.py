@@ -16,13 +16,13 @@ from reference_cells import REFERENCE
 
 from charrnn.analysis.ngrams import ORDER, YARDSTICK
 from charrnn.cell_types import CELLS
-from charrnn.cli.inspector import alphabet_view, page_sections, text_views, webpage
+from charrnn.cli.inspector import alphabet_view, page_sections, unit_views, webpage
 from charrnn.cli.inspector.cards import show_card
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.novelty_view import LONGEST_STRETCH
 from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.surprise_view import MOST_GUESSES
-from charrnn.cli.inspector.text_views import UPDATE_KEEPS
+from charrnn.cli.inspector.unit_views import UPDATE_KEEPS
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
@@ -488,14 +488,14 @@ def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained,
 def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr(alphabet_view, "MOST_MAPPED", 7)
-    monkeypatch.setattr(text_views, "MOST_POINTS", 20)
+    monkeypatch.setattr(unit_views, "MOST_POINTS", 20)
     (subject,) = read_subjects(["words.pt"])
     shown = alphabet_view.embeddings_section(subject)["embeddings"]
     counts = subject.contents.corpus.counts
     assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
     assert shown["characters"][0]["char"] == subject.contents.encoder.spelled[counts.index(max(counts))]
     assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "white space", "capital"}
-    gates = text_views.gates_section(Watched(subject, Piece("Tin sole", "x", 8)))["gates"]["gates"]
+    gates = unit_views.gates_section(Watched(subject, Piece("Tin sole", "x", 8)))["gates"]["gates"]
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
     monkeypatch.setattr(page_sections, "MOST_EVALUATIONS", 4)
     assert page_sections.thinned(list(range(11))) == [1, 4, 7, 10]
@@ -552,9 +552,9 @@ def test_what_cannot_be_shown_says_why(trained, tmp_path):
 
 def test_the_values_of_the_cells_have_a_bound_however_large_the_model(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(text_views, "ACTIVATION_BYTES", 5_000)
+    monkeypatch.setattr(unit_views, "ACTIVATION_BYTES", 5_000)
     (subject,) = read_subjects(["words.pt"])
-    shown = text_views._activations(Watched(subject, Piece(make_text(1600), "x", 1600)), ["0:3:o"])
+    shown = unit_views._activations(Watched(subject, Piece(make_text(1600), "x", 1600)), ["0:3:o"])
     cells, rest = divmod(len(base64.b64decode(shown["values"])), len(shown["characters"]))
     assert (cells > 2 * 48, rest) == (True, 0)
     assert 5_000 - cells < cells * len(shown["characters"]) <= 5_000

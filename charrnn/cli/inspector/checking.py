@@ -35,7 +35,7 @@ def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
         CharRNNError: there is one.
     """
     if flags.gates or flags.cell:
-        from charrnn.cli.inspector.text_views import parse_unit, require_gates
+        from charrnn.cli.inspector.unit_views import parse_unit, require_gates
 
         if flags.gates:
             require_gates(subjects)

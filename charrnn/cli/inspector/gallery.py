@@ -17,7 +17,7 @@ from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
-from charrnn.cli.inspector.text_views import (
+from charrnn.cli.inspector.unit_views import (
     SHOWN_CHARACTERS,
     cell_view,
     gates_view,

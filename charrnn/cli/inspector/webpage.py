@@ -15,7 +15,7 @@ from charrnn.cli.inspector.page_sections import facts_section, samples_section
 from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
-from charrnn.cli.inspector.text_views import gates_section, neurons_section, why_no_gates
+from charrnn.cli.inspector.unit_views import gates_section, neurons_section, why_no_gates
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render

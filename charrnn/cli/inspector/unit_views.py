@@ -1,4 +1,4 @@
-"""What `charrnn inspect` shows of cells and gates at work on a text: as plain values, and as lines for a terminal."""
+"""Cells and gates at work on a text, and what they follow: `charrnn inspect --neurons`, `--cell` and `--gates`."""
 
 from __future__ import annotations
 
