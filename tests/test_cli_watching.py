@@ -48,7 +48,7 @@ def shown_in(folder, *arguments):
 
 
 def what_is_read(subject, given=None):
-    (piece,) = choose_pieces([subject], choose_texts([subject], given), "count", holds_all=True)
+    (piece,) = choose_pieces([subject], choose_texts([subject], given), "count", keeps_activations=True)
     return piece
 
 

@@ -86,7 +86,7 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
     """Add where each is surprised and how far back it remembers, as far as that is asked for."""
     texts = choose_texts(subjects, given)
     try:
-        pieces = choose_pieces(subjects, texts, flags.unknown, holds_all=False)
+        pieces = choose_pieces(subjects, texts, flags.unknown, keeps_activations=False)
     except CharRNNError as error:
         if given is not None or not page.is_whole:
             raise

@@ -25,7 +25,7 @@ class ViewFlag:
         name: of the parameter.
         gives_text: whether it gives a text, which the others may look at; alone, it asks for its surprise.
         watches: whether it looks at a model while it reads; a text that is given is what it reads.
-        holds_all: whether it looks at all that a model does while it reads.
+        keeps_activations: whether the values of every unit are kept for it: of a large model, of a short text alone.
         is_pictured: whether a picture shows it.
         is_compared: whether a page of several models has it.
     """
@@ -33,7 +33,7 @@ class ViewFlag:
     name: str
     gives_text: bool = False
     watches: bool = False
-    holds_all: bool = False
+    keeps_activations: bool = False
     is_pictured: bool = False
     is_compared: bool = False
 
@@ -41,9 +41,9 @@ class ViewFlag:
 VIEWS = (
     ViewFlag("text", gives_text=True, is_pictured=True, is_compared=True),
     ViewFlag("text_file", gives_text=True, is_pictured=True, is_compared=True),
-    ViewFlag("neurons", watches=True, holds_all=True),
-    ViewFlag("cell", watches=True, holds_all=True, is_pictured=True),
-    ViewFlag("gates", watches=True, holds_all=True),
+    ViewFlag("neurons", watches=True, keeps_activations=True),
+    ViewFlag("cell", watches=True, keeps_activations=True, is_pictured=True),
+    ViewFlag("gates", watches=True, keeps_activations=True),
     ViewFlag("gradients", watches=True, is_compared=True),
     ViewFlag("novelty"),
     ViewFlag("embeddings"),
@@ -99,9 +99,9 @@ class InspectFlags:
         return [view.name for view in self.views if view.watches]
 
     @property
-    def holds_all(self) -> bool:
-        """Whether all that a model does while it reads is looked at."""
-        return any(view.holds_all for view in self.views)
+    def keeps_activations(self) -> bool:
+        """Whether a view is asked for that keeps the values of every unit."""
+        return any(view.keeps_activations for view in self.views)
 
     @property
     def names_no_view(self) -> bool:

@@ -115,7 +115,7 @@ def read_pieces(subjects: Sequence[Subject], given: Piece | None, flags: Inspect
     if not flags.watching:
         return [None] * len(subjects)
     texts = choose_texts(subjects, given)
-    pieces = choose_pieces(subjects, texts, flags.unknown, holds_all=flags.holds_all)
+    pieces = choose_pieces(subjects, texts, flags.unknown, keeps_activations=flags.keeps_activations)
     if flags.gradients:
         require_length([*zip(subjects, pieces, strict=True)])
     return pieces

@@ -191,20 +191,22 @@ def choose_texts(subjects: Sequence[Subject], given: Piece | None) -> list[Piece
     ]
 
 
-def choose_pieces(subjects: Sequence[Subject], texts: Sequence[Piece], rule: str, *, holds_all: bool) -> list[Piece]:
+def choose_pieces(
+    subjects: Sequence[Subject], texts: Sequence[Piece], rule: str, *, keeps_activations: bool
+) -> list[Piece]:
     """Take of each model's text as much as all can be watched on, without the characters that it does not know.
 
     Args:
         subjects: the models.
         texts: what each is to read; see `choose_texts`.
         rule: for characters that a model does not know.
-        holds_all: whether all that they do on it is held: a large model's can be of a short text alone.
+        keeps_activations: whether the values of every unit are kept: a large model's can be of a short text alone.
 
     Raises:
         CharRNNError: there is nothing in one that its model knows.
     """
     length = min(_readable_length(subject) for subject in subjects)
-    length = length if holds_all else max(length, ENOUGH)
+    length = length if keeps_activations else max(length, ENOUGH)
     return [_known_piece(subject, text, rule, length) for subject, text in zip(subjects, texts, strict=True)]
 
 

@@ -73,7 +73,9 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
     """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
     (text,) = choose_texts([subject], given)
     try:
-        (piece,) = choose_pieces([subject], [text], flags.unknown, holds_all=page.is_whole or flags.holds_all)
+        (piece,) = choose_pieces(
+            [subject], [text], flags.unknown, keeps_activations=page.is_whole or flags.keeps_activations
+        )
     except CharRNNError as error:
         if given is not None or not page.is_whole:
             raise
