@@ -68,8 +68,6 @@ def _check_scoring(flags: InspectFlags) -> None:
         raise ConfigError("--above chooses lines; give --by line too")
     if flags.dynamic and flags.by:
         raise ConfigError("--dynamic reads one text from end to end, and --by line every line by itself; give one")
-    if flags.text is not None and flags.text_file is not None:
-        raise ConfigError("--text and --text-file both give a text; give one of them")
 
 
 def _check_outputs(flags: InspectFlags) -> None:
@@ -108,11 +106,13 @@ def _check_picture(flags: InspectFlags) -> None:
 
 
 def _check_reading(flags: InspectFlags) -> None:
-    """Refuse flags about a text that is read where none is.
+    """Refuse two texts that are given, and flags about one that is read where none is.
 
     Raises:
         ConfigError: there is one.
     """
+    if flags.text is not None and flags.text_file is not None:
+        raise ConfigError("--text and --text-file both give a text; give one of them")
     is_read = flags.gives_text
     if flags.unknown != "count" and not is_read and flags.score is None:
         raise ConfigError("--unknown is about a text that you give; give --score FILE, --text or --text-file")
