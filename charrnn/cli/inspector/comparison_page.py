@@ -56,7 +56,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
         note = TEXTS_DIFFER.partition(";")[0]  # a reader of the page cannot do what follows
     return {
         "version": __version__,
-        "yardstick": YARDSTICK,
+        "yardstick": {"name": YARDSTICK},
         "level": level,
         "note": note,
         "rows": [

@@ -48,7 +48,7 @@ function losses() {
       name: `${model.name}, training`, style: model.colour + 6, points: model.history.map((row) => [place(row), row.train_loss]),
     })),
   ];
-  const levels = data.level === null ? [] : [{ name: data.yardstick, y: data.level }];
+  const levels = data.level === null ? [] : [{ name: data.yardstick.name, y: data.level }];
   const again = drawing(part, (frame, width) => {
     const [words, place] = AXES[axis.value];
     drawChart(frame, width, curves(place), { x: words, levels, height: 320 });
