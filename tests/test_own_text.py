@@ -55,9 +55,9 @@ def test_it_is_found_where_the_training_had_it_and_in_this_folder(contents, trai
     monkeypatch.chdir(tmp_path)
     nowhere = str(tmp_path / "other" / "words.pt")
     assert find_text(contents, nowhere) is None
-    assert find_text(moved(contents, str(trained / "words.txt")), nowhere).path == str(trained / "words.txt")
+    assert find_text(moved(contents, str(trained / "words.txt")), nowhere).label == str(trained / "words.txt")
     (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
-    assert find_text(contents, nowhere).path == "words.txt"
+    assert find_text(contents, nowhere).label == "words.txt"
 
 
 def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, trained, tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monke
     train_briefly(tmp_path, "a.txt", "--hidden-size", "8", *flags, "--max-steps", "1")
     contents = read_checkpoint("a.pt")
     found, are_learned = find_text(contents, "a.pt"), "--val-text" not in flags
-    assert found.path == ("a.txt and 1 more" if are_learned else "a.txt")
+    assert found.label == ("a.txt and 1 more" if are_learned else "a.txt")
     assert len(found.train) + len(found.held_out) == contents.corpus.characters
     if are_learned:
         with pytest.raises(CorpusError, match=r"a.txt: is not the text .*; give all that was read of it, in its order"):

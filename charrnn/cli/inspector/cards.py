@@ -110,7 +110,7 @@ def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
     if baseline is None or found is None or counted is None:
         return None
     return {
-        "model": f"{YARDSTICK}, modified Kneser-Ney", "text": found.path,
+        "model": f"{YARDSTICK}, modified Kneser-Ney", "text": found.label,
         "learned_from": baseline.learned or len(found.train), "learned_of": len(found.train),
         "characters": len(counted), "of": len(found.held_out), **loss_fields(baseline.loss),
     }  # fmt: skip

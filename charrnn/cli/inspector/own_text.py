@@ -32,12 +32,12 @@ class FoundText:
     """A checkpoint's own text.
 
     Attributes:
-        path: where it was found; of several, that of the first, and how many more there are.
+        label: where it was found; of several, where the first was, and how many more there are.
         train: the piece that the model learned from, encoded, shape (num_chars,).
         held_out: the rest, likewise.
     """
 
-    path: str
+    label: str
     train: Ids
     held_out: Ids
 
@@ -192,7 +192,7 @@ def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
     return len(texts) == 1 and begins_as(texts[0], checkpoint.corpus.bytes, checkpoint.corpus.sha256)
 
 
-def _split(checkpoint: Checkpoint, corpus: Corpus, path: str) -> FoundText:
+def _split(checkpoint: Checkpoint, corpus: Corpus, label: str) -> FoundText:
     config = checkpoint.train_config
     train, held_out = corpus.split(config.val_fraction, spread=config.val_spread, bounded=config.val_bounded)
-    return FoundText(path, train, held_out)
+    return FoundText(label, train, held_out)
