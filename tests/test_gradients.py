@@ -14,7 +14,13 @@ from torch.nn import functional
 from charrnn.analysis.gradients import CONTEXT_LENGTHS, LEAD_IN, Flow, gradient_flow, loss_by_context, spectral_radii
 from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import gradient_view
-from charrnn.cli.inspector.gradient_view import _curves, _in_bits, _reach, _remainder, _what_counts
+from charrnn.cli.inspector.gradient_figures import (
+    describe_counts,
+    draw_curves,
+    format_loss,
+    format_reach,
+    format_remainder,
+)
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
@@ -124,7 +130,7 @@ def test_a_few_places_that_a_gradient_does_not_pass_leave_the_median_a_number_an
     (none,) = gradient_flow(config, weights, shut, reach=8, places=25)
     assert (none.remainder, none.middle_half) == (0.0, (0.0, 0.0))
     values = {"remainder": none.remainder, "middle_half": none.middle_half}
-    assert _remainder(values) == "0 (0 to 0)"
+    assert format_remainder(values) == "0 (0 to 0)"
 
 
 def test_distances_are_where_the_norm_has_fallen_to_a_share():
@@ -160,17 +166,17 @@ def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
     (flow,) = gradient_flow(*linear(factor), np.ones(LEAD_IN + 120, dtype=int), reach=100, places=1)
     values = {"half": flow.distance(0.5), "remainder": flow.remainder, "middle_half": None, "norms": [1.0]}
     assert flow.remainder == pytest.approx(factor**100)
-    assert _reach(values, "half") == told
-    assert _reach({**values, "half": None, "norms": [None]}, "half") == "no number"
-    assert _remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
+    assert format_reach(values, "half") == told
+    assert format_reach({**values, "half": None, "norms": [None]}, "half") == "no number"
+    assert format_remainder(values) == {1.1: "1.4e+04 times", 1.0: "1", 0.999: "0.9", 0.8: "2e-10"}[factor]
     told = {**values, "remainder": 3.0, "middle_half": [0.04, 512.0]}
-    assert _remainder(told) == "3 times (0.04 to 512)"
+    assert format_remainder(told) == "3 times (0.04 to 512)"
 
 
 def test_a_gradient_that_is_none_leaves_no_number():
     none = Flow(0, "h", np.zeros(3), places=2, quartiles=(0.0, 0.0))
     assert (none.distance(0.5), none.distance(0.01), none.remainder, none.middle_half) == (None,) * 4
-    assert _reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
+    assert format_reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
     with np.errstate(over="ignore"):
         assert Flow(0, "h", np.array([1e-300, 1e300]), 1, (1e300, 1e300)).remainder is None
 
@@ -257,8 +263,8 @@ def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_los
     [(1.0, 0.01, "1.44"), (1.0, 0.1, "1.4"), (1.0, 0.002, "1.443"), (1.0, 0.0, "1.4427"), (1e9, 1e8, "1.4e+09")],
 )
 def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
-    assert _in_bits({"loss": loss, "error": error}) == told
-    assert _in_bits({"loss": None, "error": None}) == "no number"
+    assert format_loss({"loss": loss, "error": error}) == told
+    assert format_loss({"loss": None, "error": None}) == "no number"
 
 
 def test_which_characters_a_loss_by_context_is_over_is_told():
@@ -267,8 +273,8 @@ def test_which_characters_a_loss_by_context_is_over_is_told():
         return {"unit": unit, "loss_by_context": rows, "contexts_cut": longest < 256}
 
     same = {"a": figures("character", 8482, 256), "b": figures("character", 8482, 256)}
-    assert _what_counts(same) == ["every row is over the same 8,482 characters"]
-    assert _what_counts({"a": figures("character", 256, 128), "b": figures("byte", 300, 256)}) == [
+    assert describe_counts(same) == ["every row is over the same 8,482 characters"]
+    assert describe_counts({"a": figures("character", 256, 128), "b": figures("byte", 300, 256)}) == [
         "every row is over the same characters or bytes of a text",
         "more context than 128 would leave less than half of so short a text to predict",
     ]
@@ -296,8 +302,8 @@ def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
 def test_a_curve_that_is_cut_where_little_is_left_is_said_to_be(norms, is_cut):
     flows = [("", {"layer": 0, "part": part, "norms": found}) for part, found in (("h", [1.0] * 3), ("c", norms))]
     told = ["", "a curve ends where less than 1e-09 is left"]
-    assert (_curves(flows, 80)[-2:] == told) is is_cut
-    assert (_curves([*flows, ("", {"layer": 1, "part": "h", "norms": [0.0] * 3})], 80)[-2:] == told) is is_cut
+    assert (draw_curves(flows, 80)[-2:] == told) is is_cut
+    assert (draw_curves([*flows, ("", {"layer": 1, "part": "h", "norms": [0.0] * 3})], 80)[-2:] == told) is is_cut
 
 
 def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
@@ -305,9 +311,9 @@ def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
         return {"unit": unit, "loss_by_context": [{"most": 1, "characters": characters}], "contexts_cut": False}
 
     for unit in ("character", "byte"):
-        told = _what_counts({"a": figures(unit, 256), "b": figures(unit, 300)})
+        told = describe_counts({"a": figures(unit, 256), "b": figures(unit, 300)})
         assert told == [f"every row is over the same {unit}s of a text"]
-    told = _what_counts({"a": figures("character", 1)})
+    told = describe_counts({"a": figures("character", 1)})
     assert told == ["every row is over the same 1 character"]
 
 

@@ -12,7 +12,8 @@ from charrnn.cli.common.terminal import fit_colours, shows_colour, terminal_widt
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import REMARKS, shared_encoding, warn
 from charrnn.cli.inspector.flags import InspectFlags
-from charrnn.cli.inspector.gradient_view import draw_gradients, gradients_view, require_length
+from charrnn.cli.inspector.gradient_figures import draw_gradients
+from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view

@@ -1,0 +1,171 @@
+"""Figures of gradients and context, of one model or of several side by side, as lines for a terminal."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from charrnn.analysis.gradients import REACH
+from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
+from charrnn.cli.inspector.watching import describe_extent
+from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
+from charrnn.escape import quoted
+from charrnn.metrics import bits_per_char
+from charrnn.wording import number_of
+
+LOWEST = 1e-9
+"""Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""
+
+LARGEST_COUNTED = 1e4
+"""Times that a gradient has grown, beyond which they are written with an exponent."""
+
+LARGEST_BITS = 1e6
+"""A loss from which on its decimals say nothing."""
+
+_MARKS = "●○◆◇▲△■□"
+
+GradientFigures = dict[str, Any]
+"""What `gradients_view` finds out about a model, as plain values."""
+
+
+def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
+    """Draw the figures of one model or of several, by name; the name of one alone is left out."""
+    flows = [(quoted(name), flow) for name, each in figures.items() for flow in each["flow"]]
+    rows = [
+        [name, f"{flow['layer']}", flow["part"], format_reach(flow, "half"), format_reach(flow, "hundredth"),
+         format_remainder(flow)]
+        for name, flow in flows
+    ]  # fmt: skip
+    lines = [line for text in _describe_texts(figures) for line in wrapped(text, width)]
+    head = ["model", "layer", "by", "falls to a half at", "to a hundredth at", f"left at {REACH}"]
+    lines += ["", *_table(head, rows, len(figures), width)]
+    if places := {flow["places"] for _, flow in flows if flow["places"] > 1}:
+        note = (
+            f"gradients are medians over {max(places)} places, spread over the text; in brackets, what is left in the "
+            "middle half of them"
+        )
+        lines += ["", *wrapped(note, width)]
+    lines += ["", *(draw_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
+    radii = [
+        [quoted(name), str(entry["layer"]), entry["gate"], _radius(entry["radius"])]
+        for name, each in figures.items()
+        for entry in each["spectral_radius"]
+    ]
+    head = ["model", "layer", "gate", "spectral radius of its recurrent weights"]
+    return [*lines, "", *_table(head, radii, len(figures), width), "", *_contexts(figures, width)]
+
+
+def draw_curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
+    """Draw how gradients fade, by the names of their models, each curve as far as anything is left."""
+    curves = [
+        Curve(f"{name} {flow['layer']} {flow['part']}".strip(), _MARKS[number % len(_MARKS)], _falling(flow["norms"]))
+        for number, (name, flow) in enumerate(flows)
+        if flow["norms"][0]
+    ]
+    if not curves:
+        return []
+    title = "log10 of |gradient| k back over that at 0"
+    drawn = plot(curves, width, title=title, x_range=(0, REACH), labels=("k = 0", f"k = {REACH}"))
+    if any(_falls_below(flow["norms"]) for _, flow in flows):
+        drawn += ["", *wrapped(f"a curve ends where less than {LOWEST:g} is left", width)]
+    return drawn
+
+
+def describe_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
+    """Which characters the losses by context are over, and which lengths are left out for want of them."""
+    counts = {number_of(each["loss_by_context"][0]["characters"], each["unit"]) for each in figures.values()}
+    units = " or ".join(dict.fromkeys(f"{each['unit']}s" for each in figures.values()))
+    notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else f'{units} of a text'}"]
+    if any(each["contexts_cut"] for each in figures.values()):
+        longest = min(each["loss_by_context"][-1]["most"] for each in figures.values())
+        notes.append(f"more context than {longest} would leave less than half of so short a text to predict")
+    return notes
+
+
+def format_loss(row: Mapping[str, Any] | None) -> str:
+    """A loss with as many decimals as its standard error leaves it."""
+    if row is None:
+        return ""
+    if row["loss"] is None or row["error"] is None:
+        return "no number"
+    bits, error = bits_per_char(row["loss"]), bits_per_char(row["error"])
+    decimals = -math.floor(math.log10(error)) if error > 0 else 4
+    return f"{bits:.{min(max(decimals, 1), 4)}f}" if bits < LARGEST_BITS else f"{bits:.2g}"
+
+
+def format_reach(flow: Mapping[str, Any], share: str) -> str:
+    """Where a gradient has fallen to a share; one that has not has stayed, or grown."""
+    if flow[share] is not None:
+        return str(flow[share])
+    if not flow["norms"][0]:
+        return "no number"
+    return f"beyond {REACH}" if (flow["remainder"] or math.inf) <= 1 else "it grows"
+
+
+def format_remainder(flow: Mapping[str, Any]) -> str:
+    """What is left of a gradient, and between what that lies in the middle half of the places."""
+    remainder = flow["remainder"]
+    if remainder is None:
+        return "no number"
+    told = _rounded(remainder) if remainder <= 1 else f"{_rounded(remainder)} times"
+    if flow["middle_half"] is None:
+        return told
+    low, high = map(_rounded, flow["middle_half"])
+    return f"{told} ({low} to {high})"
+
+
+def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
+    """What was read: in one line, where all read the same."""
+    extents = {name: describe_extent(each) for name, each in figures.items()}
+    if len(set(extents.values())) == 1:
+        return [next(iter(extents.values()))]
+    return [f"{quoted(name)}: {extent}" for name, extent in extents.items()]
+
+
+def _table(head: list[str], rows: list[list[str]], num_models: int, width: int) -> list[str]:
+    skipped = int(num_models == 1)
+    return format_columns(head[skipped:], [row[skipped:] for row in rows], width)
+
+
+def _radius(radius: float | None) -> str:
+    return "no number" if radius is None else f"{radius:.3f}"
+
+
+def _falling(norms: list[float | None]) -> list[tuple[float, float]]:
+    """A curve as far as it is one: what is no number any more has none."""
+    first = norms[0] or math.nan
+    shares = itertools.takewhile(lambda share: share >= LOWEST, ((norm or 0.0) / first for norm in norms))
+    return [(k, math.log10(share)) for k, share in enumerate(shares)]
+
+
+def _falls_below(norms: list[float | None]) -> bool:
+    """Whether a curve ends before the figure does though it goes on."""
+    if not norms[0]:
+        return False
+    drawn = len(_falling(norms))
+    return drawn < len(norms) and norms[drawn] is not None
+
+
+def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
+    """Bits per character or byte by length of context, a column for each model."""
+    lengths = {row["most"]: row["fewest"] for each in figures.values() for row in each["loss_by_context"]}
+    by_model = [{row["most"]: row for row in each["loss_by_context"]} for each in figures.values()]
+    rows = [
+        [f"{fewest} to {most}" if fewest < most else f"{most}", *(format_loss(found.get(most)) for found in by_model)]
+        for most, fewest in sorted(lengths.items())
+    ]
+    units = list(dict.fromkeys(each["unit"] for each in figures.values()))
+    told = f"bits per {' or '.join(units)}, by {' or '.join(f'{unit}s' for unit in units)} of context"
+    names = [quoted(name) for name in figures]
+    if len(units) > 1:
+        names = [f"{quoted(name)}, per {each['unit']}" for name, each in figures.items()]
+    table = format_comparison(["context"], names, rows, width)
+    notes = [line for note in describe_counts(figures) for line in wrapped(note, width)]
+    return [*wrapped(told, width), *table, "", *notes]
+
+
+def _rounded(share: float) -> str:
+    """A share as far as it can be trusted: a digit of what is left; of what has grown its whole part, or two digits."""
+    return f"{share:,.0f}" if 10 <= share < LARGEST_COUNTED else f"{share:.{1 if share < 1 else 2}g}"
