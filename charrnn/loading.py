@@ -54,8 +54,8 @@ def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
     others = []
     for path, share in shares:
         others.append(Other(path, read_checkpoint(path), share))
-        if (unit := others[-1].contents.text.unit) != first.text.unit:
-            raise ConfigError(f"--mix {path} writes {unit}s and the first model {first.text.unit}s")
+        if (unit := others[-1].contents.text_options.unit) != first.text_options.unit:
+            raise ConfigError(f"--mix {path} writes {unit}s and the first model {first.text_options.unit}s")
     return others
 
 

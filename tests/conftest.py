@@ -334,7 +334,7 @@ def most_held(folder: Path, *arguments: object) -> int:
 
 def write_checkpoint(path: Path, **contents: Any) -> None:
     """Write a checkpoint with these parts; where nothing is said of it, it comes from nowhere and its text is plain."""
-    checkpoint.write(path, checkpoint.snapshot(Header(**{"text": PLAIN, "origin": NOWHERE, **contents})))
+    checkpoint.write(path, checkpoint.snapshot(Header(**{"text_options": PLAIN, "origin": NOWHERE, **contents})))
 
 
 def save_like(trained: Path, path: str | Path, model: Model | None = None, **changes: Any) -> None:

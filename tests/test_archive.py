@@ -51,7 +51,7 @@ def header(**changes):
     contents = {
         "model": CONFIG,
         "encoder": CharEncoder("abcde"),
-        "text": PLAIN,
+        "text_options": PLAIN,
         "history": HISTORY,
         "corpus": CORPUS,
         "origin": NOWHERE,
@@ -419,7 +419,7 @@ def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an
     filled = {}
     for given, config in (
         (plain["model"], read.model),
-        (plain["text"], read.text),
+        (plain["text"], read.text_options),
         (plain["training"]["config"], read.train_config),
         (plain["origin"], read.origin),
     ):

@@ -24,7 +24,7 @@ NO_OPTIONS = {
 """Parameters of `train` that say what is read and written, how it is found, and what is told."""
 
 MODEL_FIELDS, TRAINING_FIELDS = ({field.name for field in fields(config)} for config in (ModelConfig, TrainConfig))
-STORED = SimpleNamespace(text=PLAIN, model=MODEL, train_config=TRAINING)
+STORED = SimpleNamespace(text_options=PLAIN, model=MODEL, train_config=TRAINING)
 OTHER = {"dropout": 0.5, "input_dropout": 0.5, "recall_dropout": 0.5}
 """Another value of each field of a model that may be changed by force."""
 

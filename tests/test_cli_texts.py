@@ -448,7 +448,7 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
             charrnn("train", "a.txt", "--init-from", "a.pt", *flags, *SMALL[6:], "-o", "b.pt", "--overwrite").code == 0
         )
         stored = read_checkpoint(str(tmp_path / "b.pt"))
-        assert (stored.text.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
+        assert (stored.text_options.lowercase, "B" in stored.encoder) == (lowercase, not lowercase)
 
 
 @pytest.mark.parametrize(

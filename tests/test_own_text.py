@@ -124,7 +124,7 @@ def cached(contents, trained, tmp_path, monkeypatch):
 
 
 def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, tmp_path, cached, monkeypatch):
-    reading = {"options": contents.text, "encoder": contents.encoder}
+    reading = {"options": contents.text_options, "encoder": contents.encoder}
     corpus.read_corpus([str(trained / "words.txt")], ReadOptions(**reading, cache=Cache(tmp_path / "there")))
     assert cached(cache=str(tmp_path / "there")) == "there"
     assert not (tmp_path / "own").exists()
@@ -281,7 +281,7 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
     """One of a model of lines learns and reads each of them by itself, as that does."""
     text = (trained / "words.txt").read_text()
     held_out = text[-2000:]
-    contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
+    contents = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lines=lines))
     ids = contents.encoder.encode(text)
     found = FoundText("words.txt", ids[:-2000], ids[-2000:])
     spans = [match.span() for match in re.finditer(r"[^\n]*\n|[^\n]+$", held_out)]
@@ -308,7 +308,7 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
 
 @pytest.mark.parametrize("lines", [False, True])
 def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
-    contents = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lines=lines))
+    contents = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lines=lines))
     subject = Subject("words.pt", "words", with_training(contents, evaluated=600))
     held_out = np.tile(contents.encoder.encode("Tin " * 24 + "Tin\n"), 40_000)
     object.__setattr__(subject, "own_text", FoundText("words.txt", held_out[:5000], held_out))
@@ -366,7 +366,7 @@ def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(cont
 def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, monkeypatch, lines, show):
     subjects = [
         dataclasses.replace(subject, contents=dataclasses.replace(
-            subject.contents, text=dataclasses.replace(subject.contents.text, lines=lines)
+            subject.contents, text_options=dataclasses.replace(subject.contents.text_options, lines=lines)
         ))
         for subject in read_subjects([str(trained / "words.pt")] * 3)
     ]  # fmt: skip
@@ -380,13 +380,13 @@ def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, m
 
 def test_what_becomes_of_invalid_bytes_tells_texts_apart_only_where_there_are_some(contents):
     def subject(errors, characters=""):
-        text = dataclasses.replace(contents.text, errors=errors)
+        text = dataclasses.replace(contents.text_options, errors=errors)
         encoder = CharEncoder(contents.encoder.characters + characters)
-        return Subject("m.pt", "m", dataclasses.replace(contents, text=text, encoder=encoder))
+        return Subject("m.pt", "m", dataclasses.replace(contents, text_options=text, encoder=encoder))
 
     assert way_of(subject("strict")) == way_of(subject("replace")) == way_of(subject("surrogateescape"))
     assert way_of(subject("replace", "\ufffd")) != way_of(subject("surrogateescape", "\udce9"))
-    lowered = dataclasses.replace(contents, text=dataclasses.replace(contents.text, lowercase=True))
+    lowered = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lowercase=True))
     assert way_of(Subject("m.pt", "m", lowered)) != way_of(subject("strict"))
 
 

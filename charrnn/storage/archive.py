@@ -114,7 +114,7 @@ class Checkpoint(Header):
     @property
     def line_feed(self) -> int | None:
         """The id after which the model begins anew, from a state of zeros, where it learned line by line; else None."""
-        return line_feed_id(self.encoder, self.text)
+        return line_feed_id(self.encoder, self.text_options)
 
     @property
     def has_cr_lf(self) -> bool:
@@ -135,7 +135,7 @@ def describe_checkpoint(header: Header) -> dict[str, Any]:
         "model": asdict(header.model),
         "characters": header.encoder.characters,
         "has_unknown": header.encoder.has_unknown,
-        "text": asdict(header.text),
+        "text": asdict(header.text_options),
         "history": [asdict(row) for row in header.history],
         "corpus": asdict(header.corpus),
         "origin": asdict(header.origin),

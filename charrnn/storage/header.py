@@ -48,7 +48,7 @@ class Header:
     Attributes:
         model: the model's shape.
         encoder: of the alphabet.
-        text: how text becomes characters.
+        text_options: how text becomes characters.
         weights: of the shapes that the model asks for, by name.
         history: one row per evaluation.
         corpus: what the model learned from.
@@ -59,7 +59,7 @@ class Header:
 
     model: ModelConfig
     encoder: CharEncoder
-    text: TextOptions
+    text_options: TextOptions
     weights: dict[str, Any]
     history: list[HistoryRow]
     corpus: CorpusFacts
@@ -96,33 +96,34 @@ def _read_sections(contents: Mapping[str, Any]) -> Header:
     for name, expected in SECTIONS.items():
         if not isinstance(contents.get(name), expected):
             raise ConfigError(f"{name} is missing, or is not a {expected.__name__}")
-    model, text = config_from_dict(ModelConfig, contents["model"]), config_from_dict(TextOptions, contents["text"])
+    model = config_from_dict(ModelConfig, contents["model"])
+    text_options = config_from_dict(TextOptions, contents["text"])
     made, training = contents["made"], contents["training"]
     if not all(isinstance(value, str) for pair in made.items() for value in pair):
         raise ConfigError("made has something that is not text")
-    if text.lines and model.recall:
+    if text_options.lines and model.recall:
         raise ConfigError("lines that are kept apart are recalled")
-    encoder = _read_alphabet(contents["characters"], contents["has_unknown"], model, text)
+    encoder = _read_alphabet(contents["characters"], contents["has_unknown"], model, text_options)
     corpus = _read_corpus(contents["corpus"], model.vocab_size)
     origin = config_from_dict(Origin, contents["origin"])
     _check_training(training)
     history = _read_history(contents["history"], training["step"])
     _check_weights(model, contents["weights"])
-    return Header(model, encoder, text, contents["weights"], history, corpus, origin, made, training)
+    return Header(model, encoder, text_options, contents["weights"], history, corpus, origin, made, training)
 
 
-def _read_alphabet(characters: str, has_unknown: bool, model: ModelConfig, text: TextOptions) -> CharEncoder:
-    if text.lines and "\n" not in characters:
+def _read_alphabet(characters: str, has_unknown: bool, model: ModelConfig, text_options: TextOptions) -> CharEncoder:
+    if text_options.lines and "\n" not in characters:
         raise ConfigError("lines are kept apart and there is no line feed to end them")
     if not characters:
         raise ConfigError("there are no characters")
     if len(characters) + has_unknown != model.vocab_size:
         raise ConfigError(f"{len(characters)} characters where the config asks for {model.vocab_size - has_unknown}")
-    if text.unit == BYTE and max(characters) > LAST_BYTE:
+    if text_options.unit == BYTE and max(characters) > LAST_BYTE:
         raise ConfigError("characters are more than bytes")
     if any(left >= right for left, right in itertools.pairwise(characters)):
         raise ConfigError("characters are not in code-point order")
-    return CharEncoder(characters, text.unit, has_unknown)
+    return CharEncoder(characters, text_options.unit, has_unknown)
 
 
 def _read_corpus(corpus: Mapping[str, Any], vocab_size: int) -> CorpusFacts:

@@ -139,8 +139,8 @@ def _model_file(num_layers: int, hidden_size: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.pt"
         header = Header(
-            model=config, encoder=ALPHABET, text=PLAIN, weights=CharRNN(config).state_dict(), history=[], made={},
-            training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
+            model=config, encoder=ALPHABET, text_options=PLAIN, weights=CharRNN(config).state_dict(), history=[],
+            made={}, training={"step": 0, "seconds": 0.0, "config": asdict(TRAINING)},
             corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE), origin=Origin(texts=[]),
         )  # fmt: skip
         checkpoint.write(path, checkpoint.snapshot(header))

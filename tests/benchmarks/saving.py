@@ -63,7 +63,7 @@ def _snapshot(run: TrainingRun) -> dict[str, Any]:
     header = Header(
         model=run.model.config,
         encoder=CharEncoder("".join(map(chr, range(40, 40 + VOCAB_SIZE)))),
-        text=PLAIN,
+        text_options=PLAIN,
         weights=run.model.state_dict(),
         history=[],
         corpus=CorpusFacts("none", 0, 0, "", [1] * VOCAB_SIZE),

@@ -52,7 +52,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "parameters": [asdict(weight) for weight in parameter_table(contents)],
         "characters": contents.encoder.characters,
         "names": contents.encoder.names,
-        "text": asdict(contents.text),
+        "text": asdict(contents.text_options),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(measured),
         "losses_compare": contents.losses_compare,
@@ -80,7 +80,7 @@ def first_measured(subjects: Sequence[Subject]) -> list[Subject | None]:
 def _measure_of(subject: Subject) -> tuple[Any, ...]:
     """What an n-gram model's loss beside a model's follows from."""
     contents = subject.contents
-    return way_of(subject), contents.text.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
+    return way_of(subject), contents.text_options.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
 
 
 def _describe_best(subject: Subject) -> dict[str, Any] | None:

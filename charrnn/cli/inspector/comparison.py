@@ -112,7 +112,7 @@ def _settings(subject: Subject) -> dict[str, Any]:
     """What the flags have set of the training, and of how its text is read, but for what every comparison has."""
     contents, origin = subject.contents, subject.contents.origin
     told = {name: value for name, value in asdict(contents.train_config).items() if name not in COMPARED + NO_OPTIONS}
-    told |= asdict(contents.text) | {"separator": origin.separator or None}
+    told |= asdict(contents.text_options) | {"separator": origin.separator or None}
     told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # which no export has
     return told
 

@@ -24,7 +24,8 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     Raises:
         ConfigError: they learned from texts in different encodings.
     """
-    readings = [s.text_options for s in subjects if s.contents.text.unit == CHARACTER] or [subjects[0].text_options]
+    of_characters = [subject for subject in subjects if subject.contents.text_options.unit == CHARACTER]
+    readings = [subject.text_options for subject in of_characters or subjects[:1]]
     encodings = {reading.codec: reading.encoding for reading in readings}
     if len(encodings) > 1:
         raise ConfigError(
@@ -40,7 +41,7 @@ def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[s
     flags = reading_flags(subjects)
     if not flags and rule not in ("skip", "nearest"):
         return []
-    texts = [prepare(text, subject.contents.text) for subject in subjects]
+    texts = [prepare(text, subject.contents.text_options) for subject in subjects]
     unlike = flags if len(set(texts)) > 1 else []
     pairs = [(subject.contents.encoder, prepared) for subject, prepared in zip(subjects, texts, strict=True)]
     if rule == "skip":
@@ -59,7 +60,7 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
         CharRNNError: the rule is "error" and the model does not know a character.
     """
     encoder = subject.contents.encoder
-    text = prepare(text, subject.contents.text)
+    text = prepare(text, subject.contents.text_options)
     if rule == "error" and (unknown := encoder.without_own_id(text)):
         raise CharRNNError(
             f"{name_of(path)} has {describe_characters(unknown)}, which this model does not know "
@@ -109,7 +110,7 @@ def warn(remark: Remark, subjects: Sequence[Subject], text: str, path: str, rule
         return list(subjects)
     untold = []
     for subject in subjects:
-        if line := remark(prepare(text, subject.contents.text), subject, path):
+        if line := remark(prepare(text, subject.contents.text_options), subject, path):
             write_warning(line)
         else:
             untold.append(subject)

@@ -126,7 +126,7 @@ def _as_read(line: str, subject: Subject) -> str:
 def _takes_cr_lf(subject: Subject, rule: str) -> bool:
     """Whether a model takes CR LF for a line's end: it reads it as LF, or knows it from its text."""
     contents = subject.contents
-    reads_lf = contents.text.newline == "lf" or (rule == "nearest" and "\r" not in contents.encoder)
+    reads_lf = contents.text_options.newline == "lf" or (rule == "nearest" and "\r" not in contents.encoder)
     return reads_lf or contents.has_cr_lf
 
 

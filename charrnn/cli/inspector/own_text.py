@@ -155,7 +155,7 @@ def _read(
     origin = checkpoint.origin
     require_usable(checkpoint)
     reading = ReadOptions(
-        options=checkpoint.text,
+        options=checkpoint.text_options,
         encoder=checkpoint.encoder,
         separator=origin.separator,
         val_texts=tuple(val_texts),

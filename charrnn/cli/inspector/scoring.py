@@ -106,7 +106,7 @@ def score_text(
     subject: Subject, text: str, path: str, rule: str, dynamic: bool, watch: Watch = lambda read: None
 ) -> Score:
     """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
-    options, encoder = subject.contents.text, subject.contents.encoder
+    options, encoder = subject.contents.text_options, subject.contents.encoder
     readable = fit_text(subject, text, path, rule)
     known, read = readable.known_text, readable.read_text
     before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed

@@ -59,7 +59,7 @@ class Sought:
         num_files = len(self.learned) + len(self.held_out)
         num_joins = max(0, len(self.learned) - 1) + max(0, len(self.held_out) - 1)
         lacking = checkpoint.corpus.bytes - self.num_bytes - num_joins * len(to_bytes(checkpoint.origin.separator))
-        return bool(self.learned) and 0 <= lacking <= (num_files - 1 if checkpoint.text.lines else 0)
+        return bool(self.learned) and 0 <= lacking <= (num_files - 1 if checkpoint.text_options.lines else 0)
 
 
 def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> Sought:
@@ -92,7 +92,7 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
         why_not=lambda document: _why_not(document, checkpoint, advance),
     )
     sizes = {document.name: _size_of(document.name) for document in found.documents}
-    counts_empty = bool(origin.separator) or checkpoint.text.lines  # else nothing comes of an empty file
+    counts_empty = bool(origin.separator) or checkpoint.text_options.lines  # else nothing comes of an empty file
     learned, last = (
         [path if sizes[path] else os.devnull for path in piece if sizes[path] or counts_empty]
         for piece in _split(found)
@@ -108,7 +108,7 @@ def require_usable(checkpoint: Checkpoint) -> None:
         CorpusError: it has some.
     """
     origin = checkpoint.origin
-    if checkpoint.text.unit == CHARACTER and SURROGATE.search(origin.separator):
+    if checkpoint.text_options.unit == CHARACTER and SURROGATE.search(origin.separator):
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its separator is no text")
     if sum(len(pattern) << pattern.count("**/") for pattern in (*origin.include, *origin.exclude)) > LONGEST_PATTERNS:
         raise CorpusError("what the checkpoint says of the texts cannot be followed: its patterns are too many")
@@ -162,7 +162,7 @@ def _why_not(document: Document, checkpoint: Checkpoint, advance: Callable[[int]
         return None
     if is_packed(path):
         return PACKED
-    return MADE if is_made_by_training(Path(path)) else why_no_text(document, checkpoint.text, advance)
+    return MADE if is_made_by_training(Path(path)) else why_no_text(document, checkpoint.text_options, advance)
 
 
 def _size_of(path: str) -> int:

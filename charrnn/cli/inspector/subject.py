@@ -64,7 +64,7 @@ class Subject:
         Raises:
             ConfigError: it reads bytes, which have no encoding, or there is no such one.
         """
-        return self.contents.text.in_encoding(self.encoding)
+        return self.contents.text_options.in_encoding(self.encoding)
 
     @cached_property
     def engine(self) -> Engine:
@@ -84,7 +84,7 @@ class Subject:
     @property
     def is_stream(self) -> bool:
         """Whether it reads a text as one stream."""
-        return not self.contents.text.lines
+        return not self.contents.text_options.lines
 
     def require_stream(self, view: str) -> None:
         """Refuse what looks further back than a line, where the model does not.
@@ -145,7 +145,7 @@ class Subject:
         return (
             self.contents.train_config.val_fraction,
             self.num_counted if is_chosen else None,
-            self.holds_out_lines or (is_chosen and self.contents.text.lines),
+            self.holds_out_lines or (is_chosen and self.contents.text_options.lines),
         )
 
     @property
@@ -210,14 +210,14 @@ def way_of(subject: Subject) -> tuple[str, TextOptions]:
     """
     contents, characters = subject.contents, subject.contents.encoder.characters
     has_invalid = NO_TEXT.search(characters) or "\N{REPLACEMENT CHARACTER}" in characters  # kept, or replaced
-    errors = contents.text.errors if has_invalid else "strict"
-    read = replace(contents.text, unit=CHARACTER, lines=False, encoding=contents.text.codec, errors=errors)
-    return contents.corpus.sha256, read
+    own = contents.text_options
+    errors = own.errors if has_invalid else "strict"
+    return contents.corpus.sha256, replace(own, unit=CHARACTER, lines=False, encoding=own.codec, errors=errors)
 
 
 def reading_flags(subjects: Sequence[Subject]) -> list[str]:
     """The flags of training by which several models make unlike texts of one before they read it."""
-    ways = [vars(subject.contents.text) for subject in subjects]
+    ways = [vars(subject.contents.text_options) for subject in subjects]
     return [flag_name(name) for name in PREPARING if len({way[name] for way in ways}) > 1]
 
 

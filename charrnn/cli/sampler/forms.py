@@ -23,13 +23,13 @@ class Form:
     """The form of a model's text, to which all that is typed is brought, and what of it the model may write.
 
     Attributes:
-        text: how it was read.
+        text_options: how it was read.
         encoder: of its characters.
         has_cr_lf: whether its lines end by CR LF.
         allowed: ids that the model may write; None for all.
     """
 
-    text: TextOptions
+    text_options: TextOptions
     encoder: CharEncoder
     has_cr_lf: bool
     allowed: tuple[int, ...] | None = None
@@ -68,7 +68,7 @@ class Form:
             ConfigError: a character is several bytes, and bytes are what the model writes.
         """
         either = "".join(filter(self.encoder.__contains__, SIGMA.casefold() + FINAL_SIGMA)) or SIGMA
-        sigma = either if self.text.lowercase else SIGMA
+        sigma = either if self.text_options.lowercase else SIGMA
         pieces = (re.split("\r(?!\n)", unescape(text).replace(SIGMA, sigma)) for text in typed)
         characters = "".join("\r".join(self._of(part, decomposes=is_allowed) for part in parts) for parts in pieces)
         if self.of_bytes and not characters.isascii():
@@ -95,4 +95,4 @@ class Form:
         return with_cr_lf(text) if self.has_cr_lf else with_known_line_ends(text, self.encoder)
 
     def _of(self, text: str, *, decomposes: bool = True) -> str:
-        return in_known_form(self.with_line_ends(prepare(text, self.text)), self.encoder, decomposes=decomposes)
+        return in_known_form(self.with_line_ends(prepare(text, self.text_options)), self.encoder, decomposes=decomposes)

@@ -48,7 +48,7 @@ def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> 
     number, is_each_continued = 0, True
     for line in _beginnings():
         try:
-            prepared, encoder = job.form.with_line_ends(prepare(line, job.form.text)), job.form.encoder
+            prepared, encoder = job.form.with_line_ends(prepare(line, job.form.text_options)), job.form.encoder
             typed = fit_prompt(prepared, encoder, unknown, checkpoint, IN_CONVERSATION, quiet=quiet)
             beginning = job.prompt + typed
             match, length = _after(beginning, job)

@@ -60,17 +60,17 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         CharRNNError: something cannot be read, or what was read does not go with the flags.
     """
     contents = read_checkpoint(flags.checkpoint)
-    prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text, flags.encoding)
+    prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text_options, flags.encoding)
     others = read_others(contents, flags.mix)
     warn_of_other_forms(others, contents)
     warn_of_no_colour(flags)
     warn_of_file_in_prompt(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
-    form = Form(contents.text, encoder, contents.has_cr_lf)
+    form = Form(contents.text_options, encoder, contents.has_cr_lf)
     if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
         prompt = form.with_line_ends(prompt)
     prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
-    has_lines = any(one.text.lines for one in (contents, *(other.contents for other in others)))
+    has_lines = any(one.text_options.lines for one in (contents, *(other.contents for other in others)))
     before = encoder.encode_list("\n") if has_lines else []  # after which one of them learned to begin a line
     opening = _opening(flags, contents, form, prompt, before)
     warn_of_lacking(flags, form)
@@ -104,7 +104,7 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, 
     if prompt:
         return before + form.encoder.encode_list(prompt)
     usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
-    end = "" if contents.text.lines else _blank_line_stop(flags.stop, form)
+    end = "" if contents.text_options.lines else _blank_line_stop(flags.stop, form)
     return form.encoder.encode_list(end) or before or form.encoder.encode_list(usual)
 
 
@@ -115,7 +115,7 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
     from charrnn.generation.matching import LineMatch
 
-    pattern = pattern_in_form(flags.match, form.text, form.encoder)
+    pattern = pattern_in_form(flags.match, form.text_options, form.encoder)
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
     warn_of_case(pattern, form)
@@ -186,9 +186,10 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
     """
     from charrnn.text.documents import read_in_each  # here: most samples start without
 
-    encodings = list(dict.fromkeys([encoding or form.text.encoding, form.text.encoding, "utf-8"]))
+    own = form.text_options
+    encodings = list(dict.fromkeys([encoding or own.encoding, own.encoding, "utf-8"]))
     takes_nulls = "\0" in form.encoder
-    read = (text for path in paths for text in read_in_each(path, form.text, encodings, takes_nulls=takes_nulls))
+    read = (text for path in paths for text in read_in_each(path, own, encodings, takes_nulls=takes_nulls))
     texts = (in_known_form(text, form.encoder) for text in read)
     return KnownLines(line for text in texts for line in text.split("\n"))
 
@@ -250,7 +251,7 @@ def _why_lines_must_end(flags: SampleFlags, form: Form, written: str) -> str:
     from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
     from charrnn.generation.patterns import parse_pattern, shown
 
-    pattern = parse_pattern(pattern_in_form(flags.match, form.text, form.encoder))
+    pattern = parse_pattern(pattern_in_form(flags.match, form.text_options, form.encoder))
     goes_on = flags.wanted_lines is not None and not flags.stop and pattern.is_endless(written)
     return f"a line of --match {shown(flags.match)} may go on without an end" if goes_on else ""
 

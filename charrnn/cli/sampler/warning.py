@@ -104,7 +104,7 @@ def warn_of_case(pattern: str, form: Form) -> None:
     """Say on stderr where a pattern has capitals, and the model's text was brought to lowercase."""
     from charrnn.generation.patterns import parse_pattern, shown  # here: most samples start without
 
-    if form.text.lowercase:
+    if form.text_options.lowercase:
         for source in parse_pattern(pattern).in_other_case(form.encoder.characters)[:1]:
             write_warning(
                 f"--match has {shown(source)}, and the model's text is in lowercase; write small letters, or (?i) "
@@ -148,8 +148,9 @@ def _range_in(typed: str, encoder: CharEncoder) -> str:
 
 def _form_of(contents: Checkpoint) -> str:
     """The form that a model's text was brought to, in words."""
-    case = "in lowercase" if contents.text.lowercase else "in its original case"
-    return case if contents.text.normalize == "none" else f"{case} and normalized by {contents.text.normalize}"
+    own = contents.text_options
+    case = "in lowercase" if own.lowercase else "in its original case"
+    return case if own.normalize == "none" else f"{case} and normalized by {own.normalize}"
 
 
 def _line_end_of(contents: Checkpoint) -> str:

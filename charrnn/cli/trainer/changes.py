@@ -20,7 +20,7 @@ from charrnn.text.options import TextOptions
 
 def trained_with(stored: Checkpoint) -> dict[str, Any]:
     """Every option that a checkpoint was trained with, by its name."""
-    return {**asdict(stored.text), **asdict(stored.model), **asdict(stored.train_config)}
+    return {**asdict(stored.text_options), **asdict(stored.model), **asdict(stored.train_config)}
 
 
 def changes_of(stored: Checkpoint, explicit: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
         ConfigError: they are.
     """
     path, shape = str(request.source), asdict(stored.model)
-    if request.explicit.get("lines", stored.text.lines) and stored.model.recall:
+    if request.explicit.get("lines", stored.text_options.lines) and stored.model.recall:
         raise ConfigError(  # before --recall is told to be another, which may have been given for this one's sake
             f"--lines keeps lines apart, and the model in {path} recalls what stood before; leave --lines out, or "
             "begin with a model that was itself trained with --lines or with --recall 0"

@@ -63,7 +63,7 @@ def _takes_any_bytes(request: Request) -> bool:
     options = request.reading.options
     if request.resume or request.init_from:
         with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
-            options = read_checkpoint(str(request.source)).text
+            options = read_checkpoint(str(request.source)).text_options
     return options.unit == BYTE or options.errors != "strict"
 
 

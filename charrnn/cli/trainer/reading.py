@@ -159,7 +159,7 @@ def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
     check = check_resume if request.resume else check_beginning
     check(stored, request)  # before a text is read, which may be a pipe
-    return stored.text, stored.encoder
+    return stored.text_options, stored.encoder
 
 
 def _read_first(request: Request, reading: ReadOptions) -> Corpus:

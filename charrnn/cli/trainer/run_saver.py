@@ -162,7 +162,7 @@ class RunSaver:
         header = Header(
             model=run.model.config,
             encoder=corpus.encoder,
-            text=corpus.options,
+            text_options=corpus.options,
             weights=run.best_weights or run.model.state_dict(),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
