@@ -856,16 +856,21 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
     assert f"{count} {told} in known.txt".encode() in result.stderr
 
 
-def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sample, trained):
-    plain = sample("-n", 3, "--seed", 5, "-q").stdout.decode()
-    assert "\n" not in plain
-    (trained / "known.txt").write_text(f"{plain}xyz\n")
-    result = sample("-n", 3, "--seed", 5, "--novel", "known.txt")
-    assert result.stdout == b""
-    assert result.stderr.decode().splitlines()[1:] == [
-        "0 lines left out because they are in known.txt",
-        "1 unfinished line was left out too, since one of these begins so",
-    ]
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (1, "1 unfinished line left out since it might have become such a line"),
+        (3, "3 unfinished lines left out since they might have become such a line"),
+    ],
+)
+def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sample, trained, number, told):
+    plain = ["-n", 3, "--seed", 5, "-N", number, "--separator", "\n"]
+    begun = sample(*plain, "-q").stdout.decode().split()
+    assert [*map(len, begun)] == [3] * number
+    (trained / "known.txt").write_text("".join(f"{line}xyz\n" for line in begun))
+    result = sample(*plain, "--novel", "known.txt")
+    assert not result.stdout.strip()
+    assert result.stderr.decode().splitlines()[1:] == ["0 lines left out because they are in known.txt", told]
 
 
 @pytest.mark.parametrize("many", [[], ["-N", 3]])

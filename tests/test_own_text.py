@@ -337,11 +337,12 @@ def test_how_much_of_the_text_counts_as_one_character_is_told(contents):
     """Its loss is the lower for it."""
     assert "  rare" not in dict(card(contents))
     known = CharEncoder(contents.encoder.characters[:-1], has_unknown=True)
-    counts = [*contents.corpus.counts[:-1], 290]  # of 20,000
-    rare = dataclasses.replace(contents, encoder=known, corpus=dataclasses.replace(contents.corpus, counts=counts))
+    counts = [*contents.corpus.counts[:-1], 290]
+    corpus = dataclasses.replace(contents.corpus, counts=counts, bytes=30_000)
+    rare = dataclasses.replace(contents, encoder=known, corpus=corpus)
     assert dict(card(rare))["  rare"] == (
-        "1.45% of the text is in rare characters, which count as one in these losses: those of a model that tells them "
-        "apart do not compare"
+        "290 of 20,000 characters are rare, and count as one in these losses: those of a model that tells them apart "
+        "do not compare"
     )
     counts[-1] = 0
     assert "  rare" not in dict(card(rare))

@@ -168,6 +168,9 @@ def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words
         # 0.4 % of 1.5 in a third are 0.9 % in three quarters and 0.36 % in three tenths
         ((25, 75, 95, 100), [1.5136, 1.51, 1.505, 1.5], "still improving: .*by 0.0136 nats over the last 75 of 100"),
         ((25, 75, 95, 100), [1.5134, 1.51, 1.505, 1.5], "levelled off: .*fell by 0.0134 nats over the last 75 of 100"),
+        # of a low loss 0.002 nats in a third are 0.0045 in three quarters
+        ((25, 75, 95, 100), [0.1046, 0.103, 0.101, 0.1], "still improving: .*by 0.0046 nats over the last 75 of 100"),
+        ((25, 75, 95, 100), [0.1044, 0.103, 0.101, 0.1], "underfitting: both losses have levelled off"),
         ((70, 80, 90, 100), [1.5055, 1.505, 1.503, 1.5], "still improving: .*by 0.0055 nats over the last 30 of 100"),
         ((70, 80, 90, 100), [1.5053, 1.505, 1.503, 1.5], "levelled off: .*fell by 0.0053 nats over the last 30 of 100"),
     ],

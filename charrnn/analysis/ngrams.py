@@ -111,13 +111,23 @@ class NgramModel:
 
 
 def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> list[_Level]:
-    """Count the n-grams of every length; all but the longest count what they follow, not how often."""
+    """Count the n-grams of every length; all but the longest count what they follow, not how often.
+
+    Args:
+        ids: text to learn from, shape (num_chars,).
+        vocab_size: V.
+        order: the longest.
+        line_feed: the id behind which none goes on, though one may begin with it; -1: there is no such id.
+    """
     keys_by_level: list[Places] = []
     counts_by_level: list[Places] = []
     contexts_by_level: list[Places] = []
-    places = np.zeros(len(ids), dtype=np.int64)  # of each n-gram of the length before, by where it starts
-    counted = np.ones(len(ids), dtype=bool)  # where an n-gram starts that does not go on behind a line feed
-    is_first = np.zeros(0, dtype=bool)  # which of the n-grams of the length before have nothing before them
+    # By where an n-gram of the length before starts, which of them all it is, where it is counted; shape (num_chars,).
+    places = np.zeros(len(ids), dtype=np.int64)
+    # By the same, whether one of this length does not go on behind a line feed; one shorter for each length.
+    counted = np.ones(len(ids), dtype=bool)
+    # Which of all n-grams of the length before have nothing before them, by number.
+    is_first = np.zeros(0, dtype=bool)
     for length in range(1, order + 1):
         if not counted.any():
             break

@@ -186,16 +186,11 @@ def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | st
         baseline = f"{_describe_baseline(baseline, unit)}: {whom} {_compare(best.val_loss, baseline.loss, unit)}"
     if baseline:
         rows.append((f"  {YARDSTICK}", baseline))
-    if share := _share_of_rare(checkpoint):
-        told = f"{share:.3g}% of the text is in rare {unit}s, which count as one in these losses"
+    rare, corpus = checkpoint.encoder.unknown_id, checkpoint.corpus
+    if rare is not None and (count := corpus.counts[rare]):
+        told = f"{count:,} of {number_of(corpus.characters, unit)} are rare, and count as one in these losses"
         rows.append(("  rare", f"{told}: those of a model that tells them apart do not compare"))
     return rows
-
-
-def _share_of_rare(checkpoint: Checkpoint) -> float:
-    """How much of a text, in per cent, is in the characters that share an id."""
-    rare = checkpoint.encoder.unknown_id
-    return 0.0 if rare is None else 100 * checkpoint.corpus.counts[rare] / max(checkpoint.corpus.characters, 1)
 
 
 def _cut(command: str) -> str:

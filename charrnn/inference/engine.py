@@ -65,12 +65,12 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
     """
     h, c = state
     width = h.shape[-1]
-    halves = _lstm_halves(width)
+    halves, offsets = _lstm_halves(width)
     blocks += h @ weight_hh.T  # (N, 4H): i, f, g, o
     blocks *= halves
     np.tanh(blocks, out=blocks)
     blocks *= halves
-    blocks += 1 - halves
+    blocks += offsets
     c = c * blocks[..., width : 2 * width]
     c += blocks[..., :width] * blocks[..., 2 * width : 3 * width]
     h = np.tanh(c)
@@ -79,9 +79,10 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
 
 
 @functools.lru_cache
-def _lstm_halves(width: int) -> Singles:
-    """One half for each of the rows of i, f and o, one for those of g."""
-    return np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
+def _lstm_halves(width: int) -> tuple[Singles, Singles]:
+    """One half for each of the rows of i, f and o, one for those of g; and what each lacks of one; shape (4H,) both."""
+    halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
+    return halves, 1 - halves
 
 
 CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}

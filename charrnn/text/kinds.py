@@ -106,9 +106,9 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
-    if packed := compression_of(head):
-        raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     # in a wide encoding such bytes may be any character
+    if not options.is_wide and (packed := compression_of(head)):
+        raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
     if kind := _by_beginning(head, DOCUMENTS):

@@ -24,7 +24,7 @@ class Shortfall:
     Attributes:
         refused: known lines left out of them.
         repeated: other lines left out of them since they had come before.
-        num_begun: unfinished last lines left out of them since one that is to be left out begins so.
+        num_begun: unfinished last lines left out of them since they might have become one that is to be left out.
         num_short: how many have fewer lines than were asked for, since their length was over before.
         num_without_room: how many of these had some length left, in which no line could fit a pattern.
         num_known: how many ended since hardly anything came but what is left out.
@@ -79,8 +79,8 @@ def tell_left_out(shortfall: Shortfall, job: Job) -> None:
         told = "line left out because it was" if shortfall.repeated == 1 else "lines left out because they were"
         write_line(f"{shortfall.repeated:,} {told} written before")
     if shortfall.num_begun:
-        told = "unfinished line was" if shortfall.num_begun == 1 else "unfinished lines were"
-        write_line(f"{shortfall.num_begun:,} {told} left out too, since one of these begins so")
+        told = "line left out since it" if shortfall.num_begun == 1 else "lines left out since they"
+        write_line(f"{shortfall.num_begun:,} unfinished {told} might have become such a line")
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
