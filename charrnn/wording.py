@@ -43,7 +43,7 @@ def describe_known(held_out: int, known: int) -> str:
 
 
 def listed(*told: str) -> str:
-    """What there is to tell, one thing after the other; those that are empty have nothing to say."""
+    """What there is to tell, one thing after the other, with commas between; the empty ones have nothing to say."""
     return ", ".join(filter(None, told))
 
 

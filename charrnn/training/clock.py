@@ -27,7 +27,7 @@ class Clock:
         return seconds - self._left_out
 
     def look(self) -> None:
-        """Have a pause begin no earlier than now, in work that asks for no time."""
+        """Have a pause begin no earlier than now, in work that asks for no time; from the main thread alone."""
         self.now()
 
     def leave_out_pause(self) -> None:

@@ -17,7 +17,7 @@ class AtResume(Enum):
         UNKEPT: no checkpoint keeps it; it holds for one command.
         FORCED: it stays, unless `--force-resume` lets it be another.
         FORCED_PLACE: the same, and with another a place in the text means nothing any more.
-        FORCED_RATE: the same, and with another the halvings of its rate mean nothing any more.
+        FORCED_RATE: the same, and with another the cuts of the learning rate mean nothing any more.
         SHAPE: weights are made for it; no force changes it, and `--init-from` keeps it.
         TEXT: characters are made by it; no force changes it.
         ALPHABET: it has chosen the alphabet, which no force changes; `--init-from` adds to it by this.
@@ -92,6 +92,10 @@ FIXED = options_of(AtResume.SHAPE, AtResume.TEXT)
 """Options that no force can change: the weights are made for them, or the characters are."""
 
 PLACES = options_of(AtResume.FORCED_PLACE)
+"""Options with another of which a place in the text means nothing any more."""
+
 RATES = options_of(AtResume.FORCED_RATE)
+"""Options with another of which the cuts of the learning rate mean nothing any more."""
+
 KEPT = options_of(AtResume.FORCED, AtResume.FORCED_PLACE, AtResume.FORCED_RATE, AtResume.SHAPE, AtResume.TEXT)
 """Options that are to be as a checkpoint has them, unless force changes those that it can."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from charrnn.cli.trainer.at_resume import FIXED, KEPT, MODEL_SHAPE
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import init_from_flags
+from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.limits import flag_name
 from charrnn.storage.archive import Checkpoint
@@ -40,7 +40,7 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
     if not stored.can_go_on:
         raise CheckpointError(
             f"{path}: was exported without what it takes to go on; resume the checkpoint that it comes from, or begin "
-            f"a training with its weights by {init_from_flags(request)}"
+            f"a training with its weights by {way_to_begin(request)}"
         )
     if "recall_dropout" in changes and not stored.model.recall:
         raise ConfigError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import init_from_flags
+from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
 from charrnn.paths import STDIN
@@ -91,9 +91,7 @@ def _told_of_replacing(request: Request) -> str:
     """What to do about --overwrite beside a flag that goes on in the file that there is."""
     if not request.force:
         return "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"
-    return (
-        f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {init_from_flags(request)}"
-    )
+    return f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {way_to_begin(request)}"
 
 
 def _told_of_both_ways(request: Request, init_from: str) -> str:

@@ -98,8 +98,8 @@ def start_run(
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
     learned = number_of(len(pieces[0]), corpus.options.unit)
     speed, told_of_speed = measure(run, keeper)
-    reason = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
-    reason = listed(reason, told_of_device, told_of_speed)
+    chosen_for = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
+    reason = listed(chosen_for, told_of_device, told_of_speed)
     plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else None
     return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 

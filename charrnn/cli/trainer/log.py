@@ -18,7 +18,7 @@ from typing import Any
 
 from charrnn.cli.trainer.replaced_log import ReplacedLog, last_run
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import init_from_flags
+from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
@@ -55,7 +55,7 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
     if request.is_in_place and origin.init_run == request.found.run and _is_of(origin.init_run, path):
         raise OutputError(
             f"{path}: is the log of the training whose checkpoint this one is to replace; give "
-            f"{init_from_flags(request)}, which replaces both, or another file with --log"
+            f"{way_to_begin(request)}, which replaces both, or another file with --log"
         )
     return TrainingLog(path, origin, after_step=step, tell=tell)
 

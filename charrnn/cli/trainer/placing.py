@@ -49,7 +49,7 @@ class Placer:
         step: that the run goes on after, if it does so from the checkpoint there.
 
     Attributes:
-        path: the same.
+        path: of the checkpoint.
         unplaced: where the last save lies that could not be put at the path; None if it was.
     """
 

@@ -16,7 +16,7 @@ from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.trainer.changes import check_beginning, check_resume
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import command_from_stdin, init_from_flags, typed_texts
+from charrnn.cli.trainer.retyping import command_from_stdin, typed_texts, way_to_begin
 from charrnn.cli.trainer.waiting import has_viewer
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
@@ -42,7 +42,7 @@ def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
         ConfigError: a flag asks for another run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    reading = replace(request.reading, options=text, encoder=encoder, beginning=init_from_flags(request))
+    reading = replace(request.reading, options=text, encoder=encoder, beginning=way_to_begin(request))
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
 
 
@@ -143,7 +143,7 @@ def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) 
     return CheckpointError(
         f"{path}: learned from {_named(before.name, stored.origin)} of {before.bytes:,} bytes "
         f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
-        f"with {init_from_flags(request)}"
+        f"with {way_to_begin(request)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a `charrnn train` was asked for; whether it can be done is in `checking`, what to type then in `retyping`."""
+"""What a `charrnn train` was asked for; whether it can be done is in `checking`, what to type next in `retyping`."""
 
 from __future__ import annotations
 

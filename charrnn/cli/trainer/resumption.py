@@ -66,8 +66,8 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
-    reason, precision = listed(reason, told_of_speed), run.config.precision
-    return Launch(run, corpus, pieces, speed, reason, keeper, origin, precision, begun_by=begun_by)
+    reason = listed(reason, told_of_speed)
+    return Launch(run, corpus, pieces, speed, reason, keeper, origin, run.config.precision, begun_by=begun_by)
 
 
 def _settle(

@@ -46,7 +46,7 @@ def command_from_stdin(request: Request) -> str:
     return _command(request, STDIN, *way, *_log_flag(request), *given)
 
 
-def init_from_flags(request: Request) -> str:
+def way_to_begin(request: Request) -> str:
     """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
     flags = f"--init-from {as_typed(str(request.source))}"
     if request.is_in_place:

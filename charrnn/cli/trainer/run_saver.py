@@ -47,28 +47,28 @@ class RunSaver:
         saved_step = self._run.step or None if request.is_in_place else None
         placer = Placer(request.path, self._name, request.found, saved_step or 0)
         every, writes = request.options["save_every"], self._ranks.is_first
-        self._saver = BackgroundSaver(placer, every, display.warn, then, writes=writes, saved_step=saved_step)
+        self._background = BackgroundSaver(placer, every, display.warn, then, writes=writes, saved_step=saved_step)
 
     @property
     def saved_step(self) -> int | None:
         """The step of the checkpoint on disk, as far as this process knows; None if nothing was saved."""
-        return self._saver.saved_step
+        return self._background.saved_step
 
     @property
     def has_saved(self) -> bool:
         """Whether there is a checkpoint to go on from, be it beside its path, as far as this process knows."""
-        return self.saved_step is not None or self._saver.unplaced is not None
+        return self.saved_step is not None or self._background.unplaced is not None
 
     @property
     def is_due(self) -> bool:
         """Whether this rank finds that it is time to save, without an evaluation, and that no save is under way."""
-        self._saver.poll()
-        return self._saver.is_due(evaluated=False)
+        self._background.poll()
+        return self._background.is_due(evaluated=False)
 
     def save_first(self) -> None:
         """Save a branch before its first step, and let all ranks know."""
         self._save()
-        self._saver.wait()
+        self._background.wait()
         self._share_step()
 
     def save_if_due(self, *, evaluated: bool) -> None:
@@ -77,17 +77,17 @@ class RunSaver:
         Args:
             evaluated: whether an evaluation has just been made.
         """
-        (is_due,) = self._ranks.all_reduce_max(self._saver.is_due(evaluated=evaluated))
+        (is_due,) = self._ranks.all_reduce_max(self._background.is_due(evaluated=evaluated))
         self._share_step()
         if is_due:
             self._save()
-        self._saver.poll()
+        self._background.poll()
 
     def save_now(self) -> None:
         """Save and say so: whoever asked wants to use the file."""
         self._save()
-        self._saver.wait()
-        if not self._saver.failure:
+        self._background.wait()
+        if not self._background.failure:
             self._display.note(f"saved after step {self._run.step:,}")
 
     def save_at_the_end(self, what: str) -> None:
@@ -100,8 +100,8 @@ class RunSaver:
             SaveError: this save failed, or the log has lost lines.
         """
         self._save()
-        self._saver.wait(is_last=True)
-        failed, lost = self._saver.failure, "" if self._log is None else self._log.lost
+        self._background.wait(is_last=True)
+        failed, lost = self._background.failure, "" if self._log is None else self._log.lost
         # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
         (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
         if some_failed and lost and not failed:
@@ -125,8 +125,8 @@ class RunSaver:
 
     def finish(self) -> str:
         """Wait for a save under way, which would be lost with the process; tell why it failed, if it did."""
-        self._saver.wait(is_last=True)
-        return self._saver.failure
+        self._background.wait(is_last=True)
+        return self._background.failure
 
     def what_is_kept(self) -> str:
         """Say what the file holds; only the first process knows of the last save, others of one that they heard of.
@@ -134,7 +134,7 @@ class RunSaver:
         That one looks at it: whoever moves or deletes a training's folder may do so while it goes on. So do those that
         heard of none, which may be on the same host.
         """
-        step, unplaced = self._saver.saved_step, self._saver.unplaced
+        step, unplaced = self._background.saved_step, self._background.unplaced
         if step is None and not self._ranks.is_first:
             step = step_of(self._path, self._name)
         if unplaced is not None and step_of(unplaced, self._name) is not None:
@@ -153,8 +153,8 @@ class RunSaver:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
         ensure_finite(self._run)
         training = self._run.state_dict()
-        self._saver.save(lambda: self._snapshot(training), self._run.step)
-        (seconds,) = self._ranks.all_reduce_max(self._saver.seconds)
+        self._background.save(lambda: self._snapshot(training), self._run.step)
+        (seconds,) = self._ranks.all_reduce_max(self._background.seconds)
         self._run.finish_seconds = FINISH_SECONDS + seconds
 
     def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
@@ -173,16 +173,16 @@ class RunSaver:
         return checkpoint.snapshot(header, weights_stay=bool(run.best_weights))
 
     def _told_of_the_best(self) -> str:
-        if self._saver.unplaced is not None:
-            return f"; {self._saver.failure}; {self.what_is_kept()}"
-        if self._saver.failure:
-            return f", and the best weights could not be saved: {self._saver.failure}"
+        if self._background.unplaced is not None:
+            return f"; {self._background.failure}; {self.what_is_kept()}"
+        if self._background.failure:
+            return f", and the best weights could not be saved: {self._background.failure}"
         return f"; {self._path} keeps the best so far"
 
     def _share_step(self) -> None:
         """Let all ranks know of which step the checkpoint is."""
         (step,) = self._ranks.all_reduce_max(-1 if self.saved_step is None else self.saved_step)
-        self._saver.saved_step = None if step < 0 else int(step)
+        self._background.saved_step = None if step < 0 else int(step)
 
 
 def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
