@@ -186,12 +186,16 @@ def test_pages_leave_rare_characters_out_of_what_is_watched_and_count_them_in_th
     assert (page["surprise"]["unknown"], several["surprise"][0]["unknown"]) == (5, 4)
 
 
-def test_a_held_out_text_of_rare_characters_alone_is_refused_and_a_page_without_flags_is_written_all_the_same(tmp_path):
+def test_of_a_held_out_text_of_rare_characters_alone_a_page_shows_the_surprise_and_nothing_that_is_watched(tmp_path):
     (tmp_path / "words.txt").write_text("ab" * 900 + "cd" * 100)
     train_briefly(tmp_path, "words.txt", "--max-vocab", "2", "--hidden-size", "8", "--max-steps", "1")
     told = "the held-out end of words.txt: no characters that words.pt knows"
-    assert set(values_of_page(tmp_path, "words.pt")["absent"].values()) == {told}
-    assert set(values_of_page(tmp_path, "words.pt", "words.pt")["absent"].values()) == {told}
+    page, several = values_of_page(tmp_path, "words.pt"), values_of_page(tmp_path, "words.pt", "words.pt")
+    assert page["absent"] == dict.fromkeys(("neurons", "gates", "gradients"), told)
+    assert several["absent"] == {"gradients": told}
+    assert page["surprise"]["unknown"] == several["surprise"][1]["unknown"] == 200
+    part = values_of_page(tmp_path, "words.pt", "--embeddings")
+    assert (part["surprise"]["unknown"], part["absent"]) == (200, {})
     for more in ([], ["--html", "gates.html"]):
         refused = run_charrnn(tmp_path, "inspect", "words.pt", "--gates", *more, text=True)
         assert (refused.returncode, refused.stderr) == (1, f"charrnn: {told}; give a text to read\n")

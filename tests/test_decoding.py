@@ -301,6 +301,7 @@ def test_what_is_still_compressed_once_it_is_unpacked_is_refused_with_what_to_do
     with pytest.raises(DecodingError, match=r"^t: is compressed twice; unpack it once \(.* still so, by gzip\)$"):
         decode([head])
     assert decode([head], unit="byte") == head.decode("latin-1")
+    assert decode([head[:10]], encoding="utf-16-le") == head[:10].decode("utf-16-le"), "there it may be any text"
 
 
 LATIN = "Windows-1252 or Latin-1"

@@ -249,15 +249,6 @@ def test_a_model_without_memory_has_the_same_loss_whatever_the_context():
     assert [row.loss for row in rows] == pytest.approx([rows[0].loss] * len(rows), rel=1e-5)
 
 
-def test_a_character_that_the_model_does_not_tell_apart_has_its_price_in_the_loss_by_context():
-    model = numpy_twin(random_model(VARIANTS[0].values[0]))
-    ids = np.random.default_rng(1).integers(0, 11, 300)
-    for row in loss_by_context(model, ids, unknown_id=3, unknown_price=25.0)[:2]:
-        values = np.array(naive_losses(model, ids, 128, row.fewest - 1, row.most))
-        values[ids[128:] == 3] = 25.0
-        assert row.loss == pytest.approx(values.mean(), rel=1e-4)
-
-
 @pytest.mark.parametrize(
     ("loss", "error", "told"),
     [(1.0, 0.01, "1.44"), (1.0, 0.1, "1.4"), (1.0, 0.002, "1.443"), (1.0, 0.0, "1.4427"), (1e9, 1e8, "1.4e+09")],

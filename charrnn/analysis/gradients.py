@@ -187,9 +187,7 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
     ]  # fmt: skip
 
 
-def loss_by_context(
-    model: Engine, ids: NDArray[Any], *, unknown_id: int | None = None, unknown_price: float = 0.0
-) -> list[ContextLoss]:
+def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
     """Measure the loss of characters with only so many before them, the state being zero before those.
 
     For each length the text is read in windows that overlap just so that every character is predicted once, but for
@@ -198,8 +196,6 @@ def loss_by_context(
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
-        unknown_id: of the characters that the model does not tell apart, where there are such.
-        unknown_price: what each of these costs, in nats; see `charrnn.text.unknowns`.
 
     Returns:
         A loss for each length of `CONTEXT_LENGTHS` that leaves at least half of the text to be predicted: the mean over
@@ -209,8 +205,6 @@ def loss_by_context(
     rows = []
     for low, high in pairwise((0, *lengths)):
         values = _context_surprisals(model, ids, lengths[-1], low, high)
-        if unknown_id is not None:
-            values[ids[lengths[-1] :] == unknown_id] = unknown_price
         error = float(values.std() / math.sqrt(len(values)))
         rows.append(ContextLoss(low + 1, high, float(values.mean()), error, len(values)))
     return rows

@@ -187,7 +187,7 @@ def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | st
     if baseline:
         rows.append((f"  {YARDSTICK}", baseline))
     rare, corpus = checkpoint.encoder.unknown_id, checkpoint.corpus
-    if rare is not None and (count := corpus.counts[rare]):
+    if rare is not None and (count := corpus.counts[rare]) > 1:
         told = f"{count:,} of {number_of(corpus.characters, unit)} are rare, and count as one in these losses"
         rows.append(("  rare", f"{told}: those of a model that tells them apart do not compare"))
     return rows

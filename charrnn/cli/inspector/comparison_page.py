@@ -87,11 +87,12 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
     texts = choose_texts(subjects, given)
     try:
         pieces = choose_pieces(subjects, texts, flags.unknown, keeps_activations=False)
-    except CharRNNError as error:
-        if given is not None or not page.is_whole:
+    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
+        if given is not None or flags.watching:
             raise
-        page.lack("surprise", "gradients", reason=told_on_a_page(str(error)))
-        return
+        if page.is_whole:
+            page.lack("gradients", reason=told_on_a_page(str(error)))
+        pieces = texts
     read = list(zip(subjects, pieces, strict=True))
     if page.is_whole:
         page.lack("gradients", reason=told_on_a_page(why_too_short(read)))

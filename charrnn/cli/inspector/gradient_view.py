@@ -14,7 +14,6 @@ from charrnn.analysis.gradients import (
     shortest_text,
     spectral_radii,
 )
-from charrnn.cli.inspector.fitting import unknown_price
 from charrnn.cli.inspector.gradient_figures import draw_gradients
 from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
@@ -70,10 +69,7 @@ def gradients_view(watched: Watched) -> View:
         ],
         "loss_by_context": [
             {name: finite_or_none(value) for name, value in asdict(row).items()}
-            for row in loss_by_context(
-                watched.subject.engine, ids,
-                unknown_id=contents.encoder.unknown_id, unknown_price=unknown_price(watched.subject),
-            )
+            for row in loss_by_context(watched.subject.engine, ids)
         ],
     }  # fmt: skip
     data["contexts_cut"] = data["loss_by_context"][-1]["most"] < CONTEXT_LENGTHS[-1]

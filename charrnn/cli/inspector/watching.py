@@ -237,7 +237,10 @@ def _known_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piec
     seen = readable.known[:length]
     known = "".join(compress(readable.text, seen))
     if not known:
-        raise CharRNNError(f"{given.source}: no characters that {name_of(subject.path)} knows; give a text to read")
+        which = f" among the first {len(seen):,}" if not is_all or len(readable.known) > length else ""
+        raise CharRNNError(
+            f"{given.source}: no characters{which} that {name_of(subject.path)} knows; give a text to read"
+        )
     gaps = np.cumsum(seen)[~seen]
     whole = len(readable.known_text) if is_all else given.whole
     return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.text) > length)

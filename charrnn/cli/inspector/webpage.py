@@ -76,11 +76,12 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
         (piece,) = choose_pieces(
             [subject], [text], flags.unknown, keeps_activations=page.is_whole or flags.keeps_activations
         )
-    except CharRNNError as error:
-        if given is not None or not page.is_whole:
+    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
+        if given is not None or flags.watching:
             raise
-        page.lack(*READ, reason=told_on_a_page(str(error)))
-        return
+        if page.is_whole:
+            page.lack("neurons", "gates", "gradients", reason=told_on_a_page(str(error)))
+        piece = text
     watched = Watched(subject, piece)
     shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
     if page.is_whole:
