@@ -73,11 +73,7 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
     if fall > max(best.val_loss * FLAT, LEAST_GAIN) * thirds and not is_stalled:
-        improving = f"still improving: the validation loss fell by {fall:.4f} nats over {span}"
-        gap = last.val_loss - last.train_loss
-        if gap > last.val_loss * WIDE:
-            return f"{improving}, and is {gap:.4f} nats above the training loss; more text would help more than time"
-        return f"{improving}; more time would help"
+        return _improving(last, f"the validation loss fell by {fall:.4f} nats over {span}")
     blind = math.log(vocab_size)
     if vocab_size > 1 and min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
         return _learned_nothing(history, kept.val_loss, blind)
@@ -88,6 +84,15 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     before, thirds = _end_of(own, begun)
     has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT * thirds
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
+
+
+def _improving(last: HistoryRow, seen: str) -> str:
+    """What would help a model that still improves: time, or text where the training loss is far below the other."""
+    gap = last.val_loss - last.train_loss
+    if gap > last.val_loss * WIDE:
+        seen += f", and is {gap:.4f} nats above the training loss; more text would help more than time"
+        return f"still improving: {seen}"
+    return f"still improving: {seen}; more time would help"
 
 
 def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fell: bool) -> str:

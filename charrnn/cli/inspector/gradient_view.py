@@ -25,12 +25,12 @@ from charrnn.metrics import finite_or_none
 
 def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
     """Why one of the texts that models read is too short to go back in, and what to do; empty where none is."""
-    length, unit = num_read(*_to_blame(read)), _to_blame(read)[0].contents.encoder.unit
-    if length >= shortest_text():
+    subject, piece = _to_blame(read)
+    length, least = num_read(subject, piece), shortest_text()
+    if length >= least:
         return ""
-    return (
-        f"{too_few(length, unit)} to go back {REACH} in; give --gradients at least {shortest_text()} with --text-file"
-    )
+    few = too_few(length, subject.contents.encoder.unit)
+    return f"{few} to go back {REACH} in; give --gradients at least {least} with --text-file"
 
 
 def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:

@@ -18,7 +18,7 @@ from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.cli.trainer.transfer import begin_with_weights, overlaps
+from charrnn.cli.trainer.transfer import LEARNED_HELD_OUT, begin_with_weights, overlaps
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
 from charrnn.paths import has_no_name
@@ -99,7 +99,7 @@ def _reason(
     elif now.threads < before.threads and "threads" not in request.explicit:
         told.append(f"threads: {now.threads}, before {before.threads}, for want of cores: not bit for bit")
     forced = [f"{flag_name(name)} {value}" for name, value in changes.items()]
-    forced += ["so that some of what is held out was learned from before"] * overlaps(before, now)
+    forced += [LEARNED_HELD_OUT] * overlaps(before, now)
     if forced:
         told.append(f"forced: {', '.join(forced)}")
     return listed(*told, _told_of_alphabet(request))

@@ -69,7 +69,7 @@ class RunSaver:
         """Save a branch before its first step, and let all ranks know."""
         self._save()
         self._background.wait()
-        self._share_step()
+        self._agree()
 
     def save_if_due(self, *, evaluated: bool) -> None:
         """Begin to save, if any rank finds that it is time, and take note of a save that is done.
@@ -77,9 +77,7 @@ class RunSaver:
         Args:
             evaluated: whether an evaluation has just been made.
         """
-        (is_due,) = self._ranks.all_reduce_max(self._background.is_due(evaluated=evaluated))
-        self._share_step()
-        if is_due:
+        if self._agree(self._background.is_due(evaluated=evaluated)):
             self._save()
         self._background.poll()
 
@@ -115,8 +113,7 @@ class RunSaver:
         best = self._run.best
         if best is None:
             return ""
-        (failed,) = self._ranks.all_reduce_max(bool(self.finish()))
-        self._share_step()
+        failed = self._agree(bool(self.finish()))
         if failed or self.saved_step is None or self.saved_step < best.step:
             restore_best(self._run)
             self._save()
@@ -179,10 +176,11 @@ class RunSaver:
             return f", and the best weights could not be saved: {self._background.failure}"
         return f"; {self._path} keeps the best so far"
 
-    def _share_step(self) -> None:
-        """Let all ranks know of which step the checkpoint is."""
-        (step,) = self._ranks.all_reduce_max(-1 if self.saved_step is None else self.saved_step)
+    def _agree(self, answer: bool = False) -> bool:
+        """Whether any rank says yes; by the same exchange, one at every report, all learn what step is saved."""
+        found, step = self._ranks.all_reduce_max(answer, -1 if self.saved_step is None else self.saved_step)
         self._background.saved_step = None if step < 0 else int(step)
+        return bool(found)
 
 
 def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:

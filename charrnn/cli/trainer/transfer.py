@@ -29,6 +29,8 @@ from charrnn.training.ranks import Ranks
 from charrnn.training.validation import validate_beginning
 from charrnn.wording import listed, number_of
 
+LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
+
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Ends of the names of weights that have a row for each character."""
 
@@ -67,7 +69,7 @@ def _told_of_overlap(stored: Checkpoint, corpus: Corpus, now: TrainConfig) -> st
     """
     before, is_same = stored.train_config, stored.corpus.sha256 == corpus.sha256
     if is_same and overlaps(before, now):
-        return "so that some of what is held out was learned from before"
+        return LEARNED_HELD_OUT
     may_overlap = stored.origin.learned_held_out or (not is_same and _may_overlap(before, now))
     if may_overlap and now.holds_out and (is_same or stored.corpus.name == corpus.name):
         return "where some of what is held out may have been learned from before"
