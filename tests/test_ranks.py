@@ -732,6 +732,7 @@ FLAGS = [
     "--precision", "float32", "--patience", 1000,
 ]  # fmt: skip
 SAVING = ["--save-every", "0.1s"]
+STAYS_SECONDS = 25
 
 
 @pytest.fixture
@@ -744,14 +745,22 @@ def folder(tmp_path):
 
 @pytest.fixture
 def torchrun(folder):
-    """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first."""
+    """Start torchrun with two ranks; what a failed test leaves of it is stopped, its ranks first.
+
+    A rank that stays for long says where it is, before torchrun kills it for that.
+    """
     started = []
+    early = folder.parent / "early"
+    early.mkdir()
+    dump = f"faulthandler.dump_traceback_later({STAYS_SECONDS})"
+    (early / "sitecustomize.py").write_text(f"import faulthandler, os\nif 'RANK' in os.environ:\n    {dump}\n")
+    paths = os.pathsep.join(filter(None, [str(early), os.environ.get("PYTHONPATH")]))
 
     def start(*arguments, meeting=("--standalone",), ranks=2, **environment):
         command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--nproc-per-node", str(ranks)]
         started.append(subprocess.Popen(
             [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", env={**clean_environment(), **NO_SPINNING, **environment},
+            encoding="utf-8", env={**clean_environment(), **NO_SPINNING, "PYTHONPATH": paths, **environment},
         ))  # fmt: skip
         return started[-1]
 
@@ -861,6 +870,29 @@ def save_slowly_and_break(rank):
             break_forward(self._run, range(10**6))
 
     session.Session._handle = handle_and_break
+
+
+@pytest.mark.slow
+def test_that_a_rank_is_gone_is_told_before_a_slow_save_is_done(folder):
+    """A launcher kills what stays too long, with the last word unsaid."""
+    first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=save_slowly_and_soon_tell)
+    first.wait_for("saves")
+    second.kill(signal.SIGKILL)
+    assert first.wait() == 1
+    early, last = [line for line in first.stderr.splitlines() if "another process" in line]
+    assert early == "charrnn: another process of this training is gone; a save is still under way"
+    assert last.startswith("charrnn: another process of this training is gone; verse.pt is as it was after step ")
+
+
+def save_slowly_and_soon_tell(rank):
+    write, session.LAST_WORDS = checkpoint.write, 0.5
+
+    def write_slowly(*given):
+        print("saves", file=sys.stderr, flush=True)
+        time.sleep(3)
+        write(*given)
+
+    checkpoint.write = write_slowly
 
 
 @pytest.mark.slow

@@ -111,6 +111,12 @@ class BackgroundSaver:
             self._write(copy)
             self.cost = self.seconds
 
+    def is_done(self, within: float) -> bool:
+        """Whether nothing is being saved any more, so many seconds from now at the latest."""
+        if self._thread is not None and self._thread.ident is not None:
+            self._thread.join(within)
+        return self._thread is None or not self._thread.is_alive()
+
     def poll(self) -> None:
         """Take note of a save that is done, and tell of one that failed."""
         if self._thread is None or not self._thread.is_alive():

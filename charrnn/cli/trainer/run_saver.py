@@ -120,6 +120,10 @@ class RunSaver:
         self.finish()
         return self._ranks.broadcast(self._told_of_the_best)
 
+    def is_done(self, within: float) -> bool:
+        """Whether no save is under way any more, so many seconds from now at the latest."""
+        return self._background.is_done(within)
+
     def finish(self) -> str:
         """Wait for a save under way, which would be lost with the process; tell why it failed, if it did."""
         self._background.wait(is_last=True)

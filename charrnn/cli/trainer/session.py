@@ -40,6 +40,9 @@ from charrnn.training.torchrun import read_place
 SAMPLE_LENGTH = 240
 """Characters that are shown of what the model writes by now."""
 
+LAST_WORDS = 10.0
+"""Seconds after which it is told that another process is gone, though a slow disk still saves: torchrun kills after 30."""
+
 
 def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:
     """Begin or go on as a request says, and train to the end.
@@ -119,8 +122,11 @@ class Session:
             self._tell(give_up(self._run, str(error)))
             raise DivergenceError(f"{error}{self._saver.keep_the_best()}") from None
         except (MemoryError, RuntimeError) as error:
+            trouble = self._ranks.peer_failure(error)
+            if trouble and not self._saver.is_done(within=LAST_WORDS):
+                self._display.warn(f"{trouble}; a save is still under way")
             self._warn_of(self._saver.finish())
-            if trouble := self._ranks.peer_failure(error):
+            if trouble:
                 raise LostRankError(f"{trouble}; {self._saver.what_is_kept()}") from None
             if self._saver.has_saved:
                 refuse_full_memory(error, self._saver.what_is_kept())
