@@ -41,7 +41,7 @@ SAMPLE_LENGTH = 240
 """Characters that are shown of what the model writes by now."""
 
 LAST_WORDS = 10.0
-"""Seconds after which it is told that another process is gone, though a slow disk still saves: torchrun kills after 30."""
+"""Seconds after which a gone process is told of though a slow disk still saves; torchrun kills after 30."""
 
 
 def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:
