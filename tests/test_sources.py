@@ -20,7 +20,7 @@ from charrnn.text import keeping, sources
 from charrnn.text.corpus import read_corpus
 from charrnn.text.documents import begins_as, is_exactly, read_in_each, why_no_text
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.left_out import BACKUP, BROKEN, GONE, LINKED, LOCKED, NULS, Cause, LeftOut
+from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, GONE, LINKED, LOCKED, NULS, Cause, LeftOut
 from charrnn.text.options import PLAIN, TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
@@ -265,6 +265,19 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links
     assert names(found) == [str(tmp_path / "a")]
     told = [LeftOut(str(tmp_path / name), BROKEN) for name in ("itself", "nowhere", "through")]
     assert found.skipped == told, "and told of"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_is_left_out_and_told(tmp_path):
+    make(tmp_path, a=b"x")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    found = find_documents([str(tmp_path)])
+    assert names(found) == [str(tmp_path / "a")]
+    assert found.skipped == [LeftOut(str(tmp_path / name), ENDLESS) for name in ("link", "pipe")]
+    (tmp_path / "a").unlink()
+    with pytest.raises(CorpusError, match=r"holds no plain text \(.*link.* no end.*; name the file itself to read it$"):
+        find_documents([str(tmp_path)])
 
 
 def test_a_folder_that_only_a_link_leads_to_is_left_out_and_told_unless_it_is_excluded_or_read_otherwise(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from charrnn.text.globs import Patterns
-from charrnn.text.left_out import BACKUP, BROKEN, LINKED, Missed
+from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, LINKED, Missed
 from charrnn.text.unreadable import read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -68,7 +68,8 @@ def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path
     Args:
         root: the folder.
         patterns: matched with paths from there on.
-        missed: what may not be read, leads nowhere or to another folder, or is an editor's backup, is noted here.
+        missed: what may not be read, leads nowhere or to another folder, may have no end, or is an editor's backup, is
+            noted here.
 
     Raises:
         CorpusError: the folder itself cannot be read.
@@ -101,7 +102,9 @@ def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
     """Whether an entry of a folder is a file, or a link to one; `Path.is_file` tells no reason since Python 3.14."""
     with missed.noting(name), read_errors_told(name):
         try:
-            return stat.S_ISREG(os.stat(entry.path).st_mode)
+            if stat.S_ISREG(os.stat(entry.path).st_mode):
+                return True
+            missed.add(name, ENDLESS)
         except OSError as error:
             if error.errno not in _LEADS_NOWHERE and getattr(error, "winerror", None) not in _NOWHERE_ON_WINDOWS:
                 raise
