@@ -16,6 +16,8 @@ import torch
 from conftest import make_text, run_charrnn
 from processes import FIRST_STEP, Training, tell_first_step, train
 
+from charrnn.training import checkpoint
+
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
 
@@ -71,6 +73,27 @@ def test_a_command_that_went_on_with_a_run_is_not_told_as_what_began_it(folder, 
     made = contents(folder)["made"]
     assert made.get("begun_by") == (command if began else None)
     assert made["command"].endswith("--resume --max-steps 21")
+
+
+@pytest.mark.slow
+def test_one_command_begins_a_run_goes_on_with_it_and_ends_where_it_is_done(folder):
+    (folder / "verse.pt").write_bytes(b"")  # as mktemp makes it
+    flags = [*SMALL, "--log", "verse.log", "--resume-or-start", "--max-steps"]
+    killed = train(folder, *flags, 20, prepare=die_at_first_save)
+    assert killed.process.exitcode == -signal.SIGKILL
+    assert (folder / "verse.pt").stat().st_size == 0 < len(steps(folder))
+    for last in (20, 20, 30):
+        training = train(folder, *flags, last)
+        assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n"), training.stderr
+        assert steps(folder) == sorted(set(steps(folder)))
+        assert steps(folder)[-1] == contents(folder)["training"]["step"] == last
+    assert "going on after step 20" in training.stderr
+    assert "begun_by" in contents(folder)["made"]
+    assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
+
+
+def die_at_first_save():
+    checkpoint.write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow

@@ -205,6 +205,9 @@ def train(
         str | None, typer.Option(metavar="FILE", help="A line of JSON per report, to a new file; --resume adds to it.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue where the checkpoint left off.")] = False,
+    resume_or_start: Annotated[
+        bool, typer.Option("--resume-or-start", help="Continue if the checkpoint is there, else start: for scripts.")
+    ] = False,
     resume_from: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="Continue from this one, and write to another.")
     ] = None,
@@ -255,6 +258,7 @@ def train(
         explicit={name: value for name, value in flags.items() if name in explicit},
         log=log,
         resume=resume or force_resume or resume_from is not None,
+        resume_or_start=resume_or_start,
         resume_from=resume_from,
         init_from=init_from,
         force=force_resume,

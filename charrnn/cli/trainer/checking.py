@@ -131,10 +131,10 @@ def _check_path(request: Request) -> None:
 
 def _check_resumed(request: Request) -> None:
     """Refuse to go on with a checkpoint that has the text's name for want of another, where there is none."""
-    if request.is_in_place and request.out is None and not os.path.exists(request.path):
+    if request.is_in_place and not os.path.exists(request.path):
+        which = "--out NAME.pt says which one to continue, and " if request.out is None else ""
         raise CheckpointError(
-            f"{request.path}: no checkpoint of that name here; --out NAME.pt says which one to continue, and without "
-            "--resume a training begins"
+            f"{request.path}: no checkpoint of that name here; {which}without --resume a training begins"
         )
 
 

@@ -97,6 +97,8 @@ def settle(request: Request, place: Place) -> Request:
             beside the checkpoint.
     """
     is_own = _has_written(place, request.path)
+    if request.resume_or_start:
+        request = _resumed_or_started(request)
     if STDIN in request.all_texts and (place.restarts or is_own):
         raise ConfigError(f"{name_of(STDIN)}: was read before the restart; give a file where processes may restart")
     if is_own:
@@ -119,6 +121,25 @@ def settle(request: Request, place: Place) -> Request:
             raise ConfigError(f"{told}, or move it away")
         write_warning(told, as_json=request.as_json)
     return replace(request, found=found)
+
+
+def _resumed_or_started(request: Request) -> Request:
+    """The request of a command that is given again until its training is done, whatever has ended it.
+
+    Where no checkpoint is, a log is that of a training that was killed before its first save, and begins anew.
+
+    Raises:
+        ConfigError: it says what is to be done with a checkpoint in another way, too.
+    """
+    others = [
+        (request.resume_from is not None, "--resume-from"), (request.force, "--force-resume"),
+        (request.resume, "--resume"), (request.overwrite, "--overwrite"),
+    ]  # fmt: skip
+    if told := next((flag for is_given, flag in others if is_given), None):
+        raise ConfigError(f"--resume-or-start finds out by itself whether a training goes on; leave {told} out")
+    if os.path.exists(request.path) and os.path.getsize(request.path):
+        return replace(request, resume=True)
+    return replace(request, overwrite=True)
 
 
 def _told_of_later(request: Request, found: Occupant) -> str:

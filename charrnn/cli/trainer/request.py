@@ -34,6 +34,7 @@ class Request:
         explicit: those of them that stood on the command line.
         log: path of the log, if there is to be one.
         resume: go on from a checkpoint.
+        resume_or_start: do so if one is there; `joining.settle` finds out.
         resume_from: path of the checkpoint to go on from; None for the one that is written.
         init_from: path of the checkpoint with whose weights to begin; None for weights from the seed.
         force: with another text or other flags too.
@@ -51,6 +52,7 @@ class Request:
     explicit: Mapping[str, Any]
     log: str | None
     resume: bool
+    resume_or_start: bool = False
     resume_from: str | None
     init_from: str | None = None
     force: bool
