@@ -62,7 +62,8 @@ WORDS = {"train": CHOICES, "sample": SAMPLE_WORDS, "inspect": inspection.WORDS}
 OTHER_FLAGS = {
     "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
     "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
-    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal", "--open-mode", "--check", "--rnn-size", "--foreground",
+    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal", "--open-mode", "--check", "--rnn-size",
+    "--foreground",
 }  # fmt: skip
 """Those of all commands, of pip, torchrun, Slurm, ruff, char-rnn and timeout."""
 
