@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from charrnn.config import ModelConfig
 from charrnn.metrics import bits_per_char, perplexity
 
@@ -45,6 +47,11 @@ def describe_known(held_out: int, known: int) -> str:
 def listed(*told: str) -> str:
     """What there is to tell, one thing after the other, with commas between; the empty ones have nothing to say."""
     return ", ".join(filter(None, told))
+
+
+def either(ways: Sequence[str]) -> str:
+    """Several ways, at least one, of which one holds: "a, b or c"."""
+    return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 
 
 def number_of(number: float, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import itertools
 import json
 import math
@@ -40,7 +41,8 @@ def command(trained):
     save_like(trained, "zoo.pt", characters="".join(sorted("BKMNRST\n abeiklmnoprst" + "z")))  # z for u
 
     def run(*arguments, stdin=""):
-        return run_charrnn(trained, "inspect", *arguments, input=stdin.encode("utf-8", "surrogateescape"))
+        given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogateescape")
+        return run_charrnn(trained, "inspect", *arguments, input=given)
 
     return run
 
@@ -347,10 +349,25 @@ def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
     assert command("words.pt", "--score", "words.txt").stderr == told
     table = command("zoo.pt", "words.pt", "--score", "words.txt")
     assert b"words.txt: zoo, words learned from most of it" in table.stderr
-    (trained / "other.txt").write_text((trained / "words.txt").read_text()[::-1])
-    for path, is_own in (("words.txt", True), ("other.txt", False)):
-        result = command("words.pt", "--score", path, "--json")
+    words = (trained / "words.txt").read_bytes()
+    (trained / "other.txt").write_bytes(words[::-1])
+    (trained / "words.gz").write_bytes(gzip.compress(words))
+    for path, text, is_own in (
+        ("words.txt", b"", True), ("other.txt", b"", False), ("words.gz", b"", True), ("-", words, True),
+        ("-", words[:-1], False),
+    ):  # fmt: skip
+        result = command("words.pt", "--score", path, "--json", stdin=text)
         assert (json.loads(result.stdout)["learned"], result.stderr) == (is_own, b"")
+
+
+@pytest.mark.parametrize(
+    "origin", [{"texts": ["a.txt", "b.txt"]}, {"texts": ["a.txt"], "val_texts": ["b.txt"]}, {"texts": ["."]}]
+)
+def test_of_several_texts_it_is_not_known_which_these_were(command, trained, origin):
+    save_like(trained, "several.pt", origin=origin)
+    words = (trained / "words.txt").read_bytes()
+    for text, is_own in ((words, True), (words[:-1], None), (words[::-1], False)):
+        assert json.loads(command("several.pt", "--score", "-", "--json", stdin=text).stdout)["learned"] is is_own
 
 
 def test_above_with_several_models_leaves_out_what_fits_any_of_them(command):

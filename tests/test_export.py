@@ -215,6 +215,7 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
 def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
     (tmp_path / "mine.pt").write_text("mine")
     told = {"w.bin": "--export is 'w.bin'", "mine.pt": "mine.pt: exists", "none/w.pt": "none: no such folder"}
+    told |= {f"mine.pt{end}": f"--export mine.pt{end}: is a folder's name, and it writes" for end in ("/", "/.", "//")}
     for name, message in told.items():
         assert run(tmp_path, "inspect", "no.pt", "--export", name).stderr.startswith(f"charrnn: {message}")
 

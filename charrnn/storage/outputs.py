@@ -32,6 +32,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
         OutputError: it must not or cannot be written.
     """
     require_output(path, flag)
+    require_file_name(path, flag)
     target = Path(path)
     try:
         if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
@@ -39,6 +40,17 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     except OSError as error:
         raise OutputError(f"{path}: cannot be replaced ({error.strerror}); choose another place with {flag}") from None
     require_folder(target, flag)
+
+
+def require_file_name(path: str, flag: str) -> None:
+    """Refuse a path that can only be a folder's: behind a file's name a slash finds nothing, and `Path` drops it.
+
+    Raises:
+        OutputError: it is one.
+    """
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    if path.endswith((*separators, *(f"{separator}." for separator in separators))):
+        raise OutputError(f"{flag} {path}: is a folder's name, and it writes a file; name one")
 
 
 def require_folder(path: Path, flag: str) -> None:

@@ -25,7 +25,18 @@ TO_A_NUL = 1_000
 """Characters of a text, more than that to each that is NUL: a log has some where the power failed, and no text many."""
 
 
-def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: None, takes_nulls: bool = True) -> str:
+Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
+"""Hands on a document's bytes, as `Meter.watch` does."""
+
+
+def read_text(
+    path: str,
+    options: TextOptions,
+    *,
+    doubt: Doubt = lambda name: None,
+    takes_nulls: bool = True,
+    watch: Watch = iter,
+) -> str:
     """Read a file, or standard input for "-", as text, whole, for an existing model.
 
     Args:
@@ -33,11 +44,12 @@ def read_text(path: str, options: TextOptions, *, doubt: Doubt = lambda name: No
         options: how it is read.
         doubt: told of a text that seems to be misread.
         takes_nulls: see `read_in_each`.
+        watch: sees the bytes, unpacked.
 
     Raises:
         CorpusError: the file is missing, unreadable or not in its encoding.
     """
-    return next(read_in_each(path, options, [options.encoding], doubt=doubt, takes_nulls=takes_nulls))
+    return next(read_in_each(path, options, [options.encoding], doubt=doubt, takes_nulls=takes_nulls, watch=watch))
 
 
 def read_beginning(
@@ -75,6 +87,7 @@ def read_in_each(
     *,
     doubt: Doubt = lambda name: None,
     takes_nulls: bool = True,
+    watch: Watch = iter,
 ) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
 
@@ -84,6 +97,7 @@ def read_in_each(
         encodings: these.
         doubt: told of a text that seems to be misread.
         takes_nulls: whether a text with many NUL characters may be one that is not misread.
+        watch: sees the bytes, unpacked, each time they are read.
 
     Yields:
         The text in one after another, each as it is asked for: a large one need not be held in all of them at once.
@@ -97,7 +111,7 @@ def read_in_each(
     with contextlib.closing(find_documents([path])) as found:
         for reading in map(options.in_encoding, encodings):
             try:
-                text = _read(found.documents[0], reading, doubt)
+                text = _read(found.documents[0], reading, doubt, watch)
                 if not takes_nulls:
                     _refuse_nulls(text, found.documents[0].name, reading)
                 yield text
@@ -108,8 +122,8 @@ def read_in_each(
         raise refusals[0]
 
 
-def _read(document: Document, options: TextOptions, doubt: Doubt) -> str:
-    pieces = decode_document(document.chunks(), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
+def _read(document: Document, options: TextOptions, doubt: Doubt, watch: Watch) -> str:
+    pieces = decode_document(watch(document.chunks()), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
     return _prepared(pieces, options)
 
 
@@ -148,15 +162,6 @@ def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
         CorpusError: it cannot be read.
     """
     return os.path.isfile(path) and os.path.getsize(path) > num_bytes and _hash(path, num_bytes) == sha256
-
-
-def is_exactly(path: str, num_bytes: int, sha256: str) -> bool:
-    """Whether a file, and no pipe, is of this size and this hash.
-
-    Raises:
-        CorpusError: it cannot be read.
-    """
-    return os.path.isfile(path) and os.path.getsize(path) == num_bytes and _hash(path, num_bytes) == sha256
 
 
 def _hash(path: str, num_bytes: int) -> str:

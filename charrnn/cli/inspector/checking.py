@@ -42,6 +42,12 @@ def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
         for subject in subjects:
             for cell in flags.cell:
                 parse_unit(cell, subject)
+    if flags.novelty is not None and not is_number(flags.novelty):
+        from charrnn.text.sources import require_texts
+        from charrnn.text.unreadable import require_file
+
+        require_file(flags.novelty)
+        require_texts([flags.novelty])
     for subject in subjects:
         for name in flags.asked_for("gradients", "dynamic"):
             subject.require_stream(f"--{name}")

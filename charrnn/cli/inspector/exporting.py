@@ -13,7 +13,7 @@ from charrnn.paths import STDIN
 from charrnn.storage.archive import is_checkpoint, read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.header import FORMAT
-from charrnn.storage.outputs import require_folder, write_whole
+from charrnn.storage.outputs import require_file_name, require_folder, write_whole
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
@@ -26,8 +26,10 @@ def check_export(path: str, model: str) -> None:
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something else than an earlier export is there, or the model itself; or its folder is missing.
+        OutputError: something else than an earlier export is there, or the model itself; its folder is missing, or the
+            name is a folder's.
     """
+    require_file_name(path, "--export")
     if Path(path).suffix not in FORMATS:
         raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
     if os.path.exists(path) and os.path.exists(model) and os.path.samefile(path, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,8 +32,10 @@ from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import name_of
-from charrnn.text.documents import is_exactly, read_text
+from charrnn.storage.archive import Checkpoint
+from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import Readable
 from charrnn.wording import format_perplexity, number_of
@@ -76,14 +79,14 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         dynamic: adapt the models as they read, too.
         as_json: print an object.
     """
-    options = shared_encoding(subjects)
-    text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding))
+    options, meter = shared_encoding(subjects), Meter(None)
+    text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding), watch=meter.watch)
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
-    learned = [is_exactly(path, facts.bytes, facts.sha256) for facts in (s.contents.corpus for s in subjects)]
+    learned = [_has_learned(subject.contents, meter) for subject in subjects]
     unlike = []
     if len(subjects) > 1:
         scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
@@ -100,6 +103,18 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     if any(learned) and not as_json:
         who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
         write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
+
+
+def _has_learned(checkpoint: Checkpoint, scored: Meter) -> bool | None:
+    """Whether a model learned from a text, to the byte; None where that may be one of several that it learned from.
+
+    Of all of them together alone the hash is known.
+    """
+    facts, origin = checkpoint.corpus, checkpoint.origin
+    if (scored.num_bytes, scored.sha256) == (facts.bytes, facts.sha256):
+        return True
+    is_one = len(origin.texts) == 1 and not (origin.val_texts or os.path.isdir(origin.texts[0]))
+    return False if is_one or scored.num_bytes >= facts.bytes else None
 
 
 def score_text(
@@ -213,7 +228,7 @@ def _compared(scores: Sequence[Score]) -> list[list[str]]:
 
 
 def _as_json(
-    subjects: Sequence[Subject], scores: Sequence[Score], path: str, unlike: list[str], learned: list[bool]
+    subjects: Sequence[Subject], scores: Sequence[Score], path: str, unlike: list[str], learned: list[bool | None]
 ) -> dict[str, Any]:
     """One model's figures by themselves, those of several by name."""
     fields = [{**_fields(result), "learned": known} for result, known in zip(scores, learned, strict=True)]

@@ -12,7 +12,7 @@ from charrnn.generation.endings import Ending
 from charrnn.generation.rules import Rules
 from charrnn.generation.samples import Sample
 from charrnn.paths import name_of
-from charrnn.wording import number_of
+from charrnn.wording import either, number_of
 
 HOTTER = "give a higher --temperature"
 
@@ -142,7 +142,8 @@ def _why_known(shortfall: Shortfall, job: Job) -> str:
     if job.sampler.match is not None:
         lines = "others" if shortfall.lines else "lines"
         why = [f"are in {_files(job)}"] * bool(job.known_in) + ["were written before"] * job.rules.unique
-        return f"all {lines} drawn that fit --match {' or '.join(why)}; widen the pattern, or {HOTTER}"
+        why += ["are empty"] * job.sampler.match.fits("")
+        return f"all {lines} drawn that fit --match {either(why)}; widen the pattern, or {HOTTER}"
     kinds = ["known lines"] * (job.rules.known_lines is not None) + ["repeats"] * job.rules.unique
     told = f"{', '.join(kinds)}, or empty ones; {HOTTER}"
     if job.length is None:
