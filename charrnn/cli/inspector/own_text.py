@@ -115,7 +115,7 @@ def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> Fou
         was_more = is_of_several(checkpoint) or any(map(os.path.isdir, places_of(checkpoint, checkpoint_path)))
         what = "all that was read of it, in its order, as one file"
         raise CorpusError(
-            f"{given}: is not the text that {name_of(checkpoint_path)} learned from, which is "
+            f"{name_of(given)}: is not the text that {name_of(checkpoint_path)} learned from, which is "
             f"{quoted(checkpoint.corpus.name)} of {checkpoint.corpus.bytes:,} bytes; give "
             f"{what if was_more or checkpoint.origin.val_texts else 'that one'}"
         )

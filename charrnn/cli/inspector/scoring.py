@@ -26,6 +26,7 @@ from charrnn.cli.inspector.fitting import (
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
+from charrnn.cli.inspector.whereabouts import at_home, is_of_several
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_warning
 from charrnn.errors import CorpusError
@@ -113,8 +114,8 @@ def _has_learned(checkpoint: Checkpoint, scored: Meter) -> bool | None:
     facts, origin = checkpoint.corpus, checkpoint.origin
     if (scored.num_bytes, scored.sha256) == (facts.bytes, facts.sha256):
         return True
-    is_one = len(origin.texts) == 1 and not (origin.val_texts or os.path.isdir(origin.texts[0]))
-    return False if is_one or scored.num_bytes >= facts.bytes else None
+    was_one = not (is_of_several(checkpoint) or origin.val_texts or any(map(os.path.isdir, at_home(origin.texts))))
+    return False if was_one or scored.num_bytes >= facts.bytes else None
 
 
 def score_text(

@@ -111,10 +111,8 @@ def fit_prompt(
     lacking = encoder.lacking(fitted)
     if lacking:
         help_ = _MENDS[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
-        raise CharRNNError(
-            f"prompt has {describe_characters(lacking)}, which this model never saw ({len(encoder)} {encoder.unit}s"
-            f"{told_where_listed(model)}); {help_}"
-        )
+        known = f"{number_of(len(encoder), encoder.unit)}{told_where_listed(model)}"
+        raise CharRNNError(f"prompt has {describe_characters(lacking)}, which this model never saw ({known}); {help_}")
     if prompt and not fitted:
         write_warning(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
     return fitted
