@@ -817,6 +817,21 @@ def test_a_rank_that_dies_before_it_learns_leaves_the_other_with_one_line(folder
     assert line == "charrnn: another process of this training is gone"
 
 
+@pytest.mark.slow
+def test_what_a_library_says_as_ranks_connect_does_not_stand_before_the_checkpoints_path(folder):
+    """As gloo of PyTorch 2.10 does."""
+    ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 5, "-q", prepare=speak_while_connecting)
+    assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
+    assert [process.stdout for process in ranks] == ["verse.pt\n", ""]
+
+
+def speak_while_connecting(rank):
+    def aloud(connect):
+        return lambda *given, **options: (os.write(1, b"connected\n"), connect(*given, **options))[1]
+
+    dist.init_process_group, dist.new_group = aloud(dist.init_process_group), aloud(dist.new_group)
+
+
 def die_before_it_learns(where, rank):
     replicate = Group.replicate
 

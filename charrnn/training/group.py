@@ -10,10 +10,12 @@ for gradients is made: one that dies, or never comes, has no connection yet.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -112,9 +114,10 @@ class Group(Ranks):
             store = find_store(place, MEETING)
             life, earlier = begin_life(store, place, MEETING)
             self._store = PrefixStore(life, store)
-            dist.init_process_group(
-                "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=MEETING
-            )
+            with _mute_stdout():
+                dist.init_process_group(
+                    "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=MEETING
+                )
             self._introduce()
             self.restarts = int(self.all_reduce_max(max(place.restarts, earlier))[0])
         except (RuntimeError, OSError) as error:
@@ -212,7 +215,8 @@ class Group(Ranks):
         """A group of the network's own, since networks may learn at the same time; on a GPU, where they do not, one."""
         if on_gpu and self._of_gpus is not None:
             return self._of_gpus
-        group: dist.ProcessGroup = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
+        with _mute_stdout():
+            group: dist.ProcessGroup = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
         self._of_gpus = group if on_gpu else None
         return group
 
@@ -274,3 +278,20 @@ class Group(Ranks):
             return bool(self._store.add("spoken", 1) == 1)
         except RuntimeError:  # it was kept by a process that is gone
             return True
+
+
+@contextlib.contextmanager
+def _mute_stdout() -> Iterator[None]:
+    """Keep from standard output, where the checkpoint's path goes, what gloo of PyTorch 2.10 says as it connects."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
