@@ -39,8 +39,10 @@ from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
+from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions
 from charrnn.generation.rules import Rules
+from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.shapes import count_parameters
@@ -1186,7 +1188,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--interactive", "--json"], "--json does not go with --interactive"),
+        (["--interactive", "--json", "-n", -1], "--length -1 has no end, and --json needs one; give a length"),
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
         (["--interactive", "--unique"], "--unique does not go with --interactive"),
@@ -1266,7 +1268,7 @@ def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupte
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
     monkeypatch.setattr(interactive, "_beginnings", lambda: order.append("a beginning") or iter([]))
-    assert interactive.converse(SimpleNamespace(sampler=SimpleNamespace(model=model)), None, "m.pt", quiet=True)
+    assert interactive.converse(SimpleNamespace(sampler=SimpleNamespace(model=model)), SimpleNamespace(quiet=True))
     assert order == ["ready", "a beginning"]
 
 
@@ -1309,6 +1311,65 @@ def test_interactive_reads_the_prompt_before_each_beginning_and_writes_it_with_n
     matched = sample("-i", "-p", "Ti", "--match", "Tin t[a-z]+", "-q", input=b"n\nx\n")
     assert re.fullmatch(b"n t[a-z]+\n", matched.stdout)
     assert matched.stderr.startswith(b"charrnn: prompt has 'x'")
+
+
+def records_of(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("flags", [["-n", 30], ["--lines", 2], ["--stop", "i"], ["--match", "[A-Z][a-z]+ [a-z ]+"]])
+def test_interactive_gives_for_each_beginning_a_record_of_the_text_that_it_writes(sample, flags):
+    flags = ["-i", "--seed", 1, "-q", *flags]
+    beginnings = b"Tin\nBa\nTin\n"
+    records = records_of(sample(*flags, "--json", "--logprobs", input=beginnings))
+    written = sample(*flags, input=beginnings).stdout.decode()
+    assert "".join(f"{record['prompt']}{record['text']}".rstrip("\n") + "\n" for record in records) == written
+    assert [(record["sample"], record["prompt"]) for record in records] == [(0, "Tin"), (1, "Ba"), (2, "Tin")]
+    for record in records:
+        assert len(record["logprobs"]) == len(record["text"])
+        assert record["seed"] == 1
+    assert {record["stop_reason"] for record in records} <= {"length", "lines", "stop", "match"}
+
+
+def test_a_record_of_a_conversation_has_what_one_of_a_text_has(sample):
+    flags = ["-p", "Ti", "-n", 20, "--seed", 1, "--json", "--logprobs"]
+    ((alone,), (typed,)) = (records_of(sample(*flags, *more, input=b"\n")) for more in ([], ["-i"]))
+    assert (alone.pop("prompt"), typed.pop("prompt")) == ("Ti", ""), "what was typed, and not what stands before all"
+    for figure in ("mean_logprob", "logprobs"):
+        assert typed.pop(figure) == pytest.approx(alone.pop(figure), abs=2e-5), figure
+    assert typed == alone
+
+
+def test_interactive_gives_for_a_beginning_that_cannot_be_continued_a_record_that_says_why(sample):
+    result = sample("-i", "-n", 5, "--json", "--seed", 1, input="Tin\né\nBa\n".encode())
+    assert (result.returncode, result.stderr) == (1, b"seed 1\n")
+    first, refused, last = records_of(result)
+    assert (first["sample"], last["sample"], last["prompt"], len(last["text"])) == (0, 2, "Ba", 5)
+    assert (refused["sample"], refused["prompt"], len(refused)) == (1, "é", 3)
+    assert refused["error"].startswith("prompt has 'é' (U+00E9), which this model never saw (")
+
+
+def test_records_of_a_conversation_come_at_once(trained, start):
+    process = start(trained, "sample", "words.pt", "-i", "-q", "--json", "-n", 9)
+    for typed in ("Tin", "\xff", "Ba"):
+        process.stdin.write(typed.encode("latin-1") + b"\n")
+        process.stdin.flush()
+        record = json.loads(read_until(process.stdout.fileno(), b"\n"))
+        assert ("text" in record, record.get("prompt_bytes")) == ((False, "/w==") if typed == "\xff" else (True, None))
+    assert process.communicate(timeout=60) == (b"", b"")
+
+
+def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is(monkeypatch):
+    def drawn():
+        yield "a", -1.0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
+    sample = interactive._sample_of(drawn(), Ending(Rules()), 3)
+    assert sample == Sample(3, "a", [-1.0], "interrupted")
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        interactive._sample_of(drawn(), Ending(Rules()), 3)
 
 
 def test_interactive_tells_lines_that_did_not_come(sample):

@@ -335,6 +335,10 @@ def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt
     assert len(out.getvalue().split()) == 6
 
 
+ANSWERED = types.SimpleNamespace(checkpoint="ab.pt", unknown="error", quiet=True, as_json=False)
+"""The flags that say how a conversation answers."""
+
+
 @pytest.mark.parametrize("is_typed", [True, False])
 def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeypatch, capsys, reciting, is_typed):
     keys = iter([KeyboardInterrupt, EOFError])
@@ -345,7 +349,7 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
     monkeypatch.setattr("builtins.input", interrupted)
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: is_typed))
     with contextlib.nullcontext() if is_typed else pytest.raises(KeyboardInterrupt):
-        converse(reciting("ab"), "error", "ab.pt", quiet=True)
+        converse(reciting("ab"), ANSWERED)
     assert capsys.readouterr().out == ""
 
 
@@ -355,7 +359,7 @@ def test_a_conversation_on_a_terminal_shows_no_character_that_its_length_has_cut
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("sys.stdout", types.SimpleNamespace(isatty=lambda: False, buffer=screen))
     monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
-    converse(reciting("ab\u20ac", length=4, unit="byte"), "error", "ab.pt", quiet=True)
+    converse(reciting("ab\u20ac", length=4, unit="byte"), ANSWERED)
     assert screen.getvalue() == b"aab\n"
 
 

@@ -159,7 +159,7 @@ def sample(
     if flags.interactive:
         from charrnn.cli.sampler.interactive import converse
 
-        if not converse(job, flags.unknown, flags.checkpoint, quiet=flags.quiet) and not sys.stdin.isatty():
+        if not converse(job, flags) and not sys.stdin.isatty():
             raise typer.Exit(1)  # for a program that cannot see which text is missing
         return
     if flags.as_json:

@@ -23,8 +23,8 @@ class Sample:
         number: from 0; with the seed it decides the text.
         text: what was drawn.
         log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
-        reason: "length", "stop", "lines", "match" where no character can follow by the pattern, or "known" where nearly
-            all that was drawn was left out.
+        reason: "length", "stop", "lines", "match" where no character can follow by the pattern, "known" where nearly
+            all that was drawn was left out, or "interrupted" where Ctrl-C ended it.
         lines: whole lines that came; see `charrnn.generation.endings.Ending`.
         refused: known lines left out of it.
         repeated: other lines left out since they had come before.
@@ -166,7 +166,7 @@ def draw_characters(
     """
     growing, drawn = Growing(encoder, sampler.course(length), ending), 0
     for character, logits in sampler.trace(growing.course, number):
-        value = log_softmax(logits)[character] if with_log_probabilities else math.nan
+        value = float(log_softmax(logits)[character]) if with_log_probabilities else math.nan
         yield from growing.feed(character, value)
         if length is None and growing.vain >= MOST_IN_VAIN:
             ending.reason = "known"

@@ -88,7 +88,7 @@ def _check_output(flags: SampleFlags) -> None:
 def _check_conversation(flags: SampleFlags) -> None:
     """Refuse what does not go with a conversation."""
     given = {
-        "json": flags.as_json, "num-samples": flags.num_samples > 1, "surprisal": flags.surprisal,
+        "num-samples": flags.num_samples > 1, "surprisal": flags.surprisal,
         "novel": bool(flags.novel), "unique": flags.unique, "separator": flags.separator is not None,
     }  # fmt: skip
     for name, value in given.items():

@@ -8,22 +8,27 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
+from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.telling import Shortfall, tell_short
-from charrnn.cli.sampler.writing import write_stream
+from charrnn.cli.sampler.writing import record_of, write_record, write_stream
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.course import MOST_CHARACTERS
-from charrnn.generation.endings import Ending
+from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.matching import LineMatch
-from charrnn.generation.samples import draw_characters
+from charrnn.generation.samples import Sample, draw_characters
 from charrnn.text.decoding import BOM, prepare
 
+INTERRUPTED = "interrupted"
+"""Why a text ended that Ctrl-C has stopped."""
 
-def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> bool:
+
+def converse(job: Job, flags: SampleFlags) -> bool:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
@@ -31,50 +36,97 @@ def converse(job: Job, unknown: str | None, checkpoint: str, *, quiet: bool) -> 
 
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
-        unknown: what becomes of characters that the model lacks, see `fit_prompt`; None: at a terminal the nearest
-            stand for them, such as curly quotation marks for straight ones, and elsewhere they are refused.
-        checkpoint: how the user calls the model.
-        quiet: whether to say neither how to type nor what is skipped nor, where a length was given, which text fell
-            short of its lines or its stop.
+        flags: how to answer. Where they have no rule for characters that the model lacks, see `fit_prompt`, the nearest
+            stand for them at a terminal, such as curly quotation marks for straight ones, and elsewhere they are
+            refused. A text that fell short of its lines or its stop is told, but for `quiet` where a length was given.
 
     Returns:
         Whether every beginning could be continued.
     """
     job.sampler.model.reader()  # the weights are folded now: a Ctrl-C amid that would leave them half done
     _begin_editing()
-    if not quiet and sys.stdin.isatty():
+    if not flags.quiet and sys.stdin.isatty():
         _tell_how()
-    unknown = unknown or ("nearest" if sys.stdin.isatty() else "error")
     number, is_each_continued = 0, True
     for line in _beginnings():
         try:
-            prepared, encoder = job.form.with_line_ends(prepare(line, job.form.text_options)), job.form.encoder
-            typed = fit_prompt(prepared, encoder, unknown, checkpoint, IN_CONVERSATION, quiet=quiet)
-            beginning = job.prompt + typed
-            match, length = _after(beginning, job)
+            typed = _fitted(line, job, flags)
+            turn = _continuing(typed, job)
         except CharRNNError as error:
-            write_error(str(error))
+            _tell_refused(error, line, number, flags)
+            number += flags.as_json  # it has a record of its own
             is_each_continued = False
             continue
-        sampler = replace(job.sampler, match=match)
-        if typed:
-            sampler = replace(sampler, prompt=job.before + encoder.encode_list(beginning))
-        ending = Ending(job.rules, beginning)
-        drawn = draw_characters(sampler, encoder, length, ending, number, with_log_probabilities=False)
+        ending = Ending(job.rules, turn.prompt)
+        drawn = draw_characters(
+            turn.sampler, job.form.encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
+        )
+        if flags.as_json:
+            sample = _sample_of(drawn, ending, number)
+            record = record_of(sample, replace(job, prompt=typed), with_log_probabilities=flags.logprobs)
+            write_record(sys.stdout.buffer, record)
+        else:
+            _write(job, itertools.chain(typed if job.echo else "", (character for character, _ in drawn)))
+            if not flags.quiet or job.length_is_chosen:
+                shortfall = Shortfall()
+                shortfall.add(ending, job.rules)
+                tell_short(shortfall, turn)
         number += 1
-        _write(job, itertools.chain(typed if job.echo else "", (character for character, _ in drawn)))
-        if not quiet or job.length_is_chosen:
-            shortfall = Shortfall()
-            shortfall.add(ending, job.rules)
-            tell_short(shortfall, replace(job, length=length, prompt=beginning))
     return is_each_continued
 
 
+def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
+    """What is typed, as the model reads it.
+
+    Raises:
+        CharRNNError: characters are left that the model does not know.
+    """
+    prepared = job.form.with_line_ends(prepare(line, job.form.text_options))
+    unknown = flags.unknown or ("nearest" if sys.stdin.isatty() else "error")
+    return fit_prompt(prepared, job.form.encoder, unknown, flags.checkpoint, IN_CONVERSATION, quiet=flags.quiet)
+
+
+def _continuing(typed: str, job: Job) -> Job:
+    """A job of one text that continues what is typed, behind the prompt.
+
+    Raises:
+        CharRNNError: no line that begins so can fit, or none in the length that was given.
+    """
+    beginning = job.prompt + typed
+    match, length = _after(beginning, job)
+    sampler = replace(job.sampler, match=match)
+    if typed:
+        sampler = replace(sampler, prompt=job.before + job.form.encoder.encode_list(beginning))
+    return replace(job, sampler=sampler, length=length, prompt=beginning)
+
+
+def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlags) -> None:
+    """Say why a beginning is not continued: on stderr, or for programs in the place of its record."""
+    if flags.as_json:
+        write_record(sys.stdout.buffer, {"sample": number, "prompt": line, "error": str(error)})
+    else:
+        write_error(str(error))
+
+
+def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
+    """A text once it is whole, or as far as it had come when Ctrl-C stopped it."""
+    characters = list[Drawn]()
+    with _stoppable():
+        for each in drawn:  # one by one: a list that Ctrl-C leaves unmade would hold none
+            characters.append(each)
+    text = "".join(character for character, _ in characters)
+    return Sample(number, text, [value for _, value in characters], ending.reason or INTERRUPTED)
+
+
 def _write(job: Job, characters: Iterable[str]) -> None:
-    goes_on = not _is_of_file()
-    with contextlib.suppress(KeyboardInterrupt) if goes_on else contextlib.nullcontext():
+    with _stoppable():
         of_bytes, line_end = job.form.of_bytes, job.form.line_end
-        write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=goes_on)
+        write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not _is_of_file())
+
+
+def _stoppable() -> AbstractContextManager[None]:
+    """What Ctrl-C ends, and not the conversation, unless the beginnings stand in a file."""
+    return contextlib.nullcontext() if _is_of_file() else contextlib.suppress(KeyboardInterrupt)
 
 
 def _tell_how() -> None:

@@ -7,8 +7,8 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO, TypeVar
 
 from charrnn.cli.common.terminal import fit_colours
 from charrnn.cli.sampler.job import Job
@@ -66,21 +66,31 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
     shortfall = Shortfall()
     for sample in _samples(job, with_log_probabilities=True):
         shortfall.add(sample, job.rules)
-        values = sample.log_probabilities
-        record = {
-            "sample": sample.number,
-            "prompt": job.prompt,
-            "text": sample.text,
-            "mean_logprob": _rounded(sum(values) / len(values)) if values else None,
-            "seed": job.sampler.seed,
-            "stop_reason": sample.reason,
-        }
-        if with_log_probabilities:
-            record["logprobs"] = [_rounded(value) for value in values]
-        with _until_ctrl_c(out):
-            out.write(to_bytes(to_json(record) + "\n"))
-            out.flush()
+        write_record(out, record_of(sample, job, with_log_probabilities=with_log_probabilities))
     return shortfall
+
+
+def record_of(sample: Sample, job: Job, *, with_log_probabilities: bool) -> dict[str, Any]:
+    """What a JSON line tells of a sample."""
+    values = sample.log_probabilities
+    record = {
+        "sample": sample.number,
+        "prompt": job.prompt,
+        "text": sample.text,
+        "mean_logprob": _rounded(sum(values) / len(values)) if values else None,
+        "seed": job.sampler.seed,
+        "stop_reason": sample.reason,
+    }
+    if with_log_probabilities:
+        record["logprobs"] = [_rounded(value) for value in values]
+    return record
+
+
+def write_record(out: BinaryIO, record: Mapping[str, Any]) -> None:
+    """Write a JSON line, at once."""
+    with _until_ctrl_c(out):
+        out.write(to_bytes(to_json(record) + "\n"))
+        out.flush()
 
 
 def _rounded(log_probability: float) -> float | None:
