@@ -24,6 +24,7 @@ EXAMPLES = (
     'charrnn sample mybook.pt --prompt "Once" --temperature 0.7 --length 500',
     "charrnn sample names.pt --lines 20 --novel names.txt --unique",
     "charrnn sample verse.pt --length -1 | head -n 50",
+    "charrnn sample verse.pt -i -n 40 < beginnings.txt",
 )
 
 WORDS = {"unknown": UNKNOWN_RULES, "device": tuple(STREAMS_AT_ONCE)}
@@ -129,7 +130,8 @@ def sample(
         typer.Option(
             "--interactive",
             "-i",
-            help="Type a beginning, read how it goes on, and again; --prompt goes before each; Ctrl-D leaves.",
+            help="Type a beginning, read how it goes on, and again (or -i < FILE, one a line); --prompt goes before "
+            "each; Ctrl-D leaves.",
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
