@@ -1189,6 +1189,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
     ("arguments", "message"),
     [
         (["--interactive", "--json", "-n", -1], "--length -1 has no end, and --json needs one; give a length"),
+        (["--keep-stop"], "--keep-stop keeps what --stop names; give --stop too"),
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
         (["--interactive", "--unique"], "--unique does not go with --interactive"),
@@ -1370,6 +1371,24 @@ def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is(monkeypatch):
     monkeypatch.setattr(interactive, "_is_of_file", lambda: True)
     with pytest.raises(KeyboardInterrupt):
         interactive._sample_of(drawn(), Ending(Rules()), 3)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_text_ends_with_its_stop_on_request_and_its_record_names_that(sample, number):
+    flags = ["--stop", "o", "--stop", "u", "-n", 90, "-N", number, "--seed", 1, "--separator", ""]
+    before, kept = (sample(*flags, *more).stdout.decode() for more in ([], ["--keep-stop"]))
+    records = records_of(sample(*flags[:-2], "--keep-stop", "--json", "--logprobs"))
+    assert "".join(f"{record['text']}\n" for record in records) == (kept if number > 1 else f"{kept}\n")
+    assert "".join(f"{record['text'][:-1]}\n" for record in records) == (before if number > 1 else f"{before}\n")
+    for record in records:
+        assert record["text"][-1] == record["stop"] in "ou"
+        assert len(record["logprobs"]) == len(record["text"])
+    assert "stop" not in records_of(sample("-n", 5, "--json"))[0]
+    ((typed,), (typed_kept,)) = (
+        records_of(sample("-i", "-p", "Ti", *flags[:4], "--seed", 1, "--json", *more, input=b"\n"))
+        for more in ([], ["--keep-stop"])
+    )
+    assert typed_kept["text"] == typed["text"] + typed["stop"]
 
 
 def test_interactive_tells_lines_that_did_not_come(sample):

@@ -52,7 +52,8 @@ def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text
 @example(["c\n"], [], 3, "ab")
 def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, stops, lines, beginning):
     stopped, fitting = {"stops": tuple(stops)}, {"fits": lambda line: True}
-    for rules in (stopped, {**stopped, "lines": lines}, fitting, {**fitting, "lines": lines}):
+    kinds = [stopped, {**stopped, "keep_stop": True}, fitting]
+    for rules in [*kinds, *({**kind, "lines": lines} for kind in kinds)]:
         pieces, alone = feed("".join(texts), Rules(**rules), beginning)
         together, taken = Ending(Rules(**rules), beginning), ""
         for text in texts:
@@ -63,7 +64,43 @@ def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, 
                 break
         assert together.finish() == []
         assert taken[: len(taken) - together.surplus] == joined(pieces)
-        assert (together.reason, together.lines) == (alone.reason, alone.lines)
+        assert (together.reason, together.lines, together.stop) == (alone.reason, alone.lines, alone.stop)
+
+
+@given(TEXTS, st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=3), st.none() | st.integers(1, 4))
+def test_a_stop_that_is_kept_ends_the_text_that_else_ends_before_it_and_nothing_waits_for_it(text, stops, lines):
+    pieces, ending = feed(text, Rules(stops=tuple(stops), lines=lines, keep_stop=True))
+    before, ending_before = feed(text, Rules(stops=tuple(stops), lines=lines))
+    assert joined(pieces) == joined(before) + (ending.stop or "")
+    assert (ending.reason, ending.stop) == (ending_before.reason, ending_before.stop)
+    assert (ending.reason == "stop") == (ending.stop in stops)
+    assert [len(piece) for piece in pieces[:-1]] == [1] * (len(pieces) - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop", "expected", "refused"),
+    [
+        ("new\nknown\n", "n\n", "new\n", 1),
+        ("new\nknown.", ".", "new\nknown.", 0),
+        ("new\nend.", ".", "new\n", 1),
+        ("known\n\n", "\n\n", "", 1),
+        ("new\n\n", "\n\n", "new\n\n", 0),
+        ("new\nknown\nnext\n", "\n", "new\n", 0),
+        ("known\nnew\nnext\n", "\n", "new\n", 1),
+        ("new\nFIN", "FIN", "new\n", 0),
+    ],
+)
+def test_a_stop_that_is_kept_is_left_out_with_its_line(text, stop, expected, refused):
+    rules = Rules(stops=(stop,), keep_stop=True, known_lines=KnownLines({"known", "end.", "FINCH:"}))
+    pieces, ending = feed(text, rules)
+    assert (joined(pieces), ending.reason, ending.stop, ending.refused) == (expected, "stop", stop, refused)
+
+
+def test_a_stop_that_is_kept_is_a_part_of_the_line_that_is_held_to_a_pattern():
+    rules = Rules(stops=(".",), keep_stop=True, fits=lambda line: line in ("ab", "ab."))
+    for text, expected in [("ab\nax.", "ab\n"), ("ab\nab.", "ab\nab.")]:
+        pieces, ending = feed(text, rules)
+        assert (joined(pieces), ending.lines, ending.stop) == (expected, expected.count("a"), ".")
 
 
 @pytest.mark.parametrize("stops", [("FINCH:", "\n\nFINCH:"), ("\n\nFINCH:", "FINCH:")])

@@ -69,6 +69,9 @@ def sample(
             help=r"End before this text; \n, \t, \r, \0 and \\ are escapes; may be given again. [default: none]"
         ),
     ] = None,
+    keep_stop: Annotated[
+        bool, typer.Option("--keep-stop", help="End with the text of --stop, and not before it.")
+    ] = False,
     num_samples: Annotated[int, typer.Option("--num-samples", "-N", help="Texts to write.")] = 1,
     separator: Annotated[
         str | None,

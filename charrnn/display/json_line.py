@@ -13,7 +13,7 @@ from charrnn.surrogates import SURROGATE, to_bytes
 _COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
 
-EXACT = {"text": "bytes", "prompt": "prompt_bytes", "checkpoint": "checkpoint_bytes"}
+EXACT = {"text": "bytes", "prompt": "prompt_bytes", "stop": "stop_bytes", "checkpoint": "checkpoint_bytes"}
 """Fields of a record that may hold bytes that are no text, and those that hold them exactly then."""
 
 

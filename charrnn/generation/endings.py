@@ -1,7 +1,7 @@
 """Where a sample ends, and which of its characters are certain to belong to it.
 
-A stop text is never half written, and a line that must not be written is never begun: characters are held back until
-they are certain.
+Unless it is kept, a stop text is never half written, and a line that must not be written is never begun: characters
+are held back until they are certain.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ class Ending:
     Attributes:
         takes_text: whether `feed_text` may take the place of `feed`.
         reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
+        stop: the text that has ended it, if one has.
         lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
         refused: known lines left out.
         repeated: other lines left out since they had come before.
@@ -99,6 +100,7 @@ class Ending:
         self._refused_text = ""
         self._tail = _Tail(rules.stops)
         self.reason: str | None = None
+        self.stop: str | None = None
         self.lines = 0
         self.refused = 0
         self.repeated = 0
@@ -112,12 +114,11 @@ class Ending:
         self._text += character
         self._tail.add(character)
         if (stop := self._tail.stop()) and not self._is_end_left_out(stop):
-            self.reason = "stop"
-            self._drop(self._tail.num_kept(len(stop)))
+            self._end_by(stop)
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                 self._drop(self._line_length(self._text))
                 self._begun.clear()
-            return self._finish(is_whole=stop.startswith(LINE_ENDS))
+            return self._finish(is_whole=stop.startswith(LINE_ENDS) and not self._rules.keep_stop)
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())
@@ -127,17 +128,18 @@ class Ending:
         before, lines = self._tail.text, self._rules.lines
         seen = before + text
         stops = [(place + len(stop), place) for stop in self._tail.stops if (place := seen.find(stop)) >= 0]
-        end, kept = min(stops, default=(len(seen) + 1, len(seen)))
+        end, begun = min(stops, default=(len(seen) + 1, len(seen)))
+        kept = end if stops and self._rules.keep_stop else begun
         text = seen[len(before) : end - 1]  # a line feed that ends a stop counts no line
         if stops:
-            self.reason = "stop"
+            self.reason, self.stop = "stop", seen[begun:end]
         if lines is not None and self.lines + text.count("\n") >= lines:
             text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
-            self.reason, kept = "lines", len(before) + len(text)
+            self.reason, self.stop, kept = "lines", None, len(before) + len(text)
         if text:
             self._is_within_line = not text.endswith("\n")
             self._begin(text)
-        self.lines += text.count("\n")
+        self.lines += text.count("\n") + (self._rules.keep_stop and (self.stop or "").endswith("\n"))
         self.surplus = len(seen) - kept
         self._tail.replace(seen)
 
@@ -149,6 +151,14 @@ class Ending:
         """The characters left out with whole lines since the last call."""
         text, self._refused_text = self._refused_text, ""
         return text
+
+    def _end_by(self, stop: str) -> None:
+        """End with a stop: it is taken back, or kept, and then its line feed ends a line as any other does."""
+        if not self._rules.keep_stop:
+            self._drop(self._tail.num_kept(len(stop)))
+        elif stop.endswith("\n"):
+            self._end_line()
+        self.reason, self.stop = "stop", stop
 
     def _finish(self, *, is_whole: bool) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole unless the length has cut it."""
@@ -248,7 +258,7 @@ class Ending:
         stops = self._tail.stops
         if not stops and not self._rules.leave_out_lines:
             return len(self._text)
-        rest = self._text[: len(self._text) - self._tail.num_begun()]
+        rest = self._text[: len(self._text) - (0 if self._rules.keep_stop else self._tail.num_begun())]
         takes_all_of_a_line = bool(stops) and self._rules.fits is not None
         if takes_all_of_a_line or self._begins_known(rest):
             return len(rest) - self._line_length(rest)

@@ -122,6 +122,7 @@ class _Page:
             refused=ending.refused,
             repeated=ending.repeated,
             is_begun_left_out=ending.is_begun_left_out,
+            stop=ending.stop,
         )
 
     def _add(self, characters: list[Drawn]) -> None:

@@ -45,8 +45,9 @@ class Rules:
     """What ends a sample before its length, and what it must not hold.
 
     Attributes:
-        stops: texts that end it; they are not part of it. Of several that end together the longest counts. What is
-            drawn may hold one where a line is left out; a line's end alone does not end it there.
+        stops: texts that end it. Of several that end together the longest counts. What is drawn may hold one where a
+            line is left out; a line's end alone does not end it there.
+        keep_stop: whether the one that has ended it is a part of it.
         lines: whole lines after which it ends.
         known_lines: lines to leave out.
         unique: whether to leave out lines that stand in the sample already, or in what stands before it. Neither they
@@ -58,6 +59,7 @@ class Rules:
     """
 
     stops: tuple[str, ...] = ()
+    keep_stop: bool = False
     lines: int | None = None
     known_lines: KnownLines | None = None
     unique: bool = False

@@ -29,6 +29,7 @@ class Sample:
         refused: known lines left out of it.
         repeated: other lines left out since they had come before.
         is_begun_left_out: whether its last line was, since one of these begins so.
+        stop: the text that has ended it, where one has.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Sample:
     refused: int = 0
     repeated: int = 0
     is_begun_left_out: bool = False
+    stop: str | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -37,6 +37,8 @@ def check_flags(flags: SampleFlags) -> None:
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in flags.stop:
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
+    if flags.keep_stop and not flags.stop:
+        raise ConfigError("--keep-stop keeps what --stop names; give --stop too")
     has_prompt = flags.prompt != "" or flags.prompt_file is not None  # whose lines are not to come again either
     if flags.unique and flags.num_samples > 1 and flags.wanted_lines == 1 and not has_prompt:
         raise ConfigError(

@@ -23,6 +23,7 @@ class SampleFlags:
     length: int | None
     lines: int | None
     stop: tuple[str, ...]
+    keep_stop: bool
     num_samples: int
     separator: str | None
     temperature: str

@@ -114,8 +114,8 @@ def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
     with _stoppable():
         for each in drawn:  # one by one: a list that Ctrl-C leaves unmade would hold none
             characters.append(each)
-    text = "".join(character for character, _ in characters)
-    return Sample(number, text, [value for _, value in characters], ending.reason or INTERRUPTED)
+    text, values = "".join(character for character, _ in characters), [value for _, value in characters]
+    return Sample(number, text, values, ending.reason or INTERRUPTED, stop=ending.stop)
 
 
 def _write(job: Job, characters: Iterable[str]) -> None:

@@ -166,6 +166,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
     ends_by_length = not flags.is_endless and form.writes("\n")
     rules = Rules(
         stops=written,
+        keep_stop=flags.keep_stop,
         lines=flags.wanted_lines,
         known_lines=known_lines,
         unique=flags.unique,

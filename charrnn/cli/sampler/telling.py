@@ -162,7 +162,8 @@ def _why_empty(shortfall: Shortfall, job: Job) -> str:
     """Why nothing was left before a stop, in all texts that are empty."""
     why = []
     if shortfall.num_emptied < shortfall.num_empty:
-        is_cut = job.sampler.match is not None and not job.sampler.match.fits("")
+        match = job.sampler.match
+        is_cut = match is not None and (job.rules.keep_stop or not match.fits(""))
         why.append("in the first line, and what was left of that does not fit --match" if is_cut else "first")
     if shortfall.num_emptied:
         flags = " or ".join(["--novel"] * bool(job.known_in) + ["--unique"] * job.rules.unique)

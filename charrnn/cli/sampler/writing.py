@@ -81,6 +81,8 @@ def record_of(sample: Sample, job: Job, *, with_log_probabilities: bool) -> dict
         "seed": job.sampler.seed,
         "stop_reason": sample.reason,
     }
+    if sample.stop is not None:
+        record["stop"] = sample.stop
     if with_log_probabilities:
         record["logprobs"] = [_rounded(value) for value in values]
     return record
