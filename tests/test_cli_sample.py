@@ -1419,14 +1419,14 @@ def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
 
 def test_a_prompt_of_which_nothing_is_left_is_told(sample):
     result = sample("-p", "Q9", "--unknown", "skip", "-n", 9, "-q")
-    told = "--unknown skip leaves nothing of the prompt, of which the model knows no character"
+    told = "nothing is left of the prompt, of which the model knows no character"
     assert (len(result.stdout), result.stderr.decode()) == (9, f"charrnn: {told}\n")
     assert sample("-p", "Q9a", "--unknown", "skip", "-n", 9, "-q").stderr == b""
 
 
 @pytest.mark.parametrize("flags", [["-p", "Q9Qa"], ["-i"]])
 def test_what_is_skipped_of_a_prompt_is_told_unless_it_is_to_be_quiet(sample, flags):
-    told = "--unknown skip leaves 3 characters out of the prompt: 'Q' (U+0051), '9' (U+0039)\n"
+    told = "3 characters left out of the prompt, which the model lacks: 'Q' (U+0051), '9' (U+0039)\n"
     result = sample(*flags, "--unknown", "skip", "-n", 9, "--seed", 1, input=b"Q9Qa\na\n")
     assert (result.returncode, sorted(result.stderr.decode().splitlines(True))) == (0, [told, "seed 1\n"])
     assert sample(*flags, "--unknown", "skip", "-n", 9, "-q", input=b"Q9Qa\n").stderr == b""
@@ -1485,14 +1485,37 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal
         read_until(master, typed + b"aaa")
         os.write(master, b"\x03")
     read_until(master, b"> ")
-    os.write(master, b"9\n")
-    read_until(master, b"> ")
     os.write(master, b"\x04")
     read_terminal(master)
-    assert process.wait(timeout=60) == 0, "who typed it has seen that 9 was not continued"
-    said, refused, _ = process.stderr.read().partition(b"charrnn: prompt has '9'")
-    assert refused
-    assert said.removesuffix(b"D leaves\n") == told
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read().removesuffix(b"D leaves\n") == told
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], b"1 character left out of the prompt, which the model lacks: '9' (U+0039)\n"),
+        (["-q"], b""),
+        (["-q", "--unknown", "nearest"], b"charrnn: prompt has '9' (U+0039), which this model never saw ("),
+    ],
+)
+def test_what_nothing_is_near_is_left_out_of_what_is_typed_on_a_terminal_unless_a_rule_is_given(
+    trained, start, flags, told
+):
+    """Who is amid a conversation can give no flag."""
+    master, slave = pty.openpty()
+    process = start(trained, "sample", "words.pt", "-i", "-n", 3, "--allow", "a", *flags, stdin=slave, stdout=slave)
+    os.close(slave)
+    read_until(master, b"> ")
+    os.write(master, b"T9in\n")
+    shown = read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert process.wait(timeout=60) == 0, "who typed it has seen what became of it"
+    assert (b"\nTinaaa\r\n" in shown) == ("nearest" not in flags)
+    said = process.stderr.read()
+    assert told in said
+    assert told or not said
 
 
 @pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"LANG": "C", "PYTHONCOERCECLOCALE": "0"}])

@@ -51,7 +51,7 @@ def sample(
         str | None,
         typer.Option(
             help="What to do with characters of a prompt that the model lacks: error, skip or nearest. "
-            "[default: error; nearest for what is typed with -i]"
+            "[default: error; for what is typed with -i nearest, else skip]"
         ),
     ] = None,
     length: Annotated[

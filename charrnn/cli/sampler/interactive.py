@@ -37,8 +37,9 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
         flags: how to answer. Where they have no rule for characters that the model lacks, see `fit_prompt`, the nearest
-            stand for them at a terminal, such as curly quotation marks for straight ones, and elsewhere they are
-            refused. A text that fell short of its lines or its stop is told, but for `quiet` where a length was given.
+            stand for them at a terminal, such as curly quotation marks for straight ones, or they are left out;
+            elsewhere they are refused. A text that fell short of its lines or its stop is told, but for `quiet` where a
+            length was given.
 
     Returns:
         Whether every beginning could be continued.
@@ -82,7 +83,7 @@ def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
         CharRNNError: characters are left that the model does not know.
     """
     prepared = job.form.with_line_ends(prepare(line, job.form.text_options))
-    unknown = flags.unknown or ("nearest" if sys.stdin.isatty() else "error")
+    unknown = flags.unknown or (None if sys.stdin.isatty() else "error")
     return fit_prompt(prepared, job.form.encoder, unknown, flags.checkpoint, IN_CONVERSATION, quiet=flags.quiet)
 
 

@@ -87,7 +87,13 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
 
 
 def fit_prompt(
-    prompt: str, encoder: CharEncoder, unknown: str, model: str, of_backslash: str = IN_SHELL, *, quiet: bool = False
+    prompt: str,
+    encoder: CharEncoder,
+    unknown: str | None,
+    model: str,
+    of_backslash: str = IN_SHELL,
+    *,
+    quiet: bool = False,
 ) -> str:
     """Bring a prompt to the characters that a model knows; what is skipped of it is told, and where none is left.
 
@@ -95,7 +101,8 @@ def fit_prompt(
         prompt: any text; where the model has but the other Unicode form of a letter, that stands for it.
         encoder: of the model's alphabet.
         unknown: what becomes of other characters, one of `charrnn.cli.sampler.flags.UNKNOWN_RULES`: nothing, they are
-            left out, or the nearest one stands for them.
+            left out, or the nearest one stands for them. None: the nearest one, and what nothing is near is left out,
+            since who is amid a conversation can give no other rule.
         model: how the user calls it, for the message.
         of_backslash: what the message says of a backslash.
         quiet: whether not to say what is skipped, unless it is all.
@@ -104,17 +111,17 @@ def fit_prompt(
         CharRNNError: characters are left that the model does not know.
     """
     fitted = in_known_form(prompt, encoder)
-    if unknown == "nearest":
+    if unknown in ("nearest", None):
         fitted = to_nearest(fitted, encoder)
-    if unknown == "skip":
-        fitted = _skip(fitted, encoder, quiet=quiet)
     lacking = encoder.lacking(fitted)
-    if lacking:
+    if unknown == "skip" or (unknown is None and lacking):
+        fitted = _skip(fitted, encoder, quiet=quiet)
+    elif unknown is not None and lacking:
         help_ = _MENDS[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
         known = f"{number_of(len(encoder), encoder.unit)}{told_where_listed(model)}"
         raise CharRNNError(f"prompt has {describe_characters(lacking)}, which this model never saw ({known}); {help_}")
     if prompt and not fitted:
-        write_warning(f"--unknown {unknown} leaves nothing of the prompt, of which the model knows no character")
+        write_warning("nothing is left of the prompt, of which the model knows no character")
     return fitted
 
 
@@ -124,7 +131,7 @@ def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
     if known and len(known) < len(prompt) and not quiet:
         skipped = number_of(len(prompt) - len(known), "character")
         described = describe_characters(encoder.without_own_id(prompt))
-        write_line(f"--unknown skip leaves {skipped} out of the prompt: {quoted(described)}")
+        write_line(f"{skipped} left out of the prompt, which the model lacks: {quoted(described)}")
     return known
 
 
