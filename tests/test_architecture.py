@@ -146,6 +146,7 @@ ALLOWED = {
         "rules": "",
         "endings": "rules",
         "unprompted": "encoder filters sampling",
+        "story": "sampling side_by_side",
         "samples": "course encoder endings options sampling softmax surrogates",
         "many_samples": "arrays encoder endings rules samples sampling side_by_side softmax",
         "mixing": "arrays encoder engine memory numpy_ensemble recall sampling softmax",

@@ -1189,6 +1189,7 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
     ("arguments", "message"),
     [
         (["--interactive", "--json", "-n", -1], "--length -1 has no end, and --json needs one; give a length"),
+        (["--story"], "--story is of a conversation; give --interactive too, or --prompt-file to continue a text"),
         (["--keep-stop"], "--keep-stop keeps what --stop names; give --stop too"),
         (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
         (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
@@ -1269,7 +1270,9 @@ def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupte
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
     monkeypatch.setattr(interactive, "_beginnings", lambda: order.append("a beginning") or iter([]))
-    assert interactive.converse(SimpleNamespace(sampler=SimpleNamespace(model=model)), SimpleNamespace(quiet=True))
+    assert interactive.converse(
+        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt=""), SimpleNamespace(quiet=True, story=False)
+    )
     assert order == ["ready", "a beginning"]
 
 
@@ -1389,6 +1392,33 @@ def test_a_text_ends_with_its_stop_on_request_and_its_record_names_that(sample, 
         for more in ([], ["--keep-stop"])
     )
     assert typed_kept["text"] == typed["text"] + typed["stop"]
+
+
+def test_a_story_goes_on_where_it_stands_as_one_text_that_is_never_broken_off(sample):
+    """A temperature of 0: what is written depends on what was read alone."""
+    flags = ["-t", 0, "-q", "--recall-all", "-n", 40]
+    first, second, third = records_of(sample("-i", "--story", "-p", "Sole n", *flags, "--json", input=b"ap\n\n Ti\n"))
+    assert [record["prompt"] for record in (first, second, third)] == ["ap", "", " Ti"], "what was typed"
+    told = f"Sole nap{first['text']}{second['text']}"
+    assert sample("-p", "Sole nap", *flags[:-1], 80).stdout.decode() == told
+    assert sample("-p", f"{told} Ti", *flags).stdout.decode() == f"{told} Ti{third['text']}"
+    written = sample("-i", "--story", "-p", "Sole n", *flags, input=b"ap\n\n Ti\n").stdout.decode()
+    texts = (f"{record['prompt']}{record['text']}" for record in (first, second, third))
+    assert written == "".join(text if text.endswith("\n") else f"{text}\n" for text in texts)
+
+
+def test_a_story_without_a_beginning_begins_as_a_text_without_a_prompt(sample):
+    flags = ["-n", 40, "--seed", 3, "-q"]
+    (told,) = records_of(sample("-i", "--story", *flags, "--json", input=b"\n"))
+    assert sample(*flags).stdout.decode() == told["text"]
+
+
+def test_a_line_of_a_story_fits_its_pattern_behind_what_stands_of_it(sample):
+    """A beginning that no line can go on from is refused, and leaves the story as it is."""
+    flags = ["--match", "[A-Z][a-z ]+", "--forbid", r"\n", "-n", 9, "--seed", 1, "-q", "--json"]
+    first, refused, last = records_of(sample("-i", "--story", *flags, input=b"Tin\nB\nna\n"))
+    assert (refused["prompt"], "error" in refused) == ("B", True)
+    assert re.fullmatch("Tin[a-z ]{9}na[a-z ]{9}", f"Tin{first['text']}na{last['text']}")
 
 
 def test_interactive_tells_lines_that_did_not_come(sample):

@@ -335,7 +335,7 @@ def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt
     assert len(out.getvalue().split()) == 6
 
 
-ANSWERED = types.SimpleNamespace(checkpoint="ab.pt", unknown="error", quiet=True, as_json=False)
+ANSWERED = types.SimpleNamespace(checkpoint="ab.pt", unknown="error", quiet=True, as_json=False, story=False)
 """The flags that say how a conversation answers."""
 
 

@@ -137,6 +137,10 @@ def sample(
             "each; Ctrl-D leaves.",
         ),
     ] = False,
+    story: Annotated[
+        bool,
+        typer.Option("--story", help="With -i: what you type continues all that stands there; Enter alone goes on."),
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:

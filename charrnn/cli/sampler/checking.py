@@ -33,6 +33,8 @@ def check_flags(flags: SampleFlags) -> None:
         raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
     if flags.interactive:
         _check_conversation(flags)
+    elif flags.story:
+        raise ConfigError("--story is of a conversation; give --interactive too, or --prompt-file to continue a text")
     if flags.mix and flags.device == "cuda":
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in flags.stop:

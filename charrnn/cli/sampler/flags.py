@@ -42,6 +42,7 @@ class SampleFlags:
     logprobs: bool
     surprisal: bool
     interactive: bool
+    story: bool
     device: str
     quiet: bool
 

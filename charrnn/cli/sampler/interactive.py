@@ -15,12 +15,11 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
 from charrnn.cli.sampler.telling import Shortfall, tell_short
+from charrnn.cli.sampler.turns import Turns
 from charrnn.cli.sampler.writing import record_of, write_record, write_stream
 from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
-from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import Drawn, Ending
-from charrnn.generation.matching import LineMatch
 from charrnn.generation.samples import Sample, draw_characters
 from charrnn.text.decoding import BOM, prepare
 
@@ -35,7 +34,8 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     nobody can end by typing. The n-th text of a seed is the same every time.
 
     Args:
-        job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone.
+        job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone, or, in a
+            story, before all of them.
         flags: how to answer. Where they have no rule for characters that the model lacks, see `fit_prompt`, the nearest
             stand for them at a terminal, such as curly quotation marks for straight ones, or they are left out;
             elsewhere they are refused. A text that fell short of its lines or its stop is told, but for `quiet` where a
@@ -47,21 +47,22 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     job.sampler.model.reader()  # the weights are folded now: a Ctrl-C amid that would leave them half done
     _begin_editing()
     if not flags.quiet and sys.stdin.isatty():
-        _tell_how()
+        _tell_how(is_story=flags.story)
+    turns = Turns(job, is_story=flags.story)
     number, is_each_continued = 0, True
     for line in _beginnings():
         try:
             typed = _fitted(line, job, flags)
-            turn = _continuing(typed, job)
+            turn = turns.begin(typed)
         except CharRNNError as error:
             _tell_refused(error, line, number, flags)
             number += flags.as_json  # it has a record of its own
             is_each_continued = False
             continue
         ending = Ending(job.rules, turn.prompt)
-        drawn = draw_characters(
-            turn.sampler, job.form.encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
-        )
+        rest = (turn.length, ending, number)
+        drawn = draw_characters(turn.sampler, job.form.encoder, *rest, with_log_probabilities=flags.as_json)
+        drawn = turns.heard(drawn)
         if flags.as_json:
             sample = _sample_of(drawn, ending, number)
             record = record_of(sample, replace(job, prompt=typed), with_log_probabilities=flags.logprobs)
@@ -85,20 +86,6 @@ def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
     prepared = job.form.with_line_ends(prepare(line, job.form.text_options))
     unknown = flags.unknown or (None if sys.stdin.isatty() else "error")
     return fit_prompt(prepared, job.form.encoder, unknown, flags.checkpoint, IN_CONVERSATION, quiet=flags.quiet)
-
-
-def _continuing(typed: str, job: Job) -> Job:
-    """A job of one text that continues what is typed, behind the prompt.
-
-    Raises:
-        CharRNNError: no line that begins so can fit, or none in the length that was given.
-    """
-    beginning = job.prompt + typed
-    match, length = _after(beginning, job)
-    sampler = replace(job.sampler, match=match)
-    if typed:
-        sampler = replace(sampler, prompt=job.before + job.form.encoder.encode_list(beginning))
-    return replace(job, sampler=sampler, length=length, prompt=beginning)
 
 
 def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlags) -> None:
@@ -130,11 +117,10 @@ def _stoppable() -> AbstractContextManager[None]:
     return contextlib.nullcontext() if _is_of_file() else contextlib.suppress(KeyboardInterrupt)
 
 
-def _tell_how() -> None:
+def _tell_how(*, is_story: bool) -> None:
     leaves = "Ctrl-Z and Enter leave" if os.name == "nt" else "Ctrl-D leaves"
-    write_line(
-        f"type a beginning, then Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, {leaves}"
-    )
+    what = "type what comes next, or nothing, then" if is_story else "type a beginning, then"
+    write_line(f"{what} Enter (after \\ for one more line); Ctrl-C stops a text or drops a line, {leaves}")
 
 
 def _begin_editing() -> None:
@@ -145,21 +131,6 @@ def _begin_editing() -> None:
 
         if os.name != "nt" and locale.nl_langinfo(locale.CODESET).upper() not in ("UTF-8", "UTF8"):
             os.environ["LC_ALL"] = "C.UTF-8"  # which readline asks anew for each line
-
-
-def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
-    """What lines must fit behind a beginning, and the length, with room for them where none was given.
-
-    Raises:
-        ConfigError: no line that begins so can fit, or none in the length that was given.
-    """
-    match, length = job.sampler.match, job.length
-    if match is None:
-        return None, length
-    match = match.after(beginning, None if job.length_is_chosen else length)
-    if length is not None and job.length_is_chosen:
-        length = min(max(length, match.shortest(job.rules.lines or 1)), MOST_CHARACTERS)
-    return match, length
 
 
 def _is_of_file() -> bool:
