@@ -84,6 +84,8 @@ SAMPLE = {
     **dict.fromkeys(("--reverse-prompt", "--stop-sequence"), "--stop ends a text before another"),
     **dict.fromkeys(("--prompts", "--input", "--input-file"), "-i < FILE continues each of its lines"),
     **dict.fromkeys(("--words", "--sentences"), "--length counts characters; --lines and --stop end a text elsewhere"),
+    "--server": "-i --json answers each line of a pipe with one of JSON",
+    "--include-stop": "--keep-stop ends a text with its --stop",
     "--stream": "every character is written as soon as it is chosen",
     "--greedy": "-t 0 always takes the likeliest character",
     "--sample": _ARGMAX,
