@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from charrnn.text import tally
 from charrnn.text.encoder import CharEncoder, code_points
-from charrnn.text.tally import NUM_ASCII, Tally
+from charrnn.text.tally import LONG_PIECE, NUM_ASCII, Tally
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 
@@ -37,6 +37,8 @@ def block(request):
 @given(st.lists(st.one_of(ANY_TEXT, st.text("abc"))))
 @example([many(NUM_ASCII - 1)])
 @example([many(NUM_ASCII - 1), "a", many(NUM_ASCII)])
+@example([many(NUM_ASCII)] * 2)
+@example(["ab" * (LONG_PIECE // 2) + "c"])
 @example([many(300), "abc", many(400), "\U0010ffff\ud800\0"])
 def test_every_character_is_counted_and_becomes_its_id(texts):
     text = "".join(texts)
