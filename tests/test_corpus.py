@@ -532,8 +532,10 @@ def test_one_line_cannot_be_split_into_lines():
 
 
 def test_a_text_too_short_to_split_says_how_much_is_needed():
-    with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed"):
+    with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed .*; give a longer text$"):
         corpus_of("abc").split(0.1)
+    with pytest.raises(CorpusError, match="4 characters, but at least 5 are needed .*; lower --val-fraction$"):
+        corpus_of("abcd").split(0.8)
 
 
 def test_lines_end_where_they_end_however_rare_that_is(tmp_path):
