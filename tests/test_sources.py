@@ -200,6 +200,8 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
         assert names(find_documents(["d"], exclude=excluded)) == ["d/a.py", "d/b.txt"]
     assert names(find_documents(["d"], include=["**/*.py"])) == ["d/a.py", "d/sub/c.py", "d/test/d.py"]
     assert names(find_documents(["d"], include=["*/*.py"])) == ["d/sub/c.py", "d/test/d.py"]
+    assert names(find_documents(["d"], include=["*/"])) == ["d/sub/c.py", "d/test/d.py"]
+    assert names(find_documents(["d"], include=["a*"], exclude=["a**/.py"])) == ["d/a.py"], "no folders are meant"
     assert names(find_documents(["b.txt", "d"], include=["*.py"], exclude=["[!a]*.py", "sub", "test"])) == [
         "b.txt",
         "d/a.py",
@@ -593,6 +595,22 @@ def test_a_text_that_is_not_found_may_be_one_beside_it(tmp_path, monkeypatch, ty
 def test_standard_input_can_be_given_once():
     with pytest.raises(ConfigError, match="give it once"):
         find_documents(["-", "-"])
+
+
+def test_a_folder_s_file_that_vanishes_while_the_folder_is_gone_through_was_never_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__a=b"1", d__b=b"2")
+    find = os.scandir
+
+    def find_before_one_vanishes(folder):
+        found = list(find(folder))
+        os.remove("d/b")
+        return found
+
+    monkeypatch.setattr(os, "scandir", find_before_one_vanishes)
+    found = find_documents(["d"])
+    assert names(found) == ["d/a"]
+    assert found.skipped == []
 
 
 def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_told(tmp_path, monkeypatch):
