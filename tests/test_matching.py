@@ -133,6 +133,13 @@ def test_a_pattern_that_names_the_cr_of_a_line_s_end_is_told_that_it_is_no_part_
         held_to(pattern)
 
 
+def test_a_line_that_fits_is_cut_where_it_might_have_ended_and_might_have_gone_on():
+    match = LineMatch.build("abc?|b", LINED)
+    lines = ["", "a", "ab", "abc", "abcd", "b"]
+    assert [*filter(match.is_cut, lines)] == ["ab"]
+    assert [*filter(match.fits, lines)] == ["ab", "abc", "b"]
+
+
 def test_without_a_line_feed_a_sample_ends_where_its_line_cannot_go_on():
     assert written(held_to("ab?c?", UNLINED, top_k=1), UNLINED, None) in ("abc", "ac")
     assert len(written(held_to("[a-c]+", UNLINED), UNLINED, 30)) == 30
