@@ -138,7 +138,7 @@ class LineMatch:
 
     def is_cut(self, line: str) -> bool:
         """Whether a line that fits might have ended, and gone on, where it has done neither and lines can end."""
-        state, _ = self._read(line.removesuffix("\r") if self.ends_by_cr_lf else line)
+        state, _ = self._read(line)
         open_ = state.open(UNREACHABLE - 1)
         return bool(state.line_end) and bool(open_[state.line_end[0]] and open_.sum() > 1)
 
