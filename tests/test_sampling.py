@@ -134,6 +134,13 @@ def test_top_p_keeps_no_more_than_it_takes():
     np.testing.assert_allclose(found, [[0.5, 0.5, 0.0, 0.0]])
 
 
+def test_of_many_characters_top_p_keeps_as_many_as_it_takes():
+    """Sums in single precision would keep two more."""
+    logits = np.full((1, 20_000), -0.1, dtype=np.float32)
+    logits[0, 0] = 0
+    assert np.count_nonzero(probabilities(logits, SamplingOptions(temperature=1.0, top_p=0.5))) == 10_000
+
+
 def test_top_p_judges_what_the_model_gave_and_not_what_min_p_leaves():
     found = probabilities(np.log([[0.5, 0.2, 0.1, 0.1, 0.1]]), SamplingOptions(temperature=1.0, top_p=0.6, min_p=0.3))
     np.testing.assert_allclose(found, [[5 / 7, 2 / 7, 0, 0, 0]])
