@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 import random
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
 from charrnn.training import loop
+from charrnn.training.health import Health
 from charrnn.training.loop import train
 from charrnn.training.pace import Pace
 
@@ -195,6 +197,16 @@ def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
     torch.testing.assert_close(run.beginning, dict(measured.model.state_dict()), rtol=0, atol=0)
 
 
+def test_another_rate_that_is_forced_rises_from_its_beginning_and_what_went_wrong_is_over(tmp_path):
+    before, run = start(max_steps=2), start(max_steps=2, learning_rate=0.1)
+    finish(before)
+    before.health.skipped, before.rewinds, before.pace.stale = 1, 1, 1
+    saver_of(tmp_path / "x.pt", before).save_at_the_end("it is over")
+    resume(tmp_path / "x.pt", run, {"learning_rate"})
+    assert (run.health, run.rewinds) == (Health(recovered_at=2), 0)
+    assert (run.pace.stale, run.pace.lowest) == (0, math.inf)
+
+
 def test_patience_and_rewinds_are_under_way_where_it_is_cut():
     """The matrix above would prove little if its runs never went back or ended early."""
     run = begin("lstm", "float32", "patience")
@@ -233,6 +245,7 @@ MOVED = "threads: 2, before 3, for want of cores: not bit for bit"
         ({"cores": "2"}, False, {}, 3, ""),
         ({"cores": "8"}, True, {}, 3, ""),
         ({"cores": "8"}, False, {"threads": 4}, 4, ""),
+        ({"cores": "8"}, True, {"threads": 9}, 8, ""),
     ],
 )
 def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unless_it_is_asked_to(
