@@ -22,7 +22,7 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
-from charrnn.text.sources import Found
+from charrnn.text.sources import Document, Found
 from charrnn.text.splitting import count_known
 from charrnn.text.stream import TextStream
 
@@ -99,6 +99,13 @@ def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
     for path in (held_out, str(tmp_path / "d" / "inner" / "c"), inner):
         with pytest.raises(CorpusError, match="is to be learned from and held out with --val-text; give it once"):
             read_corpus([folder, path], ReadOptions(val_texts=(held_out, inner)))
+
+
+def test_a_text_that_is_held_out_begins_with_a_word_of_its_own(tmp_path):
+    """A capital sigma that ends one is another small letter."""
+    paths = [write(tmp_path, text.encode(), name) for text, name in (("ΑΒ", "a"), ("Σ.", "b"))]
+    options = TextOptions(lowercase=True)
+    assert decoded(read_corpus(paths[:1], ReadOptions(options=options, val_texts=(paths[1],)))) == "αβσ."
 
 
 def test_the_cache_tells_a_text_from_the_same_in_two_parts(tmp_path, monkeypatch):
@@ -240,14 +247,23 @@ def change_between_passes(monkeypatch, path, after):
 
 
 @pytest.mark.parametrize("cached", [True, False])
-@pytest.mark.parametrize("after", [b"be", b"BEFORE", b"", b"before\xff"[:5] + b"g"])
+@pytest.mark.parametrize("after", [b"be", b"BEFORES", b"", b"befoore", "béforg".encode()])
 def test_a_file_that_changes_between_the_passes_is_refused_and_not_kept(tmp_path, monkeypatch, after, cached):
-    path = Path(write(tmp_path, b"before"))
+    path = Path(write(tmp_path, "béfore".encode()))
     change_between_passes(monkeypatch, path, after)
     cache = Cache(tmp_path / "cache")
     with pytest.raises(CorpusError, match="was changed while it was read"):
         read_corpus([str(path)], ReadOptions(cache=cache if cached else None))
     assert not list(tmp_path.glob("cache/*"))
+
+
+def test_a_file_that_has_fewer_characters_is_refused_though_it_seems_to_be_the_same(tmp_path, monkeypatch):
+    """One that is copied over another may have its size, and its time too."""
+    path = Path(write(tmp_path, b"befoore"))
+    change_between_passes(monkeypatch, path, "béfore".encode())
+    monkeypatch.setattr(Document, "signature", lambda document: (1, 1, 1))
+    with pytest.raises(CorpusError, match="was changed while it was read"):
+        read_corpus([str(path)])
 
 
 def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tmp_path, monkeypatch):
@@ -532,9 +548,9 @@ def test_one_line_cannot_be_split_into_lines():
 
 
 def test_a_text_too_short_to_split_says_how_much_is_needed():
-    with pytest.raises(CorpusError, match="3 characters, but at least 4 are needed .*; give a longer text$"):
+    with pytest.raises(CorpusError, match=r"3 characters, but at least 4 are needed .*; give a longer text$"):
         corpus_of("abc").split(0.1)
-    with pytest.raises(CorpusError, match="4 characters, but at least 5 are needed .*; lower --val-fraction$"):
+    with pytest.raises(CorpusError, match=r"4 characters, but at least 5 are needed .*; lower --val-fraction$"):
         corpus_of("abcd").split(0.8)
 
 
