@@ -274,6 +274,19 @@ def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tm
     assert corpus.sha256 == hashlib.sha256(b"before|other").hexdigest()
 
 
+@pytest.mark.parametrize("length", [3, 4, 6, 8, 99])
+def test_of_a_text_that_has_grown_the_first_bytes_are_read_however_much_follows(tmp_path, monkeypatch, length):
+    monkeypatch.setattr(sources, "CHUNK", 4)
+    text = "0123456789abcdef"
+    assert decoded(read_corpus([write(tmp_path, text.encode())], ReadOptions(length=length))) == text[:length]
+
+
+def test_a_text_that_seems_to_be_misread_is_named_once_though_it_is_read_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 1)
+    path = write(tmp_path, "naïve, café".encode())
+    assert read_corpus([path], ReadOptions(options=TextOptions(encoding="latin-1"))).misread == [path]
+
+
 @pytest.mark.parametrize(
     ("data", "options"),
     [
