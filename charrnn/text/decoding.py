@@ -165,7 +165,7 @@ def decode_document(
         look.take(chunk, text)
         read += len(chunk)
         is_ascii = is_ascii and text.isascii()
-        if at_start and text:
+        if at_start:
             text, at_start = text.removeprefix(BOM), False
         yield text
 
