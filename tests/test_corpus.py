@@ -76,6 +76,7 @@ def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
 def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
     paths = [write(tmp_path, text, name) for text, name in ((b"one\ntwo", "a"), (b"three\nfour", "b"))]
     corpus = read_corpus(paths[:1], ReadOptions(options=TextOptions(lines=True), val_texts=(paths[1],)))
+    assert corpus.num_held_out == len("three\nfour"), "the line feed between them ends a line that is learned"
     pieces = corpus.split(corpus.num_held_out / len(corpus.ids))
     assert [corpus.encoder.decode(piece) for piece in pieces] == ["one\ntwo\n", "three\nfour"]
 
@@ -341,9 +342,10 @@ def change_within_the_second_pass(monkeypatch, path, after):
     monkeypatch.setattr(CharEncoder, "look_up", change)
 
 
-def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("after", [b"behind", b"befor\xc3"])
+def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch, after):
     path = Path(write(tmp_path, b"before"))
-    change_within_the_second_pass(monkeypatch, path, b"behind")
+    change_within_the_second_pass(monkeypatch, path, after)
     with pytest.raises(CorpusError, match="was changed while it was read"):
         read_corpus([str(path)])
 

@@ -49,6 +49,7 @@ def pieces_of(whole, cuts):
 @given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters()), max_size=40), st.lists(st.integers(0, 40)), OPTIONS)
 @example("\u1100\u1161\u11a8", [1, 2], TextOptions(normalize="nfc"))
 @example("e\u0301", [1], TextOptions(normalize="nfc"))
+@example("e\u0300", [1], TextOptions(normalize="nfc"))
 @example("\uff76\uff9e", [1], TextOptions(normalize="nfkc"))
 @example("\r\n\r", [1], TextOptions(newline="lf"))
 @example("ΟΔΟΣ", [3], TextOptions(lowercase=True))
@@ -447,6 +448,11 @@ def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encodin
         with pytest.raises(DecodingError) as caught:
             decode(pieces, encoding=encoding, mend=mend)
         assert str(caught.value).endswith(f"); {told}")
+
+
+def test_what_is_longer_than_any_escape_sequence_is_not_said_to_be_cut_off():
+    with pytest.raises(DecodingError, match=r"not valid .*; name the right --encoding, or pass over such bytes"):
+        decode([("あ" * 400).encode("iso2022_jp"), b"\x1b((((((((("], encoding="iso2022_jp")
 
 
 @pytest.mark.parametrize("end", ["é", "…", "🙂"])
