@@ -207,9 +207,17 @@ def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
     assert course.share(24) == 1
     course.give_back(1000)
     assert course.left(199) == 1
+    assert course.is_spent
     endless = Course(None)
     endless.give_back(9)
     assert endless.left(10**15) > 10**15
+
+
+def test_a_text_that_has_ended_has_not_used_up_its_room_and_gets_no_more():
+    course = Course(20)
+    course.end()
+    course.give_back(5)
+    assert (course.left(0), course.is_spent) == (0, False)
 
 
 @pytest.mark.parametrize("first", [0, 0.3])
@@ -292,6 +300,10 @@ def test_no_filter_is_left_out_of_these_tests():
 @example(
     np.array([3.375, *[0] * 20, 1.1754944e-38], dtype=np.float32), 0.8, None,
     {"top_k": 2, "top_p": None, "min_p": None, "allowed": None},
+)  # fmt: skip
+@example(
+    np.array([2.0, 0.0, 2.0], dtype=np.float32), 0.8, None,
+    {"top_k": 1, "top_p": None, "min_p": 1.0, "allowed": None},
 )  # fmt: skip
 def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logits, temperature, last, filters):
     """The middle of each character's part of the distribution draws it."""
