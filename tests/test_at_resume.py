@@ -5,17 +5,19 @@ import re
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from test_config import MODEL, TRAINING
 from test_readme import README
 
 from charrnn.cli.train import train
-from charrnn.cli.trainer.at_resume import AT_RESUME, MAY_CHANGE, MODEL_SHAPE, UNKEPT, AtResume, options_of
+from charrnn.cli.trainer.at_resume import AT_RESUME, MAY_CHANGE, MODEL_SHAPE, PLACES, UNKEPT, AtResume, options_of
 from charrnn.cli.trainer.changes import changes_of, trained_with
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
 from charrnn.shapes import parameter_shapes
 from charrnn.text.options import PLAIN
+from charrnn.training.lane_choice import build_lanes
 
 NO_OPTIONS = {
     "context", "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache", "out", "log", "resume",
@@ -51,6 +53,19 @@ def test_what_may_be_forced_changes_no_weights_shape():
     for name, value in OTHER.items():
         assert getattr(MODEL, name) != value
         assert parameter_shapes(replace(MODEL, **{name: value})) == parameter_shapes(MODEL), name
+
+
+def test_with_another_order_or_another_piece_to_train_on_a_place_in_the_text_means_nothing():
+    others = {"batch_size": 3, "seq_len": 5, "stretch": 16, "seed": 1, "state_reset": 0.5, "grad_clip": 2.0}
+    config = replace(TRAINING, batch_size=2, seq_len=4, stretch=8)
+    reordering = {name for name, value in others.items() if order(replace(config, **{name: value})) != order(config)}
+    assert {*reordering, "val_fraction"} == set(PLACES)
+
+
+def order(config):
+    """All characters of a text of a hundred, in the order in which it is read."""
+    lanes = build_lanes(np.arange(100), config, None, slice(None))
+    return [next(lanes).inputs.tolist() for _ in range(lanes.windows_per_epoch)]
 
 
 @pytest.mark.parametrize("name", AT_RESUME)

@@ -394,6 +394,9 @@ def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_ge
     resumed = train(folder, "--out", "night.pt", "--resume", "--max-steps", 4)
     assert resumed.process.exitcode == 0, resumed.stderr
     assert read_checkpoint(str(folder / "night.pt")).origin.learned_held_out, "it has, whatever goes on from there"
+    unheld = train(folder, *flags[:-1], "unheld.pt", "--init-from", "night.pt", "--val-fraction", 0)
+    assert unheld.process.exitcode == 0, unheld.stderr
+    assert told not in unheld.stderr, "nothing is held out"
     (folder / "prose.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
     other = run_charrnn(folder, "train", "prose.txt", *flags[:-1], "other.pt", "--init-from", "night.pt")
     assert other.returncode == 0, other.stderr
