@@ -423,6 +423,14 @@ def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, un
             assert (sample.reason, sample.lines, sample.refused) == (ending.reason, ending.lines, ending.refused)
 
 
+def test_samples_drawn_together_change_their_temperature_with_their_own_lines(engine):
+    encoder, rules = CharEncoder("\nabcdefgh"), Rules(lines=4)
+    sampler = Sampler(engine, [1], SamplingOptions(temperature=0.2, last_temperature=2.0), 5, over_lines=4)
+    for sample in draw_samples(sampler, encoder, 200, rules, range(20)):
+        drawn = draw_characters(sampler, encoder, 200, Ending(rules, ""), sample.number)
+        assert sample.text == "".join(character for character, _ in drawn)
+
+
 def test_a_text_that_is_over_and_whose_scores_are_no_numbers_any_more_stops_no_other():
     """The first of three ends at once, and is still computed when its scores break."""
 
