@@ -265,7 +265,7 @@ def test_a_run_goes_on_into_another_file(folder):
 @pytest.mark.slow
 def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patience(folder):
     state = contents(folder)
-    state["training"]["pace"]["stale"] = 3
+    state["training"]["pace"] |= {"stale": 3, "lowest": 0.1}
     state["training"]["config"]["patience"] = 3
     torch.save(state, folder / "verse.pt")
     training = train(folder, "--resume")
@@ -275,6 +275,7 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     later = contents(folder)["training"]
     assert later["step"] > 20
     assert later["config"]["patience"] == 3, "it stays what it was"
+    assert later["pace"]["lowest"] > 0.1, "what was found since is a gain"
 
 
 @pytest.mark.slow

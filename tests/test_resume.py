@@ -197,6 +197,15 @@ def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
     torch.testing.assert_close(run.beginning, dict(measured.model.state_dict()), rtol=0, atol=0)
 
 
+def test_a_pass_that_was_begun_is_over_where_another_way_to_read_is_forced(tmp_path):
+    before, run = start(max_steps=2), start(max_steps=2, batch_size=3)
+    finish(before)
+    assert 0 < before.lanes.index < before.lanes.windows_per_epoch
+    saver_of(tmp_path / "x.pt", before).save_at_the_end("it is over")
+    resume(tmp_path / "x.pt", run, {"batch_size"})
+    assert (run.lanes.epoch, run.lanes.index) == (1, 0)
+
+
 def test_another_rate_that_is_forced_rises_from_its_beginning_and_what_went_wrong_is_over(tmp_path):
     before, run = start(max_steps=2), start(max_steps=2, learning_rate=0.1)
     finish(before)
@@ -275,7 +284,24 @@ def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_r
     assert fixed == [given or bool(explicit)]
 
 
-def resume_with_threads(tmp_path, made, given, explicit):
+def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypatch, denormals_stay):
+    """So it goes on bit for bit."""
+    monkeypatch.setattr(resumption, "allotted_cores", lambda: 8)
+    monkeypatch.setattr(resumption, "default_threads", lambda processes: 8)
+    assert resume_with_threads(tmp_path, {"cores": "4"}, False, {}).run.config.threads == 3
+
+
+def test_a_branch_of_a_branch_knows_from_which_runs_it_comes_and_where_it_left_them(tmp_path, denormals_stay):
+    before = Origin(texts=["verse.txt"], run="b" * 12, parents=["a" * 12], left_at=[7])
+    launch = resume_with_threads(tmp_path, {}, False, {}, before, resume=False, resume_from=str(tmp_path / "verse.pt"))
+    assert launch.origin.run not in (before.run, *before.parents)
+    assert (launch.origin.parents, launch.origin.left_at) == (["b" * 12, "a" * 12], [0, 7])
+
+
+BEGUN = Origin(texts=["verse.txt"])
+
+
+def resume_with_threads(tmp_path, made, given, explicit, origin=BEGUN, **changes):
     """Go on with a run of three threads, which were asked for or not."""
     (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
     corpus = read_corpus((str(tmp_path / "verse.txt"),), ReadOptions())
@@ -283,11 +309,11 @@ def resume_with_threads(tmp_path, made, given, explicit):
     write_checkpoint(
         tmp_path / "verse.pt", model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts), made=made,
-        origin=Origin(texts=["verse.txt"], threads_given=given), training=run.state_dict(),
+        origin=dataclasses.replace(origin, threads_given=given), training=run.state_dict(),
     )  # fmt: skip
     request = Request(
         texts=(str(tmp_path / "verse.txt"),), reading=ReadOptions(), out=str(tmp_path / "verse.pt"), options={},
         explicit=explicit, log=None, resume=True, resume_from=None, force=False, overwrite=False, quiet=True,
         as_json=False, started=0.0,
     )  # fmt: skip
-    return resumption.resume_run(request, corpus, Neighbours())
+    return resumption.resume_run(dataclasses.replace(request, **changes), corpus, Neighbours())
