@@ -378,9 +378,9 @@ def test_another_seed_hides_other_units():
 
 
 def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often(clock):
-    run = start(max_steps=40, evaluations=4, time_limit=3600.0)
+    run = start(max_steps=40, evaluations=8, time_limit=3600.0)
     finish(run)
-    assert [row.step for row in run.history] == [10, 20, 30, 40]
+    assert [row.step for row in run.history] == [5, 10, 15, 20, 25, 30, 35, 40]
 
 
 def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_four_times_whatever_that_costs(
