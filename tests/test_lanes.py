@@ -106,6 +106,14 @@ def test_the_order_of_stretches_is_another_in_each_epoch_and_for_each_seed_and_a
     assert next(twin).inputs[0, 0] == epochs[1][17]
 
 
+def test_a_stretch_has_as_many_whole_windows_as_its_length():
+    lanes = Lanes(np.arange(121), batch_size=1, seq_len=4, stretch=15)
+    first = [int(window.inputs[0, 0]) for window in read_epoch(lanes)]
+    jumps = {place for place in range(1, 30) if first[place] != first[place - 1] + 4}
+    assert jumps
+    assert jumps <= {3, 6, 9, 12, 15, 18, 21, 24, 27}
+
+
 def test_a_few_windows_in_stretches_have_been_all_over_the_text():
     ids = np.arange(1_000_001)
     lanes = Lanes(ids, batch_size=4, seq_len=50, stretch=200)

@@ -30,7 +30,7 @@ from charrnn.training.health import (
 )
 from charrnn.training.loop import give_up, take_step, train
 from charrnn.training.pace import Pace
-from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, go_back
+from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, go_back, restore_best
 
 
 def break_forward(run, calls, value=math.nan):
@@ -142,6 +142,14 @@ def test_going_back_forgets_the_state_too():
     assert any((tensor != 0).any() for layer in run.state for tensor in layer)
     go_back(run, "a test says so")
     assert all((tensor == 0).all() for layer in run.state for tensor in layer)
+
+
+def test_how_often_it_went_back_is_counted_on_where_the_best_weights_are_to_be_saved():
+    run = start(max_steps=1000)
+    take_step(run)
+    go_back(run, "a test says so")
+    restore_best(run)
+    assert (run.health.recoveries, run.health.recovered_at) == (1, 1)
 
 
 def test_what_went_wrong_is_told_in_one_report_alone():
