@@ -68,11 +68,21 @@ def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
     assert review(Plan(epochs, BY_CLOCK), run, 100) == "", "as planned"
 
 
+def test_more_passes_leave_the_weights_of_another_their_share_of_the_rate_and_the_rise_as_short_as_it_is():
+    run = start(warmup_steps=3)
+    assert review(Plan(2.0, BY_CLOCK, rate_share=0.5), run, 50)
+    assert run.config.learning_rate == 0.5 * peak_rate("adamw", run.model.config, expected_steps(50))
+    assert peak_rate("adamw", run.model.config, expected_steps(50)) < peak_rate("adamw", run.model.config, 50)
+    assert run.config.warmup_steps == 3 < choose_warm_up(expected_steps(50))
+
+
 def test_it_is_looked_at_once_and_when_the_speed_is_known():
     run = start()
     before = run.model.config, run.config
     assert review(plan := Plan(2.0, BY_CLOCK), run, 100, progress=REVIEWED_AT / 2) == ""
     assert review(Plan(2.0, BY_CLOCK), run, 100, seconds=MEASURED_SECONDS / 2) == ""
+    last = dataclasses.replace(report(run, step=105, seconds=20.0), is_last=True)
+    assert plan.review(run, last) == "", "nothing is to come"
     assert (run.model.config, run.config) == before
     assert plan.review(run, report(run, step=105, seconds=20.0))
     assert plan.review(run, report(run, step=9999, seconds=21.0)) == ""
