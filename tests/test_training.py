@@ -411,6 +411,13 @@ def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made
     assert evaluation_is_due(run) == is_due
 
 
+@pytest.mark.parametrize(("seconds", "is_due"), [(20.0, True), (40.0, False)])
+def test_many_steps_ask_for_an_evaluation_that_is_dear_only_where_they_end_the_training(clock, seconds, is_due):
+    run = start(max_steps=40, time_limit=100.0, evaluations=10)
+    clock[0], run.step, run.evaluation_seconds = seconds, 12, 10.0
+    assert evaluation_is_due(run) == is_due
+
+
 def test_the_speed_is_that_of_the_steps_without_what_came_before_and_without_evaluations(monkeypatch, clock):
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"), (7.0, validation, "evaluate"))
     run = start(max_steps=3, evaluate_every=1)
@@ -435,7 +442,7 @@ def make_slow(monkeypatch, clock, *slowed):
 def test_the_time_left_is_that_to_the_first_end(clock):
     run = start(max_steps=100, time_limit=1000.0)
     run.pace.steps, run.step = 10, 10
-    for clock[0], left in ((20.0, 180.0), (990.0, 10.0)):
+    for clock[0], left in ((20.0, 180.0), (990.0, 10.0), (1010.0, 0.0)):
         assert seconds_left(run, training_seconds=20.0) == pytest.approx(left)
 
 
