@@ -30,7 +30,7 @@ from charrnn.training.health import (
 )
 from charrnn.training.loop import give_up, take_step, train
 from charrnn.training.pace import Pace
-from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, go_back, restore_best
+from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, first_weights, go_back, restore_best
 
 
 def break_forward(run, calls, value=math.nan):
@@ -171,6 +171,15 @@ def test_all_that_went_wrong_since_the_last_report_is_told_in_the_next_one():
         f"after step 1 it is Monday: {back} (1 of 3 tries)",
         f"after step 1 it is Tuesday: {back} (2 of 3 tries)",
     ]
+
+
+def test_the_first_weights_are_made_again_without_a_random_number_of_anybody_else_s():
+    run = start()
+    torch.rand(1)
+    expected, before = weights(run), torch.get_rng_state()
+    take_step(run)
+    torch.testing.assert_close(first_weights(run), expected, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
