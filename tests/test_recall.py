@@ -17,6 +17,7 @@ from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, FARTHEST, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.recalling import add_raised
 from charrnn.inference.tape import record, zero_state
 from charrnn.memory import FIRST_ROOM, Memories, Memory
 from charrnn.network.ensemble import build_model
@@ -310,6 +311,12 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
                 own = np.exp(logits[0]) / np.exp(logits[0]).sum()
             expected[place, first : first + 5] += part.share * own
     np.testing.assert_allclose(np.exp(read), expected, atol=1e-5)
+
+
+def test_every_forecast_raises_its_logit_and_those_that_agree_do_so_together():
+    logits, raised = np.zeros((3, 4)), np.array([[1.0, 2.0, 4.0]] * 3)
+    add_raised(logits, raised, np.array([[2, NONE, 2], [0, 1, 3], [NONE] * 3]))
+    assert logits.tolist() == [[0, 0, 5, 0], [1, 2, 0, 4], [0, 0, 0, 0]]
 
 
 def test_a_model_that_has_learned_nothing_trusts_no_forecast():
