@@ -411,4 +411,6 @@ def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_
     older = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, val_spread=True)
     assert overlaps(older, replace(older, val_bounded=True))
     assert not overlaps(older, older)
+    assert overlaps(older, replace(older, val_spread=False)), "the text's end is held out now"
+    assert overlaps(replace(older, val_spread=False), older)
     assert not overlaps(older, replace(older, val_fraction=0.0)), "nothing is held out any more"
