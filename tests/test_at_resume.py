@@ -21,7 +21,7 @@ from charrnn.training.lane_choice import build_lanes
 
 NO_OPTIONS = {
     "context", "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache", "out", "log", "resume",
-    "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json",
+    "resume_or_start", "resume_from", "init_from", "force_resume", "overwrite", "quiet", "as_json",
 }  # fmt: skip
 """Parameters of `train` that say what is read and written, how it is found, and what is told."""
 
