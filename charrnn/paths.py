@@ -1,12 +1,18 @@
-"""What may stand where a path is given: "-" for standard input, an open stream; and what is no path, such as a URL."""
+"""What may stand where a path is given, such as "-" or a pattern; what is no path, as a URL; which lead to one file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import stat
 import sys
+import unicodedata
 from collections.abc import Collection, Iterable
+from pathlib import Path
+
+Identity = tuple[int, int, str]
+"""What two paths have in common that lead to one file or folder, however they are spelled."""
 
 STDIN = "-"
 """The path that stands for standard input."""
@@ -25,6 +31,28 @@ ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
 
 MOST_LINKS = 40
 """That a system follows from one path."""
+
+
+def real(path: str | Path) -> Path:
+    """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
+def identity(path: str | Path) -> Identity:
+    """Tell files and folders apart: by the disk and the number there, for many a disk takes a name in any case.
+
+    Hard links, which are names of one file, stay as many files as long as more than case and Unicode form differs.
+
+    Returns:
+        The disk and the number, 0 where they are not known, and the name where they do not suffice.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:  # not there
+        return 0, 0, str(real(path))
+    is_alone = stat.S_ISDIR(found.st_mode) or found.st_nlink < 2
+    suffices = is_alone and found.st_ino  # which some disks do not have
+    return found.st_dev, found.st_ino, "" if suffices else unicodedata.normalize("NFC", str(real(path))).casefold()
 
 
 def told_of_address(path: str) -> str:

@@ -58,7 +58,7 @@ ALLOWED = {
         "globs": "escape",
         "left_out": "errors",
         "unreadable": "errors globs left_out paths unpacking",
-        "walking": "globs left_out unreadable",
+        "walking": "globs left_out paths unreadable",
         "sources": "errors globs keeping left_out paths unpacking unreadable walking",
         "tally": "arrays config encoder",
         "stream": "decoding errors meter options read_options sources surrogates unreadable",

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from inspect import signature
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from charrnn.errors import CorpusError
 from charrnn.storage import outputs
 from charrnn.text.cache import Cache
 from charrnn.text.options import PLAIN
+from charrnn.text.sources import find_documents
 
 ELSEWHERE = """
 import os, signal, sys
@@ -121,6 +123,76 @@ def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path,
     with lock.locked_output(tmp_path / "verse.pt"):  # another training holds it too
         pass
     assert os.listdir(tmp_path) == [".verse.pt.lock"]
+
+
+class Entry:
+    """What a folder holds, with the folder as it was spelled."""
+
+    def __init__(self, found, folder):
+        self._found, self.path = found, os.path.join(folder, found.name)
+
+    def __getattr__(self, name):
+        return getattr(self._found, name)
+
+
+def fold_names(monkeypatch):
+    """Have the disk take a name for another that differs in case or in Unicode form, as macOS' does by default."""
+
+    def fold(name):
+        return unicodedata.normalize("NFC", name).casefold()
+
+    def spelled(path):
+        if not isinstance(path, (str, os.PathLike)) or "pytest" in os.fspath(path):
+            return path
+        there = ""
+        for part in os.fspath(path).split("/"):
+            alike = [name for name in os.listdir(there or ".") if fold(name) == fold(part)]
+            there = os.path.join(there, alike[0] if alike else part)
+        return there
+
+    for name in ("stat", "lstat"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, *rest, call=call, **named: call(spelled(path), *rest, **named))
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: [Entry(found, path) for found in scan(spelled(path))])
+
+
+@pytest.mark.parametrize(
+    ("texts", "held_out", "read"),
+    [
+        ("Poems", "Poems/caf\u00e9.txt", "Poems/a.txt Poems/u/b.txt Poems/caf\u00e9.txt"),
+        ("Poems", "poems/A.txt", "Poems/cafe\u0301.txt Poems/u/b.txt poems/A.txt"),
+        ("Poems", "Poems/U", "Poems/a.txt Poems/cafe\u0301.txt Poems/U/b.txt"),
+        ("poems Link", "POEMS/A.TXT", "poems/cafe\u0301.txt poems/u/b.txt Link/far.txt POEMS/A.TXT"),
+    ],
+)
+def test_a_text_is_held_out_in_whichever_case_and_unicode_form_it_is_named(
+    tmp_path, monkeypatch, texts, held_out, read
+):
+    (tmp_path / "Poems" / "u").mkdir(parents=True)
+    (tmp_path / "Link").mkdir()
+    for name in ("Poems/a.txt", "Poems/cafe\u0301.txt", "Poems/u/b.txt", "Link/far.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "Link" / "near.txt").symlink_to("../poems/A.txt")
+    os.link(tmp_path / "Poems" / "a.txt", tmp_path / "kept.txt")
+    monkeypatch.chdir(tmp_path)
+    fold_names(monkeypatch)
+    found = find_documents(texts.split(), held_out=[held_out], outputs=[Path("poems/Log.txt")])
+    assert [document.name for document in found.documents] == read.split()
+    for one, other in (("Poems/a.txt", "poems/A.txt"), ("poems", "Poems/U/b.txt")):
+        with pytest.raises(CorpusError, match=f"^{other}: is given twice"):
+            find_documents([one, other])
+    read_too = find_documents(["poems"], outputs=[Path("Poems/A.txt")]).documents
+    assert "poems/a.txt" not in [document.name for document in read_too], "what is made of a text is no part of it"
+
+
+def test_two_names_of_one_file_on_the_disk_are_two_texts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a").write_text("tin")
+    os.link("a", "b")
+    assert [document.name for document in find_documents(["a", "b"]).documents] == ["a", "b"]
+    with pytest.raises(CorpusError, match=r"^\./a: is given twice"):
+        find_documents(["a", "./a"])
 
 
 @pytest.mark.parametrize("knows", [True, False])

@@ -11,18 +11,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.paths import STDIN, name_of
+from charrnn.paths import STDIN, Identity, identity, name_of, real
 from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
 from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, read_errors_told
-from charrnn.text.walking import Walk, files_below, real, without_repeats
+from charrnn.text.walking import Walk, files_below, without_repeats
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
 """Makes a file of a pipe, given with its name: a copy that can be read again, or one that is read as it comes."""
@@ -178,11 +178,12 @@ def find_documents(
     """
     named = [*paths, *held_out]
     require_texts(named)
-    found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Path](), None
+    found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Identity](), None
     patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
     learned, last = ([_walk(path, patterns, outputs) for path in texts] for texts in (paths, held_out))
-    kept_out = {real(text) for text in held_out if text != STDIN} | {real(link) for walk in last for link in walk.links}
-    read = [real(text) for text in named if text != STDIN]
+    kept_out = {identity(text) for text in held_out if text != STDIN}
+    kept_out |= {identity(link) for walk in last for link in walk.links}
+    read = {identity(text) for text in named if text != STDIN}
     for place, walk in enumerate((*without_repeats(learned), *without_repeats(last))):
         if place == len(paths):  # what follows is held out
             held_out_from, kept_out = len(found), set()
@@ -197,22 +198,22 @@ def find_documents(
 def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> Walk:
     if path == STDIN or not os.path.isdir(path):
         return Walk(path, [Path(path)] if path != STDIN else [])
-    missed = Missed()
-    files = [file for file in files_below(Path(path), patterns, missed) if not _is_one_of(file, outputs)]
+    missed, made = Missed(), set(map(identity, outputs))
+    files = [file for file in files_below(Path(path), patterns, missed) if not made or identity(file) not in made]
     return Walk(path, files, [file for file in files if file.is_symlink()], missed)
 
 
 def _documents_at(
-    walk: Walk, kept_out: Set[Path], hold: Hold, patterns: Patterns, why_not: Callable[[Document], Cause | None]
+    walk: Walk, kept_out: Set[Identity], hold: Hold, patterns: Patterns, why_not: Callable[[Document], Cause | None]
 ) -> tuple[list[Document], list[LeftOut]]:
     """The documents that one path leads to, and what is left out; see `find_documents`."""
     path, missed = walk.path, walk.missed
-    if path != STDIN and _is_within(Path(path), kept_out):
+    if path != STDIN and not _outside([Path(path)], kept_out):
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
     if missed is None:
         with opened(path, hold) as document:
             return [document], []
-    files = [file for file in walk.files if not _is_within(file, kept_out)]
+    files = _outside(walk.files, kept_out)
     if walk.files and not files:
         raise CorpusError(f"{path}: all its files are held out with --val-text; give another, or hold out fewer")
     documents = _texts_among(files, why_not, missed)
@@ -242,9 +243,9 @@ def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | No
     return [document for document in texts if document.name not in gone]
 
 
-def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
+def _refuse_known(documents: Sequence[Document], known: set[Identity]) -> None:
     """Refuse files that an earlier path has led to."""
-    files = {real(document.path): document.name for document in documents if document.path is not None}
+    files = {identity(document.path): document.name for document in documents if document.path is not None}
     if twice := [name for file, name in files.items() if file in known]:
         raise CorpusError(
             f"{twice[0]}: is given twice, so that what is held out would be learned from; give it once, or hold "
@@ -253,17 +254,13 @@ def _refuse_known(documents: Sequence[Document], known: set[Path]) -> None:
     known.update(files)
 
 
-def _is_one_of(file: Path, others: Sequence[Path]) -> bool:
-    return any(file.name == other.name and real(file) == real(other) for other in others)
-
-
-def _is_read_otherwise(left: LeftOut, read: Sequence[Path], patterns: Patterns) -> bool:
+def _is_read_otherwise(left: LeftOut, read: Set[Identity], patterns: Patterns) -> bool:
     """Whether a link leads to one of the folders that are read, or to what is neither hidden nor left out in one."""
     if left.cause != LINKED:
         return False
     target = real(left.name)
-    inners = [target.relative_to(root) for root in read if root in target.parents]
-    return target in read or not all(_is_left_out(inner, patterns) for inner in inners)
+    inners = [target.relative_to(root) for root in target.parents if identity(root) in read]
+    return identity(target) in read or not all(_is_left_out(inner, patterns) for inner in inners)
 
 
 def _is_left_out(inner: Path, patterns: Patterns) -> bool:
@@ -272,6 +269,9 @@ def _is_left_out(inner: Path, patterns: Patterns) -> bool:
     return is_hidden(inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
 
 
-def _is_within(path: Path, others: Set[Path]) -> bool:
-    """Whether a path is one of others, which are real ones, or lies in one."""
-    return bool(others) and not others.isdisjoint(((whole := real(path)), *whole.parents))
+def _outside(files: Sequence[Path], others: Set[Identity]) -> Sequence[Path]:
+    """Those of some files that are none of others, and lie in none."""
+    if not others:
+        return files
+    is_one = cache(lambda path: identity(path) in others)  # of folders, each of which many files lie in
+    return [file for file in files if identity(file) not in others and not any(map(is_one, real(file).parents))]

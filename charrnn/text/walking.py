@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from charrnn.paths import Identity, identity
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, LINKED, Missed
 from charrnn.text.unreadable import read_errors_told
@@ -45,19 +46,14 @@ def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
     """
     if not any(walk.links for walk in walks):
         return list(walks)
-    by_name = {real(file) for walk in walks for file in set(walk.files).difference(walk.links)}
-    first, once = dict[Path, Path](), list[Walk]()
+    by_name = {identity(file) for walk in walks for file in set(walk.files).difference(walk.links)}
+    first, once = dict[Identity, Path](), list[Walk]()
     for walk in walks:
-        targets = {link: real(link) for link in walk.links}
+        targets = {link: identity(link) for link in walk.links}
         repeated = {link for link, at in targets.items() if at in by_name or first.setdefault(at, link) != link}
         files = [file for file in walk.files if file not in repeated]
         once.append(replace(walk, files=files, had_repeats=bool(repeated)))
     return once
-
-
-def real(path: str | Path) -> Path:
-    """Where a path leads, as far as it can be followed; `Path.resolve` fails at a link to itself before Python 3.13."""
-    return Path(os.path.realpath(path))
 
 
 def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
