@@ -77,7 +77,7 @@ def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_l
     environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if is_launched and environment.get("OMP_NUM_THREADS") == "1":
         del environment["OMP_NUM_THREADS"]
-    if platform.machine() in ("x86_64", "AMD64"):  # elsewhere torch computes with OpenBLAS too
+    if platform.machine() in ("x86_64", "AMD64"):  # elsewhere torch computes with the library that numpy has
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
