@@ -46,7 +46,7 @@ from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
-from charrnn.training import checkpoint, loop, validation
+from charrnn.training import checkpoint, loop, meeting, validation
 from charrnn.training import group as groups
 from charrnn.training.clock import CLOCK
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
@@ -491,6 +491,22 @@ def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason
     (line,) = "".join(training.stderr for training in trainings).splitlines()
     told = rf"the processes do not meet at 127.0.0.1:{store.port} \(.*{reason}.*\); "
     assert re.match(rf"charrnn: (process 2 of 2 \(rank 1\): )?{told}", line)
+
+
+@pytest.mark.parametrize(
+    ("platform", "chosen", "has_libuv"),
+    [("linux", None, True), ("linux", "0", False), ("win32", None, False), ("win32", "1", False)],
+)
+def test_a_store_is_kept_without_libuv_where_torch_has_none_or_is_told_not_to_use_it(
+    monkeypatch, platform, chosen, has_libuv
+):
+    monkeypatch.setattr(meeting, "TCPStore", lambda *_, **options: options["use_libuv"])
+    monkeypatch.setattr(meeting.sys, "platform", platform)
+    monkeypatch.delenv("USE_LIBUV", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("USE_LIBUV", chosen)
+    place = Place(world_size=2, host="127.0.0.1", port=1)
+    assert meeting.find_store(place, timedelta(seconds=1)) is has_libuv
 
 
 def take_changed_place(rank, world, port, change):

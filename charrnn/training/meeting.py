@@ -44,8 +44,9 @@ def find_store(place: Place, patience: timedelta) -> Store:
     if not is_keeper:
         _wait(lambda: _answers(place), patience, "nobody answers")
     return TCPStore(
-        place.host, place.port, place.world_size, is_keeper, patience, wait_for_workers=False, multi_tenant=True
-    )
+        place.host, place.port, place.world_size, is_keeper, patience, wait_for_workers=False, multi_tenant=True,
+        use_libuv=_has_libuv(),
+    )  # fmt: skip
 
 
 def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, int]:
@@ -102,6 +103,11 @@ def ask_after_hosts(system: str = sys.platform) -> None:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                     for option, value in KEEP_ALIVE.items():
                         connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _has_libuv() -> bool:
+    """Whether torch is to keep a store with libuv, which its builds for Windows lack; `USE_LIBUV`, as torch has it."""
+    return sys.platform != "win32" and os.environ.get("USE_LIBUV", "1") == "1"
 
 
 def _answers(place: Place) -> bool:
