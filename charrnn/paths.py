@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 Identity = tuple[int, int, str]
@@ -81,6 +81,14 @@ def most_alike(name: str, others: Collection[str]) -> str:
     return next(iter(get_close_matches(name, others if len(others) <= MOST_NEIGHBOURS else (), 1, ALIKE)), "")
 
 
+def expanded(paths: Sequence[str]) -> list[str]:
+    """The files that patterns such as *.txt stand for on Windows, whose shells leave them as they are.
+
+    A path that is there is itself, and so is a pattern that nothing fits.
+    """
+    return [file for path in paths for file in _fitting(path)]
+
+
 def told_of_typing(paths: Iterable[object]) -> str:
     """What a person should know who is to type what is read; nothing where nobody is.
 
@@ -111,3 +119,11 @@ def has_no_name(path: str) -> bool:
 def name_of(path: str) -> str:
     """How a message calls what is read from a path."""
     return "standard input" if path == STDIN else path
+
+
+def _fitting(path: str) -> list[str]:
+    if os.name != "nt" or not ("*" in path or "?" in path) or os.path.exists(path):
+        return [path]
+    from glob import glob  # here: no other system needs it
+
+    return sorted(glob(path.replace("[", "[[]"))) or [path]

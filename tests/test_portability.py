@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from conftest import clean_environment, make_text
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn import disk, escape
+from charrnn import disk, escape, paths
 from charrnn.cli import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
@@ -32,6 +33,7 @@ from charrnn.text.sources import find_documents
 
 ELSEWHERE = """
 import os, signal, sys
+from types import SimpleNamespace
 
 for name in ("fcntl", "termios", "readline", "resource", "pwd", "grp"):
     sys.modules[name] = None
@@ -42,11 +44,17 @@ for module, names in (
     for name in names.split():
         delattr(module, name)
 sys.argv = ["charrnn", *sys.argv[1:]]
+from charrnn import paths
 from charrnn.cli import main
 
+paths.os = SimpleNamespace(**{**vars(os), "name": "nt"})
 main()
 """
 """The command line on a system that has little of what POSIX asks for, as Windows."""
+
+
+WINDOWS = SimpleNamespace(**{**vars(os), "name": "nt"})
+"""To stand for `os` in one module: with another name in `os` itself pathlib fails."""
 
 
 def elsewhere(folder, *arguments, stdin=""):
@@ -60,13 +68,13 @@ def elsewhere(folder, *arguments, stdin=""):
 
 def test_all_commands_work_without_what_posix_alone_has(tmp_path):
     (tmp_path / "words.txt").write_text(make_text(4_000), encoding="utf-8")
-    train = ("train", "words.txt", "--hidden-size", 16, "--log", "words.jsonl", "--cache", "kept", "-q")
+    train = ("train", "w?rds.*xt", "--hidden-size", 16, "--log", "words.jsonl", "--cache", "kept", "-q")
     assert elsewhere(tmp_path, *train, "--max-steps", 10) == "words.pt\n"
     assert elsewhere(tmp_path, *train, "--max-steps", 20, "--resume") == "words.pt\n"
     assert not list(tmp_path.glob(".*")), "neither a lock nor a stray file is left"
     assert len(elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q")) == 30
     assert elsewhere(tmp_path, "sample", "words.pt", "-n", 30, "-q", "--interactive", stdin="tin\n").startswith("tin")
-    assert "verdict" in elsewhere(tmp_path, "inspect", "words.pt")
+    assert "verdict" in elsewhere(tmp_path, "inspect", "*.pt")
     assert elsewhere(tmp_path, "inspect", "words.pt", "--score", "-", "--by", "line", stdin="tin\n").count("\t") == 2
 
 
@@ -269,6 +277,16 @@ def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
     assert escape.as_typed(*words) == "'my verse.txt' '*.py'"
     monkeypatch.setattr(escape.os, "name", "nt")
     assert escape.as_typed(*words) == '"my verse.txt" *.py'
+
+
+def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_that(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b[1].txt", "a[1].txt", "c1.txt", "d*.txt"):
+        Path(name).write_text(name)
+    typed = ["-", "?[1].txt", "c?.txt", "d*.txt", "e*", "c1.txt", ""]
+    assert paths.expanded(typed) == typed
+    monkeypatch.setattr(paths, "os", WINDOWS)
+    assert paths.expanded(typed) == ["-", "a[1].txt", "b[1].txt", "c1.txt", "d*.txt", "e*", "c1.txt", ""]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="a system without bash")

@@ -224,7 +224,7 @@ def main() -> None:
     # Should a cuDNN read a layer's weights in another order than it is given them: PyTorch then copies a few MB a call.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     _prepare_streams()
-    app(prog_name="charrnn", windows_expand_args=False)  # else a pattern would become the files that fit it
+    app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would become what fits it
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
-from charrnn.paths import told_of_typing
+from charrnn.paths import expanded, told_of_typing
 
 if TYPE_CHECKING:
     from charrnn.cli.inspector.subject import Subject
@@ -36,7 +36,10 @@ WORDS = {"unknown": UNKNOWN_RULES, "by": ("line",)}
 def inspect(
     context: typer.Context,
     checkpoints: Annotated[
-        list[str], typer.Argument(help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...")
+        list[str],
+        typer.Argument(
+            help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", callback=expanded
+        ),
     ],
     score: Annotated[
         str | None, typer.Option(metavar="FILE", help="Score a text by each checkpoint; - for stdin.")

@@ -13,6 +13,7 @@ from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
+from charrnn.paths import expanded
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
 
@@ -49,7 +50,8 @@ WORDS = CHOICES
 def train(
     context: typer.Context,
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.")
+        list[str],
+        typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", callback=expanded),
     ],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]")
