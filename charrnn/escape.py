@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import unicodedata
 
@@ -34,11 +35,9 @@ def quoted(text: str) -> str:
 
 def as_typed(*words: str) -> str:
     """Words as they stand on a command line, for a shell of the system's; what a terminal would obey is spelled out."""
-    if os.name != "nt":
-        return " ".join(shlex.quote(word) if quoted(word) == word else f"$'{_spelled(word)}'" for word in words)
-    from subprocess import list2cmdline  # a slow import, which no other system needs
-
-    return list2cmdline(words)
+    if os.name == "nt":
+        return " ".join(map(_typed_on_windows, words))
+    return " ".join(shlex.quote(word) if quoted(word) == word else f"$'{_spelled(word)}'" for word in words)
 
 
 def describe_characters(characters: str) -> str:
@@ -46,6 +45,16 @@ def describe_characters(characters: str) -> str:
     shown = ", ".join(map(_describe_character, characters[:LISTED]))
     rest = len(characters) - LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _typed_on_windows(word: str) -> str:
+    """A word for PowerShell, which takes curly quotation marks for straight ones, and for cmd too where both agree."""
+    if re.fullmatch(r"[\w.:\\/=+-]+", word):
+        return word
+    word = re.sub(r"\\+$", r"\g<0>\g<0>", word)  # else the program would take the quotation mark behind it for text
+    if not re.search('["\u201c\u201d\u201e$`]', word):
+        return f'"{word}"'
+    return "'" + re.sub("['\u2018-\u201b]", r"\g<0>\g<0>", word) + "'"
 
 
 def _spelled(word: str) -> str:

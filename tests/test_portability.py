@@ -275,8 +275,8 @@ def test_a_prompt_from_a_pipe_ends_where_its_line_does(monkeypatch, typed, promp
 def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
     words = ("my verse.txt", "*.py")
     assert escape.as_typed(*words) == "'my verse.txt' '*.py'"
-    monkeypatch.setattr(escape.os, "name", "nt")
-    assert escape.as_typed(*words) == '"my verse.txt" *.py'
+    monkeypatch.setattr(escape, "os", WINDOWS)
+    assert escape.as_typed(*words) == '"my verse.txt" "*.py"'
 
 
 def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_that(tmp_path, monkeypatch):
@@ -287,6 +287,29 @@ def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_tha
     assert paths.expanded(typed) == typed
     monkeypatch.setattr(paths, "os", WINDOWS)
     assert paths.expanded(typed) == ["-", "a[1].txt", "b[1].txt", "c1.txt", "d*.txt", "e*", "c1.txt", ""]
+
+
+@pytest.mark.parametrize(
+    ("word", "typed"),
+    [
+        (r"C:\verse\b-1.txt", r"C:\verse\b-1.txt"),
+        ("café.txt", "café.txt"),
+        ("book(1).txt", '"book(1).txt"'),
+        ("it's.txt", '"it\'s.txt"'),
+        ("R&B.txt", '"R&B.txt"'),
+        ("a;b,c.txt", '"a;b,c.txt"'),
+        ("@x#{1}.txt", '"@x#{1}.txt"'),
+        ("", '""'),
+        ("C:\\my books\\", '"C:\\my books\\\\"'),
+        ("$5.txt", "'$5.txt'"),
+        ("it's $5.txt", "'it''s $5.txt'"),
+        ("it\u2019s.txt", '"it\u2019s.txt"'),
+        ("\u201eit\u2019s\u201c", "'\u201eit\u2019\u2019s\u201c'"),
+    ],
+)
+def test_a_command_to_type_is_quoted_for_powershell_and_where_that_can_be_for_cmd_too(monkeypatch, word, typed):
+    monkeypatch.setattr(escape, "os", WINDOWS)
+    assert escape.as_typed(word) == typed
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="a system without bash")
