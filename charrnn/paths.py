@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from charrnn.escape import as_typed
+
 Identity = tuple[int, int, str]
 """What two paths have in common that lead to one file or folder, however they are spelled."""
 
@@ -59,14 +61,15 @@ def told_of_address(path: str) -> str:
     """What is wrong with an address of the web where a path may be given; nothing where it is none."""
     if not path.lower().startswith(("https://", "http://", "ftp://")):
         return ""
-    return f'is an address, and charrnn fetches nothing; try `curl -L "{path}" | charrnn ... -`'
+    return "is an address, and charrnn fetches nothing; download it, and give the file"
 
 
 def told_of_home(path: str) -> str:
     """What is wrong with a path that begins with ~, as no file does that the shell has named; nothing else."""
     if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
         return ""
-    return f'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME{path[1:]}"'
+    typed = as_typed(os.path.expanduser(path))
+    return f"the shell expands ~ only at the beginning of a word and outside quotes, if at all; write {typed}"
 
 
 def told_of_link(path: str) -> str:

@@ -29,7 +29,7 @@ ALLOWED = {
         "arrays": "",
         "errors": "",
         "escape": "surrogates",
-        "paths": "",
+        "paths": "escape",
         "disk": "",
         "metrics": "",
         "softmax": "arrays",

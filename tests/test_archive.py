@@ -497,16 +497,18 @@ def test_what_a_file_is_instead_of_a_checkpoint_is_told(path, name, data, told):
         read_checkpoint(str(path.with_name(name)))
 
 
-def test_a_home_folder_that_the_shell_did_not_expand_is_told():
+def test_a_home_folder_that_the_shell_did_not_expand_is_told(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/tin nap")
     told = (
-        '~/m.pt: no such file; the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME/m'
+        "~/m.pt: no such file; the shell expands ~ only at the beginning of a word and outside quotes, if at all; "
+        "write '/home/tin nap/m.pt'"
     )
     with pytest.raises(CheckpointError, match=re.escape(told)):
         read_checkpoint("~/m.pt")
 
 
 def test_an_address_is_told_from_a_missing_file():
-    told = r'https://x.org/m.pt: is an address, and charrnn fetches nothing; try `curl -L "https://x.org/m.pt" | char'
+    told = "https://x.org/m.pt: is an address, and charrnn fetches nothing; download it, and give the file"
     with pytest.raises(CheckpointError, match=re.escape(told)):
         read_checkpoint("https://x.org/m.pt")
 

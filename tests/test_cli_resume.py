@@ -442,7 +442,8 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
         text.write("more\n")
     refused = train(folder, "--resume", "--max-steps", 24)
     assert refused.process.exitcode == 1
-    command = re.search(r"it has grown: to go on with what there was, run (.*), or begin", refused.stderr)[1]
+    grown = "it has grown: to go on with what there was, its first 3,000 bytes, run "
+    command = re.search(rf"{grown}(.*), or begin", refused.stderr)[1]
     assert command == "head -c 3000 verse.txt | charrnn train - --out verse.pt --resume --max-steps 24 --threads 1"
     (folder / "there.txt").write_bytes((folder / "verse.txt").read_bytes()[:3000])
     words = shlex.split(command.rpartition("|")[2].replace(" - ", " there.txt "))
@@ -466,7 +467,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
 def test_a_text_that_has_grown_is_told_as_that_whatever_is_new_in_it(folder):
     few = ["--out", "few.pt", "--min-count", 40, "--max-steps"]
     assert train(folder, *SMALL, *few, 3).process.exitcode == 0
-    told = "; it has grown: to go on with what there was, run head -c 3000 verse.txt | charrnn train - --out "
+    told = "; it has grown: to go on with what there was, its first 3,000 bytes, run head -c 3000 verse.txt | "
     for new, flags in (("\u4e2d", ["--max-steps", 24]), (make_text(5000), [*few, 5])):
         (folder / "verse.txt").write_text(make_text(3000) + new, encoding="utf-8")
         refused = train(folder, "--resume", *flags)

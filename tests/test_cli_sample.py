@@ -311,8 +311,8 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
             ["-p", r"Tin\nBa"],
             1,
             "prompt has '\\' (U+005C), which this model never saw (23 characters; see `charrnn inspect words.pt`); "
-            r"--unknown skip leaves them out, nearest takes what is like them; a line feed is typed as $'...\n' in the "
-            "shell, or comes by --prompt-file",
+            r"--unknown skip leaves them out, nearest takes what is like them; a line feed is typed as $'...\n' in "
+            "bash and zsh, or comes by --prompt-file",
         ),
         *(
             (

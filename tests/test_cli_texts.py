@@ -460,7 +460,7 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
         ),
         (
             ["--cache=~/big"],
-            "--cache ~/big: the shell expands ~ only at the beginning of a word and outside quotes; wr",
+            "--cache ~/big: the shell expands ~ only at the beginning of a word and outside quotes, if",
         ),
     ],
 )

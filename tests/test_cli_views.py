@@ -511,4 +511,5 @@ def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_
     told = " ".join(inspect("--text", typed).stdout.split())
     listed = r"'\' (U+005C), '§' (U+00A7)"
     assert f"2 characters that it does not know, at {price:.1f} bits each: {listed}; a line feed is typed" in told
+    assert told.count(r"as $'...\n' in bash and zsh, or comes by --text-file") == 1
     assert "that it does not know" not in inspect("--text", "Tin sole").stdout

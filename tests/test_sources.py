@@ -485,7 +485,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "options", "message"),
     [
-        (["http://x.org/a"], {}, "http://x.org/a: is an address, and charrnn fetches nothing; try `curl -L "),
+        (["http://x.org/a"], {}, "http://x.org/a: is an address, and charrnn fetches nothing; download it, and give"),
         (["missing"], {}, "missing: no such file; give a text file, or - for standard input"),
         (["empty"], {}, "empty: a folder without files"),
         (["hidden"], {}, "hidden: has nothing but hidden files and what this training writes; name a file itself"),
@@ -579,7 +579,7 @@ def lock(monkeypatch):
         ("mybook", "did you mean mybook.txt?"), ("mybok.txt", "did you mean mybook.txt?"),
         ("MyBook.txt", "did you mean mybook.txt?"), ("texts/poem", "did you mean texts/poem.md?"),
         ("other.txt", "give a text file, or - for"), ("model", "give a text file"), ("none/mybook", "give a text file"),
-        ("~/mybook.txt", 'the shell expands ~ only at the beginning of a word and outside quotes; write "$HOME/my'),
+        ("~/mybook.txt", "the shell expands ~ only at the beginning of a word and outside quotes, if at all; write /"),
         ("~mybook.txt", "did you mean mybook.txt?"),
     ],
 )  # fmt: skip

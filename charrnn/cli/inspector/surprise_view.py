@@ -82,7 +82,8 @@ def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
     if not readable.unknown:
         return ""
     unknown = f"{number_of(readable.num_unknown, 'character')} that it does not know"
-    typed = "; a line feed is typed as $'...\\n' in the shell" if source == TYPED and "\\" in readable.unknown else ""
+    is_escaped = source == TYPED and "\\" in readable.unknown
+    typed = "; a line feed is typed as $'...\\n' in bash and zsh, or comes by --text-file" if is_escaped else ""
     return f"{unknown}, at {bits_per_char(price):.1f} bits each: {describe_characters(readable.unknown)}{typed}"
 
 

@@ -31,7 +31,7 @@ LONGEST_SHOWN = 60
 SPECIAL = frozenset(r"\.^$*+?{}[]|()")
 """Characters that mean something else in a pattern unless a backslash stands before them."""
 
-IN_SHELL = r"a line feed is typed as $'...\n' in the shell, or comes by --prompt-file"
+IN_SHELL = r"a line feed is typed as $'...\n' in bash and zsh, or comes by --prompt-file"
 IN_CONVERSATION = "a line feed is typed at a terminal alone; what --prompt-file holds stands before each line"
 """What to do where somebody types a backslash."""
 

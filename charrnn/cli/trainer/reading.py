@@ -152,7 +152,7 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
     if len(request.all_texts) > 1 or not begins_as(request.texts[0], before.bytes, before.sha256):
         return ""
     piped = f"head -c {before.bytes} {typed_texts(request)} | {command_from_stdin(request)}"
-    return f"it has grown: to go on with what there was, run {piped}"
+    return f"it has grown: to go on with what there was, its first {before.bytes:,} bytes, run {piped}"
 
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
