@@ -1,9 +1,11 @@
+import ctypes
 import dataclasses
 import itertools
 import math
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -549,6 +551,27 @@ def test_the_time_for_which_a_process_is_stopped_does_not_count(clock, monkeypat
     assert run.progress < 0.1
     clock[0] += 60.0
     assert run.seconds == 60.5
+
+
+@pytest.mark.parametrize("platform", ["win32", "linux"])
+def test_the_time_for_which_a_machine_sleeps_does_not_count_where_its_clock_goes_on_meanwhile(
+    clock, monkeypatch, platform
+):
+    slept = 0.0
+
+    def tell_time_awake(pointer):
+        pointer._obj.value = int((1000.0 + clock[0] - slept) * 1e7)
+
+    kernel = SimpleNamespace(QueryUnbiasedInterruptTime=tell_time_awake)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr("charrnn.training.clock.sys", SimpleNamespace(platform=platform))
+    watch = Clock()
+    for seconds, asleep in ((30.0, 0.0), (0.0, 600.0), (0.5, 0.1), (10.0, 3000.0)):
+        before = watch.now()
+        clock[0] += seconds + asleep
+        slept += asleep
+        counted = seconds if platform == "win32" and asleep > 1 else seconds + asleep
+        assert watch.now() - before == pytest.approx(counted)
 
 
 def test_a_look_at_the_clock_by_another_thread_hides_no_pause(clock):
