@@ -28,6 +28,7 @@ from charrnn.cli.trainer import lock
 from charrnn.errors import CorpusError
 from charrnn.storage import outputs
 from charrnn.text.cache import Cache
+from charrnn.text.left_out import LINKED
 from charrnn.text.options import PLAIN
 from charrnn.text.sources import find_documents
 
@@ -134,13 +135,23 @@ def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path,
 
 
 class Entry:
-    """What a folder holds, with the folder as it was spelled."""
+    """What a folder holds, with the folder as it was spelled, and with what a system has noted of it."""
 
-    def __init__(self, found, folder):
-        self._found, self.path = found, os.path.join(folder, found.name)
+    def __init__(self, found, folder, noted=None):
+        self._found, self.path, self._noted = found, os.path.join(folder, found.name), noted or {}
 
     def __getattr__(self, name):
         return getattr(self._found, name)
+
+    def stat(self, *, follow_symlinks):
+        assert not follow_symlinks
+        return SimpleNamespace(**self._noted)
+
+    def is_symlink(self):
+        return not self._noted and self._found.is_symlink()
+
+    def is_dir(self, *, follow_symlinks):
+        return self._found.is_dir(follow_symlinks=bool(self._noted))  # of a junction it is true
 
 
 def fold_names(monkeypatch):
@@ -192,6 +203,34 @@ def test_a_text_is_held_out_in_whichever_case_and_unicode_form_it_is_named(
             find_documents([one, other])
     read_too = find_documents(["poems"], outputs=[Path("Poems/A.txt")]).documents
     assert "poems/a.txt" not in [document.name for document in read_too], "what is made of a text is no part of it"
+
+
+@pytest.mark.parametrize(
+    ("platform", "hidden", "read"),
+    [
+        ("win32", {"st_file_attributes": 2 | 4}, "d/a d/system"),
+        ("darwin", {"st_flags": 0x8000 | 1}, "d/a d/system"),
+        ("linux", {}, "d/a d/system d/veiled d/veiled.d/b"),
+    ],
+)
+def test_what_a_system_has_hidden_is_left_out_and_so_are_junctions(tmp_path, monkeypatch, platform, hidden, read):
+    monkeypatch.chdir(tmp_path)
+    for name in ("d/a", "d/system", "d/veiled", "d/veiled.d/b", "far/away"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    Path("d/jump").symlink_to("../far")
+    noted = {"veiled": hidden, "veiled.d": hidden, "a": dict.fromkeys(hidden, 32)}
+    if platform == "win32":
+        noted["jump"] = {"st_reparse_tag": 0xA0000003}
+        noted["system"] = {"st_file_attributes": 4}  # as a folder is marked that has a picture of its own
+    scan = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda path: [Entry(found, path, noted.get(found.name, {})) for found in scan(path)]
+    )
+    monkeypatch.setattr("charrnn.text.walking.sys", SimpleNamespace(platform=platform))
+    found = find_documents(["d"])
+    assert [document.name for document in found.documents] == read.split()
+    assert [(left.name, left.cause) for left in found.skipped] == [("d/jump", LINKED)]
 
 
 def test_two_names_of_one_file_on_the_disk_are_two_texts(tmp_path, monkeypatch):

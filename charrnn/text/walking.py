@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from charrnn.text.unreadable import read_errors_told
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
 """A drive that is not there, a name that cannot be, a link that leads back to itself."""
+
+_JUNCTION = 0xA0000003
+"""`stat.IO_REPARSE_TAG_MOUNT_POINT`, which Python has on Windows alone."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,9 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     for entry in entries:
         path = Path(entry.path)
-        inner, is_linked = path.relative_to(root), entry.is_symlink() and os.path.isdir(path)
+        inner, is_linked = path.relative_to(root), _is_linked(entry)
         is_folder = is_linked or entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or patterns.leave_out(inner, is_folder=is_folder):
+        if _is_hidden(entry) or patterns.leave_out(inner, is_folder=is_folder):
             continue
         if is_linked:  # which may lead anywhere, back to here too
             missed.add(str(path), LINKED)
@@ -92,6 +96,25 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
                 missed.add(str(path), BACKUP)
             else:
                 yield path
+
+
+def _is_linked(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to a folder, or a junction, Windows' own kind, which `DirEntry.is_symlink` does not know."""
+    return _noted(entry, "st_reparse_tag") == _JUNCTION or (entry.is_symlink() and os.path.isdir(entry.path))
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    """Whether its name begins with a dot, or the system has it hidden, as Windows' `desktop.ini`."""
+    marks = _noted(entry, "st_file_attributes") & stat.FILE_ATTRIBUTE_HIDDEN, _noted(entry, "st_flags") & stat.UF_HIDDEN
+    return entry.name.startswith(".") or any(marks)
+
+
+def _noted(entry: os.DirEntry[str], field: str) -> int:
+    """What Windows or macOS has noted of an entry of a folder; 0 where nothing like it is noted."""
+    with contextlib.suppress(OSError):  # it is gone since
+        if sys.platform in ("win32", "darwin"):  # else each entry would cost a call for nothing
+            return getattr(entry.stat(follow_symlinks=False), field, 0)
+    return 0
 
 
 def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
