@@ -84,9 +84,11 @@ def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "swap"), [("MemTotal: 9 kB\nSwapTotal:  5 kB\n", 5120), ("MemTotal: 9 kB\n", 0), (None, 0)]
+    ("text", "swap"), [("MemTotal: 9 kB\nSwapTotal:  5 kB\n", 5120), ("MemTotal: 9 kB\n", 0), (None, math.inf)]
 )
-def test_what_a_disk_lends_is_known_where_linux_tells_it(monkeypatch, tmp_path, text, swap):
+def test_what_a_disk_lends_is_known_where_linux_tells_it_and_elsewhere_taken_for_enough(
+    monkeypatch, tmp_path, text, swap
+):
     monkeypatch.setattr(resources, "MEMINFO", tmp_path / "meminfo")
     if text is not None:
         (tmp_path / "meminfo").write_text(text)

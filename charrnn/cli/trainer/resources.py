@@ -116,12 +116,12 @@ def memory_limit() -> float:
 
 
 def _swap_bytes() -> float:
-    """What the machine can put on a disk, as far as Linux tells: with it a training goes on, however slowly."""
-    with contextlib.suppress(OSError):
-        for line in MEMINFO.read_text().splitlines():
-            if line.startswith("SwapTotal:"):
-                return float(line.split()[1]) * 1024
-    return 0.0
+    """What the machine can put on a disk: with it a training goes on, however slowly; infinity if untold."""
+    try:
+        lines = MEMINFO.read_text().splitlines()
+    except OSError:  # macOS, which makes such room as it is needed
+        return math.inf
+    return sum(float(line.split()[1]) * 1024 for line in lines if line.startswith("SwapTotal:"))
 
 
 def _physical_bytes() -> float:
