@@ -17,6 +17,7 @@ import typer
 from conftest import clean_environment, make_text
 from hypothesis import example, given
 from hypothesis import strategies as st
+from test_cli_train import NO_FLAGS
 
 from charrnn import disk, escape, paths
 from charrnn.cli import is_closed_pipe
@@ -25,11 +26,14 @@ from charrnn.cli.sample import sample
 from charrnn.cli.sampler.prompts import read_prompt
 from charrnn.cli.train import train
 from charrnn.cli.trainer import lock
-from charrnn.errors import CorpusError
+from charrnn.cli.trainer.checking import check_output
+from charrnn.cli.trainer.request import Request
+from charrnn.errors import CorpusError, OutputError
 from charrnn.storage import outputs
 from charrnn.text.cache import Cache
 from charrnn.text.left_out import LINKED
 from charrnn.text.options import PLAIN
+from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
 
 ELSEWHERE = """
@@ -203,6 +207,15 @@ def test_a_text_is_held_out_in_whichever_case_and_unicode_form_it_is_named(
             find_documents([one, other])
     read_too = find_documents(["poems"], outputs=[Path("Poems/A.txt")]).documents
     assert "poems/a.txt" not in [document.name for document in read_too], "what is made of a text is no part of it"
+
+
+def test_a_log_is_the_text_itself_in_whichever_case_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("Poem.txt").write_text("tin")
+    fold_names(monkeypatch)
+    flags = {**NO_FLAGS, "log": "poem.TXT", "overwrite": True}
+    with pytest.raises(OutputError, match=r"^poem\.TXT: is the checkpoint or the text itself"):
+        check_output(Request(texts=("Poem.txt",), reading=ReadOptions(), out=None, **flags))
 
 
 @pytest.mark.parametrize(

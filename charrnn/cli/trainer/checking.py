@@ -14,7 +14,7 @@ from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
 from charrnn.escape import as_typed
-from charrnn.paths import STDIN
+from charrnn.paths import STDIN, identity
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
 from charrnn.text.options import BYTE
@@ -104,7 +104,7 @@ def _told_of_both_ways(request: Request, init_from: str) -> str:
         before = read_checkpoint(str(path)).origin.init_from
     except CheckpointError:  # there is none to go on with
         return general
-    if os.path.realpath(init_from) == os.path.realpath(path):
+    if identity(init_from) == identity(path):
         return (
             f"--init-from {as_typed(init_from)} is what --resume goes on with; to begin a training with its weights, "
             "give --overwrite in place of --resume; to go on, leave --init-from out"
@@ -192,7 +192,7 @@ def _require_readable(path: Path) -> None:
 
 def _check_log(log: Path, request: Request) -> None:
     others = [request.path, *(Path(text) for text in request.all_texts if text != STDIN)]
-    if any(os.path.realpath(log) == os.path.realpath(other) for other in others):
+    if any(identity(log) == identity(other) for other in others):
         raise OutputError(f"{log}: is the checkpoint or the text itself; give another file with --log")
     is_there = os.path.exists(log)  # `Path.exists` fails where the name is too long
     if is_there and not log.is_file():
