@@ -47,7 +47,7 @@ CHUNK = 1 << 26
 BUCKET_MB = 3
 """Gradients that travel at once: those of one layer do while the one below it is still computed."""
 
-HEAD_START = 1.0
+HEAD_START = 3.0
 """Seconds that the first rank has to say what went wrong before another does."""
 
 
