@@ -1293,11 +1293,13 @@ def test_interactive_continues_the_same_beginning_in_another_way_each_time(sampl
     assert second != 2 * first
 
 
-def test_interactive_does_not_count_a_beginning_that_it_cannot_continue(sample):
-    with_typo, without = (
-        sample("-i", "-n", 40, "--seed", 1, "-q", input=typed) for typed in (b"\xc3\xa9\nTin\n", b"Tin\n")
-    )
-    assert with_typo.stdout == without.stdout != b""
+def test_interactive_counts_a_beginning_that_it_cannot_continue_as_any_other(sample):
+    flags = ["-i", "-n", 40, "--seed", 1, "-q"]
+    with_typo, without = (sample(*flags, input=typed) for typed in (b"\xc3\xa9\nTin\n", b"\nTin\n"))
+    assert without.stdout.endswith(b"\n" + with_typo.stdout)
+    assert with_typo.stdout.startswith(b"Tin")
+    told = sample(*flags, "--json", input=b"\xc3\xa9\nTin\n").stdout.splitlines()
+    assert "Tin" + json.loads(told[-1])["text"] == with_typo.stdout.decode().removesuffix("\n")
 
 
 def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):
@@ -1403,8 +1405,14 @@ def test_a_story_goes_on_where_it_stands_as_one_text_that_is_never_broken_off(sa
     assert sample("-p", "Sole nap", *flags[:-1], 80).stdout.decode() == told
     assert sample("-p", f"{told} Ti", *flags).stdout.decode() == f"{told} Ti{third['text']}"
     written = sample("-i", "--story", "-p", "Sole n", *flags, input=b"ap\n\n Ti\n").stdout.decode()
-    texts = (f"{record['prompt']}{record['text']}" for record in (first, second, third))
-    assert written == "".join(text if text.endswith("\n") else f"{text}\n" for text in texts)
+    assert written == "".join(f"{record['prompt']}{record['text']}" for record in (first, second, third))
+
+
+def test_a_story_goes_on_behind_its_stops(sample):
+    flags = ["-i", "--story", "-t", 0, "-q", "--stop", "n", "--json", "--seed", 1]
+    kept, asked = (records_of(sample(*flags, *more, input=b"Ti\n\n\n")) for more in ([], ["--keep-stop"]))
+    assert kept == asked
+    assert all(record["text"].endswith("n") for record in kept)
 
 
 def test_a_story_without_a_beginning_begins_as_a_text_without_a_prompt(sample):
@@ -1442,9 +1450,7 @@ def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(s
 
 def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
     told = sample("-i", "-q", input=rb"Tin\n").stderr
-    assert told.endswith(
-        b"; a line feed is typed at a terminal alone; what --prompt-file holds stands before each line\n"
-    )
+    assert told.endswith(b"; a line feed is typed at a terminal alone; --prompt-file may hold some\n")
 
 
 def test_a_prompt_of_which_nothing_is_left_is_told(sample):

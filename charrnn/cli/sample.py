@@ -51,7 +51,7 @@ def sample(
         str | None,
         typer.Option(
             help="What to do with characters of a prompt that the model lacks: error, skip or nearest. "
-            "[default: error; for what is typed with -i nearest, else skip]"
+            "[default: error; at a terminal with -i nearest, and skip for the rest]"
         ),
     ] = None,
     length: Annotated[
@@ -134,7 +134,7 @@ def sample(
             "--interactive",
             "-i",
             help="Type a beginning, read how it goes on, and again (or -i < FILE, one a line); --prompt goes before "
-            "each; Ctrl-D leaves.",
+            "each, or before a --story; Ctrl-D leaves.",
         ),
     ] = False,
     story: Annotated[

@@ -16,8 +16,8 @@ MOST_UNREAD = 1 << 10
 class Story:
     """All that stands there so far, but for the last character, as a model for what comes next.
 
-    Each character is read once, and forgotten as the model forgets it: neither memory nor the time of a turn grows with
-    the story.
+    What was typed is read once, and what was written once more than in drawing it; then it is forgotten as the model
+    forgets it: neither memory nor the time of a turn grows with the story.
 
     Args:
         model: reads it.

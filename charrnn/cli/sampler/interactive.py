@@ -9,7 +9,6 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.job import Job
@@ -31,7 +30,7 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
-    nobody can end by typing. The n-th text of a seed is the same every time.
+    nobody can end by typing. The text of the n-th beginning is the same every time for one seed.
 
     Args:
         job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone, or, in a
@@ -49,14 +48,13 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     if not flags.quiet and sys.stdin.isatty():
         _tell_how(is_story=flags.story)
     turns = Turns(job, is_story=flags.story)
-    number, is_each_continued = 0, True
-    for line in _beginnings():
+    is_each_continued = True
+    for number, line in enumerate(_beginnings()):
         try:
             typed = _fitted(line, job, flags)
             turn = turns.begin(typed)
         except CharRNNError as error:
             _tell_refused(error, line, number, flags)
-            number += flags.as_json  # it has a record of its own
             is_each_continued = False
             continue
         ending = Ending(job.rules, turn.prompt)
@@ -65,15 +63,14 @@ def converse(job: Job, flags: SampleFlags) -> bool:
         drawn = turns.heard(drawn)
         if flags.as_json:
             sample = _sample_of(drawn, ending, number)
-            record = record_of(sample, replace(job, prompt=typed), with_log_probabilities=flags.logprobs)
-            write_record(sys.stdout.buffer, record)
+            write_record(sys.stdout.buffer, record_of(sample, typed, job.sampler.seed, flags.logprobs))
         else:
-            _write(job, itertools.chain(typed if job.echo else "", (character for character, _ in drawn)))
+            written = itertools.chain(typed if job.echo else "", (character for character, _ in drawn))
+            _write(job, written, line_end="" if flags.story else job.form.line_end)
             if not flags.quiet or job.length_is_chosen:
                 shortfall = Shortfall()
                 shortfall.add(ending, job.rules)
                 tell_short(shortfall, turn)
-        number += 1
     return is_each_continued
 
 
@@ -106,10 +103,11 @@ def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
     return Sample(number, text, values, ending.reason or INTERRUPTED, stop=ending.stop)
 
 
-def _write(job: Job, characters: Iterable[str]) -> None:
+def _write(job: Job, characters: Iterable[str], line_end: str) -> None:
+    """Write a text as it comes; of a story that is kept in a file each goes on where the one before has ended."""
     with _stoppable():
-        of_bytes, line_end = job.form.of_bytes, job.form.line_end
-        write_stream(sys.stdout.buffer, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not _is_of_file())
+        out, of_bytes = sys.stdout.buffer, job.form.of_bytes
+        write_stream(out, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not _is_of_file())
 
 
 def _stoppable() -> AbstractContextManager[None]:

@@ -166,7 +166,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
     ends_by_length = not flags.is_endless and form.writes("\n")
     rules = Rules(
         stops=written,
-        keep_stop=flags.keep_stop,
+        keep_stop=flags.keep_stop or flags.story,  # which would stand still before a stop
         lines=flags.wanted_lines,
         known_lines=known_lines,
         unique=flags.unique,

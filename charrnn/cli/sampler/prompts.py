@@ -32,7 +32,7 @@ SPECIAL = frozenset(r"\.^$*+?{}[]|()")
 """Characters that mean something else in a pattern unless a backslash stands before them."""
 
 IN_SHELL = r"a line feed is typed as $'...\n' in bash and zsh, or comes by --prompt-file"
-IN_CONVERSATION = "a line feed is typed at a terminal alone; what --prompt-file holds stands before each line"
+IN_CONVERSATION = "a line feed is typed at a terminal alone; --prompt-file may hold some"
 """What to do where somebody types a backslash."""
 
 

@@ -66,19 +66,19 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
     shortfall = Shortfall()
     for sample in _samples(job, with_log_probabilities=True):
         shortfall.add(sample, job.rules)
-        write_record(out, record_of(sample, job, with_log_probabilities=with_log_probabilities))
+        write_record(out, record_of(sample, job.prompt, job.sampler.seed, with_log_probabilities))
     return shortfall
 
 
-def record_of(sample: Sample, job: Job, *, with_log_probabilities: bool) -> dict[str, Any]:
-    """What a JSON line tells of a sample."""
+def record_of(sample: Sample, prompt: str, seed: int, with_log_probabilities: bool) -> dict[str, Any]:
+    """What a JSON line tells of a sample that continues a prompt."""
     values = sample.log_probabilities
     record = {
         "sample": sample.number,
-        "prompt": job.prompt,
+        "prompt": prompt,
         "text": sample.text,
         "mean_logprob": _rounded(sum(values) / len(values)) if values else None,
-        "seed": job.sampler.seed,
+        "seed": seed,
         "stop_reason": sample.reason,
     }
     if sample.stop is not None:
