@@ -255,7 +255,8 @@ def test_records_that_lie_upon_each_other_are_refused(canary):
     start = (len(body) + size).to_bytes(4, "little")
     bomb = body + inner + central + entries + end + len(central + entries).to_bytes(4, "little") + start + b"\0\0"
     with zipfile.ZipFile(io.BytesIO(bomb)) as archive:
-        assert sum(len(archive.read(info)) for info in archive.infolist()) > 10 * len(bomb), "it is a bomb"
+        sizes = [info.file_size for info in archive.infolist()]  # newer Pythons refuse to read records that overlap
+    assert sum(sizes) > 10 * len(bomb), "it is a bomb"
     Path("x.pt").write_bytes(bomb)
     with pytest.raises(CheckpointError, match="its records are larger than the file"):
         read_checkpoint("x.pt")

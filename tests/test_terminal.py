@@ -316,7 +316,7 @@ def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
     monkeypatch.setattr(outlet, "HURRY_SECONDS", 0.2)
     monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
-    asked = []
+    asked, former = [], signal.getsignal(signal.SIGTSTP)
     with os.fdopen(slave, "w") as stream:
         display = console.LiveDisplay(stream, is_hurried=lambda: bool(asked))
         display.update(REPORT)
@@ -330,6 +330,7 @@ def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
         assert not work.is_alive()
         termios.tcflow(slave, termios.TCOON)
     os.close(master)
+    signal.signal(signal.SIGTSTP, former)  # which no other thread than the main one can put back
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[in
             if folder is not None:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
-            kept.write(held.getbuffer())
+            with held.getbuffer() as view:  # let go of here, or the write that fails would hold on to it
+                kept.write(view)
         while chunk := stream.read(CHUNK):
             with _keeping(name, folder):
                 kept.write(chunk)
