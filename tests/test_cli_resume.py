@@ -16,7 +16,7 @@ import torch
 from conftest import make_text, run_charrnn
 from processes import FIRST_STEP, Training, tell_first_step, train
 
-from charrnn.training import checkpoint
+from charrnn.training import loop
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 
@@ -78,10 +78,12 @@ def test_a_command_that_went_on_with_a_run_is_not_told_as_what_began_it(folder, 
 @pytest.mark.slow
 def test_one_command_begins_a_run_goes_on_with_it_and_ends_where_it_is_done(folder):
     (folder / "verse.pt").write_bytes(b"")  # as mktemp makes it
-    flags = [*SMALL, "--log", "verse.log", "--resume-or-start", "--max-steps"]
-    killed = train(folder, *flags, 20, prepare=die_at_first_save)
+    (folder / "verse.log").unlink()
+    flags = [*SMALL, "--log", "verse.log", "--report-every", 1, "--evaluate-every", 10, "--resume-or-start"]
+    flags.append("--max-steps")
+    killed = train(folder, *flags, 20, prepare=die_before_an_evaluation)
     assert killed.process.exitcode == -signal.SIGKILL
-    assert (folder / "verse.pt").stat().st_size == 0 < len(steps(folder))
+    assert ((folder / "verse.pt").stat().st_size, steps(folder)) == (0, [1, 2, 3, 4, 5])
     for last in (20, 20, 30):
         training = train(folder, *flags, last)
         assert (training.process.exitcode, training.stdout) == (0, "verse.pt\n"), training.stderr
@@ -92,8 +94,39 @@ def test_one_command_begins_a_run_goes_on_with_it_and_ends_where_it_is_done(fold
     assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
 
 
-def die_at_first_save():
-    checkpoint.write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.slow
+def test_what_is_resumed_or_started_costs_no_log_of_a_training_whose_checkpoint_lies_elsewhere(folder):
+    before = (folder / "verse.log").read_bytes()
+    (folder / "verse.pt").rename(folder / "final.pt")
+    again = [*SMALL, "--log", "verse.log", "--resume-or-start", "--max-steps", 2, "-q"]
+    training = train(folder, *again)
+    told = "charrnn: verse.log: is kept as verse.before.log, for its checkpoint is not at verse.pt\n"
+    assert (training.process.exitcode, training.stderr) == (0, told)
+    assert (folder / "verse.before.log").read_bytes() == before
+    assert steps(folder)[-1] == 2
+    done = train(folder, *again)
+    assert (done.process.exitcode, done.stdout, done.stderr) == (0, "verse.pt\n", ""), "no news to a script"
+    (folder / "verse.pt").rename(folder / "verse.unplaced.pt")
+    refused = train(folder, *again)
+    assert refused.process.exitcode == 2
+    assert refused.stderr == (
+        "charrnn: verse.unplaced.pt: could not be saved as verse.pt; move it there, or go on from it with "
+        "--resume-from verse.unplaced.pt --out verse.pt\n"
+    )
+    assert steps(folder)[-1] == 2
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_as_a_training_is_resumed_or_started_names_the_flag_that_was_typed(folder):
+    (folder / "verse.txt").write_text(make_text(2000), encoding="utf-8")
+    refused = train(folder, "--resume-or-start", "--max-steps", 30)
+    assert refused.process.exitcode == 1
+    assert refused.stderr.endswith("--init-from verse.pt --overwrite in place of --resume-or-start\n"), refused.stderr
+
+
+def die_before_an_evaluation():
+    take_step = loop.take_step
+    loop.take_step = lambda run: os.kill(os.getpid(), signal.SIGKILL) if run.step == 5 else take_step(run)
 
 
 @pytest.mark.slow

@@ -361,12 +361,21 @@ def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
 
 
 @pytest.mark.parametrize(
-    "origin", [{"texts": ["a.txt", "b.txt"]}, {"texts": ["a.txt"], "val_texts": ["b.txt"]}, {"texts": ["."]}]
+    ("origin", "is_other"),
+    [
+        ({"texts": ["a.txt", "b.txt"]}, None),
+        ({"texts": ["words.txt"], "val_texts": ["b.txt"]}, None),
+        ({"texts": ["."]}, None),
+        ({"texts": ["folder/that/is/gone"]}, None),
+        ({"texts": ["words.txt"], "init_from": "base.pt"}, None),
+        ({"texts": ["words.txt"]}, False),
+        ({"texts": ["-"]}, False),
+    ],
 )
-def test_of_several_texts_it_is_not_known_which_these_were(command, trained, origin):
-    save_like(trained, "several.pt", origin=origin)
+def test_a_part_of_what_was_read_is_known_where_that_was_one_file_alone(command, trained, origin, is_other):
+    save_like(trained, "several.pt", origin=origin, corpus={"name": origin["texts"][0]})
     words = (trained / "words.txt").read_bytes()
-    for text, is_own in ((words, True), (words[:-1], None), (words[::-1], False)):
+    for text, is_own in ((words, True), (words[:-1], is_other), (words[::-1], is_other)):
         assert json.loads(command("several.pt", "--score", "-", "--json", stdin=text).stdout)["learned"] is is_own
 
 

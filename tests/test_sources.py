@@ -278,7 +278,7 @@ def test_a_pipe_in_a_folder_is_left_out_and_told(tmp_path):
     assert names(found) == [str(tmp_path / "a")]
     assert found.skipped == [LeftOut(str(tmp_path / name), ENDLESS) for name in ("link", "pipe")]
     (tmp_path / "a").unlink()
-    with pytest.raises(CorpusError, match=r"holds no plain text \(.*link.* no end.*; name the file itself to read it$"):
+    with pytest.raises(CorpusError, match=r"holds no plain text \(.*link.* no end.*; name a pipe itself to read it$"):
         find_documents([str(tmp_path)])
 
 

@@ -37,7 +37,7 @@ GONE = Cause("gone before all was read")
 LOCKED = Cause("not readable by you", "check the permissions")
 BROKEN = Cause("linked to what is not there", "fetch or mount that")
 LINKED = Cause("reached by a link alone", "name the folder itself to read it too", kind="folder")
-ENDLESS = Cause("of a kind that may have no end, as pipes, sockets and devices", "name the file itself to read it")
+ENDLESS = Cause("of a kind that may have no end, as pipes, sockets and devices", "name a pipe itself to read it")
 BACKUP = Cause("kept by an editor as a backup", "name the file itself to read it")
 NULS = Cause(
     "with many NUL characters, as UTF-16 and UTF-32 have (--encoding utf-16-le, utf-32-be, ...) and what is no text",

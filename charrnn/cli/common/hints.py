@@ -29,6 +29,10 @@ TRAIN = {
     "TEXT...": "- stands for standard input",
     "--checkpoint": "--resume goes on from the one that --out names, and --init-from begins with one's weights",
     "--init-from=resume": "--resume goes on with a training, and --init-from names a checkpoint",
+    **dict.fromkeys(
+        ("--continue", "--auto-resume", "--resume-if-exists", "--restart"),
+        "--resume goes on with a checkpoint, --resume-or-start does where there is one",
+    ),
     "--reset-iterations": "steps count from zero with --init-from, and go on with --resume",
     "--new-model": "it trains a new model unless --resume or --init-from is given",
     **dict.fromkeys(("--input", "-i", "--data", "--data-dir", "--input-file", "--input-txt", "--dataset"), _TEXTS),

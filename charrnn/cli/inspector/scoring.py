@@ -26,14 +26,13 @@ from charrnn.cli.inspector.fitting import (
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
-from charrnn.cli.inspector.whereabouts import at_home, is_of_several
+from charrnn.cli.inspector.whereabouts import is_of_several, places_of
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_warning
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
-from charrnn.paths import name_of
-from charrnn.storage.archive import Checkpoint
+from charrnn.paths import STDIN, name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
@@ -87,7 +86,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
-    learned = [_has_learned(subject.contents, meter) for subject in subjects]
+    learned = [_has_learned(subject, meter) for subject in subjects]
     unlike = []
     if len(subjects) > 1:
         scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
@@ -106,16 +105,19 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
-def _has_learned(checkpoint: Checkpoint, scored: Meter) -> bool | None:
-    """Whether a model learned from a text, to the byte; None where that may be one of several that it learned from.
+def _has_learned(subject: Subject, scored: Meter) -> bool | None:
+    """Whether a model learned from a text, to the byte; None where that may be.
 
-    Of all of them together alone the hash is known.
+    The hash of all that it read last is known: of none among several texts, nor of what it read as another model.
     """
+    checkpoint = subject.contents
     facts, origin = checkpoint.corpus, checkpoint.origin
     if (scored.num_bytes, scored.sha256) == (facts.bytes, facts.sha256):
         return True
-    was_one = not (is_of_several(checkpoint) or origin.val_texts or any(map(os.path.isdir, at_home(origin.texts))))
-    return False if was_one or scored.num_bytes >= facts.bytes else None
+    if is_of_several(checkpoint) or origin.val_texts or origin.init_from is not None:
+        return None
+    was_file = STDIN in origin.texts or any(map(os.path.isfile, places_of(checkpoint, subject.path)))
+    return False if was_file else None
 
 
 def score_text(

@@ -16,7 +16,7 @@ from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputErro
 from charrnn.escape import as_typed
 from charrnn.paths import STDIN, identity
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
-from charrnn.storage.outputs import folder_of, require_folder, require_output, temporary_beside
+from charrnn.storage.outputs import folder_of, require_file_name, require_folder, require_output, temporary_beside
 from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
 
@@ -73,6 +73,8 @@ def _check_flags(request: Request) -> None:
         try:
             if given is not None:
                 require_output(given, flag)
+                if flag == "--log":
+                    require_file_name(given, flag)
         except OutputError as error:
             raise OutputError(f"{error}{INTO_PIPES if flag == '--log' and given else ''}") from None
     if request.is_in_place and request.overwrite:
@@ -106,8 +108,8 @@ def _told_of_both_ways(request: Request, init_from: str) -> str:
         return general
     if identity(init_from) == identity(path):
         return (
-            f"--init-from {as_typed(init_from)} is what --resume goes on with; to begin a training with its weights, "
-            "give --overwrite in place of --resume; to go on, leave --init-from out"
+            f"--init-from {as_typed(init_from)} is what {request.typed_resume} goes on with; to begin a training with "
+            f"its weights, give --overwrite in place of {request.typed_resume}; to go on, leave --init-from out"
         )
     began = f"from {before}, not from {init_from}"
     if before is None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
-from charrnn.cli.trainer.log import job_of
-from charrnn.cli.trainer.placing import Occupant, find_later, look_at
+from charrnn.cli.trainer.log import job_of, put_aside
+from charrnn.cli.trainer.placing import Occupant, find_later, find_unplaced, look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.signals import TrainingSignals
@@ -126,19 +126,23 @@ def settle(request: Request, place: Place) -> Request:
 def _resumed_or_started(request: Request) -> Request:
     """The request of a command that is given again until its training is done, whatever has ended it.
 
-    Where no checkpoint is, a log is that of a training that was killed before its first save, and begins anew.
-
     Raises:
-        ConfigError: it says what is to be done with a checkpoint in another way, too.
+        ConfigError: it says in another way, too, what is to be done with a checkpoint; or one lies beside its path.
     """
     others = [
         (request.resume_from is not None, "--resume-from"), (request.force, "--force-resume"),
-        (request.resume, "--resume"), (request.overwrite, "--overwrite"),
+        (request.resume, "--resume"), (request.overwrite, "--overwrite"),  # both of these resume, too
     ]  # fmt: skip
     if told := next((flag for is_given, flag in others if is_given), None):
-        raise ConfigError(f"--resume-or-start finds out by itself whether a training goes on; leave {told} out")
-    if os.path.exists(request.path) and os.path.getsize(request.path):
+        raise ConfigError(f"--resume-or-start finds out by itself whether a training goes on; give it or {told}")
+    path = request.path
+    if os.path.exists(path) and os.path.getsize(path):
         return replace(request, resume=True)
+    if beside := find_unplaced(path):
+        typed = f"--resume-from {as_typed(str(beside))} --out {as_typed(str(path))}"
+        raise ConfigError(f"{beside}: could not be saved as {path}; move it there, or go on from it with {typed}")
+    if request.log is not None and (told := put_aside(Path(request.log))):
+        write_warning(f"{told}, for its checkpoint is not at {path}", as_json=request.as_json)
     return replace(request, overwrite=True)
 
 

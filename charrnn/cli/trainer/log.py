@@ -7,21 +7,27 @@ what the checkpoint does not know of is cut off when the run goes on from it, an
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from charrnn.cli.common.made import begins_as_log
 from charrnn.cli.trainer.replaced_log import ReplacedLog, last_run
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
+
+EVALUATED = re.compile(rb'"val_loss": [^n]')
+"""What a line of a log has that reports an evaluation: a loss, and not null."""
 
 
 def job_of(path: Path) -> str:
@@ -31,6 +37,23 @@ def job_of(path: Path) -> str:
             return str(json.loads(file.readline())["job"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
+
+
+def put_aside(path: Path) -> str:
+    """Rename a log of a training that has evaluated, and so has saved, where another is to begin; say so.
+
+    One that was killed before has left nothing to go on with, and its log is replaced. What is no log stays.
+    """
+    try:
+        if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
+            return ""
+        words = itertools.chain(["before"], (f"before{number}" for number in itertools.count(2)))
+        names = (path.with_name(f"{path.stem}.{word}{path.suffix}") for word in words)
+        kept = next(name for name in names if not os.path.lexists(name))
+        path.rename(kept)
+    except OSError:  # told by whoever opens it
+        return ""
+    return f"{path}: is kept as {kept}"
 
 
 def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], None]) -> TrainingLog | None:

@@ -122,6 +122,11 @@ def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
     return max(steps)[::-1] if steps else None
 
 
+def find_unplaced(path: Path) -> Path | None:
+    """A checkpoint that lies beside a path since it could not be put there, of whichever run."""
+    return next((file for file in itertools.takewhile(os.path.lexists, _names_beside(path)) if look_at(file).run), None)
+
+
 def _names_beside(path: Path) -> Iterator[Path]:
     """Such as `verse.unplaced.pt`, `verse.unplaced2.pt` and so on without end."""
     words = itertools.chain(["unplaced"], (f"unplaced{number}" for number in itertools.count(2)))

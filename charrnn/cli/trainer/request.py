@@ -131,6 +131,11 @@ class Request:
         return self.resume and self.resume_from is None
 
     @property
+    def typed_resume(self) -> str:
+        """The flag by which it goes on in its own file."""
+        return "--force-resume" if self.force else "--resume-or-start" if self.resume_or_start else "--resume"
+
+    @property
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
         return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())

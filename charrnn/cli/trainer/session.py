@@ -69,7 +69,8 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         for told in warnings(launch) if request.quiet else []:
             display.warn(told)
         if told := doubt(launch.run):
-            display.warn(f"{request.path}: {told}")
+            tell = display.note if request.resume_or_start else display.warn  # which is no news to a script
+            tell(f"{request.path}: {told}")
         session.train(signals)
     if ranks.is_first and request.speaks_plainly:
         display.note(farewell(launch.run, launch.corpus.encoder.unit))
