@@ -110,7 +110,7 @@ def test_what_is_resumed_or_started_costs_no_log_of_a_training_whose_checkpoint_
     refused = train(folder, *again)
     assert refused.process.exitcode == 2
     assert refused.stderr == (
-        "charrnn: verse.unplaced.pt: could not be saved as verse.pt; move it there, or go on from it with "
+        "charrnn: verse.unplaced.pt: holds a training that could not be saved as verse.pt; move it there, or give "
         "--resume-from verse.unplaced.pt --out verse.pt\n"
     )
     assert steps(folder)[-1] == 2

@@ -131,8 +131,8 @@ def _resumed_or_started(request: Request) -> Request:
     """
     others = [
         (request.resume_from is not None, "--resume-from"), (request.force, "--force-resume"),
-        (request.resume, "--resume"), (request.overwrite, "--overwrite"),  # both of these resume, too
-    ]  # fmt: skip
+        (request.resume, "--resume"), (request.overwrite, "--overwrite"),
+    ]  # fmt: skip  # the first two resume as well, so that they come first
     if told := next((flag for is_given, flag in others if is_given), None):
         raise ConfigError(f"--resume-or-start finds out by itself whether a training goes on; give it or {told}")
     path = request.path
@@ -140,7 +140,9 @@ def _resumed_or_started(request: Request) -> Request:
         return replace(request, resume=True)
     if beside := find_unplaced(path):
         typed = f"--resume-from {as_typed(str(beside))} --out {as_typed(str(path))}"
-        raise ConfigError(f"{beside}: could not be saved as {path}; move it there, or go on from it with {typed}")
+        raise ConfigError(
+            f"{beside}: holds a training that could not be saved as {path}; move it there, or give {typed}"
+        )
     if request.log is not None and (told := put_aside(Path(request.log))):
         write_warning(f"{told}, for its checkpoint is not at {path}", as_json=request.as_json)
     return replace(request, overwrite=True)
