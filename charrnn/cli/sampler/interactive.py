@@ -57,21 +57,26 @@ def converse(job: Job, flags: SampleFlags) -> bool:
             _tell_refused(error, line, number, flags)
             is_each_continued = False
             continue
-        ending = Ending(job.rules, turn.prompt)
-        rest = (turn.length, ending, number)
-        drawn = draw_characters(turn.sampler, job.form.encoder, *rest, with_log_probabilities=flags.as_json)
-        drawn = turns.heard(drawn)
-        if flags.as_json:
-            sample = _sample_of(drawn, ending, number)
-            write_record(sys.stdout.buffer, record_of(sample, typed, job.sampler.seed, flags.logprobs))
-        else:
-            written = itertools.chain(typed if job.echo else "", (character for character, _ in drawn))
-            _write(job, written, line_end="" if flags.story else job.form.line_end)
-            if not flags.quiet or job.length_is_chosen:
-                shortfall = Shortfall()
-                shortfall.add(ending, job.rules)
-                tell_short(shortfall, turn)
+        ending, encoder = Ending(job.rules, turn.prompt), job.form.encoder
+        drawn = draw_characters(
+            turn.sampler, encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
+        )
+        _answer(turn, typed, turns.heard(drawn), ending, number, flags)
     return is_each_continued
+
+
+def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, number: int, flags: SampleFlags) -> None:
+    """Write what continues a beginning, as it comes or as a record, and say where it falls short."""
+    if flags.as_json:
+        sample = _sample_of(drawn, ending, number)
+        write_record(sys.stdout.buffer, record_of(sample, typed, turn.sampler.seed, flags.logprobs))
+        return
+    written = itertools.chain(typed if turn.echo else "", (character for character, _ in drawn))
+    _write(turn, written, line_end="" if flags.story else turn.form.line_end)
+    if not flags.quiet or turn.length_is_chosen:
+        shortfall = Shortfall()
+        shortfall.add(ending, turn.rules)
+        tell_short(shortfall, turn)
 
 
 def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
