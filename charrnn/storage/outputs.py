@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -117,6 +118,12 @@ def temporary_beside(path: Path) -> Path:
 def folder_of(path: Path) -> Path:
     """The folder that holds what is put at a path; a link is followed."""
     return temporary_beside(path).parent if os.path.islink(path) else path.parent
+
+
+def names_beside(path: Path, word: str) -> Iterator[Path]:
+    """Such as `verse.unplaced.pt`, `verse.unplaced2.pt` and so on without end, where the word is "unplaced"."""
+    words = itertools.chain([word], (f"{word}{number}" for number in itertools.count(2)))
+    return (path.with_name(f"{path.stem}.{each}{path.suffix}") for each in words)
 
 
 def strays_beside(path: Path) -> list[Path]:

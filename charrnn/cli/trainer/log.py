@@ -7,7 +7,6 @@ what the checkpoint does not know of is cut off when the run goes on from it, an
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
@@ -25,6 +24,7 @@ from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
+from charrnn.storage.outputs import names_beside
 
 EVALUATED = re.compile(rb'"val_loss": [^n]')
 """What a line of a log has that reports an evaluation: a loss, and not null."""
@@ -47,9 +47,7 @@ def put_aside(path: Path) -> str:
     try:
         if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
             return ""
-        words = itertools.chain(["before"], (f"before{number}" for number in itertools.count(2)))
-        names = (path.with_name(f"{path.stem}.{word}{path.suffix}") for word in words)
-        kept = next(name for name in names if not os.path.lexists(name))
+        kept = next(name for name in names_beside(path, "before") if not os.path.lexists(name))
         path.rename(kept)
     except OSError:  # told by whoever opens it
         return ""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from charrnn.errors import OutputError
 from charrnn.storage.archive import read_run_and_step
-from charrnn.storage.outputs import folder_of, put_in_place
+from charrnn.storage.outputs import folder_of, names_beside, put_in_place
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Placer:
 
     def _free_name(self) -> Path:
         """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
-        return next(path for path in _names_beside(self.path) if not os.path.lexists(path))
+        return next(path for path in _unplaced_beside(self.path) if not os.path.lexists(path))
 
 
 def look_at(path: Path) -> Occupant:
@@ -117,20 +117,21 @@ def look_at(path: Path) -> Occupant:
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
     """The latest save of a run that lies beside its path, and its step; None where none is of a later step."""
-    beside = itertools.takewhile(os.path.lexists, _names_beside(path))
+    beside = itertools.takewhile(os.path.lexists, _unplaced_beside(path))
     steps = [(found, file) for file in beside if (found := step_of(file, run)) is not None and found > step]
     return max(steps)[::-1] if steps else None
 
 
 def find_unplaced(path: Path) -> Path | None:
     """A checkpoint that lies beside a path since it could not be put there, of whichever run."""
-    return next((file for file in itertools.takewhile(os.path.lexists, _names_beside(path)) if look_at(file).run), None)
+    return next(
+        (file for file in itertools.takewhile(os.path.lexists, _unplaced_beside(path)) if look_at(file).run), None
+    )
 
 
-def _names_beside(path: Path) -> Iterator[Path]:
-    """Such as `verse.unplaced.pt`, `verse.unplaced2.pt` and so on without end."""
-    words = itertools.chain(["unplaced"], (f"unplaced{number}" for number in itertools.count(2)))
-    return (folder_of(path) / f"{path.stem}.{word}{path.suffix}" for word in words)
+def _unplaced_beside(path: Path) -> Iterator[Path]:
+    """Where lies what could not be put at a path, as far as any lies there; a link is followed."""
+    return names_beside(folder_of(path) / path.name, "unplaced")
 
 
 def step_of(path: Path, run: str) -> int | None:
