@@ -54,7 +54,12 @@ def identity(path: str | Path) -> Identity:
         return 0, 0, str(real(path))
     is_alone = stat.S_ISDIR(found.st_mode) or found.st_nlink < 2
     suffices = is_alone and found.st_ino  # which some disks do not have
-    return found.st_dev, found.st_ino, "" if suffices else unicodedata.normalize("NFC", str(real(path))).casefold()
+    return found.st_dev, found.st_ino, "" if suffices else folded(str(real(path)))
+
+
+def folded(name: str) -> str:
+    """What names have in common that lead to one file on a disk which takes them in any case and Unicode form."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def told_of_address(path: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.paths import STDIN, Identity, identity, name_of, real
+from charrnn.paths import STDIN, Identity, folded, identity, name_of, real
 from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
@@ -198,8 +198,9 @@ def find_documents(
 def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> Walk:
     if path == STDIN or not os.path.isdir(path):
         return Walk(path, [Path(path)] if path != STDIN else [])
-    missed, made = Missed(), set(map(identity, outputs))
-    files = [file for file in files_below(Path(path), patterns, missed) if not made or identity(file) not in made]
+    missed, made, names = Missed(), set(map(identity, outputs)), {folded(output.name) for output in outputs}
+    found = files_below(Path(path), patterns, missed)
+    files = [file for file in found if folded(file.name) not in names or identity(file) not in made]
     return Walk(path, files, [file for file in files if file.is_symlink()], missed)
 
 

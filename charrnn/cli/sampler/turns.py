@@ -17,7 +17,7 @@ class Turns:
     """Texts one after another, each behind what is typed.
 
     Args:
-        job: how to write; its prompt stands before each beginning.
+        job: how to write; its prompt stands before each beginning, or before a story.
         is_story: whether a beginning stands behind all before it and what was written of that instead.
     """
 
