@@ -130,7 +130,7 @@ def find_unplaced(path: Path) -> Path | None:
 
 
 def _unplaced_beside(path: Path) -> Iterator[Path]:
-    """Where lies what could not be put at a path, as far as any lies there; a link is followed."""
+    """Where what cannot be put at a path may go, one place after another; a link is followed."""
     return names_beside(folder_of(path) / path.name, "unplaced")
 
 
