@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from charrnn.garbage import loading_modules
+
 INTERRUPTED = 130
 """Exit code of what Ctrl-C has ended, as shells have it: 128 and the signal's number."""
 
@@ -14,7 +16,8 @@ INTERRUPTED = 130
 def main() -> None:
     """Load the command line and run it; the installed command's entry point."""
     try:
-        from charrnn.cli import main as run
+        with loading_modules():
+            from charrnn.cli import main as run
 
         run()
     except KeyboardInterrupt:

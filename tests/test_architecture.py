@@ -24,10 +24,11 @@ PACKAGE = ROOT / "charrnn"
 ALLOWED = {
     "": {
         "__init__": "",
-        "__main__": "cli",
+        "__main__": "cli garbage",
         "surrogates": "",
         "arrays": "",
         "errors": "",
+        "garbage": "",
         "escape": "surrogates",
         "paths": "escape",
         "disk": "",

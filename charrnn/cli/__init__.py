@@ -34,6 +34,7 @@ from charrnn.cli.common.helping import (
 )
 from charrnn.cli.common.hints import HINTS
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
+from charrnn.garbage import loading_modules
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
@@ -108,7 +109,8 @@ class OneLineErrors(TyperGroup):
 
 
 def _make_command(name: str) -> Any:
-    module = importlib.import_module(COMMANDS[name])
+    with loading_modules():
+        module = importlib.import_module(COMMANDS[name])
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
     function = getattr(module, name)

@@ -7,6 +7,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
+from charrnn.garbage import loading_modules
 from charrnn.paths import expanded, told_of_typing
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ def inspect(
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
-    from charrnn.cli.inspector.subject import read_subjects
-    from charrnn.display.outlet import write_line
+    with loading_modules():
+        from charrnn.cli.inspector.subject import read_subjects
+        from charrnn.display.outlet import write_line
 
     for told in filter(None, (told_of_typing(flags.inputs), told_of_number(flags.novelty), told_of_file(flags.text))):
         write_line(told)

@@ -13,6 +13,7 @@ from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
+from charrnn.garbage import loading_modules
 from charrnn.paths import expanded
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
@@ -247,8 +248,9 @@ def train(
         if val_text and "val_fraction" in explicit:
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=read_place().is_launched)
-    from charrnn.cli.trainer.opening import run_training  # imports numpy, which --help must not wait for
-    from charrnn.cli.trainer.request import Request, parse_reading
+    with loading_modules():  # among them numpy, which --help must not wait for
+        from charrnn.cli.trainer.opening import run_training
+        from charrnn.cli.trainer.request import Request, parse_reading
 
     with _one_of_several_tells():
         reading = parse_reading(context.params)

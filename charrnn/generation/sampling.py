@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.random import Generator, default_rng
 
 from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
@@ -49,7 +50,7 @@ def generate_one(
     read: Reader,
     prompt: Sequence[int],
     *,
-    generator: np.random.Generator,
+    generator: Generator,
     options: SamplingOptions,
     course: Course,
     match: LineMatch | None = None,
@@ -178,8 +179,8 @@ class Sampler:
         """The place from which a model that recalls goes back to short pieces alone; None where it goes back to all."""
         return None if self.recall_all else len(self.prompt)
 
-    def _generator(self, number: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, number])
+    def _generator(self, number: int) -> Generator:
+        return default_rng([self.seed, number])
 
 
 def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:

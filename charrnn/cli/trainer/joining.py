@@ -19,6 +19,7 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.display.outlet import write_error, write_warning
 from charrnn.errors import CharRNNError, CheckpointError, ConfigError, DivergenceError, LostRankError, SaveError
 from charrnn.escape import as_typed
+from charrnn.garbage import loading_modules
 from charrnn.paths import STDIN, name_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.training.ranks import Ranks
@@ -45,7 +46,7 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         alone.launches = place.launches
         yield alone
         return
-    with signals.held_back():
+    with signals.held_back(), loading_modules():
         from charrnn.training.group import Group
 
     group, are_together = Group(place), False

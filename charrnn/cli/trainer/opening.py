@@ -21,6 +21,7 @@ from charrnn.cli.trainer.waiting import waiting
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, write_warning
 from charrnn.errors import TooLargeError, is_out_of_memory
+from charrnn.garbage import loading_modules
 from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
@@ -72,7 +73,7 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
     with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
         corpus = read_texts(request, _reading(request, ranks), ranks)
         neighbours = Neighbours()  # without what the text came from
-        with waiting(request, ranks, "loading PyTorch"), signals.held_back(), _told_of_memory():
+        with waiting(request, ranks, "loading PyTorch"), signals.held_back(), _told_of_memory(), loading_modules():
             from charrnn.cli.trainer.session import train_on
 
         try:

@@ -1,0 +1,95 @@
+"""While modules are loaded, no garbage is searched for, and afterwards as before."""
+
+import gc
+import importlib
+import subprocess
+import sys
+
+import pytest
+from conftest import clean_environment
+
+from charrnn.garbage import loading_modules
+
+SMALLEST_GENERATION = gc.get_threshold()[0]
+
+
+@pytest.fixture
+def searches():
+    """The searches for garbage so far; what a test has frozen thaws."""
+    begun = []
+
+    def count(phase, info):
+        if phase == "start":
+            begun.append(info["generation"])
+
+    frozen = gc.get_freeze_count()
+    gc.callbacks.append(count)
+    yield begun
+    gc.callbacks.remove(count)
+    if gc.get_freeze_count() > frozen:
+        gc.unfreeze()
+
+
+def test_many_objects_make_no_search_while_modules_are_loaded(searches):
+    with loading_modules():
+        before = len(searches)
+        kept = [[] for _ in range(100 * SMALLEST_GENERATION)]
+        assert len(searches) == before
+    after = [[] for _ in range(100 * SMALLEST_GENERATION)]
+    assert len(searches) > before, "they come again"
+    assert len(kept) == len(after)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_search_is_as_it_was_even_after_an_error(is_on):
+    if not is_on:
+        gc.disable()
+    try:
+        with pytest.raises(ModuleNotFoundError), loading_modules():
+            importlib.import_module("nowhere_to_be_found")
+        assert gc.isenabled() == is_on
+    finally:
+        gc.enable()
+
+
+def test_what_was_loaded_is_not_searched_any_more_and_nothing_else_is_kept(tmp_path, monkeypatch, searches):
+    frozen = gc.get_freeze_count()
+    with loading_modules():
+        pass
+    assert gc.get_freeze_count() == frozen, "nothing was loaded, and what is garbage can go"
+    (tmp_path / "loaded_just_now.py").write_text("kept = [[] for _ in range(1000)]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with loading_modules():
+        importlib.import_module("loaded_just_now")
+    del sys.modules["loaded_just_now"]
+    assert gc.get_freeze_count() >= frozen + 1000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "words.pt", "-n", "20"],
+        ["inspect", "words.pt", "--text", "Tin"],
+        ["train", "words.txt", "--hidden-size", "8", "--max-steps", "2", "--out", "new.pt"],
+    ],
+)
+def test_most_of_what_a_command_has_at_its_end_is_modules_that_it_loaded_so(arguments, trained, tmp_path):
+    for name in ("words.pt", "words.txt"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    script = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print('objects', gc.get_freeze_count(), len(gc.get_objects()), file=sys.stderr))\n"
+        "sys.argv = ['charrnn', *sys.argv[1:]]\n"
+        "from charrnn.__main__ import main\n"
+        "main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean_environment(),
+    )
+    _, frozen, searched = result.stderr.splitlines()[-1].split()
+    assert int(frozen) > 3 * int(searched)
