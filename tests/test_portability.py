@@ -37,7 +37,7 @@ from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import find_documents
 
 ELSEWHERE = """
-import os, signal, sys
+import asyncio, os, signal, sys  # PyTorch imports asyncio, which looks once what system it is on
 from types import SimpleNamespace
 
 for name in ("fcntl", "termios", "readline", "resource", "pwd", "grp"):
