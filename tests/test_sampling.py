@@ -211,6 +211,7 @@ def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
     endless = Course(None)
     endless.give_back(9)
     assert endless.left(10**15) > 10**15
+    assert not endless.is_spent
 
 
 def test_a_text_that_has_ended_has_not_used_up_its_room_and_gets_no_more():
@@ -218,6 +219,36 @@ def test_a_text_that_has_ended_has_not_used_up_its_room_and_gets_no_more():
     course.end()
     course.give_back(5)
     assert (course.left(0), course.is_spent) == (0, False)
+
+
+class Script:
+    """A model of "\\nab" that writes what it is told to."""
+
+    def __init__(self, text):
+        self._ids = ["\nab".index(character) for character in text]
+
+    def reader(self, own_from=None):
+        rows = (np.eye(3)[id_] for id_ in itertools.chain(self._ids, itertools.repeat(0)))
+        return lambda _: next(rows)
+
+    def batch_reader(self, num_texts, own_from=None):
+        read = self.reader()
+        return LastAlone(lambda ids: np.tile(read(0), (len(ids), 1)))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "text", "reason"),
+    [(17, "b\nb\n", "length"), (18, "b\nb\n", "length"), (19, "b\n", "known"), (20, "", "known")],
+)
+def test_a_text_has_ended_by_its_length_wherever_it_came_to_that(left_out, text, reason):
+    """Of ten times four characters 36 may be left out, and the last four drawn are the text."""
+    encoder, rules = CharEncoder("\nab"), Rules(known_lines=KnownLines({"a"}))
+    sampler = Sampler(Script("a\n" * left_out + "b\nb\n"), [0], SamplingOptions(temperature=0), 1)
+    (sample,) = draw_samples(sampler, encoder, 4, rules, [0])
+    assert (sample.text, sample.refused, sample.reason) == (text, left_out, reason)
+    ending = Ending(rules)
+    drawn = "".join(character for character, _ in draw_characters(sampler, encoder, 4, ending))
+    assert (drawn, ending.refused, ending.reason) == (text, left_out, reason)
 
 
 @pytest.mark.parametrize("first", [0, 0.3])

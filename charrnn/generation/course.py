@@ -36,6 +36,7 @@ class Course:
         self._length = length
         self._end = ENDLESS if length is None else length
         self._latest = ENDLESS if length is None else length * MOST_DRAWN
+        self._lacking = 0  # characters in whose place no others come
 
     def left(self, drawn: int) -> int:
         """Characters that may still come after so many."""
@@ -43,12 +44,14 @@ class Course:
 
     def give_back(self, count: int) -> None:
         """Let so many of the characters drawn not count, as far as there is room for others."""
-        self._end = min(self._end + count, self._latest)
+        wanted = self._end + count
+        self._end = min(wanted, self._latest)
+        self._lacking += wanted - self._end
 
     @property
     def is_spent(self) -> bool:
-        """Whether what does not count has used up all the room that there was for it."""
-        return 0 < self._end == self._latest < ENDLESS
+        """Whether more does not count than there was room for, which makes the text a shorter one."""
+        return self._lacking > 0 and 0 < self._latest < ENDLESS
 
     def end(self) -> None:
         """Let nothing more come."""
