@@ -297,6 +297,15 @@ def test_a_curve_that_is_cut_where_little_is_left_is_said_to_be(norms, is_cut):
     assert (draw_curves([*flows, ("", {"layer": 1, "part": "h", "norms": [0.0] * 3})], 80)[-2:] == told) is is_cut
 
 
+def test_a_gradient_that_is_gone_after_one_step_is_drawn_where_it_was():
+    gone = {"layer": 0, "part": "h", "norms": [1.0, 1e-12] + [0.0] * (REACH - 1)}
+    alone = draw_curves([("", gone)], 60)
+    assert [line for line in alone[1:] if "●" in line] == ["   0.000 ┤●"]
+    fading = {"layer": 0, "part": "h", "norms": [0.5**k for k in range(20)]}
+    together = draw_curves([("gone", gone), ("fades", fading)], 60)
+    assert [line[9:] for line in together[2:5]] == ["┤●", "┤ ○", "┤  ○"], "where two meet, the first lies above"
+
+
 def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
     def figures(unit, characters):
         return {"unit": unit, "loss_by_context": [{"most": 1, "characters": characters}], "contexts_cut": False}

@@ -321,6 +321,30 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "6-gram" not in other
 
 
+MARKS = """
+<script>
+window.addEventListener("load", () => {
+  const fading = document.querySelector("svg.chart[aria-label$='characters back']");
+  const right = fading.getBoundingClientRect().right;
+  const drawn = [...fading.querySelectorAll(".curve")].map((node) => node.getBoundingClientRect());
+  tell({ sizes: drawn.map((box) => [box.width, box.height]), within: drawn.every((box) => box.right <= right) });
+});
+</script>
+"""
+
+
+@needs_browser
+def test_a_gradient_that_is_gone_after_one_step_is_seen_in_its_chart(report, tmp_path):
+    data = data_of(report)
+    for flow in data["gradients"]["flow"]:
+        flow["norms"] = [1.0, 1e-12, *[0.0] * (len(flow["norms"]) - 2)]
+    found, console = drive(render(data), tmp_path, driver=MARKS)
+    assert console == []
+    assert len(found["sizes"]) == len(data["gradients"]["flow"])
+    assert min(min(size) for size in found["sizes"]) > 2
+    assert found["within"]
+
+
 @needs_browser
 def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(report, tmp_path):
     def change(data):

@@ -135,9 +135,13 @@ def _rates(history: Sequence[HistoryRow], width: int) -> list[str]:
 
 
 def _sample(points: Points, x_range: tuple[float, float], columns: int) -> list[float | None]:
-    """Read a broken line in the middle of every column; None where it is not."""
+    """Read a broken line in the middle of every column; None where it is not. One point alone is in the nearest."""
     low, high = x_range
-    return [_interpolate(points, low + (high - low) * column / (columns - 1)) for column in range(columns)]
+    values = [_interpolate(points, low + (high - low) * column / (columns - 1)) for column in range(columns)]
+    if len(points) == 1:
+        x, y = points[0]
+        values[round((x - low) / (high - low) * (columns - 1))] = y
+    return values
 
 
 def _interpolate(points: Points, x: float) -> float | None:

@@ -199,8 +199,10 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
     make(svg, "line", { class: "level", x1: left, x2: width, y1: scaleY(level.y), y2: scaleY(level.y) });
   }
   curves.forEach((curve, i) => {
-    const path = curve.points.map((p, j) => `${j ? "L" : "M"}${scaleX(p[0]).toFixed(1)} ${scaleY(p[1]).toFixed(1)}`);
-    make(svg, "path", { class: "curve", d: path.join(""), style: stroke(curve.style ?? i) });
+    const places = curve.points.map((p) => [scaleX(p[0]).toFixed(1), scaleY(p[1]).toFixed(1)]), style = stroke(curve.style ?? i);
+    const [[cx, cy], ...others] = places;
+    if (others.length) make(svg, "path", { class: "curve", d: "M" + places.map((place) => place.join(" ")).join("L"), style });
+    else make(svg, "circle", { class: "curve", cx, cy, r: 3, style });
   });
   make(figure, "figcaption", {}, x);
   const cursor = make(svg, "line", { class: "level", y1: 0, y2: height - bottom, visibility: "hidden" });
