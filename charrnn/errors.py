@@ -5,7 +5,7 @@
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
     │   ├── UnpackingError          2  a compressed file that is damaged, or that nothing here unpacks
     │   ├── UnreadableError         2  a file that its permissions keep from being read
-    │   ├── VanishedError           2  a file that was there when it was found, and is gone
+    │   ├── VanishedError           2  a file or a folder that was there when it was found, and is gone
     │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
     │   ├── CacheError              2  an encoded text that cannot be kept, or that is damaged
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
@@ -64,7 +64,7 @@ class UnreadableError(CorpusError):
 
 
 class VanishedError(CorpusError):
-    """A file that was there when it was found, and is gone."""
+    """A file or a folder that was there when it was found, and is gone."""
 
 
 class DecodingError(CorpusError):

@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import re
+import shutil
 import sys
 import tarfile
 import threading
@@ -611,6 +612,26 @@ def test_a_folder_s_file_that_vanishes_while_the_folder_is_gone_through_was_neve
     found = find_documents(["d"])
     assert names(found) == ["d/a"]
     assert found.skipped == []
+
+
+@pytest.mark.parametrize("remains", ["nothing", "a file", "a link to nothing"])
+def test_a_folder_in_a_folder_that_vanishes_before_it_is_listed_is_left_out_and_told(tmp_path, monkeypatch, remains):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, d__a=b"1", d__sub__b=b"2", d__sub__deep__c=b"3", d__z__e=b"4")
+    find = os.scandir
+
+    def find_once_it_is_gone(folder):
+        if str(folder) == "d/sub":
+            shutil.rmtree("d/sub")
+            if remains == "a file":
+                Path("d/sub").write_bytes(b"5")
+            elif remains != "nothing":
+                Path("d/sub").symlink_to("missing")
+        return find(folder)
+
+    monkeypatch.setattr(os, "scandir", find_once_it_is_gone)
+    found = find_documents(["d"])
+    assert (names(found), found.skipped) == (["d/a", "d/z/e"], [LeftOut("d/sub", GONE)])
 
 
 def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_told(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def read_errors_told(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_errors_of_found_told(name: str) -> Iterator[None]:
-    """As `read_errors_told`, for a file that was found before: if it is gone by now, say so and suggest no other name.
+    """As `read_errors_told`, for what was found before: if it is gone by now, say so and suggest no other name.
 
     Raises:
         CorpusError: it cannot be read; see `read_errors_told`.
@@ -69,7 +69,7 @@ def read_errors_of_found_told(name: str) -> Iterator[None]:
     with read_errors_told(name):
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter: a file stands where a folder was
             raise VanishedError(f"{name}: is gone, so that {CHANGED}") from None
 
 

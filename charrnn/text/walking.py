@@ -14,7 +14,7 @@ from pathlib import Path
 from charrnn.paths import Identity, identity
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, LINKED, Missed
-from charrnn.text.unreadable import read_errors_told
+from charrnn.text.unreadable import read_errors_of_found_told, read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
@@ -69,7 +69,7 @@ def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path
         root: the folder.
         patterns: matched with paths from there on.
         missed: what may not be read, leads nowhere or to another folder, may have no end, or is an editor's backup, is
-            noted here.
+            noted here, and so is a folder that is gone before it is listed.
 
     Raises:
         CorpusError: the folder itself cannot be read.
@@ -78,10 +78,7 @@ def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path
 
 
 def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
-    entries = list[os.DirEntry[str]]()
-    with missed.noting(str(folder)) if folder != root else contextlib.nullcontext(), read_errors_told(str(folder)):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
+    for entry in _entries_of(folder, root, missed):
         path = Path(entry.path)
         inner, is_linked = path.relative_to(root), _is_linked(entry)
         is_folder = is_linked or entry.is_dir(follow_symlinks=False)
@@ -96,6 +93,20 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
                 missed.add(str(path), BACKUP)
             else:
                 yield path
+
+
+def _entries_of(folder: Path, root: Path, missed: Missed) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name; nothing of one below the root that may not be read, or that is gone by now."""
+    if folder == root:
+        with read_errors_told(str(root)):
+            return _listed(root)
+    with missed.noting(str(folder)), read_errors_of_found_told(str(folder)):
+        return _listed(folder)
+    return []
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    return sorted(os.scandir(folder), key=lambda entry: entry.name)
 
 
 def _is_linked(entry: os.DirEntry[str]) -> bool:
