@@ -437,7 +437,7 @@ def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, traine
     assert sample("-n", 5, "--seed", 1, "-f", "wide.txt", "--encoding", "utf-16").stdout == expected
     refused = sample("-p", "-", "--encoding", "klingon", input=b"Tin")
     assert (refused.returncode, refused.stdout) == (2, b"")
-    assert b"--encoding is 'klingon'; give one that Python knows" in refused.stderr
+    assert b"--encoding is 'klingon'; give one of texts that Python knows" in refused.stderr
 
 
 def test_a_prompt_in_utf_8_that_would_be_misread_is_told(sample, trained):

@@ -729,7 +729,7 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
     assert b"fits best" in command("words.pt", "wide.pt", "--score", "words.txt", "--encoding", "ascii").stdout
     for flags, told in (
         (["--text", "a", "--encoding", "utf-8"], b"--encoding is about a file that is read; give --score, --text-file"),
-        (["--score", "words.txt", "--encoding", "klingon"], b"--encoding is 'klingon'; give one that Python knows"),
+        (["--score", "words.txt", "--encoding", "klingon"], b"--encoding is 'klingon'; give one of texts that"),
     ):
         refused = command("words.pt", *flags)
         assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1)

@@ -1,9 +1,11 @@
 import codecs
 import dataclasses
+import encodings
 import gzip
 import itertools
 import re
 import unicodedata
+from pkgutil import iter_modules
 
 import pytest
 from hypothesis import example, given
@@ -120,6 +122,22 @@ def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, parts, cuts, errors)
         bad = whole[error.start : error.end].hex(" ")
         told = f"t: not valid {encoding.upper()} at byte {error.start:,} (0x{bad:.23}); "
     assert found.startswith(told) if told else found == text
+
+
+def is_taken(encoding):
+    try:
+        return bool(TextOptions(encoding=encoding))
+    except ConfigError:
+        return False
+
+
+@pytest.mark.parametrize("encoding", [*filter(is_taken, (one.name for one in iter_modules(encodings.__path__)))])
+def test_in_every_encoding_that_is_taken_a_text_is_the_same_wherever_it_is_cut(encoding):
+    text = LONGEST_HEAD * "a" + "b~+\r\n-abé漢字한."
+    data = text.encode(encoding, "ignore") + b"\\101\\x41\\u0041"
+    for cut in range(LONGEST_HEAD, len(data)):
+        pieces = [data[:cut], data[cut:]]
+        assert decode(pieces, encoding=encoding, errors="replace") == data.decode(encoding, "replace")
 
 
 def decode(pieces, *, mend="", **options):
@@ -489,10 +507,13 @@ def test_a_byte_order_mark_tells_of_a_wide_encoding_at_the_beginning_alone():
     assert "UTF-16" not in str(caught.value)
 
 
-def test_an_encoding_that_has_no_byte_order_is_not_said_to_lack_it():
-    with pytest.raises(DecodingError, match=r"; name the right --encoding(, or pass over|$)") as caught:
-        decode([b"a..b"], encoding="punycode")
-    assert "byte order" not in str(caught.value)
+def test_a_decoder_that_tells_no_place_is_not_said_to_lack_a_byte_order(monkeypatch):
+    class Decoder(codecs.getincrementaldecoder("cp1252")):
+        def decode(self, data, final=False):
+            raise UnicodeError("incomplete")
+
+    monkeypatch.setattr(codecs, "getincrementaldecoder", lambda encoding: Decoder)
+    assert outcome([b"a"], encoding="cp1252") == "t: incomplete; name the right --encoding"
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9s"), ("utf-16", "hello".encode("utf-16-le"))])
@@ -564,6 +585,10 @@ def test_options_survive_a_checkpoint(options, encoding, lines):
         {"encoding": "hex"},
         {"encoding": "no such"},
         {"encoding": "a\0b"},
+        {"encoding": "undefined"},
+        {"encoding": "Unicode-Escape"},
+        {"encoding": "punycode"},
+        {"encoding": "idna"},
         {"errors": "ignore"},
         {"newline": "crlf"},
         {"normalize": "nfd"},

@@ -69,7 +69,7 @@ def refusal(
     if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
         advice = mend or _advice_on_order(head, options)
         return f"{options.codec.upper()} stream does not start with BOM; {advice}"
-    if not isinstance(error, UnicodeDecodeError):  # of an encoding that tells no place
+    if not isinstance(error, UnicodeDecodeError):  # of a decoder that tells no place
         return f"{error}; {mend or 'name the right --encoding'}"
     told, is_utf8 = "", options.codec.startswith("utf-8")
     if is_cut and (not is_ascii or (is_utf8 and len(error.object) > 1)):

@@ -11,6 +11,9 @@ from charrnn.limits import flag_name
 
 CHARACTER, BYTE = CHOICES["unit"]
 
+_OF_NO_FILE = ("unicode-escape", "punycode", "idna")
+"""Encodings of a program's literals and of hosts' names: what Python makes of a file in one depends on its pieces."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
@@ -41,7 +44,8 @@ class TextOptions:
     def __post_init__(self) -> None:
         check_options(asdict(self))
         if not _is_text_encoding(self.encoding):
-            raise ConfigError(f"--encoding is {self.encoding!r}; give one that Python knows, such as latin-1 or cp1252")
+            mend = "give one of texts that Python knows, such as latin-1 or cp1252"
+            raise ConfigError(f"--encoding is {self.encoding!r}; {mend}")
         if self.unit == BYTE and (changing := self._changing):
             which = ", ".join(map(flag_name, changing))
             raise ConfigError(f"--unit byte takes a file's bytes as they are; leave out {which}")
@@ -81,7 +85,7 @@ def _is_text_encoding(name: str) -> bool:
         "a".encode(name)
     except (LookupError, ValueError):  # unknown, not for text, or not a name at all
         return False
-    return True
+    return codecs.lookup(name).name.replace("_", "-") not in _OF_NO_FILE
 
 
 PLAIN = TextOptions()
