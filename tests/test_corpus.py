@@ -17,8 +17,9 @@ from charrnn.text import sources
 from charrnn.text.cache import Cache
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.decoding import prepare
-from charrnn.text.documents import read_text
+from charrnn.text.documents import read_beginning, read_text
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.line_reader import read_lines
 from charrnn.text.meter import Meter
 from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
@@ -52,6 +53,25 @@ def test_a_file_is_encoded_counted_and_hashed(tmp_path):
 
 def test_only_a_leading_byte_order_mark_is_left_out(tmp_path):
     assert decoded(read_corpus([write(tmp_path, "\ufeffa\ufeffb".encode())])) == "a\ufeffb"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("utf-8", "\ufeff\ufeffab"),
+        ("utf-8-sig", "\ufeffab"),
+        ("gb18030", "\ufeff\ufeffab"),
+        ("utf-16-le", "\ufeff\ufeffab"),
+        ("utf-16", "\ufeffab"),
+        ("UTF32", "\ufeffab"),
+    ],
+)
+def test_of_two_marks_that_a_text_begins_with_every_reader_leaves_out_one(tmp_path, encoding, written):
+    path, options = write(tmp_path, written.encode(encoding)), TextOptions(encoding=encoding)
+    assert decoded(read_corpus([path], ReadOptions(options=options))) == "\ufeffab"
+    assert read_text(path, options) == read_beginning(path, options, 9)[0] == "\ufeffab"
+    if not options.is_wide:
+        assert list(read_lines(path, options)) == [["\ufeffab"]]
 
 
 MIXED = st.text("abe\u0301\r\n", min_size=2, max_size=30)

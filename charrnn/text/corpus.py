@@ -37,7 +37,7 @@ from charrnn.text.tally import Counts, Tally
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least so many bytes is mapped from a file."""
 
-RULES = 3
+RULES = 4
 """Of how bytes become ids: a new number where one text may become other ids, so that none made before are used."""
 
 

@@ -24,6 +24,9 @@ Form = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
+_TAKING_MARKS = ("utf-16", "utf-32")
+"""Codecs that leave out a byte-order mark themselves: one more is a character of the text."""
+
 _TOO_MUCH_HELD = "pending buffer overflow"
 """How Python's decoders of ISO 2022 refuse a chunk that ends more than eight bytes into an escape sequence.
 
@@ -145,7 +148,7 @@ def decode_document(
         return
     encoding = "utf-8" if options.codec == "utf-8-sig" else options.encoding  # the mark is left out in any case
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
-    read, at_start, is_ascii = 0, True, True
+    read, mark, is_ascii = 0, "" if options.codec in _TAKING_MARKS else BOM, True
     head, rest = _take_head(chunks)
     look, held = FirstLook(name, doubt, is_wide=options.is_wide), b""
     refuse_document(head, name, options, is_settled=bool(mend))
@@ -165,9 +168,8 @@ def decode_document(
         look.take(chunk, text)
         read += len(chunk)
         is_ascii = is_ascii and text.isascii()
-        if at_start:
-            text, at_start = text.removeprefix(BOM), False
-        yield text
+        yield text.removeprefix(mark)
+        mark = ""
 
 
 def _is_open(text: str) -> bool:
