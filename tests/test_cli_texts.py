@@ -223,7 +223,7 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     )
     read = "; name the file itself to read it all the same, or give --unit byte\n"
     bad = ["a.log (not valid UTF-8 at byte 12,000 (0xe9))", "b.log (not valid UTF-8 at byte 0 (0xe9))"]
-    other = "all texts need one encoding: convert this one (iconv -f windows-1252 -t utf-8), or if each is "
+    other = "all texts need one encoding: convert this one (iconv -f cp1252 -t utf-8), or if each is "
     told = charrnn("train", *flags, 4, "-o", "a.pt").done.stderr
     assert f"\n5 files {nuls}0.bin, 1.bin, 2.bin, ... (--json names all){read}" in told
     assert f"\n2 files left out: {', '.join(bad)}; {other}" in told
@@ -296,7 +296,7 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
         assert charrnn(*flags).done.stderr == ""
     (tmp_path / "latin.txt").write_bytes("é\n".encode("latin-1"))
     told = "charrnn: 1 file left out, not valid UTF-8 at byte 0 (0xe9): latin.txt; all texts need one encoding: "
-    told += "convert this one (iconv -f windows-1252 -t utf-8), or if each is Windows-1252 or Latin-1, give --encoding "
+    told += "convert this one (iconv -f cp1252 -t utf-8), or if each is Windows-1252 or Latin-1, give --encoding "
     told += "windows-1252 (Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254), or pass over such bytes "
     told += "with --errors replace\n"
     for again in (flags, [*flags[:-6], "-o", "b.pt", "-q"]):

@@ -416,17 +416,17 @@ def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(t
     for name, encoding in {"a": "utf-8", "b": "cp1252", "c": "utf-16-le"}.items():
         (tmp_path / name).write_bytes(verse.encode(encoding))
     (tmp_path / "d").write_bytes("Так сказал он".encode("cp1251"))
-    a, b, c, d = (str(tmp_path / name) for name in "abcd")
-    usual, latin = ReadOptions(), ReadOptions(options=TextOptions(encoding="windows-1252"))
+    (tmp_path / "e").write_bytes("나는".encode("euc_kr"))
+    a, b, c, d, e = (str(tmp_path / name) for name in "abcde")
+    usual, latin, korean = (
+        ReadOptions(options=TextOptions(encoding=name)) for name in ("utf-8", "windows-1252", "euc_kr")
+    )
     for texts, reading, told in (
-        (
-            [a, b],
-            usual,
-            "convert this one (iconv -f windows-1252 -t utf-8), or if each is Windows-1252 or Latin-1, give ",
-        ),
-        ([a, c], usual, "convert this one (iconv -f utf-16-le -t utf-8), or if each is UTF-16 without a mark, give "),
+        ([a, b], usual, "convert this one (iconv -f cp1252 -t utf-8), or if each is Windows-1252 or Latin-1, give "),
+        ([a, c], usual, "convert this one (iconv -f utf-16le -t utf-8), or if each is UTF-16 without a mark, give "),
         ([a, d], usual, "convert this one with iconv, or name that of each with --encoding, such as gb18030, "),
-        ([b, a], latin, "convert those in windows-1252 (iconv -f windows-1252 -t utf-8) and give --encoding utf-8"),
+        ([b, a], latin, "convert those in windows-1252 (iconv -f cp1252 -t utf-8) and give --encoding utf-8"),
+        ([e, a], korean, "convert those in euc_kr (iconv -f euc-kr -t utf-8) and give --encoding utf-8"),
     ):
         with pytest.raises(CorpusError) as caught:
             read_corpus(texts, reading)

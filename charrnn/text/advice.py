@@ -105,7 +105,7 @@ def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> s
     """What mends a text that seems to be of another kind than UTF-8; what is read with it is to be of the same."""
     if is_alone:
         return f"if it is {kind}, give --encoding {encoding}{aside}"
-    convert = f"convert this one (iconv -f {encoding} -t utf-8)"
+    convert = f"convert this one (iconv -f {_for_iconv(encoding)} -t utf-8)"
     return f"all texts need one encoding: {convert}, or if each is {kind}, give --encoding {encoding}{aside}"
 
 
@@ -140,10 +140,16 @@ def _other_encoding(head: bytes, options: TextOptions) -> str:
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
     """What mends a text of which nothing but the last character is not valid."""
-    encoding = re.sub("-([bl]e)$|-sig$", r"\1", options.codec).replace("_", "-").replace("iso2022", "iso-2022")
-    mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"  # which has names of its own
+    encoding = _for_iconv(options.encoding)
+    mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"
     mend = mend if is_settled else f"{mend}, {_PASSING}"
     return f"it ends within a character, cut off or still being written; {mend}"
+
+
+def _for_iconv(encoding: str) -> str:
+    """What iconv calls an encoding: it has names of its own."""
+    codec = codecs.lookup(encoding).name.replace("_", "-").replace("iso2022", "iso-2022")
+    return re.sub("-([bl]e)$|-sig$", r"\1", codec)
 
 
 def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
@@ -154,7 +160,7 @@ def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes,
         return ""
     if is_alone:
         return "it is valid UTF-8: give --encoding utf-8"
-    convert = f"convert those in {options.encoding} (iconv -f {options.encoding} -t utf-8)"
+    convert = f"convert those in {options.encoding} (iconv -f {_for_iconv(options.encoding)} -t utf-8)"
     return f"it is valid UTF-8, and all texts need one encoding: {convert} and give --encoding utf-8"
 
 
