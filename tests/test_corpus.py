@@ -417,9 +417,10 @@ def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(t
         (tmp_path / name).write_bytes(verse.encode(encoding))
     (tmp_path / "d").write_bytes("Так сказал он".encode("cp1251"))
     (tmp_path / "e").write_bytes("나는".encode("euc_kr"))
-    a, b, c, d, e = (str(tmp_path / name) for name in "abcde")
-    usual, latin, korean = (
-        ReadOptions(options=TextOptions(encoding=name)) for name in ("utf-8", "windows-1252", "euc_kr")
+    (tmp_path / "f").write_bytes("\ufeffSo he said".encode("utf-16-be"))
+    a, b, c, d, e, f = (str(tmp_path / name) for name in "abcdef")
+    usual, latin, korean, wide = (
+        ReadOptions(options=TextOptions(encoding=name)) for name in ("utf-8", "windows-1252", "euc_kr", "utf-16-le")
     )
     for texts, reading, told in (
         ([a, b], usual, "convert this one (iconv -f cp1252 -t utf-8), or if each is Windows-1252 or Latin-1, give "),
@@ -427,10 +428,11 @@ def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(t
         ([a, d], usual, "convert this one with iconv, or name that of each with --encoding, such as gb18030, "),
         ([b, a], latin, "convert those in windows-1252 (iconv -f cp1252 -t utf-8) and give --encoding utf-8"),
         ([e, a], korean, "convert those in euc_kr (iconv -f euc-kr -t utf-8) and give --encoding utf-8"),
+        ([c, f], wide, "convert this one (iconv -f utf-16 -t utf-16le) or, if each has a mark, give --encoding utf-16"),
     ):
         with pytest.raises(CorpusError) as caught:
             read_corpus(texts, reading)
-        assert str(caught.value).startswith(f"{texts[1]}: not valid ")
+        assert str(caught.value).startswith((f"{texts[1]}: not valid ", f"{texts[1]}: is marked at its beginning as "))
         assert f"all texts need one encoding: {told}" in str(caught.value)
 
 

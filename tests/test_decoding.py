@@ -170,6 +170,24 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
     assert decode([data], encoding="utf-16-le") == "hello"
 
 
+@pytest.mark.parametrize("errors", CHOICES["errors"])
+@pytest.mark.parametrize("marked", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("read", ["utf-16-le", "UTF-16BE", "utf_32_le", "utf-32-be"])
+def test_a_text_with_the_mark_of_another_byte_order_is_refused_and_is_read_by_its_mark(marked, read, errors):
+    data, codec, kind = "\ufeffhello".encode(marked), codecs.lookup(read).name, marked[:-3]
+    for pieces in ([data], [data[:1], data[1:3], data[3:]]):
+        if marked == codec:
+            assert decode(pieces, encoding=read, errors=errors) == "hello"
+        elif (marked, codec) == ("utf-32-le", "utf-16-le"):  # it may begin with a NUL
+            assert decode(pieces, encoding=read, errors=errors) == "\0" + "".join(f"{letter}\0" for letter in "hello")
+        else:
+            told = f"t: is marked at its beginning as {marked.upper()}, not {codec.upper()}; "
+            assert outcome(pieces, encoding=read, errors=errors) == f"{told}give --encoding {kind}"
+            with pytest.raises(DecodingError, match=f"^{told}mend it$"):
+                decode(pieces, encoding=read, errors=errors, mend="mend it")
+        assert decode(pieces, encoding=kind, errors=errors) == "hello"
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [

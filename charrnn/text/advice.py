@@ -35,10 +35,10 @@ _RARELY_SPACES = 16
 """Bytes of which one that is a space, and none that is NUL, shows that a text is not wide: spaces have NULs there."""
 
 _MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
+    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-32-be": codecs.BOM_UTF32_BE,
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
 }
 """How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
 
@@ -84,6 +84,23 @@ def refusal(
     return f"{_describe(error, offset, options)}; {told}{advice}"
 
 
+def told_of_other_mark(head: bytes, options: TextOptions, mend: str, *, is_alone: bool) -> str:
+    """What is wrong with a text in one byte order that is to be read in another, and what to do.
+
+    Nothing where the text has no mark, or what it is to be read in has no byte order; for the arguments see `refusal`.
+    """
+    marked, codec = _marked_as(head), options.codec
+    if not marked or codec not in _MARKS or head.startswith(_MARKS[codec]):
+        return ""
+    kind = _kind_of(marked).lower()
+    advice = f"give --encoding {kind}"
+    if not is_alone:
+        convert = f"convert this one (iconv -f {_for_iconv(kind)} -t {_for_iconv(codec)})"
+        advice = f"all texts need one encoding: {convert} or, if each has a mark, {advice}"
+    advice = advice if mend in ("", OTHER_ENCODING) else mend
+    return f"is marked at its beginning as {marked.upper()}, not {codec.upper()}; {advice}"
+
+
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     bad = error.object[error.start : error.end].hex(" ")
     return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
@@ -116,8 +133,8 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
         return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
     if options.codec != "utf-8":
         return f"name the right --encoding{probable and f', probably {probable}'}, {_PASSING}"
-    likely = next((name for mark, name in _MARKS.items() if not offset and error.object.startswith(mark)), None)
-    if likely is None:
+    marked = "" if offset else _marked_as(error.object)
+    if not marked:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
         runs = NO_TEXT.findall(around)
         if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)):
@@ -129,7 +146,8 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
         # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
         latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
         return f"{latin}, {_PASSING}"
-    return _if_it_is(likely, likely.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
+    kind = _kind_of(marked)
+    return _if_it_is(kind, kind.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
 
 
 def _other_encoding(head: bytes, options: TextOptions) -> str:
@@ -173,7 +191,7 @@ def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> 
         is_alone: see `charrnn.text.decoding.decode_document`.
     """
     head = head[:LONGEST_HEAD]
-    if head.count(0) * MANY <= len(head) or head.startswith(tuple(_MARKS)):
+    if head.count(0) * MANY <= len(head) or _marked_as(head):
         return ""
     if likely := _wide_without_mark(head):
         return "" if is_settled else _if_it_is(f"{_kind_of(likely)} without a mark", likely, is_alone=is_alone)
@@ -194,6 +212,11 @@ def _wide_without_mark(head: bytes) -> str:
         if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
             return f"utf-16-{order}"
     return ""
+
+
+def _marked_as(head: bytes) -> str:
+    """The encoding, with its byte order, whose mark a text begins with; empty where it has none."""
+    return next((encoding for encoding, mark in _MARKS.items() if head.startswith(mark)), "")
 
 
 def _kind_of(encoding: str) -> str:

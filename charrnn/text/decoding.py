@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, cast
 
 from charrnn.errors import DecodingError
-from charrnn.text.advice import refusal
+from charrnn.text.advice import refusal, told_of_other_mark
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
 from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide
 from charrnn.text.options import BYTE, TextOptions
@@ -152,6 +152,8 @@ def decode_document(
     head, rest = _take_head(chunks)
     look, held = FirstLook(name, doubt, is_wide=options.is_wide), b""
     refuse_document(head, name, options, is_settled=bool(mend))
+    if told := told_of_other_mark(head, options, mend, is_alone=is_alone):
+        raise DecodingError(f"{name}: {told}")
     for more, is_last in _mark_last(itertools.chain([head], rest), decoder):
         state, chunk = decoder.getstate(), held + more
         try:
