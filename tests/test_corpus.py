@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import CorpusError
+from charrnn.surrogates import to_bytes
 from charrnn.text import corpus as corpus_module
 from charrnn.text import sources
 from charrnn.text.cache import Cache
@@ -72,6 +73,29 @@ def test_of_two_marks_that_a_text_begins_with_every_reader_leaves_out_one(tmp_pa
     assert read_text(path, options) == read_beginning(path, options, 9)[0] == "\ufeffab"
     if not options.is_wide:
         assert list(read_lines(path, options)) == [["\ufeffab"]]
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace", "surrogateescape"])
+def test_a_file_that_is_compressed_twice_is_refused_alike_by_every_reader(tmp_path, errors):
+    path, options = write(tmp_path, gzip.compress(gzip.compress(b"ab\n"))), TextOptions(errors=errors)
+    told = rf"^{path}: is compressed twice; unpack it once \(what comes then is still so, by gzip\)$"
+    for read in (
+        lambda: read_corpus([path], ReadOptions(options=options)),
+        lambda: read_text(path, options),
+        lambda: read_beginning(path, options, 9),
+        lambda: list(read_lines(path, options)),
+        lambda: list(read_lines(path, options, is_tolerant=True)),
+    ):
+        with pytest.raises(CorpusError, match=told):
+            read()
+
+
+def test_of_a_file_that_is_compressed_twice_bytes_are_read_alike_by_every_reader(tmp_path):
+    once, options = gzip.compress(b"ab\n"), TextOptions(unit="byte")
+    path = write(tmp_path, gzip.compress(once))
+    lines = itertools.chain.from_iterable(read_lines(path, options))
+    for text in (read_text(path, options), read_beginning(path, options, 99)[0], "".join(lines)):
+        assert to_bytes(text) == once
 
 
 MIXED = st.text("abe\u0301\r\n", min_size=2, max_size=30)

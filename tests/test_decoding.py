@@ -335,8 +335,9 @@ def test_a_tar_archive_is_refused_with_what_to_do():
 
 def test_what_is_still_compressed_once_it_is_unpacked_is_refused_with_what_to_do():
     head = gzip.compress(b"a text", mtime=0)
-    with pytest.raises(DecodingError, match=r"^t: is compressed twice; unpack it once \(.* still so, by gzip\)$"):
-        decode([head])
+    for errors in CHOICES["errors"]:
+        with pytest.raises(DecodingError, match=r"^t: is compressed twice; unpack it once \(.* still so, by gzip\)$"):
+            decode([head], errors=errors)
     assert decode([head], unit="byte") == head.decode("latin-1")
     assert decode([head[:10]], encoding="utf-16-le") == head[:10].decode("utf-16-le"), "there it may be any text"
 

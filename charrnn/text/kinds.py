@@ -97,18 +97,20 @@ def first_in_zip(head: bytes) -> bytes:
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
     """Refuse a file that holds no text, or a text and much else, by its first plain bytes, unless any may be text.
 
+    What is compressed is unpacked once and never taken for text, though any bytes may be.
+
     Raises:
         DecodingError: it is one.
     """
+    # in a wide encoding such bytes may be any character
+    if not options.is_wide and (packed := compression_of(head)):
+        raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     if options.errors != "strict":
         return
     if head[_TAR_MARK] == _IN_TAR:
         raise DecodingError(f"{name}: is a tar archive; unpack it (tar -xf) and give the folder")
     if holds_weights(head):
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
-    # in a wide encoding such bytes may be any character
-    if not options.is_wide and (packed := compression_of(head)):
-        raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
     if kind := _by_beginning(head, DOCUMENTS):

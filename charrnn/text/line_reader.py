@@ -65,11 +65,11 @@ def read_lines(
     require_file(path)
     look = FirstLook(name, doubt)
     if path == STDIN:
-        yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant)
+        yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant, is_raw=True)
         return
     with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
         place = 0
-        for lines in _split(plain, path, options, look, is_tolerant=is_tolerant):
+        for lines in _split(plain, path, options, look, is_tolerant=is_tolerant, is_raw=not file.seekable()):
             yield lines
             if file.seekable():
                 before, place = place, file.tell()
@@ -82,7 +82,7 @@ def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
 
 
 def _split(
-    file: BinaryIO, name: str, options: TextOptions, look: FirstLook, *, is_tolerant: bool
+    file: BinaryIO, name: str, options: TextOptions, look: FirstLook, *, is_tolerant: bool, is_raw: bool
 ) -> Iterator[list[str]]:
     number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
     unfinished: list[bytes] = []
@@ -91,7 +91,7 @@ def _split(
     while piece := file.read1(size):  # type: ignore[attr-defined]  # all buffered files have it
         size = min(2 * size, CHUNK)
         if number == 1 and not unfinished:
-            _refuse_packed(piece, name, options)
+            _refuse_packed(piece, name, options, is_raw=is_raw)
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)
@@ -107,8 +107,9 @@ def _has_lines(options: TextOptions) -> bool:
     return "\n".encode(options.encoding) == b"\n" and not options.codec.startswith(_SHIFTING)
 
 
-def _refuse_packed(head: bytes, name: str, options: TextOptions) -> None:
-    if kind := compression_of(head):
+def _refuse_packed(head: bytes, name: str, options: TextOptions, *, is_raw: bool) -> None:
+    """Refuse what is no text by its first bytes; those of a pipe are raw: they are not unpacked if need be."""
+    if is_raw and (kind := compression_of(head)):
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
     if options.unit != BYTE:
         refuse_document(head, name, options, is_settled=True)
