@@ -533,9 +533,9 @@ def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
 def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
     card = command("bytes.pt").stdout.decode()
     assert f"{len(byte_model)} bytes: " in card
-    assert "0xD0 0xD1" in card
+    assert "<0xD0> <0xD1>" in card
     assert " bits per byte)" in card
-    assert "bytes: \\n space T a b 0x80" in card
+    assert "bytes: \\n space T a b <0x80>" in card
     assert "haracter" not in card.split("\n  sha256")[0]
     both = command("bytes.pt", "words.pt").stdout.decode()
     assert "bits per byte" in both

@@ -75,6 +75,8 @@ def test_bytes_that_are_no_characters_are_told_apart_by_number_in_json(folder):
     guesses = [guess for guess, _ in seen[0]["top"]]
     assert len(set(guesses)) == len(guesses)
     assert {f"<0x{byte:02X}>" for byte in "🦊".encode()} < set(guesses)
+    assert set(guesses) == set(show(folder, "bytes")["names"])
+    assert set(guesses) == set(show(folder, "bytes", "--embeddings")["embeddings"]["places"])
 
 
 def test_each_line_is_read_as_if_it_were_alone(folder):
@@ -123,7 +125,7 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     assert "nats per byte" in card
     assert "per character" not in card
     alike = command(folder, "inspect", "curve.pt", "--embeddings").stdout
-    assert "0xC3" in alike
+    assert "<0xC3>" in alike
     assert re.search("byte +expected where it is", alike)
     assert not set("Ã¼¡") & set(alike), "a byte is no letter"
 

@@ -107,6 +107,12 @@ def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
     assert CharEncoder("ab?\xc3", unit="byte", has_unknown=True).decode([1, 4, 2]) == "a\udcffb"
 
 
+def test_what_is_no_text_is_named_by_its_number():
+    of_bytes = CharEncoder("a\x7f\x80\xe9", unit="byte", has_unknown=True)
+    assert of_bytes.names == ["a", "\x7f", "<0x80>", "<0xE9>", "<rare>"]
+    assert CharEncoder("a\x80\xe9\ud800\udce9").names == ["a", "\x80", "é", "<U+D800>", "<0xE9>"]
+
+
 @pytest.mark.parametrize("unit", ["character", "byte"])
 def test_a_long_text_is_encoded_and_decoded_in_pieces(unit):
     text = "аб\n" * AT_ONCE

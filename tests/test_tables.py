@@ -16,6 +16,7 @@ from charrnn.cli.inspector.alphabet_view import _draw_embeddings, _put
 from charrnn.cli.inspector.novelty_view import _draw_novelty
 from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
 from charrnn.display.widths import text_width
+from charrnn.text.encoder import CharEncoder
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]
 ROWS = [["0", "input", "0.53", "12 of 128"], ["1", "forget", "0.61", "3 of 128"]]
@@ -143,7 +144,7 @@ def test_a_map_of_an_alphabet_shows_its_blanks():
 
 
 def test_a_byte_that_is_a_part_of_a_character_is_listed_by_its_number():
-    alphabet = "\t\xa0\xad\xc3"
-    found = map_embeddings(np.random.default_rng(1).normal(size=(len(alphabet), 4)).astype(np.float32))
-    drawn = _draw_embeddings(list(alphabet), found, list(range(len(alphabet))), 60, "byte")
-    assert sorted(line.split()[0] for line in drawn[-4:]) == ["0xA0", "0xAD", "0xC3", "tab"]
+    names = CharEncoder("\t\xa0\xad\xc3", unit="byte").names
+    found = map_embeddings(np.random.default_rng(1).normal(size=(len(names), 4)).astype(np.float32))
+    drawn = _draw_embeddings(names, found, list(range(len(names))), 60, "byte")
+    assert sorted(line.split()[0] for line in drawn[-4:]) == ["<0xA0>", "<0xAD>", "<0xC3>", "tab"]

@@ -220,18 +220,15 @@ def _compare(loss: float, other: float, unit: str) -> str:
 def _describe_frequencies(checkpoint: Checkpoint) -> str:
     total = max(checkpoint.corpus.characters, 1)
     counts = frequencies(checkpoint)[:FREQUENT]
-    unit = checkpoint.encoder.unit
-    return ", ".join(f"{_name(character, unit)} {count / total:.1%}" for character, count in counts)
+    return ", ".join(f"{_name(character)} {count / total:.1%}" for character, count in counts)
 
 
-def _name(character: str, unit: str) -> str:
-    return "space" if character == " " else spell(character, unit)
+def _name(character: str) -> str:
+    return "space" if character == " " else spell(character)
 
 
-def spell(character: str, unit: str) -> str:
-    """Show one of an alphabet as a terminal can; a byte that is no character, and an odd blank, by its number."""
-    if unit != CHARACTER and "\x80" <= character <= "\xff":
-        return f"0x{ord(character):02X}"
+def spell(character: str) -> str:
+    """Show one of the names of an alphabet as a terminal can; an odd blank by its number."""
     if character == "\t":
         return "\\t"
     is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
@@ -239,13 +236,13 @@ def spell(character: str, unit: str) -> str:
 
 
 def _alphabet(encoder: CharEncoder) -> str:
-    characters = encoder.characters
+    names = encoder.names[: len(encoder.characters)]
     if encoder.unit == CHARACTER:
-        shown = "".join(spell(c, CHARACTER) for c in characters[:LISTED])
+        shown = "".join(map(spell, names[:LISTED]))
         shown = shown.replace(" ", "␣")  # at the end of a line it would be lost
     else:
-        shown = " ".join(_name(character, encoder.unit) for character in characters[:LISTED])
-    return shown if len(characters) <= LISTED else f"{shown} and {len(characters) - LISTED:,} more"
+        shown = " ".join(map(_name, names[:LISTED]))
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"
 
 
 def _describe_made(made: dict[str, str]) -> str:

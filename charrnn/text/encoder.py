@@ -74,8 +74,11 @@ class CharEncoder:
 
     @property
     def names(self) -> list[str]:
-        """What each id is called, each by another name, shape (V,): its character, or what no UTF-8 holds by number."""
-        return [*map(name_surrogate, self.characters), *[RARE] * self.has_unknown]
+        """What each id is called, each by another name, shape (V,): its character, or by number what is no text."""
+        characters = self.characters
+        if self.unit == BYTE:
+            characters = characters.encode("latin-1").decode("ascii", "surrogateescape")
+        return [*map(name_surrogate, characters), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:

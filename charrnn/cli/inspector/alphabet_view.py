@@ -81,11 +81,6 @@ def _put(row: list[str], column: int, shown: str) -> None:
     row[column] = shown
 
 
-def _listed(character: str, unit: str) -> str:
-    """One of an alphabet in a list; a byte that is only a part of a character is none that could have a picture."""
-    return spell(name_character(character) if unit == CHARACTER or character.isascii() else character, unit)
-
-
 def _draw_embeddings(
     characters: Sequence[str], found: EmbeddingMap, order: list[int], width: int, unit: str
 ) -> list[str]:
@@ -98,12 +93,10 @@ def _draw_embeddings(
         x = found.places[i, 0]
         y = found.places[i, 1] if not is_flat else 1 - 2 * (0.618 * rank[i] % 1)
         row, column = round((1 - y) / 2 * (MAP_LINES - 1)), round((x + 1) / 2 * (columns - 1))
-        shown = {" ": "␣", "\n": "↵", "\t": "→"}.get(characters[i], spell(characters[i], unit))
+        shown = {" ": "␣", "\n": "↵", "\t": "→"}.get(characters[i], spell(characters[i]))
         _put(grid[row], column, shown if text_width(shown) <= 2 else "□")
-    rows = [
-        [_listed(characters[i], unit), " ".join(_listed(characters[j], unit) for j in found.neighbours[i])]
-        for i in order[:MAP_LINES]
-    ]
+    listed = [spell(name_character(character)) for character in characters]
+    rows = [[listed[i], " ".join(listed[j] for j in found.neighbours[i])] for i in order[:MAP_LINES]]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
     headline += ", from left to right alone: up and down say nothing" * (is_flat and len(characters) > 1)
     lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]

@@ -3,8 +3,6 @@ const unit = data.card.text.unit, { members } = data.card;
 const holdsOut = data.card.training.config.val_fraction > 0;
 const isPart = Boolean(data.card.best) && data.card.best.members > members; // its losses are of more than it is
 const layerNamed = layerNamer(data.card);
-const isNumber = (c) => unit === "byte" && c >= "\x80" && c <= "\xff";
-const byteNamed = (c) => isNumber(c) ? "0x" + c.codePointAt(0).toString(16).toUpperCase() : named(c);
 // What a neuron follows, as charrnn.analysis.features has it, its character named.
 const followed = (feature) => feature.replace(/^(next is )(.)$/su, (_, words, c) => words + named(c));
 
@@ -194,7 +192,7 @@ function embeddings() {
   const part = section("Its alphabet", `${capital(unit)}s that are expected in the same places lie together` +
     `${members > 1 ? " for its first member" : ""}${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. ` +
     `${isFlat ? "With one unit there is but one direction, from left to right: up and down say nothing. " : ""}Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
-  const alike = (one) => one.near.map((other) => byteNamed(other[0])).join(", ");
+  const alike = (one) => one.near.map((other) => named(other[0])).join(", ");
   drawing(part, (figure, width) => {
     const height = Math.max(360, Math.min(width, 480));
     const list = make(figure, "div", { class: "legend" });
@@ -211,12 +209,12 @@ function embeddings() {
     const places = spread(scaled(0, 16, width - 16).map((x, i) => [x, down[i]]), width, height);
     const spans = shown.map(({ char, kind }, i) => make(svg, "text", {
       class: "character", "data-i": i, x: places[i][0], y: places[i][1], "text-anchor": "middle", style: `fill:var(--${KINDS[kind]})`,
-    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (isNumber(char) || UNSEEN.test(char) || [...char].length > 1 ? "\u25a1" : grounded(char))));
-    explore({ box: svg, spans }, (i) => make(tip, "div", {}, `${byteNamed(shown[i].char)}: ${alike(shown[i])}`));
+    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (UNSEEN.test(char) || [...char].length > 1 ? "\u25a1" : grounded(char))));
+    explore({ box: svg, spans }, (i) => make(tip, "div", {}, `${named(shown[i].char)}: ${alike(shown[i])}`));
   });
   const words = make(part, "details");
   make(words, "summary", {}, "The neighbours as a list");
-  table(words, [unit, "expected where it is, the nearest first"], shown.map((one) => [byteNamed(one.char), alike(one)]));
+  table(words, [unit, "expected where it is, the nearest first"], shown.map((one) => [named(one.char), alike(one)]));
 }
 
 function novelty() {
@@ -259,7 +257,7 @@ function parameters() {
   const listed = data.vocabulary, all = card.vocab_size, total = card.corpus.characters || 1, few = listed.length < all;
   const part = section("Its vocabulary", all === 1 ? `${counted(1, unit)}, with its share of the text.` :
     `${counted(all, unit)}, the ${few ? `${listed.length} ` : ""}most frequent first, with their share of the text${few ? "; the others are not listed" : ""}.`);
-  make(part, "p", {}, listed.map(([c, n]) => `${byteNamed(c)}\u00a0${percent(n / total, 1)}`).join(", "));
+  make(part, "p", {}, listed.map(([c, n]) => `${named(c)}\u00a0${percent(n / total, 1)}`).join(", "));
   table(section("Where it comes from", "The text that it learned from, and how it was made."), [], data.origin);
 }
 
