@@ -310,6 +310,14 @@ def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
     assert (ending.reason, ending.repeated, ending.take_refused()) == ("lines", 1, "ab\r\n")
 
 
+@pytest.mark.parametrize("stop", ["\n\n", "\n\nc", "\n-", "\r\n\r\n"])
+def test_a_line_before_a_stop_is_no_repeat_of_itself_though_another_begins_so(stop):
+    pieces, ending = feed(f"abc\nab{stop}", Rules(unique=True, stops=(stop,)))
+    assert (joined(pieces), ending.lines, ending.repeated) == ("abc\nab", 2, 0)
+    pieces, ending = feed(f"abc\nabc{stop}", Rules(unique=True, stops=(stop,)))
+    assert (joined(pieces), ending.lines, ending.repeated) == ("abc\n", 1, 1)
+
+
 def test_spaces_at_the_ends_of_a_line_make_it_no_other_and_case_does():
     rules = Rules(known_lines=KnownLines([" a ", "\tb b", "  "]), unique=True)
     pieces, ending = feed("a\n a\nb b  \nb  b\nA\n b  b \n  \nb b c\na ", rules)

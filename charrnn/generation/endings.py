@@ -118,7 +118,8 @@ class Ending:
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                 self._drop(self._line_length(self._text))
                 self._begun.clear()
-            return self._finish(is_whole=stop.startswith(LINE_ENDS) and not self._rules.keep_stop)
+            is_whole = stop.startswith(LINE_ENDS) and not self._rules.keep_stop
+            return self._finish(is_whole=is_whole, is_counted=is_whole and stop not in LINE_ENDS)
         if character == "\n" and self._end_line():
             return self._release(len(self._held))
         return self._release(self._certain())
@@ -160,10 +161,10 @@ class Ending:
             self._end_line()
         self.reason, self.stop = "stop", stop
 
-    def _finish(self, *, is_whole: bool) -> list[Drawn]:
+    def _finish(self, *, is_whole: bool, is_counted: bool = False) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole unless the length has cut it."""
         length = self._line_length(self._text)
-        if self._is_left_out(self._text):
+        if not is_counted and self._is_left_out(self._text):  # else it would be a repeat of itself
             if length:
                 self._count_left_out(self._text)
             self._leave_out(length)
