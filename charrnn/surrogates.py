@@ -53,6 +53,24 @@ def to_bytes(text: str) -> bytes:
         return _FOREIGN.sub("?", text).encode("utf-8", "surrogateescape")
 
 
+def apart(text: str) -> str:
+    """Take a text apart into its bytes, each of which, where it is no ASCII, stands as one that is no text."""
+    return text if text.isascii() else to_bytes(text).decode("ascii", "surrogateescape")
+
+
+def together(text: str, *, is_whole: bool = True) -> str:
+    """Put bytes that are no text by themselves together, as far as they are text; undoes `apart`.
+
+    Args:
+        text: that may hold such bytes.
+        is_whole: whether nothing follows it; else the bytes at its end that begin a character are left out.
+    """
+    if not NO_TEXT.search(text):
+        return text
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    return decoder.decode(to_bytes(text), is_whole)
+
+
 def num_cut(text: str) -> int:
     """How many bytes at the end of a text, where they stand as surrogates, begin a character that is not whole."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")

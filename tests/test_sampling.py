@@ -19,7 +19,7 @@ from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import KnownLines, Rules
-from charrnn.generation.samples import Growing, Spelling, draw_characters
+from charrnn.generation.samples import Growing, Joining, draw_characters
 from charrnn.generation.sampling import Sampler, generate_one
 from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.text.encoder import CharEncoder
@@ -28,6 +28,9 @@ LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
 ANY_LOGITS = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.floats(-50, 50, width=32)
 )
+
+PIECES = st.sampled_from([b"a", b"\n", b"\xc3", b"\xa9", b"\xe3", b"\x88", b"\x85", "é".encode(), b"b\xe3"])
+"""Bytes, some of which form characters beside others."""
 
 
 class FixedModel:
@@ -583,10 +586,35 @@ def test_a_line_that_is_left_out_counts_none_of_its_bytes_and_is_in_vain_until_a
 
 
 def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
-    spelling = Spelling(CharEncoder("a\xa4\xc3", "byte"))
-    drawn = [spelling.feed(id_, -(2.0**number)) for number, id_ in enumerate([0, 2, 1, 0, 2])]
+    joining = Joining()
+    drawn = [joining.feed([(byte, -(2.0**number))]) for number, byte in enumerate("a\udcc3\udca4a\udcc3")]
     assert drawn == [[("a", -1)], [], [("ä", -6)], [("a", -8)], []]
-    assert spelling.finish() == [("\udcc3", -16)]
+    assert joining.finish() == [("\udcc3", -16)]
+    assert joining.feed([("ä", -3), ("\udca4", -4)]) == [("ä", -3), ("\udca4", -4)]
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join), st.lists(PIECES, min_size=1, max_size=3), st.booleans())
+@example(b"ab\xe3\x88\x85c", [b"\xe3"], False)
+@example("aé\nb".encode(), [b"\xa9\n"], True)
+def test_bytes_end_with_the_first_that_make_up_a_stop_within_a_character_too(data, stops, keep_stop):
+    encoder = CharEncoder("".join(map(chr, range(256))), "byte")
+    ending = Ending(Rules(stops=tuple(stop.decode("utf-8", "surrogateescape") for stop in stops), keep_stop=keep_stop))
+    growing, given_out = Growing(encoder, Course(len(data)), ending), list[tuple[str, float]]()
+    for byte in data:
+        given_out += growing.feed(byte, -1.0)
+        if ending.reason:
+            break
+    else:
+        given_out += growing.finish(len(data))
+    expected, ends = data, [data.index(stop) + len(stop) for stop in stops if stop in data]
+    if ends:
+        drawn = data[: min(ends)]
+        longest = max((stop for stop in stops if drawn.endswith(stop)), key=len)
+        expected = drawn if keep_stop else drawn.removesuffix(longest)
+        assert ending.stop == longest.decode("utf-8", "surrogateescape")
+    assert (ending.reason == "stop") == bool(ends)
+    assert [character for character, _ in given_out] == [*expected.decode("utf-8", "surrogateescape")]
+    assert sum(value for _, value in given_out) == -len(expected)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from charrnn.surrogates import NO_TEXT, SURROGATE, byte_of, is_byte, name_byte, name_surrogate, num_cut, to_bytes
+from charrnn.surrogates import (
+    NO_TEXT,
+    SURROGATE,
+    apart,
+    byte_of,
+    is_byte,
+    name_byte,
+    name_surrogate,
+    num_cut,
+    to_bytes,
+    together,
+)
 
 
 @given(st.binary())
@@ -41,3 +52,12 @@ def test_the_beginning_of_a_character_at_the_end_of_a_text_is_known_however_much
     for length in range(1, len(data)):
         assert num_cut("a" + data[:length].decode("utf-8", "surrogateescape")) == length
     assert [num_cut(text) for text in ("", character, f"\udce9{character}", "\udc80", "\udcff")] == [0] * 5
+
+
+@given(st.binary(max_size=12))
+def test_a_text_that_is_taken_apart_into_bytes_is_put_together_again(data):
+    text = data.decode("utf-8", "surrogateescape")
+    assert [*apart(text)] == [bytes([byte]).decode("ascii", "surrogateescape") for byte in data]
+    assert together(apart(text)) == together(text) == text
+    whole = together(apart(text), is_whole=False)
+    assert whole == text[: len(text) - num_cut(text)]

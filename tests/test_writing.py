@@ -24,7 +24,7 @@ from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.writing import write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
-from charrnn.display.json_line import to_json
+from charrnn.display.json_line import EXACT, to_json
 from charrnn.generation import many_samples, samples, sampling
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import KnownLines, Rules
@@ -138,6 +138,31 @@ def test_a_character_that_the_length_of_bytes_cuts_is_not_shown_on_a_terminal_an
         screen = Terminal()
         write(screen, job)
         assert screen.getvalue() == b"caf<0xE9>\n", "a character of its own is never cut"
+
+
+@pytest.mark.parametrize(
+    ("stop", "kept", "expected"),
+    [
+        ("\udce3", "", b"a"), ("\udce3", "\udce3", b"a\xe3"), ("\udc88", "", b"a\xe3"),
+        ("\udc85b", "\udc85b", b"a\xe3\x88\x85b"), ("\u3205b", "", b"a"),
+    ],
+)  # fmt: skip
+def test_a_stop_of_bytes_ends_a_text_within_a_character_however_it_is_written(reciting, stop, kept, expected):
+    def job(number):
+        rules = Rules(stops=(stop,), keep_stop=bool(kept))
+        return reciting("a\u3205bc", rules=rules, num_samples=number, length=20, unit="byte")
+
+    one, many, records = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    assert write_one(one, job(1)).num_unstopped == 0
+    write_many(many, job(2))
+    write_json(records, job(2), with_log_probabilities=True)
+    assert (one.getvalue(), many.getvalue()) == (expected, 2 * (expected + b"\n"))
+    for record in map(json.loads, records.getvalue().splitlines()):
+        text, stopped = (
+            base64.b64decode(record.get(EXACT[name], "")) or record[name].encode() for name in ("text", "stop")
+        )
+        assert (text, stopped, record["stop_reason"]) == (expected, to_bytes(stop), "stop")
+        assert len(record["logprobs"]) == len(record["text"])
 
 
 def written_in_every_way(make):

@@ -18,7 +18,6 @@ from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
 from charrnn.softmax import softmax
 from charrnn.text.encoder import RARE, CharEncoder
-from charrnn.text.options import CHARACTER
 from charrnn.text.unknowns import Readable
 
 HIGHEST_BITS = 8
@@ -113,6 +112,4 @@ def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str
 
 def _spelled(encoder: CharEncoder) -> list[str]:
     """The character of each id, and what all rare ones are called; a byte that is but a part of one as if alone."""
-    known = range(len(encoder.characters))
-    spelled = list(encoder.characters) if encoder.unit == CHARACTER else [encoder.decode([i]) for i in known]
-    return [*spelled, *[RARE] * encoder.has_unknown]
+    return [*encoder.alone[: len(encoder.characters)], *[RARE] * encoder.has_unknown]

@@ -1,7 +1,7 @@
 """Where a sample ends, and which of its characters are certain to belong to it.
 
 Unless it is kept, a stop text is never half written, and a line that must not be written is never begun: characters
-are held back until they are certain.
+are held back until they are certain. A text may come byte by byte, with bytes that are no text by themselves.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from charrnn.generation.rules import KnownLines, Rules
+from charrnn.surrogates import apart, together
 
 Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
@@ -28,7 +29,8 @@ class _Tail:
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
-        self.stops = sorted(stops, key=len, reverse=True)  # of several that end together the longest counts
+        ways = {way for stop in stops for way in (stop, apart(stop))}
+        self.stops = sorted(ways, key=len, reverse=True)  # of several that end together the longest counts
         self.text = ""
         self._longest = len(self.stops[0]) if self.stops else 0
         self._is_kept: list[bool] = []  # of the characters, what is not left out
@@ -159,7 +161,7 @@ class Ending:
             self._drop(self._tail.num_kept(len(stop)))
         elif stop.endswith("\n"):
             self._end_line()
-        self.reason, self.stop = "stop", stop
+        self.reason, self.stop = "stop", together(stop)
 
     def _finish(self, *, is_whole: bool, is_counted: bool = False) -> list[Drawn]:
         """Give what is still held; where lines fit a pattern, the last one is whole unless the length has cut it."""
@@ -168,7 +170,7 @@ class Ending:
             if length:
                 self._count_left_out(self._text)
             self._leave_out(length)
-        elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
+        elif not is_whole and self._rules.fits is None and self._begins_known(self._text, goes_on=False):
             self.is_begun_left_out = length > 0
             self._drop(length)
         released = self._release(len(self._held))
@@ -194,7 +196,7 @@ class Ending:
             return False
         self.lines += 1
         if self._written is not None:
-            self._written.add(self._line(text))
+            self._written.add(together(self._line(text)))
         if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
@@ -205,13 +207,13 @@ class Ending:
 
     def _is_left_out(self, text: str) -> bool:
         """Whether the line that a text ends in is to be left out, being a known one or a repeat."""
-        line = self._line(text)
+        line = together(self._line(text))
         return any(line in lines for lines in self._unwanted(text))
 
     def _count_left_out(self, text: str) -> None:
         """Count the line that a text ends in, which is to be left out; a known one is no repeat."""
         known = self._rules.known_lines
-        is_known = known is not None and self._line(text) in known
+        is_known = known is not None and together(self._line(text)) in known
         self.refused += is_known
         self.repeated += not is_known
 
@@ -224,13 +226,13 @@ class Ending:
 
     def _is_empty(self, text: str) -> bool:
         """Whether the line that a text ends in is an empty one, or of spaces, where lines are left out."""
-        return self._rules.leave_out_lines and self._is_held(text) and not self._line(text).strip()
+        return self._rules.leave_out_lines and self._is_held(text) and not together(self._line(text)).strip()
 
-    def _begins_known(self, text: str) -> bool:
-        """Whether the line that a text ends in may still become one that is to be left out."""
+    def _begins_known(self, text: str, *, goes_on: bool = True) -> bool:
+        """Whether the line that a text ends in may still become one that is to be left out, or has begun as one."""
         if not self._rules.leave_out_lines or not self._is_held(text):  # as most are, and a line may be a long one
             return False
-        line = self._line(text)
+        line = together(self._line(text), is_whole=not goes_on)
         return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
-from charrnn.surrogates import to_bytes
-from charrnn.text.encoder import CharEncoder, Decoder
+from charrnn.surrogates import to_bytes, together
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, CHARACTER
 
 
@@ -48,31 +49,33 @@ class Sample:
         return not self.text
 
 
-class Spelling:
-    """Ids as characters with their log-probabilities; that of a character of several bytes is the sum of theirs.
+class Joining:
+    """Characters, some of them bytes that are no text by themselves, with what of these is text put together.
 
-    Args:
-        encoder: whose ids they are.
+    The log-probability of a character of several bytes is the sum of theirs.
     """
 
-    def __init__(self, encoder: CharEncoder) -> None:
-        self._decoder = Decoder(encoder)
-        self._is_byte = encoder.unit == BYTE
-        self._pending: list[float] = []
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._pending: list[float] = []  # of the bytes of what is not whole yet
 
-    def feed(self, character: int, log_probability: float) -> list[Drawn]:
-        """Take the next id; give the characters that are whole by now."""
-        self._pending.append(log_probability)
-        return self._match(self._decoder.feed(character))
+    def feed(self, drawn: Iterable[Drawn]) -> list[Drawn]:
+        """Take the next ones; give those that are whole by now."""
+        characters = ""
+        for character, log_probability in drawn:
+            data = to_bytes(character)
+            self._pending += [log_probability, *[0.0] * (len(data) - 1)]
+            characters += self._decoder.decode(data)
+        return self._match(characters)
 
     def finish(self) -> list[Drawn]:
         """Give the rest: nothing more comes."""
-        return self._match(self._decoder.finish())
+        return self._match(self._decoder.decode(b"", True))
 
     def _match(self, characters: str) -> list[Drawn]:
         drawn = []
         for character in characters:
-            size = len(to_bytes(character)) if self._is_byte else 1
+            size = len(to_bytes(character))
             drawn.append((character, sum(self._pending[:size])))
             del self._pending[:size]
         return drawn
@@ -80,6 +83,8 @@ class Spelling:
 
 class Growing:
     """A sample on its way from ids to characters, as far as they are certain to belong to it.
+
+    What ends it is asked for each byte, where these are the unit: a stop may end within a character.
 
     Args:
         encoder: of the ids.
@@ -97,21 +102,26 @@ class Growing:
         self.course = course
         self.ending = ending
         self.vain = 0
-        self._encoder = encoder
-        self._spelling = Spelling(encoder)
-        self._spelled = encoder.spelled
+        self._alone = encoder.alone
+        self._joining = Joining() if encoder.unit == BYTE else None
         self.takes_text = ending.takes_text and encoder.unit == CHARACTER
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
         """Take the next id; give the characters that have become certain."""
-        certain = self._end(self._spelling.feed(character, log_probability))
+        certain = self.ending.feed(self._alone[character], log_probability)
+        self.course.line = self.ending.lines
+        if certain:
+            self.vain = 0
+        if refused := self.ending.take_refused():
+            self.vain += len(together(refused))
+            self.course.give_back(len(refused))
         if self.ending.reason is not None:
             self.course.end()
-        return certain
+        return self._joined(certain)
 
     def feed_text(self, ids: Sequence[int]) -> str:
         """Take the next ids together where `takes_text`; give all their characters, `ending.surplus` too."""
-        text = "".join([self._spelled[character] for character in ids])
+        text = "".join([self._alone[character] for character in ids])
         self.ending.feed_text(text)
         self.course.line = self.ending.lines
         if self.ending.reason is not None:
@@ -120,28 +130,19 @@ class Growing:
 
     def finish(self, drawn: int) -> list[Drawn]:
         """Give the rest: after so many ids no more come."""
-        certain = self._end(self._spelling.finish())
-        if self.ending.reason is None:
-            self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
-            certain += self.ending.finish()
-            if self.course.is_spent:
-                self.ending.reason = "known"
+        self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
+        certain = self.ending.finish()
+        if self.course.is_spent:
+            self.ending.reason = "known"
         self.course.end()
-        return certain
+        return self._joined(certain)
 
-    def _end(self, characters: list[Drawn]) -> list[Drawn]:
-        certain = []
-        for character in characters:
-            certain += self.ending.feed(*character)
-            if self.ending.reason is not None:
-                break
-        self.course.line = self.ending.lines
-        if certain:
-            self.vain = 0
-        if refused := self.ending.take_refused():
-            self.vain += len(refused)
-            self.course.give_back(int(self._encoder.widths(refused).sum()))
-        return certain
+    def _joined(self, certain: list[Drawn]) -> list[Drawn]:
+        """What is certain as whole characters; once the sample has ended, all of it."""
+        if self._joining is None:
+            return certain
+        whole = self._joining.feed(certain)
+        return whole if self.ending.reason is None else whole + self._joining.finish()
 
 
 def draw_characters(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, SamplingModel
-from charrnn.text.encoder import CharEncoder, Decoder
+from charrnn.surrogates import together
+from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import CHARACTER
 
 
 def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
@@ -29,4 +31,5 @@ def write_sample(
     Of so many bytes, where these are the unit, those at the end that are no whole character are left out.
     """
     sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
-    return "".join(map(Decoder(encoder).feed, sampler.stream(length)))
+    text = encoder.decode([*sampler.stream(length)])
+    return text if encoder.unit == CHARACTER else together(text, is_whole=False)

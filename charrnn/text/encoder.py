@@ -20,7 +20,7 @@ from charrnn.arrays import Ids
 from charrnn.errors import CharRNNError
 from charrnn.escape import describe_characters
 from charrnn.surrogates import name_surrogate, to_bytes
-from charrnn.text.options import BYTE, CHARACTER, TextOptions
+from charrnn.text.options import CHARACTER, TextOptions
 
 Points = NDArray[np.unsignedinteger[Any]]
 """Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
@@ -73,12 +73,16 @@ class CharEncoder:
         return self.characters + (self._mark if self.has_unknown else "")
 
     @property
+    def alone(self) -> str:
+        """What each id is as a text by itself, shape (V,): its character, or its byte, which may be no text."""
+        spelled = self.spelled
+        return spelled if self.unit == CHARACTER else spelled.encode("latin-1").decode("ascii", "surrogateescape")
+
+    @property
     def names(self) -> list[str]:
         """What each id is called, each by another name, shape (V,): its character, or by number what is no text."""
-        characters = self.characters
-        if self.unit == BYTE:
-            characters = characters.encode("latin-1").decode("ascii", "surrogateescape")
-        return [*map(name_surrogate, characters), *[RARE] * self.has_unknown]
+        known = self.alone[: len(self.characters)]
+        return [*map(name_surrogate, known), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
@@ -183,28 +187,6 @@ class CharEncoder:
     @cached_property
     def _alphabet(self) -> frozenset[str]:
         return frozenset(self.characters)
-
-
-class Decoder:
-    """Ids that come one by one as text: a character of several bytes is given once it is whole.
-
-    Args:
-        encoder: whose ids they are.
-    """
-
-    def __init__(self, encoder: CharEncoder) -> None:
-        self._characters = encoder.spelled
-        is_byte = encoder.unit == BYTE
-        self._bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape") if is_byte else None
-
-    def feed(self, character: int) -> str:
-        """Take the next id; give what is certain by now."""
-        unit = self._characters[character]
-        return unit if self._bytes is None else self._bytes.decode(unit.encode("latin-1"))
-
-    def finish(self) -> str:
-        """Give the rest: nothing more comes."""
-        return "" if self._bytes is None else self._bytes.decode(b"", True)
 
 
 def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
