@@ -141,6 +141,26 @@ def test_a_character_that_the_length_of_bytes_cuts_is_not_shown_on_a_terminal_an
 
 
 @pytest.mark.parametrize(
+    ("prompt", "text", "shown"),
+    [
+        (b"a\xe6\x97", b"\xa5b", "a\u65e5b"), (b"a\xe6", b"\x97\xa5", "a\u65e5"), (b"a\xe6", b"\x97", "a"),
+        (b"a\xe6\x97", b"b\xe6", "a<0xE6><0x97>b"), (b"a\x97", b"\xa5b", "a<0x97><0xA5>b"), (b"a\r", b"\nb", "a\nb"),
+    ],
+)  # fmt: skip
+def test_a_character_that_the_prompt_begins_and_the_text_ends_is_one_on_a_terminal(reciting, prompt, text, shown):
+    read = (given.decode("utf-8", "surrogateescape") for given in (prompt, text))
+    job = reciting(prompt=next(read), text=next(read), unit="byte")
+    screens, pipe = [Terminal() for _ in range(4)], io.BytesIO()
+    for out in (screens[0], pipe):
+        write_one(out, job)
+    write_one(screens[1], replace(job, rules=Rules(lines=99)))
+    write_one(screens[2], job, coloured=True)
+    write_many(screens[3], job)
+    assert [screen.getvalue().decode() for screen in screens] == [f"{shown}\n"] * 4
+    assert pipe.getvalue() == prompt + text
+
+
+@pytest.mark.parametrize(
     ("stop", "kept", "expected"),
     [
         ("\udce3", "", b"a"), ("\udce3", "\udce3", b"a\xe3"), ("\udc88", "", b"a\xe3"),

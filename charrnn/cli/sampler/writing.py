@@ -19,10 +19,10 @@ from charrnn.display.json_line import to_json
 from charrnn.escape import visible
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.many_samples import draw_samples
-from charrnn.generation.samples import Sample, draw_characters
+from charrnn.generation.samples import Joining, Sample, draw_characters
 from charrnn.generation.side_by_side import ENDED
 from charrnn.metrics import finite_or_none
-from charrnn.surrogates import LONGEST_CUT, is_byte, num_cut, to_bytes
+from charrnn.surrogates import to_bytes, together
 
 Text = TypeVar("Text")
 
@@ -35,13 +35,14 @@ MOST_AT_ONCE = 1 << 24
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
     ending, encoder, of_bytes = Ending(job.rules, job.prompt), job.form.encoder, job.form.of_bytes
-    opening = visible(job.opening) if coloured else job.opening
+    characters: Iterable[str]
     if job.rules.are_none and not coloured:
-        characters = encoder.spell(job.sampler.stream(job.length))
+        characters = itertools.chain(job.opening, encoder.spell(job.sampler.stream(job.length)))
     else:
         drawn = draw_characters(job.sampler, encoder, job.length, ending, with_log_probabilities=coloured)
-        characters = map(_colour, _as_shown(drawn, of_bytes)) if coloured else (character for character, _ in drawn)
-    write_stream(out, itertools.chain(opening, characters), ready=coloured, of_bytes=of_bytes)
+        written = itertools.chain(((character, 0.0) for character in job.opening), drawn)
+        characters = map(_colour, _as_shown(written, of_bytes)) if coloured else (character for character, _ in written)
+    write_stream(out, characters, ready=coloured, of_bytes=of_bytes)
     shortfall = Shortfall()
     shortfall.add(ending, job.rules)
     return shortfall
@@ -153,7 +154,7 @@ def write_texts(
         line_end = "\n"
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
-            shown = visible(text[: len(text) - (num_cut(text) if of_bytes else 0)]) if is_terminal else text
+            shown = visible(together(text, is_whole=False) if of_bytes else text) if is_terminal else text
             out.write(to_bytes((separator if number else "") + shown + _missing(line_end, shown)))
             out.flush()
 
@@ -241,17 +242,14 @@ def _firsts(job: Job) -> range:
 
 def _as_shown(drawn: Iterable[Drawn], of_bytes: bool) -> Iterator[Drawn]:
     """What a terminal shows of the characters."""
-    return _without_cr(_without_cut(drawn) if of_bytes else drawn)
+    return _without_cr(_whole(drawn) if of_bytes else drawn)
 
 
-def _without_cut(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-    """Leave out the bytes at the end that begin a character: what comes behind one that is not text is waited for."""
-    held: list[Drawn] = []
+def _whole(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
+    """Put together a character that a prompt begins and a text ends; leave out the bytes of one that is not whole."""
+    joining = Joining()
     for each in drawn:
-        held.append(each)
-        while len(held) > (LONGEST_CUT if is_byte(each[0]) else 0):
-            yield held.pop(0)
-    yield from held[: len(held) - num_cut("".join(character for character, _ in held))]
+        yield from joining.feed([each])
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
@@ -267,7 +265,7 @@ def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
 
 
 def _colour(drawn: Drawn) -> str:
-    """A character on the colour of its surprisal; a line feed as it is."""
+    """A character on the colour of its surprisal; a line feed, and what was given, as it is."""
     character, log_probability = drawn
     bits = min(-log_probability / math.log(2), 99)
     return character if character == "\n" else fit_colours(paint(visible(character), heat(bits)))
