@@ -1486,6 +1486,27 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leave
     assert process.returncode == 0
 
 
+def test_ctrl_c_puts_nothing_into_a_story_that_is_kept_elsewhere_than_on_a_terminal(trained, start):
+    words = ["sample", "words.pt", "-i", "--story", "-q", "-n", -1, "--allow", "a"]
+    process = start(trained, *words)
+    shown = b""
+    for typed in (b"Tin", b"Ro"):
+        process.stdin.write(typed + b"\n")
+        process.stdin.flush()
+        shown = read_until(process.stdout.fileno(), typed + b"aaa", shown)
+        process.send_signal(signal.SIGINT)
+    rest, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (0, b"")
+    assert re.fullmatch(b"Tina+Roa+", shown + rest)
+    (trained / "beginnings.txt").write_text("Tin\nRo\n")
+    with open(trained / "beginnings.txt") as beginnings:
+        process = start(trained, *words, stdin=beginnings)
+    shown = read_until(process.stdout.fileno(), b"Tinaaa")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert re.fullmatch(b"Tina+", shown + process.stdout.read())
+
+
 def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, start):
     (trained / "beginnings.txt").write_text("Tin\nBa\n")
     with open(trained / "beginnings.txt") as beginnings:

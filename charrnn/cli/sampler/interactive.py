@@ -72,7 +72,7 @@ def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, numbe
         write_record(sys.stdout.buffer, record_of(sample, typed, turn.sampler.seed, flags.logprobs))
         return
     written = itertools.chain(typed if turn.echo else "", (character for character, _ in drawn))
-    _write(turn, written, line_end="" if flags.story else turn.form.line_end)
+    _write(turn, written, line_end=None if flags.story else turn.form.line_end)
     if not flags.quiet or turn.length_is_chosen:
         shortfall = Shortfall()
         shortfall.add(ending, turn.rules)
@@ -108,7 +108,7 @@ def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
     return Sample(number, text, values, ending.reason or INTERRUPTED, stop=ending.stop)
 
 
-def _write(job: Job, characters: Iterable[str], line_end: str) -> None:
+def _write(job: Job, characters: Iterable[str], line_end: str | None) -> None:
     """Write a text as it comes; of a story that is kept in a file each goes on where the one before has ended."""
     with _stoppable():
         out, of_bytes = sys.stdout.buffer, job.form.of_bytes

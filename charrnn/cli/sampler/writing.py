@@ -107,7 +107,7 @@ def write_stream(
     *,
     ready: bool = False,
     of_bytes: bool = False,
-    line_end: str = "",
+    line_end: str | None = "",
     goes_on: bool = False,
 ) -> None:
     """Write characters as they come.
@@ -121,7 +121,8 @@ def write_stream(
         characters: to write.
         ready: they are made for a terminal already.
         of_bytes: the model writes bytes, so that the last character may be cut.
-        line_end: what ends the line elsewhere too, as a program wants it that waits for its end; empty for nothing.
+        line_end: what ends the line elsewhere too, as a program wants it that waits for its end; empty for nothing,
+            None for nothing where Ctrl-C cuts it either, since other text is to join on.
         goes_on: whether more is written after Ctrl-C, so that a slow reader is waited for.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
@@ -138,10 +139,11 @@ def write_stream(
     except KeyboardInterrupt:
         if not goes_on:
             _stop_waiting(out)
-        line_end = line_end or "\n" * (last != "")
+        if line_end == "" and last != "":
+            line_end = "\n"
         raise
     finally:
-        out.write(_missing(line_end, last).encode())
+        out.write(_missing(line_end or "", last).encode())
         out.flush()
 
 
