@@ -1,6 +1,8 @@
 """The README and what stands beside it is true: commands run, flags exist, links lead somewhere, the tree is so."""
 
 import inspect
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -9,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from conftest import CORPORA, ROOT, clean_environment
+from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until
 from test_display import REPORT
 
 from charrnn import memory
@@ -146,6 +148,28 @@ def test_a_column_of_a_csv_file_becomes_lines_as_the_readme_says(shell):
     rows = 'id,text\r\n1,"She said ""ö"",\r\nand left"\r\n2,plain\r\n3,"a, b"\r\n'
     quoted = f"printf %s '{rows}' > tweets.csv && {recipe} && cat tweets.txt"
     assert shell(quoted).stdout.decode() == 'She said "ö", and left\nplain\na, b\n'
+
+
+def test_a_story_is_kept_in_its_file_as_the_readme_says_though_ctrl_c_stops_its_texts(trained, start_in_terminal):
+    """Ctrl-C goes to all that runs on the terminal, to tee as well."""
+    (recipe,) = re.findall(r"`charrnn (sample mybook\.pt -i --story -f tale\.txt \| .*?)`", README)
+    (trained / "tale.txt").write_text("Sole")
+    flags = "words.pt -q -n -1 --allow a"
+    command = f"{sys.executable} -m charrnn {recipe.replace('mybook.pt', flags)}"
+    master, slave = pty.openpty()
+    process = start_in_terminal(trained, slave, f"set -o pipefail; {command}", "--wait")
+    os.close(slave)
+    for typed in (b" Tin", b" Ro"):
+        read_until(master, b"> ")
+        os.write(master, typed + b"\n")
+        read_until(process.stdout.fileno(), typed + b"aaa")
+        os.write(master, b"\x03")
+    read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert re.fullmatch("Sole Tina+ Roa+", (trained / "tale.txt").read_text())
 
 
 def test_two_commands_do_all_the_set_up():
