@@ -1408,6 +1408,23 @@ def test_a_story_goes_on_where_it_stands_as_one_text_that_is_never_broken_off(sa
     assert written == "".join(f"{record['prompt']}{record['text']}" for record in (first, second, third))
 
 
+def test_a_story_of_bytes_is_one_text_wherever_a_length_has_cut_its_characters(sample, trained):
+    """The model has learned hardly more than that one character of two bytes often comes."""
+    (trained / "cut.txt").write_text(make_text(5000).replace("a", "\u00e9"), encoding="utf-8")
+    train_briefly(trained, "cut.txt", "--unit", "byte", "--hidden-size", "32", "--max-steps", "40")
+    flags = ["-t", 0, "-q", "--recall-all"]
+    for length in (3, 5):
+        asked = ["-i", "--story", *flags, "-n", length]
+        records, written = (
+            sample(*asked, *more, checkpoint="cut.pt", input=b"T\n" + b"\n" * 20).stdout for more in (["--json"], [])
+        )
+        texts = [json.loads(line)["text"] for line in records.splitlines()]
+        assert f"T{''.join(texts)}".encode() == written
+        assert min(len(text.encode()) for text in texts) == length - 1, "a character was cut"
+        whole = sample("-p", "T", *flags, "-n", len(written) - 1, checkpoint="cut.pt").stdout
+        assert written == whole
+
+
 def test_a_story_goes_on_behind_its_stops(sample):
     flags = ["-i", "--story", "-t", 0, "-q", "--stop", "n", "--json", "--seed", 1]
     kept, asked = (records_of(sample(*flags, *more, input=b"Ti\n\n\n")) for more in ([], ["--keep-stop"]))

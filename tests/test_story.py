@@ -122,10 +122,10 @@ def test_a_story_has_each_character_that_was_given_on_before_ctrl_c(begun):
 
 
 def test_of_a_character_that_the_end_of_a_text_has_cut_a_story_has_nothing(begun):
-    """It is written anew, and what was typed before is whole, though its bytes are drawn one by one."""
+    """It is drawn anew, and what was typed before is whole, though its bytes are drawn one by one."""
     encoder = CharEncoder("a\xe2\x82\xac\xff", "byte")
     own, taken = begun(encoder)
-    for text in ("\u20aca\udce2\udc82", "a\udcff\udce2"):
-        assert "".join(c for c, _ in own.heard((c, 0.0) for c in text)) == text
+    for text, cut in (("\u20aca", "\udce2\udc82"), ("a\udcff", "\udce2")):
+        assert "".join(c for c, _ in own.heard((c, 0.0) for c in text + cut)) == text
         own.begin("a")
     assert encoder.decode(taken) == "\u20acaaa\udcffa"

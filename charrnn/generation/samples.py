@@ -177,3 +177,10 @@ def draw_characters(
             return
         drawn += 1
     yield from growing.finish(drawn)
+
+
+def joined(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
+    """Put together a character that a prompt begins and a text ends; leave out the bytes of one that is not whole."""
+    joining = Joining()
+    for each in drawn:
+        yield from joining.feed([each])

@@ -9,8 +9,8 @@ from charrnn.cli.sampler.job import Job
 from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import Drawn
 from charrnn.generation.matching import LineMatch
+from charrnn.generation.samples import joined
 from charrnn.generation.story import Story
-from charrnn.surrogates import num_cut
 
 
 class Turns:
@@ -25,7 +25,6 @@ class Turns:
         self._job, self._is_story = job, is_story
         self._story: Story | None = None
         self._line: list[str] = [job.prompt]  # of a story the last one, and only where a pattern asks for it
-        self._cut = ""
 
     def begin(self, typed: str) -> Job:
         """Make a job of one text that continues what is typed; a story has it from now on.
@@ -46,22 +45,21 @@ class Turns:
                 own_from = None if sampler.recall_all else len(sampler.prompt)
                 self._story = Story(sampler.model, sampler.prompt, own_from)
             sampler = replace(sampler, model=self._story, prompt=[self._story.last])
-            self._line, self._cut = [beginning], ""
+            self._line = [beginning]
         return replace(job, sampler=sampler, length=length, prompt=beginning)
 
     def heard(self, drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-        """Let a story have each character before it is given on; of one that was cut at the end it has nothing."""
-        for each in drawn:
-            if self._story is not None:
-                self._take(each[0], self._story)
+        """Let a story have each character before it is given on; of one that was cut at the end neither has any."""
+        if self._story is None:
+            yield from drawn
+            return
+        for each in joined(drawn) if self._job.form.of_bytes else drawn:
+            self._take(each[0], self._story)
             yield each
 
     def _take(self, character: str, story: Story) -> None:
         story.keep_up()
-        text = self._cut + character
-        whole = len(text) - (num_cut(text) if self._job.form.of_bytes else 0)
-        story.take(self._job.form.encoder.encode_list(text[:whole]))
-        self._cut = text[whole:]
+        story.take(self._job.form.encoder.encode_list(character))
         if character == "\n" or self._job.sampler.match is None:
             self._line.clear()
         else:

@@ -19,7 +19,7 @@ from charrnn.display.json_line import to_json
 from charrnn.escape import visible
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.many_samples import draw_samples
-from charrnn.generation.samples import Joining, Sample, draw_characters
+from charrnn.generation.samples import Sample, draw_characters, joined
 from charrnn.generation.side_by_side import ENDED
 from charrnn.metrics import finite_or_none
 from charrnn.surrogates import to_bytes, together
@@ -244,14 +244,7 @@ def _firsts(job: Job) -> range:
 
 def _as_shown(drawn: Iterable[Drawn], of_bytes: bool) -> Iterator[Drawn]:
     """What a terminal shows of the characters."""
-    return _without_cr(_whole(drawn) if of_bytes else drawn)
-
-
-def _whole(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-    """Put together a character that a prompt begins and a text ends; leave out the bytes of one that is not whole."""
-    joining = Joining()
-    for each in drawn:
-        yield from joining.feed([each])
+    return _without_cr(joined(drawn) if of_bytes else drawn)
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
