@@ -282,7 +282,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (
             ["-p", "Tin", "--encoding", "latin-1"],
             2,
-            "--encoding is of what is read; give --prompt-file, --prompt - or --novel",
+            "--encoding is of what is read; give --prompt-file, --prompt -, --novel or -i < FILE",
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         *(
@@ -1199,7 +1199,6 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
             "--unique is of the lines of a text, and each of these has one; give --lines 30 in place of --num-samples",
         ),
         (["--interactive", "--separator", "x"], "--separator does not go with --interactive"),
-        (["--interactive", "--encoding", "latin-1"], "--encoding is of what is read"),
         (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
         (["--mix", "-:0.3", "-p", "-"], "the prompt and --mix -:0.3 cannot both come from standard input"),
         (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
@@ -1269,9 +1268,10 @@ def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupte
     order = []
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
-    monkeypatch.setattr(interactive, "_beginnings", lambda: order.append("a beginning") or iter([]))
+    monkeypatch.setattr(interactive, "read_lines", lambda *_, **__: order.append("a beginning") or iter([]))
     assert interactive.converse(
-        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt=""), SimpleNamespace(quiet=True, story=False)
+        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt="", form=SimpleNamespace(text_options=PLAIN)),
+        SimpleNamespace(quiet=True, story=False, encoding=None),
     )
     assert order == ["ready", "a beginning"]
 
@@ -1463,6 +1463,54 @@ def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(s
     plain, marked = (sample(*flags, input=lines) for lines in (b"Tin\nBa\n", b"\xef\xbb\xbfTin\r\nBa\r\n"))
     assert (marked.stdout, marked.stderr) == (plain.stdout, plain.stderr)
     assert plain.stderr == b"seed 1\n"
+
+
+@pytest.mark.parametrize("given", [None, "cp437", "utf-8"])
+def test_beginnings_are_read_in_the_encoding_of_the_model_s_text_or_in_one_that_is_given(sample, encoded, given):
+    checkpoint, own = encoded
+    flags = ["-i", "-n", 0, "-q", *(["--encoding", given] if given else [])]
+    typed = "\ufeff" * (given == "utf-8") + "Zo\u00eb\r\nCaf\u00e9\n\nCaf\u00e9"
+    result = sample(*flags, checkpoint=checkpoint, input=typed.encode(given or own))
+    if (given or own) == "utf-16":
+        told = "standard input: is read as utf-16, in which no line can be read without those before it; "
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert result.stderr.decode() == f"charrnn: {told}give beginnings in UTF-8, and --encoding utf-8\n"
+        return
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert result.stdout.decode().split("\n") == ["Zo\u00eb", "Caf\u00e9", "", "Caf\u00e9", ""]
+
+
+def test_beginnings_that_seem_to_be_utf_8_and_are_read_otherwise_are_told(sample, trained):
+    save_like(trained, "latin.pt", text={"encoding": "latin-1"})
+    result = sample("-i", "-n", 0, "-q", checkpoint="latin.pt", input="Tin\nCaf\u00e9\nBa\n".encode())
+    doubt, refused = result.stderr.decode().splitlines()
+    assert doubt.startswith("charrnn: standard input: is valid UTF-8, and is read as latin-1, as the model's text was")
+    assert "'\u00c3' (U+00C3), '\u00a9' (U+00A9), which this model never saw" in refused
+    assert (result.returncode, result.stdout) == (1, b"Tin\nBa\n")
+
+
+def test_of_beginnings_one_that_is_no_text_in_its_encoding_is_told_and_the_others_are_continued(sample):
+    result = sample("-i", "-n", 0, "-q", "--encoding", "cp932", input=b"Tin\nBa\x81\nTin\n")
+    assert (result.returncode, result.stdout) == (1, b"Tin\nTin\n")
+    assert result.stderr.startswith(b"charrnn: prompt has byte 0x81, which this model never saw (")
+
+
+def test_beginnings_of_a_model_of_bytes_have_no_encoding(sample, trained):
+    save_like(trained, "bytes.pt", text={"unit": "byte"})
+    flags = ["-i", "-n", 0, "-q"]
+    assert sample(*flags, checkpoint="bytes.pt", input=b"\xef\xbb\xbfTin\n").stdout == b"Tin\n"
+    refused = sample(*flags, "--encoding", "latin-1", checkpoint="bytes.pt", input=b"Tin\n")
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert refused.stderr.startswith(b"charrnn: --encoding is of text, and a model of bytes reads them as they are; ")
+
+
+def test_what_is_typed_at_a_terminal_has_no_other_encoding(trained, start):
+    master, slave = pty.openpty()
+    process = start(trained, "sample", "words.pt", "-i", "--encoding", "latin-1", stdin=slave)
+    os.close(slave)
+    told = b"charrnn: --encoding is of what is read; "
+    assert (process.wait(timeout=60), process.stderr.read().startswith(told)) == (2, True)
+    os.close(master)
 
 
 def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
@@ -1695,7 +1743,9 @@ def test_surprisal_colours_a_pipe_for_who_asks_for_that(sample):
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == plain.rstrip("\n")
 
 
-@pytest.mark.parametrize("flags", [["--match", r"Zo\u00eb"], ["-p", "-", "-n", 0], ["-i", "-n", 0]])
+@pytest.mark.parametrize(
+    "flags", [["--match", r"Zo\u00eb"], ["-p", "-", "-n", 0], ["-i", "-n", 0, "--encoding", "utf-8"]]
+)
 def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
     checkpoint, own = encoded
     typed = "Zo\u00eb\n".encode("utf-8" if "-i" in flags else own)

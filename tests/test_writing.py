@@ -380,7 +380,9 @@ def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt
     assert len(out.getvalue().split()) == 6
 
 
-ANSWERED = types.SimpleNamespace(checkpoint="ab.pt", unknown="error", quiet=True, as_json=False, story=False)
+ANSWERED = types.SimpleNamespace(
+    checkpoint="ab.pt", unknown="error", quiet=True, as_json=False, story=False, encoding=None
+)
 """The flags that say how a conversation answers."""
 
 
@@ -392,7 +394,8 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
         raise next(keys)
 
     monkeypatch.setattr("builtins.input", interrupted)
-    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: is_typed))
+    pipe = types.SimpleNamespace(read1=interrupted)
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: is_typed, buffer=pipe))
     with contextlib.nullcontext() if is_typed else pytest.raises(KeyboardInterrupt):
         converse(reciting("ab"), ANSWERED)
     assert capsys.readouterr().out == ""

@@ -44,7 +44,8 @@ def sample(
     encoding: Annotated[
         str | None,
         typer.Option(
-            help="Encoding of a prompt from a file or stdin, and of --novel. [default: that of the model's text]"
+            help="Encoding of a prompt from a file or stdin, of what -i reads there, and of --novel. "
+            "[default: that of the model's text]"
         ),
     ] = None,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Leave the prompt out of what is written.")] = False,

@@ -29,8 +29,9 @@ def check_flags(flags: SampleFlags) -> None:
     check_choice("unknown", "error" if flags.unknown is None else flags.unknown, UNKNOWN_RULES)
     check_range("seed", flags.seed, Range(0))
     _check_output(flags)
-    if flags.encoding is not None and not (flags.reads_prompt or flags.novel):
-        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt - or --novel")
+    reads_beginnings = flags.interactive and not sys.stdin.isatty()
+    if flags.encoding is not None and not (flags.reads_prompt or flags.novel or reads_beginnings):
+        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt -, --novel or -i < FILE")
     if flags.interactive:
         _check_conversation(flags)
     elif flags.story:

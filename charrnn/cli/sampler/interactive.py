@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
+from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
@@ -20,7 +21,10 @@ from charrnn.display.outlet import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.samples import Sample, draw_characters
+from charrnn.paths import STDIN
 from charrnn.text.decoding import BOM, prepare
+from charrnn.text.line_reader import read_lines
+from charrnn.text.options import BYTE, TextOptions
 
 INTERRUPTED = "interrupted"
 """Why a text ended that Ctrl-C has stopped."""
@@ -49,7 +53,9 @@ def converse(job: Job, flags: SampleFlags) -> bool:
         _tell_how(is_story=flags.story)
     turns = Turns(job, is_story=flags.story)
     is_each_continued = True
-    for number, line in enumerate(_beginnings()):
+    own = job.form.text_options
+    beginnings = _typed_beginnings() if sys.stdin.isatty() else _read_beginnings(own, flags.encoding)
+    for number, line in enumerate(beginnings):
         try:
             typed = _fitted(line, job, flags)
             turn = turns.begin(typed)
@@ -141,34 +147,51 @@ def _is_of_file() -> bool:
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
-def _beginnings() -> Iterator[str]:
-    """What is typed; Ctrl-C drops one that is half typed at a terminal, and else ends the conversation.
+def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
+    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end.
 
-    Each is a line or, at a terminal, several, of which all but the last end with a backslash. Those of a file come
-    without a byte-order mark, and without the CR of their end.
+    Args:
+        own: how the model's text was read.
+        encoding: of the lines; None for that of the model's text.
+
+    Raises:
+        ConfigError: a model of bytes has no such encoding, or there is none.
+        CorpusError: no line can be read in it without those before it, or the file is no text.
     """
-    mark = BOM
+    groups = read_lines(
+        STDIN, own.in_encoding(encoding), is_tolerant=own.unit != BYTE, doubt=doubt_of(own.encoding, encoding),
+        instead="give beginnings in UTF-8, and --encoding utf-8",
+    )  # fmt: skip
+    mark = BOM  # which is still there for a model of bytes
+    for line in itertools.chain.from_iterable(groups):
+        yield line.removeprefix(mark).removesuffix("\n").removesuffix("\r")
+        mark = ""
+
+
+def _typed_beginnings() -> Iterator[str]:
+    """What is typed at a terminal, each a line, or several, of which all but the last end with a backslash.
+
+    Ctrl-C drops one that is half typed.
+    """
     while True:
         try:
             typed = _read_line("> ")
-            while typed.endswith("\\") and sys.stdin.isatty():
+            while typed.endswith("\\"):
                 typed = f"{typed[:-1]}\n{_read_line('| ')}"
-            yield typed.removeprefix(mark).removesuffix("\r")
-            mark = ""
+            yield typed
         except EOFError:
             return
         except KeyboardInterrupt:
-            if not sys.stdin.isatty():
-                raise
+            continue
 
 
 def _read_line(prompt: str) -> str:
-    """A line, at a terminal behind a prompt; where it is broken off, what follows begins on the next one there.
+    """A line that is typed behind a prompt; where it is broken off, what follows begins on the next one there.
 
     Raises:
         EOFError: there is none.
     """
-    if not (sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())):
+    if not (sys.stdout.isatty() or sys.stderr.isatty()):
         return input()
     with _stdout_at_terminal():
         try:
