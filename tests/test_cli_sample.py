@@ -37,6 +37,7 @@ from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.cli.sampler import interactive, preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
+from charrnn.cli.sampler.stopping import Stop
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Ending
@@ -1268,6 +1269,7 @@ def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupte
     order = []
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
     monkeypatch.setattr(interactive, "read_lines", lambda *_, **__: order.append("a beginning") or iter([]))
     assert interactive.converse(
         SimpleNamespace(sampler=SimpleNamespace(model=model), prompt="", form=SimpleNamespace(text_options=PLAIN)),
@@ -1365,17 +1367,15 @@ def test_records_of_a_conversation_come_at_once(trained, start):
     assert process.communicate(timeout=60) == (b"", b"")
 
 
-def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is(monkeypatch):
+def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is():
     def drawn():
         yield "a", -1.0
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
-    sample = interactive._sample_of(drawn(), Ending(Rules()), 3)
+    sample = interactive._sample_of(Stop(ends_all=False).until(drawn()), Ending(Rules()), 3)
     assert sample == Sample(3, "a", [-1.0], "interrupted")
-    monkeypatch.setattr(interactive, "_is_of_file", lambda: True)
     with pytest.raises(KeyboardInterrupt):
-        interactive._sample_of(drawn(), Ending(Rules()), 3)
+        interactive._sample_of(Stop(ends_all=True).until(drawn()), Ending(Rules()), 3)
 
 
 @pytest.mark.parametrize("number", [1, 3])

@@ -396,6 +396,7 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
     monkeypatch.setattr("builtins.input", interrupted)
     pipe = types.SimpleNamespace(read1=interrupted)
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: is_typed, buffer=pipe))
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
     with contextlib.nullcontext() if is_typed else pytest.raises(KeyboardInterrupt):
         converse(reciting("ab"), ANSWERED)
     assert capsys.readouterr().out == ""

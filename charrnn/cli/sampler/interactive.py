@@ -8,12 +8,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
+from charrnn.cli.sampler.stopping import Stop
 from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.turns import Turns
 from charrnn.cli.sampler.writing import record_of, write_record, write_stream
@@ -51,34 +51,37 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     _begin_editing()
     if not flags.quiet and sys.stdin.isatty():
         _tell_how(is_story=flags.story)
-    turns = Turns(job, is_story=flags.story)
+    turns, stop = Turns(job, is_story=flags.story), Stop(ends_all=_is_of_file())
     is_each_continued = True
-    own = job.form.text_options
-    beginnings = _typed_beginnings() if sys.stdin.isatty() else _read_beginnings(own, flags.encoding)
-    for number, line in enumerate(beginnings):
-        try:
-            typed = _fitted(line, job, flags)
-            turn = turns.begin(typed)
-        except CharRNNError as error:
-            _tell_refused(error, line, number, flags)
-            is_each_continued = False
-            continue
-        ending, encoder = Ending(job.rules, turn.prompt), job.form.encoder
-        drawn = draw_characters(
-            turn.sampler, encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
-        )
-        _answer(turn, typed, turns.heard(drawn), ending, number, flags)
+    with stop.put_by():
+        for number, line in enumerate(_beginnings(job.form.text_options, flags.encoding, stop)):
+            try:
+                typed = _fitted(line, job, flags)
+                turn = turns.begin(typed)
+            except CharRNNError as error:
+                _tell_refused(error, line, number, flags)
+                is_each_continued = False
+                continue
+            ending = Ending(job.rules, turn.prompt)
+            drawn = draw_characters(
+                turn.sampler, job.form.encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
+            )
+            _answer(turn, typed, turns.heard(stop.until(drawn)), ending, number, flags)
     return is_each_continued
 
 
 def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, number: int, flags: SampleFlags) -> None:
-    """Write what continues a beginning, as it comes or as a record, and say where it falls short."""
+    """Write what continues a beginning, as it comes or as a record, and say where it falls short.
+
+    Of a story that is kept in a file each text goes on where the one before has ended.
+    """
     if flags.as_json:
         sample = _sample_of(drawn, ending, number)
         write_record(sys.stdout.buffer, record_of(sample, typed, turn.sampler.seed, flags.logprobs))
         return
     written = itertools.chain(typed if turn.echo else "", (character for character, _ in drawn))
-    _write(turn, written, line_end=None if flags.story else turn.form.line_end)
+    line_end = None if flags.story else turn.form.line_end
+    write_stream(sys.stdout.buffer, written, of_bytes=turn.form.of_bytes, line_end=line_end)
     if not flags.quiet or turn.length_is_chosen:
         shortfall = Shortfall()
         shortfall.add(ending, turn.rules)
@@ -106,24 +109,9 @@ def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlag
 
 def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
     """A text once it is whole, or as far as it had come when Ctrl-C stopped it."""
-    characters = list[Drawn]()
-    with _stoppable():
-        for each in drawn:  # one by one: a list that Ctrl-C leaves unmade would hold none
-            characters.append(each)
+    characters = [*drawn]
     text, values = "".join(character for character, _ in characters), [value for _, value in characters]
     return Sample(number, text, values, ending.reason or INTERRUPTED, stop=ending.stop)
-
-
-def _write(job: Job, characters: Iterable[str], line_end: str | None) -> None:
-    """Write a text as it comes; of a story that is kept in a file each goes on where the one before has ended."""
-    with _stoppable():
-        out, of_bytes = sys.stdout.buffer, job.form.of_bytes
-        write_stream(out, characters, of_bytes=of_bytes, line_end=line_end, goes_on=not _is_of_file())
-
-
-def _stoppable() -> AbstractContextManager[None]:
-    """What Ctrl-C ends, and not the conversation, unless the beginnings stand in a file."""
-    return contextlib.nullcontext() if _is_of_file() else contextlib.suppress(KeyboardInterrupt)
 
 
 def _tell_how(*, is_story: bool) -> None:
@@ -147,17 +135,23 @@ def _is_of_file() -> bool:
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
-def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
-    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end.
+def _beginnings(own: TextOptions, encoding: str | None, stop: Stop) -> Iterator[str]:
+    """What is typed at a terminal, or the lines of a file or a pipe, between which Ctrl-C ends the conversation.
 
     Args:
         own: how the model's text was read.
         encoding: of the lines; None for that of the model's text.
+        stop: Ctrl-C, which may come while one is waited for.
 
     Raises:
         ConfigError: a model of bytes has no such encoding, or there is none.
         CorpusError: no line can be read in it without those before it, or the file is no text.
     """
+    return _typed_beginnings(stop) if sys.stdin.isatty() else stop.each(_read_beginnings(own, encoding))
+
+
+def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
+    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end."""
     groups = read_lines(
         STDIN, own.in_encoding(encoding), is_tolerant=own.unit != BYTE, doubt=doubt_of(own.encoding, encoding),
         instead="give beginnings in UTF-8, and --encoding utf-8",
@@ -168,16 +162,16 @@ def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
         mark = ""
 
 
-def _typed_beginnings() -> Iterator[str]:
+def _typed_beginnings(stop: Stop) -> Iterator[str]:
     """What is typed at a terminal, each a line, or several, of which all but the last end with a backslash.
 
     Ctrl-C drops one that is half typed.
     """
     while True:
         try:
-            typed = _read_line("> ")
+            typed = _read_line("> ", stop)
             while typed.endswith("\\"):
-                typed = f"{typed[:-1]}\n{_read_line('| ')}"
+                typed = f"{typed[:-1]}\n{_read_line('| ', stop)}"
             yield typed
         except EOFError:
             return
@@ -185,17 +179,19 @@ def _typed_beginnings() -> Iterator[str]:
             continue
 
 
-def _read_line(prompt: str) -> str:
+def _read_line(prompt: str, stop: Stop) -> str:
     """A line that is typed behind a prompt; where it is broken off, what follows begins on the next one there.
 
     Raises:
         EOFError: there is none.
     """
     if not (sys.stdout.isatty() or sys.stderr.isatty()):
-        return input()
+        with stop:
+            return input()
     with _stdout_at_terminal():
         try:
-            return input(prompt)
+            with stop:
+                return input(prompt)
         except (EOFError, KeyboardInterrupt):
             print(flush=True)
             raise

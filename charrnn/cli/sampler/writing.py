@@ -108,7 +108,6 @@ def write_stream(
     ready: bool = False,
     of_bytes: bool = False,
     line_end: str | None = "",
-    goes_on: bool = False,
 ) -> None:
     """Write characters as they come.
 
@@ -123,7 +122,6 @@ def write_stream(
         of_bytes: the model writes bytes, so that the last character may be cut.
         line_end: what ends the line elsewhere too, as a program wants it that waits for its end; empty for nothing,
             None for nothing where Ctrl-C cuts it either, since other text is to join on.
-        goes_on: whether more is written after Ctrl-C, so that a slow reader is waited for.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     if is_terminal:
@@ -137,8 +135,7 @@ def write_stream(
                 out.flush()
                 flushed = time.monotonic()
     except KeyboardInterrupt:
-        if not goes_on:
-            _stop_waiting(out)
+        _stop_waiting(out)
         if line_end == "" and last != "":
             line_end = "\n"
         raise
