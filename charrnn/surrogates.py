@@ -18,9 +18,6 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 _FOREIGN = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Those that stand for no byte."""
 
-LONGEST_CUT = 3
-"""Bytes of a character that is not whole: of four in UTF-8, at most."""
-
 
 def is_byte(character: str) -> bool:
     """Whether a character stands for a byte that is no text."""
@@ -69,10 +66,3 @@ def together(text: str, *, is_whole: bool = True) -> str:
         return text
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     return decoder.decode(to_bytes(text), is_whole)
-
-
-def num_cut(text: str) -> int:
-    """How many bytes at the end of a text, where they stand as surrogates, begin a character that is not whole."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    decoder.decode(to_bytes(text[-LONGEST_CUT:]))
-    return len(decoder.getstate()[0])
