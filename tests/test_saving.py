@@ -44,7 +44,7 @@ from charrnn.errors import OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import replace_file
-from charrnn.training import checkpoint
+from charrnn.training import checkpoint, loop
 from charrnn.training.clock import Clock
 from charrnn.training.loop import take_step
 from charrnn.training.loop import train as train_run
@@ -777,6 +777,28 @@ def test_the_time_to_save_is_that_of_each_thread(monkeypatch, before, threads, w
         signals.keep_time_to_save(threads)
         assert limits[-1] == within
     assert limits[-1] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [1, 2])
+def test_the_threads_that_have_time_to_save_are_those_of_all_members(folder, members):
+    flags = ["--members", members, "--max-steps", 1]
+    training = train(folder, *SMALL, *flags, threads=2, prepare=tell_limit)
+    assert training.process.exitcode == 0, training.stderr
+    assert "limits in the first step: (80, 100)\n" in training.stderr
+
+
+def tell_limit():
+    """Let a training say the limits on its processor time as it begins its first step."""
+    resource.setrlimit(resource.RLIMIT_CPU, (100, 100))
+    step = loop.take_step
+
+    def tell_and_step(run):
+        loop.take_step = step
+        print(f"limits in the first step: {resource.getrlimit(resource.RLIMIT_CPU)}", file=sys.stderr)
+        return step(run)
+
+    loop.take_step = tell_and_step
 
 
 @pytest.mark.slow

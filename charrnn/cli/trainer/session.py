@@ -110,7 +110,7 @@ class Session:
         """
         self._begin()
         signals.under_way = True
-        signals.keep_time_to_save(torch.get_num_threads())
+        signals.keep_time_to_save(self._run.config.threads)  # all that there may be, whichever member they compute
         try:
             if self._run.step and self._saver.saved_step is None and not self._run.finished:
                 self._saver.save_first()  # a branch: its file says its name before its log does
