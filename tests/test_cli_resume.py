@@ -311,6 +311,57 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     assert later["pace"]["lowest"] > 0.1, "what was found since is a gain"
 
 
+LATE = "2 evaluations without a gain: the steps since the last one are evaluated, and no more are made unless they have"
+OVER = "already at its end, 2 evaluations without a gain; give a larger --patience"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "cold", "end", "told", "told_later"),
+    [
+        (33, None, ["--patience", 2], f"already at its end, {LATE} gained; give", OVER.replace("2", "3")),
+        (30, None, ["--patience", 2], OVER, OVER),
+        (30, 9.5, ["--patience", 2], OVER, OVER),
+        (30, 9.5, ["--max-steps", 30], *["already at its end; give a larger --epochs"] * 2),
+    ],
+)
+def test_an_end_that_was_passed_before_it_was_given_is_kept_with_all_that_belongs_to_it(
+    folder, step, cold, end, told, told_later
+):
+    flags = ["--max-steps", 40, "--evaluate-every", 10, "--report-every", 1]
+    stopped = train(folder, "--resume", *flags, prepare=functools.partial(stop_in_step, step))
+    assert stopped.process.exitcode == 143, stopped.stderr
+    state = contents(folder)
+    state["training"]["pace"] |= {"stale": 2, "lowest": 0.1}
+    state["training"]["cold_loss"] = cold
+    torch.save(state, folder / "verse.pt")
+    training = train(folder, "--resume", *end)
+    assert training.process.exitcode == 0, training.stderr
+    assert told in training.stderr
+    saved = contents(folder)
+    assert (saved["training"]["step"], saved["history"][-1]["step"]) == (step, step)
+    assert saved["training"]["cold_loss"] == (cold or pytest.approx(1.5, abs=1))
+    assert saved["training"]["config"][end[0].strip("-").replace("-", "_")] == end[1]
+    before = (folder / "verse.pt").read_bytes()
+    again = train(folder, "--resume-or-start")
+    assert again.process.exitcode == 0, again.stderr
+    assert told_later in again.stderr
+    assert (folder / "verse.pt").read_bytes() == before
+
+
+def stop_in_step(last):
+    """Let a training, whose every step is reported, get a signal amid one of them."""
+    take_step = loop.take_step
+
+    def take_and_stop(run):
+        found = take_step(run)
+        if run.step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    loop.take_step = take_and_stop
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "times"),

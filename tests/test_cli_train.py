@@ -719,7 +719,7 @@ def test_what_evaluations_take_is_announced_with_the_rest(steps, evaluate_every,
     config = SimpleNamespace(time_limit=None, evaluate_every=evaluate_every, evaluations=4)
     run = SimpleNamespace(
         finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_feed=line_feed,
-        evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
+        is_out_of_patience=False, evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
     )  # fmt: skip
     expected = format_seconds(600 * evaluations + steps)
     assert _duration(run, chars_per_second=100.0) == f"takes about {expected}"

@@ -25,7 +25,7 @@ from charrnn.training.health import REWIND_SHARE
 from charrnn.training.loop import REWIND_AFTER, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
 from charrnn.training.run import FINISH_SECONDS, TrainingRun
-from charrnn.training.timetable import evaluation_is_due, seconds_left
+from charrnn.training.timetable import evaluation_is_due, expected_seconds, seconds_left
 
 TEXT = make_text(6000)
 IDS = CharEncoder(TEXT).encode(TEXT)
@@ -507,6 +507,31 @@ def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step
     (row,) = later.history
     assert (report.step, report.val_loss, report.ended_by) == (6, row.val_loss, "steps")
     assert row.learning_rate == report.learning_rate == run.learning_rate < 0.9 * run.config.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("lowest", "evaluated", "ended_by"), [(0.1, [6], "patience"), (math.inf, [6, 8], "steps")], ids=["lost", "gained"]
+)
+def test_patience_that_was_over_before_a_resume_ends_a_training_unless_its_last_steps_have_gained(
+    lowest, evaluated, ended_by
+):
+    run = start(max_steps=8, evaluate_every=3)
+    next(report for report in train(run) if report.val_loss is not None)
+    for _ in range(3):
+        take_step(run)
+    run.pace.stale, run.pace.lowest = 2, lowest
+    later = start(max_steps=8, evaluate_every=3, patience=2)
+    later.load_state_dict(run.state_dict())
+    later.history, later.best, later.best_weights = run.history, run.best, run.best_weights
+    assert not later.finished
+    assert expected_seconds(later, chars_per_second=1.0) == 2 * run.evaluation_seconds, (
+        "it has no more to look forward to"
+    )
+    reports = [report for report in train(later) if report.val_loss is not None]
+    assert [report.step for report in reports] == evaluated
+    assert (reports[-1].is_last, reports[-1].ended_by) == (True, ended_by)
+    assert (later.finished, reports[-1].best_cold_loss) == (True, later.cold_loss)
+    assert later.cold_loss is not None
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(0.33, 17), (1.1, 55), (2.2, 110), (1e-300, 1), (3, 150)])

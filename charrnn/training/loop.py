@@ -51,7 +51,7 @@ def train(
 
     Yields:
         A report so often and after every evaluation, the last step's included. A run that is at its end, but for the
-        evaluation of its last steps, makes no more.
+        evaluation of its last steps, makes no more, unless that is a gain which renews its patience.
 
     Raises:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`, and `give_up`.
@@ -63,7 +63,8 @@ def train(
     run.taken_over_at = None
     asked, is_over = run.ranks.now(), run.finished
     first = run.step
-    if not is_over and run.progress >= 1 and run.pace.steps:  # it goes on to an end that it has passed already
+    has_passed = run.progress >= 1 or run.is_out_of_patience
+    if not is_over and has_passed and run.pace.steps:  # it goes on to an end that it has passed already
         report = _evaluate(run)
         yield report
         asked, is_over = run.ranks.now(), report.is_last
@@ -238,7 +239,7 @@ def _evaluate(run: TrainingRun) -> Report:
         _rewind(run)
         report = replace(report, rewinds=run.rewinds)
     if run.finished:
-        run.cold_loss = measure_cold(run) if run.line_feed is None else None  # a line's start is cold in any case
+        run.cold_loss = measure_cold(run)
         report = replace(
             report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by,
             progress=run.progress,

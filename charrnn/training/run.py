@@ -228,9 +228,9 @@ class TrainingRun:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: the end, of a step at least, is evaluated, or patience is at its end."""
+        """Whether nothing is left to do: an end has come, or that of its patience, after a step, and is evaluated."""
         is_evaluated = bool(self.history and self.step) and self.pace.steps == 0
-        return self.is_out_of_patience or (is_evaluated and self.progress >= 1)
+        return is_evaluated and (self.is_out_of_patience or self.progress >= 1)
 
     @property
     def ended_by(self) -> str:

@@ -54,6 +54,8 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
 def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
     """How long a run that is not finished will take from here on, at a speed that a few trial steps have shown."""
     seconds = []
+    if run.is_out_of_patience:  # its last steps are evaluated, and perhaps the best weights in cold windows
+        seconds.append((1 + (run.line_feed is None)) * run.evaluation_seconds)
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:

@@ -48,8 +48,14 @@ def validate(run: TrainingRun) -> float:
         go_back(run, f"the validation loss is {loss:.4g}")
 
 
-def measure_cold(run: TrainingRun) -> float:
-    """Measure the best weights in cold windows, in nats; the run's own are put back."""
+def measure_cold(run: TrainingRun) -> float | None:
+    """Measure the best weights in cold windows, in nats; the run's own are put back.
+
+    Returns:
+        Their loss; None for lines, whose start is cold in any case.
+    """
+    if run.line_feed is not None:
+        return None
     current = copy_weights(run.model)
     run.model.load_state_dict(run.best_weights)
     try:

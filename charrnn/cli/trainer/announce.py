@@ -62,10 +62,12 @@ def settings(launch: Launch) -> dict[str, Any]:
 def doubt(run: TrainingRun) -> str:
     """Say why a run that is about to begin will not train, or for one step alone; nothing where it will."""
     limit = run.config.time_limit
-    if run.is_out_of_patience:
+    if run.is_out_of_patience and (run.finished or run.progress < 1):
+        later = ": the steps since the last one are evaluated, and no more are made unless they have gained"
         return (
-            f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain; give a larger --patience, "
-            "or a larger --epochs, --max-steps or --time, to train on"
+            f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain"
+            f"{'' if run.finished else later}; give a larger --patience, or a larger --epochs, --max-steps or --time, "
+            "to train on"
         )
     if run.finished:
         over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"

@@ -66,8 +66,11 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
-    reason = listed(reason, told_of_speed)
-    return Launch(run, corpus, pieces, speed, reason, keeper, origin, run.config.precision, begun_by=begun_by)
+    has_new_end = _has_changed(run.config, stored.train_config, *ENDS, "patience")
+    return Launch(
+        run, corpus, pieces, speed, listed(reason, told_of_speed), keeper, origin, run.config.precision,
+        begun_by=begun_by, has_new_end=has_new_end,
+    )  # fmt: skip
 
 
 def _settle(
@@ -83,9 +86,13 @@ def _settle(
 
 def _move_end(run: TrainingRun, before: TrainConfig) -> None:
     """Plan the evaluations anew for an end that has moved; the same one again changes nothing."""
-    if any(getattr(run.config, name) != getattr(before, name) for name in ENDS):
+    if _has_changed(run.config, before, *ENDS):
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
+
+
+def _has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
+    return any(getattr(config, name) != getattr(before, name) for name in names)
 
 
 def _reason(

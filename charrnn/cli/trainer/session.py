@@ -36,6 +36,7 @@ from charrnn.training.loop import REWIND_AFTER, first_report, give_up, train
 from charrnn.training.ranks import Ranks
 from charrnn.training.timetable import expected_seconds
 from charrnn.training.torchrun import read_place
+from charrnn.training.validation import measure_cold
 
 SAMPLE_LENGTH = 240
 """Characters that are shown of what the model writes by now."""
@@ -62,7 +63,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         with waiting(request, ranks, "measuring this machine"):
             begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
             launch = begin(request, corpus, neighbours, ranks)
-        if ranks.is_first and not (launch.run.finished and request.is_in_place):  # which writes nothing
+        if ranks.is_first and not _is_kept(request, launch):
             check_space(request.path, launch.run)
         session = Session(request, launch, display)
         display.begin(announcement(launch), settings(launch))
@@ -134,14 +135,16 @@ class Session:
             raise
 
     def _begin(self) -> None:
-        """Say what is to be known before the first step; save a finished run that comes from another file.
+        """Say what is to be known before the first step; save a finished run that its file does not hold like that.
 
         What weights of another training know is a first evaluation, which is reported and not saved: it is no gain yet.
         """
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
         if self._run.finished:
-            if self._saver.saved_step is None:  # it comes from another file
+            if not _is_kept(self._request, self._launch):
+                if self._run.cold_loss is None:
+                    self._run.cold_loss = measure_cold(self._run)
                 self._saver.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
         elif self._run.history and not self._run.step:
@@ -235,6 +238,13 @@ class Session:
     def _warn_of(self, trouble: str) -> None:
         for line in trouble.splitlines():
             self._display.warn(line)
+
+
+def _is_kept(request: Request, launch: Launch) -> bool:
+    """Whether a run is over and its file holds all of it already, so that nothing is written."""
+    run = launch.run
+    is_whole = not launch.has_new_end and (run.cold_loss is not None or run.line_feed is not None)
+    return run.finished and request.is_in_place and is_whole
 
 
 def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSignals) -> Display:
