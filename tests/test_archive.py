@@ -426,7 +426,9 @@ def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an
         values = asdict(config)
         filled |= {name: values.pop(name) for name in values.keys() - given.keys()}
         assert values == given
-    assert filled == {"rewind": True, "val_bounded": False, "init_run": None, "learned_held_out": False}
+    assert filled == {
+        "rewind": True, "val_bounded": False, "init_run": None, "learned_held_out": False, "precision_given": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["charrnn-main/README.md", "charrnn/data.pkl"])

@@ -736,15 +736,51 @@ def test_a_file_whose_precision_is_open_is_gone_on_with_in_the_fastest(folder):
     assert contents(folder)["training"]["config"]["precision"] in ("float32", "bfloat16")
 
 
+ROUNDED = ["--cell", "gru", "--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "bfloat16"]
+
+
 @pytest.mark.slow
-def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(folder):
-    flags = ["--cell", "gru", "--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "bfloat16"]
-    assert train(folder, *flags, "--max-steps", 3, "--overwrite").process.exitcode == 0
-    training = train(folder, "--resume", "--max-steps", 6, prepare=slow_bfloat16)
+@pytest.mark.parametrize(
+    ("origin", "flags"),
+    [
+        ({"precision_given": False}, []),  # it was measured elsewhere
+        ({}, []),  # nobody knows, as of an older file
+        ({"precision_given": True}, ["--precision", "auto"]),
+    ],
+)
+def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(folder, origin, flags):
+    assert train(folder, *ROUNDED, "--max-steps", 3, "--overwrite").process.exitcode == 0
+    stored = contents(folder)
+    assert stored["origin"].pop("precision_given")
+    stored["origin"] |= origin
+    torch.save(stored, folder / "verse.pt")
+    training = train(folder, "--resume", "--max-steps", 6, *flags, prepare=slow_bfloat16)
     assert training.process.exitcode == 0, training.stderr
     assert "without bfloat16, which this machine lacks: not bit for bit as it was to go on" in training.stderr
     stored = contents(folder)["training"]
     assert (stored["config"]["precision"], stored["step"]) == ("float32", 6)
+    assert not contents(folder)["origin"]["precision_given"], "a later resume measures again too"
+
+
+@pytest.mark.slow
+def test_a_precision_that_was_asked_for_stays_where_the_processor_lacks_it(folder):
+    straight = train(folder, *ROUNDED, "--max-steps", 9, "--out", "straight.pt", prepare=slow_bfloat16)
+    assert straight.process.exitcode == 0, straight.stderr
+    begin = [*ROUNDED, "--max-steps", 9, "--report-every", 1, "--overwrite"]
+    for flags, last in ((begin, 3), (["--resume", "--report-every", 1], 6), (["--resume"], 9)):
+        training = train(folder, *flags, prepare=functools.partial(stop_in_step_without_bfloat16, last))
+        assert training.process.exitcode == (143 if last < 9 else 0), training.stderr
+        assert "bit for bit" not in training.stderr
+        assert contents(folder)["training"]["step"] == last
+    stored = contents(folder)
+    expected = torch.load(folder / "straight.pt", weights_only=True)
+    torch.testing.assert_close(stored["training"]["weights"], expected["training"]["weights"], rtol=0, atol=0)
+
+
+def stop_in_step_without_bfloat16(last):
+    slow_bfloat16()
+    if last < 9:
+        stop_in_step(last)
 
 
 @pytest.mark.slow

@@ -291,6 +291,26 @@ def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypat
     assert resume_with_threads(tmp_path, {"cores": "4"}, False, {}).run.config.threads == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "explicit", "device_before", "precision"),
+    [
+        (False, {}, "cpu", "auto"),
+        (True, {}, "cpu", "bfloat16"),
+        (True, {"precision": "auto"}, "cpu", "auto"),
+        (False, {"precision": "bfloat16"}, "cpu", "bfloat16"),
+        (True, {}, "cuda", "auto"),
+    ],
+)
+def test_a_precision_that_was_asked_for_stays_on_its_device_however_it_crawls(
+    monkeypatch, given, explicit, device_before, precision
+):
+    monkeypatch.setattr(resumption, "crawls_in", lambda precision, device: True)
+    config = dataclasses.replace(start().config, precision="bfloat16")
+    before = dataclasses.replace(config, device=device_before)
+    stored = SimpleNamespace(train_config=before, origin=Origin(texts=[], precision_given=given))
+    assert resumption._settle_precision(config, stored, explicit).precision == precision
+
+
 def test_a_branch_of_a_branch_knows_from_which_runs_it_comes_and_where_it_left_them(tmp_path, denormals_stay):
     before = Origin(texts=["verse.txt"], run="b" * 12, parents=["a" * 12], left_at=[7])
     launch = resume_with_threads(tmp_path, {}, False, {}, before, resume=False, resume_from=str(tmp_path / "verse.pt"))

@@ -49,6 +49,7 @@ class Origin:
         init_run: name of that checkpoint's run, likewise.
         learned_held_out: whether some of what it holds out was, or may have been, learned from before.
         threads_given: whether its number of threads is one that was asked for.
+        precision_given: whether what it computes in is.
 
     Raises:
         ConfigError: a run's name is none, or it is not known where it left one.
@@ -68,6 +69,7 @@ class Origin:
     init_run: str | None = None
     learned_held_out: bool = False
     threads_given: bool = False
+    precision_given: bool = False
 
     def __post_init__(self) -> None:
         others = self.parents if self.init_run is None else [*self.parents, self.init_run]

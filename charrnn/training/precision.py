@@ -102,7 +102,7 @@ def probe_precision(model: Model, batch_size: int, precision: str, seq_len: int 
             elif candidate == "float32" or not _is_refusal(error):
                 raise
             elif precision != "auto":
-                raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use float32") from None
+                raise ConfigError(f"--precision {precision}: this machine refuses it ({error}); use auto") from None
         if too_large:
             torch.cuda.empty_cache()
     if not speeds:

@@ -112,6 +112,7 @@ class Request:
             texts=[*self.texts], val_texts=[*reading.val_texts], include=[*reading.include], exclude=[*reading.exclude],
             separator=reading.separator, cache=self.named_cache, no_cache=reading.cache is None,
             threads_given="threads" in self.explicit,
+            precision_given=self.explicit.get("precision", "auto") != "auto",
         )  # fmt: skip
 
     @property

@@ -80,7 +80,7 @@ def _settle(
     before = stored.train_config.device
     wanted = explicit.get("device", "cpu" if before == "cpu" else "auto")  # a GPU if there is one
     device, told = choose_device(wanted, ranks)
-    config = _settle_precision(replace(config, device=device), before, explicit)
+    config = _settle_precision(replace(config, device=device), stored, explicit)
     return _settle_threads(config, stored, explicit, ranks), told
 
 
@@ -131,8 +131,9 @@ def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
         )  # fmt: skip
     learned = before.learned_held_out or overlaps(stored.train_config, run.config)
     return replace(
-        new, init_from=before.init_from, init_run=before.init_run, learned_held_out=learned, threads_given=is_given
-    )
+        new, init_from=before.init_from, init_run=before.init_run, learned_held_out=learned, threads_given=is_given,
+        precision_given=_is_precision_given(run.config, stored, request.explicit),
+    )  # fmt: skip
 
 
 def _beginning(command: str) -> str:
@@ -229,9 +230,19 @@ def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
     return choose_evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
 
 
-def _settle_precision(config: TrainConfig, device_before: str, explicit: Mapping[str, Any]) -> TrainConfig:
-    """Measure anew which precision is fastest, on another device and on a processor that lacks the one from before."""
-    if explicit.get("precision", "auto") != "auto":
+def _settle_precision(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any]) -> TrainConfig:
+    """Measure anew which precision is fastest, on another device and on a processor that lacks the one from before.
+
+    One that was asked for stays: the run goes on as it would have, however slow that is here.
+    """
+    if _is_precision_given(config, stored, explicit):
         return config
-    is_open = config.device != device_before or crawls_in(config.precision, config.device)
+    is_open = config.device != stored.train_config.device or crawls_in(config.precision, config.device)
     return replace(config, precision="auto") if is_open else config
+
+
+def _is_precision_given(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any]) -> bool:
+    """Whether the precision is one that was asked for: now, or before for the same device."""
+    if "precision" in explicit:
+        return bool(explicit["precision"] != "auto")
+    return stored.origin.precision_given and config.device == stored.train_config.device
