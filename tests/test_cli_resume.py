@@ -349,6 +349,25 @@ def test_an_end_that_was_passed_before_it_was_given_is_kept_with_all_that_belong
     assert (folder / "verse.pt").read_bytes() == before
 
 
+@pytest.mark.slow
+def test_an_evaluation_stands_once_in_a_log_though_the_process_was_killed_before_it_was_saved(folder):
+    flags = ["--max-steps", 40, "--evaluate-every", 20, "--report-every", 1, "--log", "verse.log"]
+    stopped = train(folder, "--resume", *flags, prepare=functools.partial(stop_in_step, 23))
+    assert stopped.process.exitcode == 143, stopped.stderr
+    before = steps(folder)
+    flags = ["--resume", "--max-steps", 22, "--log", "verse.log"]
+    assert train(folder, *flags, prepare=die_before_the_last_save).process.exitcode == -signal.SIGKILL
+    assert steps(folder) == [*before, 23]
+    assert train(folder, *flags).process.exitcode == 0
+    assert steps(folder) == [*before, 23], "the report of the stop, and that of the evaluation"
+
+
+def die_before_the_last_save():
+    from charrnn.cli.trainer.run_saver import RunSaver
+
+    RunSaver.save_at_the_end = lambda self, what: os.kill(os.getpid(), signal.SIGKILL)
+
+
 def stop_in_step(last):
     """Let a training, whose every step is reported, get a signal amid one of them."""
     take_step = loop.take_step

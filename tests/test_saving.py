@@ -528,6 +528,19 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("is_evaluated", [True, False])
+@pytest.mark.parametrize("run", [RUN, PARENT])
+def test_an_evaluation_of_the_last_step_of_which_a_checkpoint_knows_nothing_is_cut_off(tmp_path, run, is_evaluated):
+    """As where a training that goes on to an end that it has passed is killed before it saves what that has shown."""
+    path = tmp_path / "train.log"
+    log = TrainingLog(path, Origin(texts=[], run=run), after_step=None)
+    for step, loss in ((99, 0.7), (100, None), (100, 0.6)):
+        log.write({"step": step, "val_loss": loss})
+    lines = path.read_text().splitlines(keepends=True)
+    assert not TrainingLog(path, BRANCH, after_step=100, is_evaluated=is_evaluated).notice.startswith("ends")
+    assert path.read_text() == "".join(lines[: 3 if is_evaluated else 2])
+
+
 def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     path = tmp_path / "train.log"
     assert not TrainingLog(path, BRANCH, after_step=9).notice, "it is a new one"

@@ -54,14 +54,17 @@ def put_aside(path: Path) -> str:
     return f"{path}: is kept as {kept}"
 
 
-def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], None]) -> TrainingLog | None:
+def open_log(
+    request: Request, origin: Origin, tell: Callable[[str], None], *, step: int, is_evaluated: bool
+) -> TrainingLog | None:
     """Open the log, where there is to be one.
 
     Args:
         request: that may name one.
         origin: of the run.
-        step: after which it goes on; 0 where it begins.
         tell: see `TrainingLog`.
+        step: after which it goes on; 0 where it begins.
+        is_evaluated: see `TrainingLog`.
 
     Raises:
         OutputError: see `TrainingLog`; or it is that of the run whose weights another one begins with in its file.
@@ -72,13 +75,15 @@ def open_log(request: Request, origin: Origin, step: int, tell: Callable[[str], 
     if request.overwrite:
         after_step = step or None
         replaced = [request.found.run] if request.found.run else []
-        return TrainingLog(path, origin, after_step=after_step, replaced=replaced, keeps=True, tell=tell)
+        return TrainingLog(
+            path, origin, after_step=after_step, is_evaluated=is_evaluated, replaced=replaced, keeps=True, tell=tell
+        )
     if request.is_in_place and origin.init_run == request.found.run and _is_of(origin.init_run, path):
         raise OutputError(
             f"{path}: is the log of the training whose checkpoint this one is to replace; give "
             f"{way_to_begin(request)}, which replaces both, or another file with --log"
         )
-    return TrainingLog(path, origin, after_step=step, tell=tell)
+    return TrainingLog(path, origin, after_step=step, is_evaluated=is_evaluated, tell=tell)
 
 
 class TrainingLog:
@@ -89,6 +94,7 @@ class TrainingLog:
         origin: of the run, whose name and those of the runs that it has branched off from stand in its lines.
         after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; None:
             all are, whosever they are.
+        is_evaluated: whether the run knows what it was worth after that step; else a line that says so is later too.
         replaced: names of runs whose lines are cut off too.
         keeps: whether all that is there is kept, as `ReplacedLog` does it, until `settle` is called.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
@@ -106,6 +112,7 @@ class TrainingLog:
         origin: Origin,
         *,
         after_step: int | None,
+        is_evaluated: bool = True,
         replaced: Sequence[str] = (),
         keeps: bool = False,
         tell: Callable[[str], object] = lambda told: None,
@@ -118,7 +125,7 @@ class TrainingLog:
         try:
             self._before.bring_back(origin.run)
             if after_step is not None and path.exists():
-                kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced)
+                kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced, is_evaluated=is_evaluated)
             if keeps:
                 self._before.keep()
             with self._open() as file:
@@ -202,7 +209,9 @@ def _is_of(run: str | None, path: Path) -> bool:
         return False
 
 
-def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str]) -> _Kept:
+def _find_kept(
+    data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str], *, is_evaluated: bool
+) -> _Kept:
     """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
     Later lines of its direct parent are cut off if the run begins here with a copy of the parent's log; otherwise they
@@ -214,7 +223,8 @@ def _find_kept(data: bytes, path: Path, origin: Origin, after_step: int, replace
         try:
             row = json.loads(data[kept.end : line_end])
             run, step = row["run"], row["step"]
-            is_later, is_theirs = step > after_step, step > limits.get(run, step)
+            is_unknown = step == after_step and not is_evaluated and row.get("val_loss") is not None
+            is_later, is_theirs = step > after_step or is_unknown, step > limits.get(run, step)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         is_replaced = run != origin.run and run in replaced

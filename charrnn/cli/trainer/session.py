@@ -91,7 +91,8 @@ class Session:
         self._ranks = run.ranks
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
-            self._log = open_log(request, launch.origin, run.step, display.warn)
+            is_evaluated = run.pace.steps == 0
+            self._log = open_log(request, launch.origin, display.warn, step=run.step, is_evaluated=is_evaluated)
         self._saver = RunSaver(request, launch, self._log, display)
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
