@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -529,6 +530,35 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
     assert rows_of(tmp_path / "log")[: len(rows)] == rows
     assert [row["step"] for row in rows_of(tmp_path / "log")[len(rows) :]] == [*range(best + 1, 63)]
     assert "tries" not in resumed.stderr, "what was told once is not told again"
+
+
+@pytest.mark.slow
+def test_a_training_that_gives_up_before_its_first_evaluation_waits_for_a_save_and_says_what_it_holds(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 10**6]
+    flags += ["--evaluate-every", 10**6, "--report-every", 1, "--save-every", "0.1s"]
+    trained = processes.train(tmp_path, *flags, prepare=_break_amid_the_first_save)
+    assert trained.process.exitcode == 1
+    step = torch.load(tmp_path / "verse.pt", weights_only=True)["training"]["step"]
+    told = f"; verse.pt is as it was after step {step:,}; go on with --force-resume"
+    assert trained.stderr.rstrip().endswith(told), trained.stderr
+    assert sorted(os.listdir(tmp_path)) == ["verse.pt", "verse.txt"]
+    forced = processes.train(tmp_path, "--force-resume", "--learning-rate", 0.001, "--max-steps", step + 2)
+    assert forced.process.exitcode == 0, forced.stderr
+
+
+def _break_amid_the_first_save():
+    from charrnn.cli.trainer import background_saver, run_saver
+
+    write = background_saver.checkpoint.write
+    background_saver.checkpoint.write = lambda *what: (time.sleep(1), write(*what))
+    save = run_saver.RunSaver._save
+
+    def save_and_break(self):
+        save(self)
+        break_forward(self._run, set(range(10**6)))
+
+    run_saver.RunSaver._save = save_and_break
 
 
 def rows_of(log):

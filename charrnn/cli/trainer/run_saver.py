@@ -109,11 +109,11 @@ class RunSaver:
             raise SaveError(f"{what}, but {told}; {self.what_is_kept()}")
 
     def keep_the_best(self) -> str:
-        """Save the best weights, where what is saved is older than they are; tell what the file holds then."""
+        """Save the best weights, where there are some and what is saved is older; tell what the file holds then."""
         best = self._run.best
-        if best is None:
-            return ""
         failed = self._agree(bool(self.finish()))
+        if best is None:
+            return self._ranks.broadcast(self._told_of_the_last)
         if failed or self.saved_step is None or self.saved_step < best.step:
             restore_best(self._run)
             self._save()
@@ -129,11 +129,14 @@ class RunSaver:
         self._background.wait(is_last=True)
         return self._background.failure
 
-    def what_is_kept(self) -> str:
+    def what_is_kept(self, flag: str = "--resume") -> str:
         """Say what the file holds; only the first process knows of the last save, others of one that they heard of.
 
         That one looks at it: whoever moves or deletes a training's folder may do so while it goes on. So do those that
         heard of none, which may be on the same host.
+
+        Args:
+            flag: by which to go on from it.
         """
         step, unplaced = self._background.saved_step, self._background.unplaced
         if step is None and not self._ranks.is_first:
@@ -143,12 +146,12 @@ class RunSaver:
         if step is None:
             return "nothing was saved before" if self._ranks.is_first else "this process knows of no save"
         if not self._ranks.is_first:
-            return f"{self._path} holds step {step:,} or a later one; go on with --resume"
+            return f"{self._path} holds step {step:,} or a later one; go on with {flag}"
         held = step_of(self._path, self._name)
         if held is None:
             now = "is another file now" if self._path.exists() else "is gone"
             return f"{self._path}, which was saved after step {step:,}, {now}"
-        return f"{self._path} is as it was after step {held:,}; go on with --resume"
+        return f"{self._path} is as it was after step {held:,}; go on with {flag}"
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
@@ -179,6 +182,11 @@ class RunSaver:
         if self._background.failure:
             return f", and the best weights could not be saved: {self._background.failure}"
         return f"; {self._path} keeps the best so far"
+
+    def _told_of_the_last(self) -> str:
+        """What is kept, if anything, of a run that was never evaluated, and would go wrong again as it is."""
+        kept = self.what_is_kept("--force-resume") if self.has_saved else ""
+        return "".join(f"; {told}" for told in (self._background.failure, kept) if told)
 
     def _agree(self, answer: bool = False) -> bool:
         """Whether any rank says yes; by the same exchange, one at every report, all learn what step is saved."""
