@@ -856,6 +856,51 @@ def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepar
     assert (folder / "verse.pt").read_bytes() == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "prepare", "told"),
+    [
+        (
+            ["--resume"],
+            "full_gpu_in_trial",
+            "the GPU is out of memory; train it on a GPU with more, or with --device cpu",
+        ),
+        (["--resume"], "little_memory_in_trial", "out of memory; train it where there is more memory"),
+        (
+            ["--init-from", "verse.pt", "--out", "new.pt"],
+            "little_memory_in_trial",
+            "out of memory; lower --batch-size or --seq-len, or train it where there is more memory",
+        ),
+        (
+            ["--hidden-size", 8, "--out", "new.pt"],
+            "little_memory_in_trial",
+            "out of memory; lower --hidden-size, --batch-size or --seq-len",
+        ),
+    ],
+)
+def test_memory_that_runs_out_before_the_first_step_is_told_with_flags_that_may_be_given(folder, flags, prepare, told):
+    training = train(folder, *flags, "--max-steps", 30, prepare=globals()[prepare])
+    assert training.process.exitcode == 1
+    assert training.stderr.splitlines()[-1] == f"charrnn: {told}"
+
+
+def full_gpu_in_trial():
+    _fail_in_trial(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+
+
+def little_memory_in_trial():
+    _fail_in_trial(MemoryError())
+
+
+def _fail_in_trial(error):
+    from charrnn.cli.trainer import machine
+
+    def fail(*_, **__):
+        raise error
+
+    machine.probe_precision = fail
+
+
 def full_gpu():
     _fail_with(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines."))
 

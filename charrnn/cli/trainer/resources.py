@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.cli.common.cores import control_groups
@@ -86,6 +87,23 @@ def refuse_full_memory(error: Exception, kept: str) -> None:
         raise TooLargeError(f"the GPU is out of memory; {kept} on a GPU with more, or with --device cpu") from None
     if is_out_of_memory(error):
         raise TooLargeError(f"out of memory; {kept} where there is more memory") from None
+
+
+@contextlib.contextmanager
+def told_of_full_memory(request: Request) -> Iterator[None]:
+    """Tell of memory that runs out before anything is saved, where flags cannot make the model smaller.
+
+    Raises:
+        TooLargeError: it does, of a run that goes on or begins with another's weights.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if request.resume:
+            refuse_full_memory(error, "train it")
+        elif request.init_from is not None:
+            refuse_full_memory(error, "lower --batch-size or --seq-len, or train it")
+        raise
 
 
 def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) -> int:

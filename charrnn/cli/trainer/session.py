@@ -17,7 +17,7 @@ from charrnn.cli.trainer.machine import settle_precision_again
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resources import check_space, refuse_full_memory
+from charrnn.cli.trainer.resources import check_space, refuse_full_memory, told_of_full_memory
 from charrnn.cli.trainer.resumption import resume_run
 from charrnn.cli.trainer.retyping import command_to_go_on
 from charrnn.cli.trainer.run_saver import RunSaver
@@ -59,7 +59,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    with _make_display(request, corpus.encoder.unit, ranks, signals) as display:
+    with told_of_full_memory(request), _make_display(request, corpus.encoder.unit, ranks, signals) as display:
         with waiting(request, ranks, "measuring this machine"):
             begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
             launch = begin(request, corpus, neighbours, ranks)
