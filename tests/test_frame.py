@@ -3,9 +3,13 @@
 import io
 import os
 import pty
+import re
+import shutil
 import signal
+import subprocess
 import sys
 import termios
+import time
 
 import pytest
 from conftest import read_until
@@ -45,6 +49,19 @@ sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(60)
 """
+
+FILLS_IT = """
+import sys, time
+from charrnn.display import frame, outlet
+frame.DRAWN_EVERY, drawn = 0.01, []
+def render():
+    drawn.append(1)
+    return ["a" * 20, "b", f"{len(drawn)} times"]
+frame.Frame(sys.stderr, outlet.Outlet(sys.stderr), render, lambda: (20, 3), stays=True, hides_typing=False).start()
+time.sleep(60)
+"""
+
+CLEAR = b"\x1b[K\x1b[C\x1b[J\r"
 
 
 @pytest.fixture
@@ -132,10 +149,10 @@ def test_a_process_that_leaves_amid_a_computation_leaves_the_terminal_in_order_u
 @pytest.mark.parametrize(
     ("columns", "up"),
     [
-        (40, b"\r\x1b[1A\x1b[J"),
-        (20, b"\r\x1b[2A\x1b[J"),
-        (6, b"\r\x1b[5A\x1b[J"),
-        (5, b"\r\x1b[7A\x1b[J"),  # of which a row of wide signs fills four
+        (40, b"\r\x1b[1A"),
+        (20, b"\r\x1b[2A"),
+        (6, b"\r\x1b[5A"),
+        (5, b"\r\x1b[7A"),  # of which a row of wide signs fills four
     ],
 )
 def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeypatch, columns, up):
@@ -147,9 +164,28 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeyp
     size[0] = (columns, 24)
     before = len(stream.getvalue())
     drawn.write("above\n")
-    assert stream.getvalue()[before:].encode().startswith(up + b"above\n")
+    assert stream.getvalue()[before:].encode().startswith(up + CLEAR + b"above\n")
     drawn.stop()
     assert stream.getvalue().endswith(f"{lines[1]}\n\x1b[?25h")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+def test_a_frame_that_fills_the_terminal_puts_nothing_into_its_history(tmp_path):
+    (tmp_path / "tmux.conf").write_text("set -g status off\n")
+
+    def tmux(*words):
+        command = ["tmux", "-L", f"charrnn-{os.getpid()}", "-f", "tmux.conf", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True).stdout
+
+    tmux("new-session", "-d", "-x", "20", "-y", "3", script(tmp_path, FILLS_IT))
+    try:
+        end, shown = time.monotonic() + 60, ""
+        while not re.match(r"a{20}\nb\n\d{2,} times$", shown):
+            assert time.monotonic() < end, shown
+            shown = tmux("capture-pane", "-p")
+        assert tmux("display", "-p", "#{history_size}") == "0\n"
+    finally:
+        tmux("kill-server")
 
 
 def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, terminal, monkeypatch):
@@ -169,7 +205,7 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
         held.setattr(outlet, "write", lambda _: False)
         drawn.write("lost\n")
     drawn.write("above\n")
-    assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r\x1b[Jabove\r\na\r\nb\r\nc"
+    assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r" + CLEAR + b"above\r\na\r\nb\r\nc"
     drawn.stop()
 
 
@@ -222,6 +258,7 @@ def test_ctrl_z_amid_a_drawing_leaves_the_terminal_in_order_once_it_is_drawn(str
     assert stops == [True]
     drawn.write("below\n")
     drawn.stop()
-    first, again = HIDE_CURSOR + b"a\r\x1b[Jabove\r\na\r\n" + SHOW_CURSOR, HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+    first = HIDE_CURSOR + b"a\r" + CLEAR + b"above\r\na\r\n" + SHOW_CURSOR
+    again = HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
     assert read_until(terminal[0], SHOW_CURSOR, times=2) == first + b"below\r\n" + again
     assert len(stops) == 1

@@ -24,6 +24,9 @@ DRAWN_EVERY = 0.25
 
 _STARTED: set[Frame] = set()
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+_CLEAR = "\x1b[K\x1b[C\x1b[J\r"
+"""Takes away this row and all below: its line, and from its second column on the rest. What clears a whole screen from
+its first column on has tmux put all that stood there into its history, and PuTTY likewise."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CTRL_Z: int | None = getattr(signal, "SIGTSTP", None)  # Windows has none
 
@@ -164,7 +167,7 @@ class Frame:
         if self._lines is None:
             return ""
         height = sum(text_height(line, columns) for line in self._lines)
-        return ("\r" if height < 2 else f"\r\x1b[{height - 1}A") + "\x1b[J"
+        return ("\r" if height < 2 else f"\r\x1b[{height - 1}A") + _CLEAR
 
     def _leave(self) -> None:
         if self._has_terminal() and self._lines is not None:
