@@ -7,6 +7,7 @@ it was. All other surrogates stand for nothing that could be written: no UTF-8 h
 from __future__ import annotations
 
 import codecs
+import os
 import re
 
 NO_TEXT = re.compile("[\udc80-\udcff]+")
@@ -66,3 +67,16 @@ def together(text: str, *, is_whole: bool = True) -> str:
         return text
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     return decoder.decode(to_bytes(text), is_whole)
+
+
+def in_utf8(path: str) -> str:
+    """A path whose UTF-8 is what it is on disk, in whichever encoding of the locale Python has read it.
+
+    Bytes that are no UTF-8 stand as surrogates. What comes from elsewhere, and no path of the locale's holds, stays.
+    """
+    if os.name == "nt":  # where paths are text
+        return path
+    try:
+        return os.fsencode(path).decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return path

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import make_text
+from conftest import clean_environment, make_text
 from processes import FIRST_STEP, Training, tell_first_step, train
 
 from charrnn.cell_types import CELLS
@@ -166,6 +167,31 @@ def test_a_checkpoint_whose_name_is_no_text_can_be_found_by_what_is_said_for_pro
     )
     assert alone["checkpoint_bytes"] == first["checkpoint_bytes"] == told["checkpoint_bytes"]
     assert "checkpoint_bytes" not in second
+
+
+@pytest.mark.skipif(shutil.which("localedef") is None, reason="needs localedef")
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["train", "verse.txt", *SMALL, "--max-steps", 1, "--json", "--out"], "m\u00f6d.pt"),
+        (["inspect", "words.pt", "--export"], "\u00f6x.safetensors"),
+        (["inspect", "words.pt", "--embeddings", "--html"], "\u00f6x.html"),
+        (["inspect", "words.pt", "--text", "Tin", "--svg"], "\u00f6x.svg"),
+    ],
+)
+def test_the_path_that_is_printed_is_the_path_whatever_the_encoding_of_the_locale(charrnn, text, trained, words, name):
+    locale = ["localedef", "-c", "-i", "POSIX", "-f", "ISO-8859-1", text.parent / "x.ISO-8859-1"]
+    subprocess.run(locale, capture_output=True)
+    latin = {"LOCPATH": str(text.parent), "LC_ALL": "x.ISO-8859-1", "PYTHONUTF8": "0"}
+    probe = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
+    if b"8859" not in subprocess.run(probe, env={**clean_environment(), **latin}, capture_output=True).stdout:
+        pytest.skip("there is no such locale")
+    shutil.copy(trained / "words.pt", text.parent)
+    result = charrnn(*words, name, env=latin, cold=True).done
+    assert result.stdout == f"{name}\n".encode()
+    assert (text.parent / name).exists()
+    if "--json" in words:
+        assert json.loads(result.stderr.splitlines()[-1])["checkpoint"] == name
 
 
 def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):

@@ -8,13 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.surrogates import SURROGATE, to_bytes
+from charrnn.surrogates import SURROGATE, in_utf8, to_bytes
 
 _COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
 
 EXACT = {"text": "bytes", "prompt": "prompt_bytes", "stop": "stop_bytes", "checkpoint": "checkpoint_bytes"}
 """Fields of a record that may hold bytes that are no text, and those that hold them exactly then."""
+
+PATH = "checkpoint"
+"""The one of them that is a path."""
 
 
 def to_json(record: Any) -> str:
@@ -33,6 +36,8 @@ def _with_bytes(record: Any) -> Any:
     if not isinstance(record, Mapping):
         return record
     found = {}
+    if isinstance(path := record.get(PATH), str):
+        record = {**record, PATH: in_utf8(path)}
     for name, exact in EXACT.items():
         value = record.get(name)
         if isinstance(value, str) and exact not in record and SURROGATE.search(value):

@@ -14,6 +14,7 @@ from charrnn.storage.archive import is_checkpoint, read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.header import FORMAT
 from charrnn.storage.outputs import require_file_name, require_folder, write_whole
+from charrnn.surrogates import in_utf8
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
@@ -48,7 +49,7 @@ def export(subject: Subject, path: str) -> None:
     data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
     write_line(f"{len(data):,} bytes{_comparison(subject, len(data))}")
-    print(path)
+    print(in_utf8(path))
 
 
 def _is_export(path: str) -> bool:

@@ -22,6 +22,7 @@ from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, write_warning
 from charrnn.errors import TooLargeError, is_out_of_memory
 from charrnn.garbage import loading_modules
+from charrnn.surrogates import in_utf8
 from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
@@ -53,7 +54,7 @@ def run_training(request: Request) -> None:
             raise
     if ranks.is_first and sys.__stdout__ is not None:  # else nobody wants to know
         try:
-            print(request.printed, flush=True)
+            print(in_utf8(request.printed), flush=True)
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise
