@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -540,6 +541,30 @@ def test_a_large_text_goes_through_the_cache_and_gives_the_same_weights(charrnn,
 def map_all():
     """Every text is a large one."""
     corpus.MAPPED_BYTES = 1
+
+
+def test_a_user_without_a_home_folder_has_to_name_one_for_a_large_text_alone(charrnn, tmp_path):
+    (tmp_path / "t.txt").write_text(make_text(3000))
+    nowhere = {"XDG_CACHE_HOME": "", "LOCALAPPDATA": ""}
+    assert charrnn("train", "t.txt", *SMALL, env=nowhere, prepare=leave_home).done
+    refused = charrnn("train", "t.txt", *SMALL, "-o", "large.pt", "-q", env=nowhere, prepare=leave_home_with_all)
+    told = "no home folder to keep encoded texts in; give a folder with --cache, or --no-cache"
+    assert (refused.code, refused.stderr) == (2, f"charrnn: {told}\n")
+
+
+def leave_home():
+    """The user's number is nobody's, as a container's may be."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    Path.home = no_home
+
+
+def leave_home_with_all():
+    """And every text is a large one."""
+    leave_home()
+    map_all()
 
 
 @pytest.mark.slow

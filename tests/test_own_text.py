@@ -18,7 +18,7 @@ from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
 from charrnn.display.card import card
-from charrnn.errors import ConfigError, CorpusError, ForeignTextError
+from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
 from charrnn.text import corpus, documents
@@ -112,7 +112,7 @@ def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_o
 def cached(contents, trained, tmp_path, monkeypatch):
     """Where a large text that is given is mapped from, after a training with some flags; None for memory."""
     monkeypatch.setattr(corpus, "MAPPED_BYTES", 20_000)
-    monkeypatch.setattr(own_text, "default_folder", lambda: tmp_path / "own")
+    monkeypatch.setattr(own_text, "own_folder", lambda: tmp_path / "own")
 
     def find(**origin):
         kept = dataclasses.replace(contents, origin=Origin(texts=["words.txt"], **origin))
@@ -138,11 +138,7 @@ def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, 
 def test_a_cache_that_cannot_be_written_does_not_matter(tmp_path, cached, monkeypatch):
     (tmp_path / "own").write_text("no folder")
     assert cached() is None
-
-    def homeless():
-        raise ConfigError("no home folder")
-
-    monkeypatch.setattr(own_text, "default_folder", homeless)
+    monkeypatch.setattr(own_text, "own_folder", lambda: None)
     assert cached() is None
 
 

@@ -43,16 +43,17 @@ class Cache:
     """A folder of encoded texts.
 
     Attributes:
-        folder: made when something is kept, for its user's eyes alone, as the files in it are.
+        folder: made when something is kept, for its user's eyes alone, as the files in it are; None where its user has
+            none, so that nothing can be kept.
         others: where nothing is kept, and all is found that is.
     """
 
-    folder: Path
+    folder: Path | None
     others: tuple[Path, ...] = ()
 
     def find(self, key: str, num_ids: int, dtype: np.dtype[Any]) -> Ids | None:
         """Map what was kept under a key; None where there is nothing, or something of another size."""
-        for folder in (self.folder, *self.others):
+        for folder in filter(None, (self.folder, *self.others)):
             path = folder / f"{key}{_SUFFIX}"
             with contextlib.suppress(OSError, ValueError):  # a name that cannot be is one that is not there
                 os.utime(path)  # used today; a folder that may only be read is used all the same
@@ -66,15 +67,17 @@ class Cache:
 
         Raises:
             CacheError: the folder cannot be written to, or the disk is full.
+            ConfigError: there is none.
         """
-        path = self.folder / f"{key}{_SUFFIX}"
+        folder = self.folder or default_folder()
+        path = folder / f"{key}{_SUFFIX}"
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._tidy()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _tidy(folder)
             with contextlib.ExitStack() as cleanup:
                 # a name of its own, not its process's number: in containers that share a folder these may be the same
                 with tempfile.NamedTemporaryFile(
-                    prefix=f"{path.name}.", suffix=_UNFINISHED, dir=self.folder, delete=False
+                    prefix=f"{path.name}.", suffix=_UNFINISHED, dir=folder, delete=False
                 ) as file:
                     unfinished = Path(file.name)
                     cleanup.callback(_remove, unfinished)
@@ -86,18 +89,19 @@ class Cache:
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
             raise CacheError(
-                f"{self.folder}: the encoded text cannot be kept here ({error.strerror}); "
+                f"{folder}: the encoded text cannot be kept here ({error.strerror}); "
                 "choose another folder with --cache, or keep it in memory with --no-cache"
             ) from None
 
-    def _tidy(self) -> None:
-        """Delete what was not used for long, and what was never finished, but no user's own files."""
-        for path in self.folder.iterdir():
-            if own := _OWN.fullmatch(path.name):
-                days = ABANDONED_DAYS if own["unfinished"] else KEPT_DAYS
-                with contextlib.suppress(OSError):  # another process may delete it first
-                    if path.stat().st_mtime < time.time() - days * _DAY:
-                        path.unlink()
+
+def _tidy(folder: Path) -> None:
+    """Delete what was not used for long, and what was never finished, but no user's own files."""
+    for path in folder.iterdir():
+        if own := _OWN.fullmatch(path.name):
+            days = ABANDONED_DAYS if own["unfinished"] else KEPT_DAYS
+            with contextlib.suppress(OSError):  # another process may delete it first
+                if path.stat().st_mtime < time.time() - days * _DAY:
+                    path.unlink()
 
 
 def _remove(unfinished: Path) -> None:
@@ -163,6 +167,13 @@ def default_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "charrnn" / "Cache"
     return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "charrnn"
+
+
+def own_folder() -> Path | None:
+    """The same; None where the user has no folder."""
+    with contextlib.suppress(ConfigError):
+        return default_folder()
+    return None
 
 
 def _home() -> Path:

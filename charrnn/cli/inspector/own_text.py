@@ -17,11 +17,11 @@ from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.inspector.sought import LARGEST_SOUGHT, PACKED, is_packed, require_usable, seek
 from charrnn.cli.inspector.whereabouts import at_home, candidates, is_of_several, places_of, places_of_held_out
-from charrnn.errors import CacheError, ConfigError, CorpusError, ForeignTextError
+from charrnn.errors import CacheError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint
-from charrnn.text.cache import Cache, check_sound, default_folder
+from charrnn.text.cache import Cache, check_sound, own_folder
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.read_options import ReadOptions
@@ -182,9 +182,8 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
     """
     origin = checkpoint.origin
     named = at_home([path for path in [origin.cache] if path and "\0" not in path])
-    with contextlib.suppress(ConfigError):
-        return None if origin.no_cache else Cache(default_folder(), tuple(map(Path, named)))
-    return None
+    folder = own_folder()
+    return None if origin.no_cache or folder is None else Cache(folder, tuple(map(Path, named)))
 
 
 def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:

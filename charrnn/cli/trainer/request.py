@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,7 +15,7 @@ from charrnn.errors import ConfigError
 from charrnn.paths import STDIN_NAME, has_no_name, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.surrogates import SURROGATE
-from charrnn.text.cache import Cache, default_folder
+from charrnn.text.cache import Cache, own_folder
 from charrnn.text.corpus import Corpus
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.read_options import ReadOptions
@@ -103,7 +102,7 @@ class Request:
     def named_cache(self) -> str | None:
         """The folder for encoded texts, where it is not that without a flag."""
         cache = self.reading.cache
-        return None if cache is None or _is_default(cache.folder) else str(cache.folder)
+        return None if cache is None or cache.folder == own_folder() else str(cache.folder)
 
     def new_origin(self) -> Origin:
         """Where a training that is begun so comes from."""
@@ -164,12 +163,5 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         exclude=tuple(flags["exclude"] or ()),
         min_count=flags["min_count"],
         max_vocab=flags["max_vocab"],
-        cache=None if flags["no_cache"] else Cache(Path(flags["cache"] or default_folder())),
+        cache=None if flags["no_cache"] else Cache(Path(flags["cache"]) if flags["cache"] else own_folder()),
     )
-
-
-def _is_default(folder: Path) -> bool:
-    """Whether encoded texts are kept there without --cache; a user without a home folder has no such place."""
-    with contextlib.suppress(ConfigError):
-        return folder == default_folder()
-    return False
