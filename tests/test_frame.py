@@ -1,11 +1,13 @@
 """What is drawn at the foot of a terminal, where a shell has it meanwhile, or its width changes."""
 
+import fcntl
 import io
 import os
 import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -167,6 +169,18 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeyp
     assert stream.getvalue()[before:].encode().startswith(up + CLEAR + b"above\n")
     drawn.stop()
     assert stream.getvalue().endswith(f"{lines[1]}\n\x1b[?25h")
+
+
+@pytest.mark.parametrize(("told", "width"), [(132, 70), (66, 66)])
+def test_a_frame_is_no_wider_than_the_terminal_itself_whatever_the_environment_tells(
+    tmp_path, terminal, start_in_terminal, told, width
+):
+    master, slave = terminal
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    start_in_terminal(tmp_path, slave, f"export COLUMNS={told} LINES=99; exec {script(tmp_path, DISPLAY)}")
+    shown = read_until(master, b"char/s, learning rate").decode()
+    bar = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()[0]
+    assert len(bar) == width, bar
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")

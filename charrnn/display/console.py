@@ -6,6 +6,7 @@ terminal that is made narrower. Text that comes from a model or a file is never 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -51,21 +52,28 @@ class _Drawing:
     """A console of rich that draws nothing itself: a `Frame` does, or who writes what it gives."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = _console(stream)
+        self._stream, self._console = stream, _console(stream)
 
     @property
     def width(self) -> int:
-        """The terminal's columns."""
-        return self._console.width
+        """The columns to draw in."""
+        return self.size()[0]
 
     def size(self) -> tuple[int, int]:
-        """The terminal's columns and rows, as they are by now."""
-        return self._console.size
+        """The terminal's columns and rows, as they are by now, or fewer where COLUMNS and LINES tell so.
+
+        More than there are, as where these were exported in a wider terminal, would be drawn over its edge.
+        """
+        columns, rows = self._console.size
+        with contextlib.suppress(OSError, ValueError):  # of what is no terminal
+            there = os.get_terminal_size(self._stream.fileno())
+            return min(columns, there.columns or columns), min(rows, there.lines or rows)
+        return columns, rows
 
     def draw(self, drawn: RenderableType, *, soft_wrap: bool = False) -> str:
         """What is drawn, as a text with colours."""
         with self._console.capture() as captured:
-            self._console.print(drawn, soft_wrap=soft_wrap)
+            self._console.print(drawn, soft_wrap=soft_wrap, width=self.width)
         return captured.get()
 
     def lines(self, drawn: RenderableType) -> list[str]:
