@@ -36,6 +36,9 @@ MEMORY_FULL = (
 NOT_MADE = "could not create a primitive"
 """What stands in those of oneDNN there, and where a processor cannot compute in a precision: it tells no reason."""
 
+NO_THREAD = "can't start new thread"
+"""What stands in Python's where this user, or this container, may have no more threads."""
+
 
 class CharRNNError(Exception):
     """An expected failure; the command line prints its message on one line."""

@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -199,6 +201,32 @@ def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):
     result = charrnn("train", "./-verse.txt", *SMALL, "--max-steps", 3, "-q")
     assert (result.code, result.text) == (0, f".{os.sep}-verse.pt\n")
     assert len(charrnn("sample", result.text.strip(), "-n", 5, "-q").stdout) == 5
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused", "code"),
+    [(["--threads", 2], "", 2), (["--threads", 2, "--members", 2], "member", 2), (["--threads", 1], "", 0)],
+)
+def test_where_no_thread_can_be_started_one_line_says_so_and_one_alone_suffices(charrnn, text, flags, refused, code):
+    prepare = partial(refuse_threads, refused)
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 2, "-q", *flags, prepare=prepare)
+    told = (
+        "charrnn: no more threads can be started here; raise the limit (`ulimit -u`, or the container's on processes), "
+        "or use --threads 1\n"
+    )
+    assert (result.code, result.stderr) == (code, told if code else "")
+
+
+def refuse_threads(name):
+    """Let none start whose name begins so."""
+    begin = threading.Thread.start
+
+    def start(thread):
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    threading.Thread.start = start
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there a working directory cannot be deleted")

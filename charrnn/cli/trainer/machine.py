@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from charrnn.budget import PROBE_LANES, PROBE_LAYER
-from charrnn.cli.trainer.threads import ThreadKeeper
+from charrnn.cli.trainer.threads import ThreadKeeper, try_threads
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model
@@ -70,9 +70,13 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
     Args:
         threads: of the processor.
         repeatable: whether a GPU shall compute the same again, by those of its kernels that do.
+
+    Raises:
+        RuntimeError: so many threads cannot be started.
     """
     keep_freed_memory()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads)  # which starts some of another kind
+    try_threads(threads - 1)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
     if repeatable:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of one size, as cuDNN asks of who wants to repeat

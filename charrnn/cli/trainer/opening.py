@@ -20,7 +20,7 @@ from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.cli.trainer.waiting import waiting
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, write_warning
-from charrnn.errors import TooLargeError, is_out_of_memory
+from charrnn.errors import NO_THREAD, ConfigError, TooLargeError, is_out_of_memory
 from charrnn.garbage import loading_modules
 from charrnn.surrogates import in_utf8
 from charrnn.text.cache import check_sound
@@ -69,7 +69,11 @@ def _settled(request: Request, place: Place, ranks: Ranks) -> Request:
 
 
 def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
-    """Read the texts, load PyTorch, and train."""
+    """Read the texts, load PyTorch, and train.
+
+    Raises:
+        ConfigError: so many threads cannot be started.
+    """
     log = None if request.log is None else Path(request.log)
     with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
         corpus = read_texts(request, _reading(request, ranks), ranks)
@@ -82,6 +86,11 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
         except (IndexError, RuntimeError) as error:  # of an id that has no place in a table
             if isinstance(error, IndexError) or "device-side assert" in str(error):
                 check_sound(corpus.ids, len(corpus.encoder))
+            if NO_THREAD in str(error):
+                raise ConfigError(
+                    "no more threads can be started here; raise the limit (`ulimit -u`, or the container's on "
+                    "processes), or use --threads 1"
+                ) from None
             raise
 
 

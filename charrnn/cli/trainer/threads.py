@@ -7,6 +7,7 @@ all, and two are then several times slower than one.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,24 @@ def default_threads(processes: int) -> int:
     """
     threads = min(torch.get_num_threads(), allotted_cores())
     return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // processes)
+
+
+def try_threads(count: int) -> None:
+    """Start so many threads at once, and end them: where PyTorch's library may start none, it ends the process.
+
+    Raises:
+        RuntimeError: one of them cannot be started.
+    """
+    are_tried, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=are_tried.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    finally:
+        are_tried.set()
+        for thread in started:
+            thread.join()
 
 
 class ThreadKeeper:
