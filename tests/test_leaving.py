@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conftest import make_text
@@ -74,6 +75,18 @@ def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
     assert training.stderr.endswith(f"\n{UNSAVED}")
     assert training.stderr.count(UNSAVED) == 1
     assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process but the system's own is the first")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_first_process_of_a_container_ends_by_a_signal_as_any_other_does(trained, start, number):
+    container = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    process = start(trained, "sample", "words.pt", "--length", -1, "-q", before=container)
+    if not process.stdout.read(10):
+        pytest.skip("no containers can be made here")
+    (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(first), number)
+    assert process.wait(timeout=20) == 128 + number
 
 
 def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
