@@ -1,5 +1,6 @@
 """The command line's own help and errors."""
 
+import os
 import re
 import subprocess
 import sys
@@ -522,6 +523,21 @@ def test_ctrl_c_while_modules_are_loaded_is_silent(trained, module):
     command = [sys.executable, "-c", script, "sample", "words.pt", "-n", "9", "-q"]
     run = subprocess.run(command, cwd=trained, capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr.strip()) == (130, "", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there every user has a home")
+def test_a_user_without_a_home_folder_who_installs_completion_is_told_so_in_one_line(charrnn):
+    result = charrnn("--install-completion", "bash", prepare=leave_home)
+    assert (result.code, result.text) == (1, "")
+    assert result.stderr == "charrnn: there is no home folder; set HOME to one\n"
+
+
+def leave_home():
+    """The user's number is nobody's, as a container's may be."""
+    import pwd
+
+    os.environ.pop("HOME")
+    pwd.getpwuid = {}.__getitem__
 
 
 def test_without_words_it_helps(charrnn):

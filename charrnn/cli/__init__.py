@@ -56,6 +56,9 @@ SMALLER = {
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of writing alone. One of a file names the file; one without a name came from standard output."""
 
+NO_HOME = "Could not determine home directory"
+"""What stands in Python's error where HOME is not set and the user is none that the system knows."""
+
 
 class OneLineErrors(TyperGroup):
     """A group of commands whose expected failures end in one line on stderr and an exit code."""
@@ -169,6 +172,8 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
             _leave("PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
         if is_of_gpu(error):
             _leave(_of_gpu(error, _smaller(ctx)), 1, ctx)
+        if NO_HOME in str(error):
+            _leave("there is no home folder; set HOME to one", 1, ctx)
         if not is_out_of_memory(error):
             raise
         _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
