@@ -1744,7 +1744,15 @@ def test_surprisal_colours_a_pipe_for_who_asks_for_that(sample):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--match", r"Zo\u00eb"], ["-p", "-", "-n", 0], ["-i", "-n", 0, "--encoding", "utf-8"]]
+    "flags",
+    [
+        ["--match", r"Zo\u00eb"],
+        ["-p", "-", "-n", 0],
+        ["-i", "-n", 0, "--encoding", "utf-8"],
+        ["-p", "Zo\u00eb", "-n", 0],
+        ["-p", "Zo\u00eb", "-n", 0, "--allow", "\u00eb", "--stop", "\u00eb"],
+        ["--match", "Zo\u00eb"],
+    ],
 )
 def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
     checkpoint, own = encoded

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
+from charrnn.surrogates import together
 
 STACKED, NARROWEST = 60, 20
 """Columns of a terminal below which a flag's text stands under it and not beside it, and the fewest that are laid out
@@ -22,6 +23,9 @@ NO_BREAK = "\N{NON-BREAKING HYPHEN}"
 
 JSON_ERRORS = "charrnn.json_errors"
 """In a context's `meta`: whether the error that ends a command is JSON, like everything else it prints."""
+
+TEXTS = ("prompt", "stop", "separator", "allow", "forbid", "match", "text")
+"""Flags whose values are texts, which are in UTF-8 as all others are; of a path no byte may change."""
 
 _NUMBERS = {"int": "a whole number", "float": "a number"}
 _NO_NUMBER = re.compile(rf"(.*) is not a valid ({'|'.join(_NUMBERS)})\.?", re.DOTALL)
@@ -61,6 +65,7 @@ class PartedCommand(TyperCommand):
                 raise usage_error(mistake)
             rest = super().parse_args(ctx, args)
             ctx.meta[JSON_ERRORS] = self.speaks_json and ctx.params["as_json"]
+            ctx.params |= {name: _together(ctx.params[name]) for name in TEXTS if name in ctx.params}
             return rest
         except USAGE_ERROR as error:
             ctx.meta[JSON_ERRORS] = asks_for_json
@@ -142,6 +147,11 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
         for option in options
         for flag in (*option.opts, *option.secondary_opts)
     }
+
+
+def _together(value: Any) -> Any:
+    """A text, or several, in UTF-8 where Python has read some of its bytes as no text: by a locale of ASCII alone."""
+    return together(value) if isinstance(value, str) else value and [*map(together, value)]
 
 
 def _given_twice(given: Sequence[Any]) -> str:
