@@ -9,13 +9,12 @@ of text, typer would compile each flag's twice at every start, which takes longe
 import contextlib
 import errno
 import importlib
-import io
 import os
 import sys
 import warnings
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -33,6 +32,7 @@ from charrnn.cli.common.helping import (
     write_examples,
 )
 from charrnn.cli.common.hints import HINTS
+from charrnn.cli.common.streams import discard_stdout, prepare_streams
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
 from charrnn.garbage import loading_modules
 
@@ -160,7 +160,7 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
             raise typer.Exit(2) from None
         _leave(usage_error_line(error), 2, ctx)
     except OSError as error:
-        _discard_stdout()
+        discard_stdout()
         if is_closed_pipe(error):  # the reader has had enough, as in `| head`
             raise typer.Exit(0) from None
         if is_out_of_memory(error):
@@ -230,7 +230,7 @@ def main() -> None:
     warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of an overflow: where one matters it is found and told
     # Should a cuDNN read a layer's weights in another order than it is given them: PyTorch then copies a few MB a call.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
-    _prepare_streams()
+    prepare_streams()
     app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would become what fits it
 
 
@@ -247,46 +247,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def _prepare_streams() -> None:
-    """Make all three streams be there and whole, and text on them be UTF-8 whatever the locale says.
-
-    Where the caller has closed one, as a daemon's are, messages go nowhere, but who needs its data gets an error.
-
-    Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that the path it prints is the path.
-    """
-    _wait_for_streams()
-    sys.stdin = sys.stdin or open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
-    sys.stdout = sys.stdout or open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    if os.name == "nt":  # its older consoles show colours once they are asked to; typer's own helper on that system
-        importlib.import_module("colorama").just_fix_windows_console()
-    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):  # lines end with a line feed on Windows too: what a pipe reads is data
-            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
-
-
-def _wait_for_streams() -> None:
-    """Let no stream pretend to be at its end, or full, where another program made it one that does not wait."""
-    for descriptor in (0, 1, 2) if os.name != "nt" else ():
-        with contextlib.suppress(OSError):  # closed by the caller
-            os.set_blocking(descriptor, True)
-
-
-def _buffered(stream: TextIO) -> TextIO:
-    """The stream itself, or where `PYTHONUNBUFFERED` made it one that may leave off amid its bytes, one that does not.
-
-    It ends with the process and not before: closing it leaves the descriptor open. Lines of text go out at once.
-    """
-    if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
-        return open(stream.fileno(), "w", buffering=1, closefd=False)  # its encoding is set with the others'
-    return stream
-
-
-def _discard_stdout() -> None:
-    """Let Python's own flush at exit go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
