@@ -186,6 +186,19 @@ def test_a_closed_pipe_ends_it_quietly(trained, length):
     assert len(result.stdout) == 102
 
 
+@pytest.mark.parametrize(
+    ("stdout", "code", "told"),
+    [("| head -c 9", 0, b""), (">&-", 1, b"charrnn: standard output: Bad file descriptor\n"), (">&- 2>&-", 1, b"")],
+)
+def test_what_a_stream_is_good_for_is_the_same_where_there_is_no_dev_null(trained, stdout, code, told):
+    (trained / "bare.py").write_text(
+        "import os\nos.devnull = '/nowhere/null'\nfrom charrnn.__main__ import main\nmain()\n"
+    )
+    command = f"set -o pipefail; {sys.executable} bare.py sample words.pt -q -n 100000 {stdout}"
+    result = subprocess.run(["bash", "-c", command], cwd=trained, capture_output=True, timeout=60)
+    assert (result.returncode, result.stderr) == (code, told)
+
+
 def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "-1", "--allow", "aeiou"]
     with subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

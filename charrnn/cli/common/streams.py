@@ -18,9 +18,9 @@ def prepare_streams() -> None:
     Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that the path it prints is the path.
     """
     _wait_for_streams()
-    sys.stdin = sys.stdin or open(os.open(os.devnull, os.O_WRONLY))  # noqa: SIM115
-    sys.stdout = sys.stdout or open(os.open(os.devnull, os.O_RDONLY), "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdin = sys.stdin or open(_open_null(os.O_WRONLY))  # noqa: SIM115
+    sys.stdout = sys.stdout or open(_open_null(os.O_RDONLY), "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(_open_null(os.O_WRONLY), "w")  # noqa: SIM115
     sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -33,7 +33,20 @@ def prepare_streams() -> None:
 
 def discard_stdout() -> None:
     """Let Python's own flush at exit go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(_open_null(os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_null(way: int) -> int:
+    """Open what is empty and takes all, to be read or to be written alone.
+
+    Where /dev is bare, as a chroot's may be, it is one end of a pipe; what that has no room for is an error of writing.
+    """
+    try:
+        return os.open(os.devnull, way)
+    except OSError:
+        ends = dict(zip((os.O_RDONLY, os.O_WRONLY), os.pipe(), strict=True))
+        os.set_blocking(ends[os.O_WRONLY], False)
+        return ends[way]
 
 
 def _wait_for_streams() -> None:
