@@ -485,6 +485,21 @@ def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, fu
     assert (run.returncode, run.stdout, run.stderr) == (1, "", f"charrnn: out of memory; {told}\n")
 
 
+def test_where_memory_does_not_suffice_to_load_anything_more_one_line_says_so(trained):
+    script = (
+        "import sys\nfrom charrnn.cli import main\n"
+        "class Full:\n"
+        "    is_full = False\n"
+        "    def find_spec(self, name, *_):\n"
+        "        self.is_full |= name == 'charrnn.cli.sampler.preparing'\n"
+        "        if self.is_full: raise MemoryError\n"
+        "sys.meta_path.insert(0, Full())\nsys.argv[1:] = ['sample', 'words.pt']\nmain()"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=trained, capture_output=True, text=True)
+    told = "charrnn: out of memory; lower --length or --num-samples\n"
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", told)
+
+
 def test_memory_that_runs_out_while_pytorch_is_loaded_is_told_as_such(tmp_path):
     script = (
         "import sys\nfrom charrnn.cli import main\n"

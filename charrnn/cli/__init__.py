@@ -33,6 +33,7 @@ from charrnn.cli.common.helping import (
 )
 from charrnn.cli.common.hints import HINTS
 from charrnn.cli.common.streams import discard_stdout, prepare_streams
+from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
 from charrnn.garbage import loading_modules
 
@@ -209,8 +210,6 @@ def _of_gpu(error: Exception, smaller: str) -> str:
 
 
 def _leave(message: str, code: int, ctx: Any) -> NoReturn:
-    from charrnn.display.outlet import write_error
-
     write_error(message, as_json=ctx is not None and ctx.meta.get(JSON_ERRORS, False))
     raise typer.Exit(code) from None
 
