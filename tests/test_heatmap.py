@@ -186,7 +186,7 @@ def test_what_takes_no_column_behind_its_letter_is_not_cut_from_it():
 def test_marks_by_themselves_get_a_circle_and_those_of_a_letter_none():
     assert grounded("next is \u0301") == "next is ◌\u0301"
     assert grounded("cafe\u0301") == "cafe\u0301"
-    assert [spell(c, "character") for c in ("\u0301", "\u1161", "\u200d", "\n")] == [
+    assert [spell(c) for c in ("\u0301", "\u1161", "\u200d", "\n")] == [
         "◌\u0301",
         "\u115f\u1161",
         "⁀",
