@@ -7,6 +7,7 @@ import sys
 import zipfile
 from dataclasses import fields
 from graphlib import TopologicalSorter
+from types import GenericAlias
 from typing import get_type_hints
 
 import pytest
@@ -379,6 +380,18 @@ def test_no_flag_is_compiled_from_text_at_the_start():
         if isinstance(annotation, str)
     ]
     assert not compiled, "typer evaluates each twice; leave `from __future__ import annotations` out of its module"
+
+
+@pytest.mark.parametrize("command", [train, sample, inspect])
+def test_no_callback_of_a_parameter_has_a_type_that_python_3_10_takes_for_a_class(command):
+    callbacks = [
+        callback
+        for annotation in command.__annotations__.values()
+        for given in getattr(annotation, "__metadata__", ())
+        if (callback := given.callback) is not None
+    ]
+    types = [hint for callback in callbacks for hint in get_type_hints(callback).values()]
+    assert not [hint for hint in types if isinstance(hint, GenericAlias)], "typer asks there whether it is a subclass"
 
 
 AS_GIVEN = {list[str]: tuple[str, ...], list[str] | None: tuple[str, ...]}

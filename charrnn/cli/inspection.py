@@ -39,7 +39,9 @@ def inspect(
     checkpoints: Annotated[
         list[str],
         typer.Argument(
-            help="Files that `charrnn train` wrote; - for stdin.", metavar="CHECKPOINT...", callback=expanded
+            help="Files that `charrnn train` wrote; - for stdin.",
+            metavar="CHECKPOINT...",
+            callback=lambda paths: expanded(paths),  # itself it has a type that typer fails at on 3.10
         ),
     ],
     score: Annotated[

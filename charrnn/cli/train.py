@@ -52,7 +52,11 @@ def train(
     context: typer.Context,
     texts: Annotated[
         list[str],
-        typer.Argument(metavar="TEXT...", help="Files and folders to learn from; - for stdin.", callback=expanded),
+        typer.Argument(
+            metavar="TEXT...",
+            help="Files and folders to learn from; - for stdin.",
+            callback=lambda paths: expanded(paths),  # itself it has a type that typer fails at on 3.10
+        ),
     ],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="Checkpoint to write. [default: the text's name with .pt, here]")
