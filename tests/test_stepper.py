@@ -14,6 +14,12 @@ from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 
 
+@pytest.fixture(params=[folding.MOST_FOLDED, 0])
+def most_folded(request, monkeypatch):
+    monkeypatch.setattr(folding, "MOST_FOLDED", request.param)
+
+
+@pytest.mark.usefixtures("most_folded")
 @pytest.mark.parametrize("config", VARIANTS)
 def test_the_stepper_gives_the_engines_logits(config):
     engine = numpy_twin(random_model(config))
@@ -23,6 +29,7 @@ def test_the_stepper_gives_the_engines_logits(config):
         np.testing.assert_allclose(read(int(character)), logits[0], atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("most_folded")
 @pytest.mark.parametrize("config", VARIANTS)
 def test_texts_side_by_side_have_the_engines_logits(config):
     engine = numpy_twin(random_model(config))
@@ -95,6 +102,18 @@ def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, c
         np.testing.assert_array_equal(own, expected)
     for own, expected in zip(pieces.tables, whole.tables, strict=True):
         np.testing.assert_allclose(own, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_what_is_folded_of_a_large_alphabet_does_not_grow_with_its_square(num_layers):
+    config = ModelConfig(vocab_size=3000, cell="lstm", hidden_size=16, num_layers=num_layers, embedding_dim=16)
+    assert config.is_residual(0), "the head reads the embedding too"
+    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    folded = FoldedWeights(config, weights)
+    folds = sum(array.size for array in (*folded.tables, *folded.matrices))
+    assert folds < 3000 * (4 * num_layers + 2) * 16, (
+        "rows of gates for each character, what the head adds up, and little else"
+    )
 
 
 @pytest.mark.parametrize("members", [1, 2])

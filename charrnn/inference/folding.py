@@ -18,11 +18,16 @@ from charrnn.inference.cell_updates import state_scale
 ROWS = 64
 """Rows of a weight that are computed with at once: in float64 a whole one would take twice its place."""
 
+MOST_FOLDED = 512
+"""The largest alphabet whose logits are folded into all that the head reads, where that is several things."""
+
 
 class FoldedWeights:
     """A model's weights, with all that needs no state multiplied in.
 
     Reader r is layer r, or the head for r = num_layers; it reads the sum of its sources' outputs (-1: the embedding).
+    Of a large alphabet the head would have a row for each character in each of them, with the embedding a table that
+    grows with the alphabet's square. So what it reads is added up first there, and multiplied once.
 
     Args:
         config: the model's shape.
@@ -34,16 +39,21 @@ class FoldedWeights:
         matrices: for each layer what is multiplied with its h: rows of its own W_hh, then of all that read it, then,
             with normalisation, the mean.
         rows_by_reader: for each layer, who has which rows of that product.
+        head: the weight that the head's sum is multiplied with, shape (R, H), and its bias, shape (R,); None where its
+            readings are these products already.
         half_biases_hn: for each layer half of a GRU's b_hn, shape (H,); of other cells, which have none, nothing.
     """
 
     def __init__(self, config: ModelConfig, weights: MutableMapping[str, Singles]) -> None:
         self.config = config
+        self.head: tuple[Singles, Singles] | None = None
         self._weights = weights
         layers = range(config.num_layers)
         sources: list[set[int]] = [{-1}]  # of each reader
         for layer in layers:
             sources.append({layer} | (sources[layer] if config.is_residual(layer) else set()))
+        if config.vocab_size > MOST_FOLDED and len(sources[-1]) > 1:
+            self.head = self._whole_head()
         self.tables = [self._table(reader, own) for reader, own in enumerate(sources)]
         self._let_go(0)
         self.matrices, self.rows_by_reader = [], []
@@ -55,6 +65,10 @@ class FoldedWeights:
             self._let_go(layer + 1)  # no layer above is among its sources
         none = np.empty(0, dtype=np.float32)
         self.half_biases_hn = [np.float32(0.5) * weights.get(f"layers.{layer}.bias_hn", none) for layer in layers]
+
+    def _whole_head(self) -> tuple[Singles, Singles]:
+        weights, biases, _ = zip(*self._blocks(self.config.num_layers), strict=True)
+        return np.concatenate(weights), np.concatenate(biases)
 
     def _table(self, reader: int, sources: set[int]) -> Singles:
         below = [source for source in sources if source >= 0 and self.config.layer_norm]
@@ -105,6 +119,9 @@ class FoldedWeights:
     def _blocks(self, reader: int) -> list[tuple[Singles, Singles, float]]:
         """The same as a weight, a bias and what they are multiplied by: of each gate, or of head and recall."""
         if reader == self.config.num_layers:
+            if self.head is not None:
+                width = self.config.hidden_size
+                return [(np.eye(width, dtype=np.float32), np.zeros(width, dtype=np.float32), 1)]
             parts = ("head", "recall") if self.config.recall else ("head",)
             return [(self._weights[f"{part}.weight"], self._weights[f"{part}.bias"], 1) for part in parts]
         cell = CELLS[self.config.cell]

@@ -142,7 +142,7 @@ def _gatherer(
     by_character = table.ndim == 2
     if columns:
         table = np.ascontiguousarray(table.T) if by_character else np.repeat(table[:, None], columns[0], axis=1)
-    add, take = np.add, np.take
+    add, take, dot = np.add, np.take, np.dot
 
     def gather(characters: Any) -> Singles:
         if not by_character:
@@ -158,7 +158,17 @@ def _gatherer(
             add(total, part, total)
         return total
 
-    return gather
+    if folded.head is None or reader < len(layers):
+        return gather
+    weight, bias = folded.head
+    scores = np.empty((len(bias), *columns), dtype=np.float32)
+    biases = bias.reshape(-1, *(1 for _ in columns))
+
+    def score(characters: Any) -> Singles:
+        dot(weight, gather(characters), scores)
+        return add(scores, biases, scores)
+
+    return score
 
 
 class _Layer:
