@@ -99,6 +99,11 @@ def test_a_cell_of_a_model_of_lines_begins_anew_with_each(folder):
     assert whole[:4] != alone
 
 
+def test_of_a_text_of_one_character_a_gate_is_open_at_all_of_it_or_at_none(folder):
+    for gate in show(folder, "lines", "--text", "S", "--gates")["gates"]["gates"]:
+        assert {*gate["open"], *gate["shut"]} <= {0, 1}, "the line feed before it is no character of it"
+
+
 @pytest.mark.parametrize("model", ["bytes", "lines"])
 def test_neurons_gates_and_the_page_are_there_too(folder, model):
     seen = show(folder, model, "--neurons", "--gates")

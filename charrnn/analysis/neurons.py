@@ -163,40 +163,46 @@ def record_units(
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,).
-        resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines.
+        resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines. It is
+            read before the text too, as that begins a line, and is no character of it.
     """
+    before = [] if resets_at is None else [resets_at]
+    ids = np.concatenate([before, ids]).astype(np.int64)
     layers = range(config.num_layers * config.members)
     units = [Unit(layer, n, part) for layer in layers for part in parts_of(config) for n in range(config.hidden_size)]
     values = np.empty((len(ids), len(units)), dtype=np.float32)
-    uses: list[GateUse] = []
     members = each_member(config, weights)
-    for (first, member, own), columns in zip(members, np.split(values, config.members, axis=1), strict=True):
-        uses += _record_member(member, own, ids, resets_at, first, columns)
-    return Activations(units, values), uses
+    for (_, member, own), columns in zip(members, np.split(values, config.members, axis=1), strict=True):
+        _record_member(member, own, ids, resets_at, columns)
+    values = values[len(before) :]
+    return Activations(units, values), _gate_uses(config, values)
 
 
 def _record_member(
-    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None, first_layer: int, values: Values
-) -> list[GateUse]:
-    """Write what a network's units do into the values, shape (num_chars, its units); give what its gates do."""
-    sums: dict[tuple[int, str], NDArray[Any]] = {}
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None, values: Values
+) -> None:
+    """Write what a network's units do into the values, shape (len(ids), its units)."""
     state = zero_state(config, weights)
     for start, end, is_new in _windows(ids, resets_at):
         state = zero_state(config, weights) if is_new else state
-        tape = record(config, weights, np.asarray(ids[start:end], dtype=np.int64)[:, None], state)
+        tape = record(config, weights, ids[start:end, None], state)
         state = tape.state
         wide = []
-        for number, layer in enumerate(tape.layers, first_layer):
-            gates = gate_values(config, layer)
-            wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates.values()]
-            for name, gate in gates.items():
-                counts = np.stack([gate.sum((0, 1)), (gate > OPEN).sum((0, 1)), (gate < SHUT).sum((0, 1))])
-                sums[number, name] = sums.get((number, name), 0) + counts
+        for layer in tape.layers:
+            gates = gate_values(config, layer).values()
+            wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates]
         values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
-    length = max(len(ids), 1)
+
+
+def _gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
+    """What the gates do, by the values of all units, shape (num_chars, U)."""
+    cell, layers = CELLS[config.cell], range(config.num_layers * config.members)
+    parts = values.reshape(len(values), len(layers), -1, config.hidden_size)
     return [
-        GateUse(layer, name, float(total[0].mean() / length), total[1] / length, total[2] / length)
-        for (layer, name), total in sums.items()
+        GateUse(layer, name, float(gate.mean(dtype=np.float64)), (gate > OPEN).mean(axis=0), (gate < SHUT).mean(axis=0))
+        for layer in layers
+        for number, name in enumerate(cell.gates, cell.states)
+        for gate in [parts[:, layer, number]]
     ]
 
 

@@ -116,14 +116,12 @@ class Watched:
     @cached_property
     def _seen(self) -> tuple[Activations, list[GateUse]]:
         contents, encoder = self.subject.contents, self.subject.contents.encoder
-        resets_at = contents.line_feed
-        before = [] if resets_at is None else [resets_at]  # what a first line is read after
-        ids = np.concatenate([before, encoder.encode(self.text)]).astype(np.int64)
-        activations, gates = record_units(contents.model, contents.weights, ids, resets_at)
+        ids = encoder.encode(self.text)
+        activations, gates = record_units(contents.model, contents.weights, ids, contents.line_feed)
         require_finite(activations.values)
         if encoder.unit == CHARACTER:
-            return replace(activations, values=activations.values[len(before) :]), gates
-        last = len(before) + np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
+            return activations, gates
+        last = np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
         return replace(activations, values=activations.values[last]), gates
 
     @property
