@@ -198,7 +198,7 @@ def test_of_a_held_out_text_of_rare_characters_alone_a_page_shows_the_surprise_a
     assert (part["surprise"]["unknown"], part["absent"]) == (200, {})
     for more in ([], ["--html", "gates.html"]):
         refused = run_charrnn(tmp_path, "inspect", "words.pt", "--gates", *more, text=True)
-        assert (refused.returncode, refused.stderr) == (1, f"charrnn: {told}; give a text to read\n")
+        assert (refused.returncode, refused.stderr) == (2, f"charrnn: {told}; give a text to read\n")
 
 
 def test_one_character_is_no_characters(inspect):

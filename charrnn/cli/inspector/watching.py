@@ -25,7 +25,7 @@ from charrnn.analysis.neurons import (
 )
 from charrnn.cli.inspector.fitting import fit_text
 from charrnn.cli.inspector.subject import Subject, way_of
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import quoted
 from charrnn.paths import name_of
 from charrnn.text.options import CHARACTER
@@ -201,7 +201,7 @@ def choose_pieces(
         keeps_activations: whether the values of every unit are kept: a large model's can be of a short text alone.
 
     Raises:
-        CharRNNError: there is nothing in one that its model knows.
+        CorpusError: there is nothing in one that its model knows.
     """
     length = min(_readable_length(subject) for subject in subjects)
     length = length if keeps_activations else max(length, ENOUGH)
@@ -236,9 +236,8 @@ def _known_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piec
     known = "".join(compress(readable.text, seen))
     if not known:
         which = f" among the first {len(seen):,}" if not is_all or len(readable.known) > length else ""
-        raise CharRNNError(
-            f"{given.source}: no characters{which} that {name_of(subject.path)} knows; give a text to read"
-        )
+        known_to = f"{which} that {name_of(subject.path)} knows" if readable.text else ""
+        raise CorpusError(f"{given.source}: no characters{known_to}; give a text to read")
     gaps = np.cumsum(seen)[~seen]
     whole = len(readable.known_text) if is_all else given.whole
     return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.text) > length)
