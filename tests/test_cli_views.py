@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, save_like, train_briefly
 from reference_cells import REFERENCE
+from test_page import data_of
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import novelty_view, surprise_view
@@ -501,6 +502,19 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
         assert gates.stderr.startswith(f"charrnn: {cell}.pt: its cell is {cell}, which has no gates")
     page = run_in(trained, "inspect", f"{cell}.pt", "--html", f"{cell}.html")
     assert (page.returncode, page.stderr) == (0, "")
+
+
+def test_characters_that_are_left_out_leave_the_others_as_they_are(trained):
+    """Of a model that reads letters and marks composed: without what stands between them, these would be one."""
+    characters = torch.load(trained / "words.pt", weights_only=True)["characters"].replace("u", "\u0301")
+    save_like(trained, "composed.pt", characters=characters, text={"normalize": "nfc"})
+    given = ("--text", "Tin sole§\u0301 nap", "--unknown", "skip")
+    seen = json.loads(run_in(trained, "inspect", "composed.pt", *given, "--json").stdout)["surprise"]
+    assert run_in(trained, "inspect", "composed.pt", *given, "--html", "composed.html").returncode == 0
+    shown = data_of((trained / "composed.html").read_text(encoding="utf-8"))["surprise"]
+    for found in (seen, shown):
+        assert "".join(one["char"] for one in found["characters"]) == "Tin sole\u0301 nap"
+        assert found["unknown"] == 0
 
 
 def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_is_in(inspect):

@@ -21,7 +21,7 @@ from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char
 from charrnn.surrogates import name_byte
 from charrnn.text.encoder import UNKNOWN_MARK
-from charrnn.text.unknowns import Readable
+from charrnn.text.unknowns import Readable, make_readable
 from charrnn.wording import number_of
 
 DEFAULT_TOP_K, MOST_GUESSES = 5, 20
@@ -33,7 +33,8 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
     piece, source = given.first(MAX_VIEWED), given.source
     readable = fit_text(subject, piece.text, source, rule)
     if rule == "skip":
-        readable = fit_text(subject, readable.known_text, source, rule)
+        known = piece.text if piece.is_fitted else readable.known_text
+        readable = make_readable(known, subject.contents.encoder)  # not prepared again: what is left might join
     if not readable.text:
         raise CorpusError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)

@@ -56,6 +56,7 @@ class Piece:
         whole: characters that there were to read; None for more than anybody counted.
         gaps: places in what is read before which others stand that the model does not know, ascending, one for each.
         is_held_back: whether it ends where it does because the model, or another, is too large to be watched on more.
+        is_fitted: whether it is what `fit_text` has left of a text, all of which the model knows.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Piece:
     whole: int | None
     gaps: tuple[int, ...] = ()
     is_held_back: bool = False
+    is_fitted: bool = False
 
     @property
     def left_out(self) -> int:
@@ -240,7 +242,8 @@ def _known_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piec
         raise CorpusError(f"{given.source}: no characters{known_to}; give a text to read")
     gaps = np.cumsum(seen)[~seen]
     whole = len(readable.known_text) if is_all else given.whole
-    return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=len(readable.text) > length)
+    is_held_back = len(readable.text) > length
+    return Piece(known, given.source, whole, tuple(gaps.tolist()), is_held_back=is_held_back, is_fitted=True)
 
 
 class _HeldOut:
