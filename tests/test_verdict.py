@@ -130,7 +130,34 @@ def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
     assert verdict(history([4.071] * 4, [4.071] * 4), vocab_size=61).startswith("nothing learned"), "ln 61 less 0.97 %"
     assert verdict(history([4.068] * 4, [4.068] * 4), vocab_size=61).startswith("levelled off"), "ln 61 less 1.04 %"
     assert verdict(history([5.0, 4.8, 4.6, 4.4], [5.0, 4.8, 4.6, 4.4]), vocab_size=61).startswith("still improving")
-    assert verdict(history([0.0] * 4, [0.0] * 4), vocab_size=1).startswith("levelled off"), "a text of one character"
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "words"),
+    [
+        ([0.5, 0.01, 0.004, 0.003, 0.0035], [0.4, 0.008, 0.003, 0.0035, 0.0049], "levelled off: .*losses are alike"),
+        ([0.5, 0.01, 0.004, 0.003, 0.002], [0.4, 0.008, 0.003, 0.0035, 0.0051], "overfitting since step 300: .*0.0021"),
+        ([0.3, 0.02, 0.0185, 0.0185], [0.3, 0.02, 0.02, 0.02], "levelled off: .*losses are alike"),
+        ([0.3, 0.02, 0.0215, 0.0215], [0.3, 0.02, 0.02, 0.02], "levelled off: .*losses are alike"),
+        ([0.3, 0.02, 0.0175, 0.0175], [0.3, 0.02, 0.02, 0.02], "overfitting: the training loss is 0.0025 nats below"),
+    ],
+)  # fmt: skip
+def test_of_low_losses_differences_that_no_text_would_show_tell_nothing(train, val, words):
+    assert re.match(words, verdict(history(train, val), vocab_size=61))
+
+
+@pytest.mark.parametrize(
+    ("val", "vocab_size", "words"),
+    [
+        ([0.3, 0.1, 0.0006, 0.0005, 0.0006], 18, "nothing left to learn: the best loss is 0.0005 nats$"),
+        ([0.3, 0.2, 0.1, 0.05, 0.0005], 18, "nothing left to learn: "),
+        ([0.0] * 4, 1, "nothing left to learn: the best loss is 0.0000 nats$"),
+        ([0.3, 0.1, 0.0006, 0.0005, 0.4], 18, "worse since step 400: .*risen by 0.3995"),
+        ([0.3, 0.1, 0.0021, 0.0022, 0.0021], 18, "levelled off: "),
+    ],
+)
+def test_where_hardly_a_loss_is_left_nothing_more_is_advised(val, vocab_size, words):
+    assert re.match(words, verdict(history(val, val), vocab_size=vocab_size))
 
 
 @pytest.mark.parametrize(
@@ -268,3 +295,4 @@ def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_n
     config = TrainConfig(batch_size=8, seq_len=64, learning_rate=rate, max_steps=120)
     found = handicaps(model, config, steps=120, loss=loss, yardstick=1.66)
     assert [line[: len(begins)] for line, begins in zip(found, told, strict=True)] == told
+    assert handicaps(model, config, steps=120, loss=0.0029, yardstick=0.001) == [], "so little is no handicap"

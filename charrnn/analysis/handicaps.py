@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.analysis.verdict import CLEAR
+from charrnn.analysis.verdict import CLEAR, margin
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.regimen import peak_rate
 from charrnn.suggest import SIZES
@@ -22,7 +22,7 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
         loss: its best loss, in nats.
         yardstick: an n-gram model's on the same text.
     """
-    if loss <= yardstick * (1 + CLEAR):
+    if loss <= yardstick + margin(yardstick, CLEAR):
         return []
     found = []
     usual = peak_rate(config.optimizer, model, steps)

@@ -32,8 +32,8 @@ LONG_SHARE = 1 / 6
 RISEN = 1.5
 """A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
 
-LEAST_GAIN = 2e-3
-"""Nats in a third of a training that are worth more time, however low the loss."""
+LEAST = 2e-3
+"""Nats by which losses must differ to tell anything, and one must fall in a third of a training, however low it is."""
 
 WIDE = 0.2
 """A loss that is above the other by more than this share shows that little of what is learned is of use elsewhere."""
@@ -42,8 +42,13 @@ LEAST_SHOWN = 5e-5
 """Nats that four decimals show: what is less has not fallen."""
 
 
+def margin(loss: float, share: float) -> float:
+    """Nats by which another loss must differ from this one: a share of it, and `LEAST`."""
+    return max(loss * share, LEAST)
+
+
 def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: bool = True) -> str:
-    """Say whether a model still improves, overfits, has got worse, underfits, has levelled off or learned nothing.
+    """Say whether a model improves, overfits, got worse, underfits, has levelled off or learned nothing, or all.
 
     Where a training went on to a later end, losses are at first above the best one before: what came since is judged.
 
@@ -64,32 +69,34 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
     own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
-    if last.val_loss > best.val_loss * (1 + WORSE):
+    if last.val_loss > best.val_loss + margin(best.val_loss, WORSE):
         return _worse(best, last, kept, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
+    if kept.val_loss < LEAST:
+        return f"nothing left to learn: the best loss is {kept.val_loss:.4f} nats"
     before, thirds = _end_of(history, begun)
     span = f"the last {last.step - before.step:,} of {last.step - begun:,} steps{risen}"
     lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
     fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
     since = len(history) - 1 - history.index(best)
     is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > max(best.val_loss * FLAT, LEAST_GAIN) * thirds and not is_stalled:
+    if fall > margin(best.val_loss, FLAT) * thirds and not is_stalled:
         return _improving(last, f"the validation loss fell by {fall:.4f} nats over {span}")
     blind = math.log(vocab_size)
-    if vocab_size > 1 and min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
+    if min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
         return _learned_nothing(history, kept.val_loss, blind)
     fell = f"fell by {fall:.4f} nats" if fall > LEAST_SHOWN else "has not fallen"
     seen = f"the validation loss {fell} over {span}"
     if is_stalled:
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
     before, thirds = _end_of(own, begun)
-    has_fallen = before.train_loss - last.train_loss > last.train_loss * FLAT * thirds
+    has_fallen = before.train_loss - last.train_loss > margin(last.train_loss, FLAT) * thirds
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
 
 
 def _improving(last: HistoryRow, seen: str) -> str:
     """What would help a model that still improves: time, or text where the training loss is far below the other."""
     gap = last.val_loss - last.train_loss
-    if gap > last.val_loss * WIDE:
+    if gap > margin(last.val_loss, WIDE):
         seen += f", and is {gap:.4f} nats above the training loss; more text would help more than time"
         return f"still improving: {seen}"
     return f"still improving: {seen}; more time would help"
@@ -109,7 +116,7 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_co
     """What the two losses say of each other where the validation loss falls no more, which is told as it was seen."""
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
-    if gap > last.val_loss * CLEAR:
+    if gap > margin(last.val_loss, CLEAR):
         though = "" if losses_compare else ", though it is that of a harder task"
         return (
             f"overfitting: the training loss is {gap:.4f} nats below the validation loss{though}, and {seen}; "
@@ -117,7 +124,7 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_co
         )
     if not losses_compare:
         return f"{levelled}; more text, or a larger model, would help more than time"
-    if gap >= -last.val_loss * CLEAR:
+    if gap >= -margin(last.val_loss, CLEAR):
         return (
             f"{levelled}, and both losses are alike, {last.train_loss:.4f} and {last.val_loss:.4f} nats; "
             "more text, or a larger model, would help more than time"
