@@ -532,6 +532,15 @@ def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monke
         check_output(request)
 
 
+def test_what_is_there_is_not_replaced_by_a_run_that_goes_on_from_a_link_to_itself(text):
+    path, loop = text.with_name("there.pt"), text.with_name("loop.pt")
+    path.touch()
+    loop.symlink_to(loop.name)
+    flags = NO_FLAGS | {"resume": True, "resume_from": str(loop)}
+    with pytest.raises(OutputError, match=f"^{re.escape(str(path))}: exists; replace it with --overwrite, or "):
+        check_output(Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **flags))
+
+
 def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(text, monkeypatch):
     path = text.with_name("there.pt")
     path.write_bytes(b"PK")

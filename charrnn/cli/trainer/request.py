@@ -12,7 +12,7 @@ from typing import Any
 from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.trainer.placing import NOTHING, Occupant
 from charrnn.errors import ConfigError
-from charrnn.paths import STDIN_NAME, has_no_name, told_of_home
+from charrnn.paths import STDIN_NAME, has_no_name, real, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.surrogates import SURROGATE
 from charrnn.text.cache import Cache, own_folder
@@ -138,7 +138,7 @@ class Request:
     @property
     def may_replace(self) -> bool:
         """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
-        return self.overwrite or (self.resume and self.source.resolve() == self.path.resolve())
+        return self.overwrite or (self.resume and real(self.source) == real(self.path))
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
