@@ -124,6 +124,11 @@ def has_no_name(path: str) -> bool:
     return path == STDIN or names_stream(path)
 
 
+def as_argument(path: str) -> str:
+    """A path as it may stand in a command: none that begins with a hyphen, as flags do."""
+    return f".{os.sep}{path}" if path.startswith("-") else path
+
+
 def name_of(path: str) -> str:
     """How a message calls what is read from a path."""
     return "standard input" if path == STDIN else path

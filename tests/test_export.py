@@ -212,6 +212,14 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
     assert [path.name for path in tmp_path.iterdir()] == ["words.txt.pt"]
 
 
+@pytest.mark.parametrize(("flag", "name"), [("--export", "-w.pt"), ("--html", "-page.html"), ("--svg", "-text.svg")])
+def test_a_path_that_is_printed_is_no_flag_to_the_next_command(trained, tmp_path, flag, name):
+    seen = ["--text", "a word"] if flag == "--svg" else []
+    result = run(tmp_path, "inspect", trained / "words.pt", f"{flag}={name}", *seen)
+    assert (result.returncode, result.stdout) == (0, f".{os.sep}{name}\n"), result.stderr
+    assert (tmp_path / name).exists()
+
+
 def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
     (tmp_path / "mine.pt").write_text("mine")
     told = {"w.bin": "--export is 'w.bin'", "mine.pt": "mine.pt: exists", "none/w.pt": "none: no such folder"}

@@ -9,7 +9,7 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, OutputError
 from charrnn.escape import quoted
-from charrnn.paths import STDIN
+from charrnn.paths import STDIN, as_argument
 from charrnn.storage.archive import is_checkpoint, read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.header import FORMAT
@@ -49,7 +49,7 @@ def export(subject: Subject, path: str) -> None:
     data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
     write_line(f"{len(data):,} bytes{_comparison(subject, len(data))}")
-    print(in_utf8(path))
+    print(in_utf8(as_argument(path)))
 
 
 def _is_export(path: str) -> bool:

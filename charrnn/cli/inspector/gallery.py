@@ -37,7 +37,7 @@ from charrnn.cli.inspector.watching import (
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.escape import quoted
-from charrnn.paths import name_of
+from charrnn.paths import as_argument, name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.surrogates import in_utf8
 from charrnn.text.documents import read_beginning
@@ -92,7 +92,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     if view.cut:
         write_line(view.cut)
-    print(in_utf8(path))
+    print(in_utf8(as_argument(path)))
 
 
 def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None:

@@ -21,6 +21,7 @@ from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
+from charrnn.paths import as_argument
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.surrogates import in_utf8
 
@@ -36,7 +37,7 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     check_replaceable(path, MARK, "a report", "--html")  # before the work
     values = collect(subjects[0], flags) if len(subjects) == 1 else collect_comparison(subjects, flags)
     write_whole(path, render(values, ONE if len(subjects) == 1 else SEVERAL).encode("utf-8"), "--html")
-    print(in_utf8(path))
+    print(in_utf8(as_argument(path)))
     if "surprise" not in values["absent"] or flags.gives_text:
         return
     for subject in subjects:

@@ -12,7 +12,7 @@ from typing import Any
 from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.trainer.placing import NOTHING, Occupant
 from charrnn.errors import ConfigError
-from charrnn.paths import STDIN_NAME, has_no_name, real, told_of_home
+from charrnn.paths import STDIN_NAME, as_argument, has_no_name, real, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.surrogates import SURROGATE
 from charrnn.text.cache import Cache, own_folder
@@ -90,8 +90,8 @@ class Request:
 
     @property
     def printed(self) -> str:
-        """The checkpoint's path as it may stand in a command: none that begins with a hyphen, as flags do."""
-        return f".{os.sep}{self.path}" if str(self.path).startswith("-") else str(self.path)
+        """The checkpoint's path as it may stand in a command."""
+        return as_argument(str(self.path))
 
     @property
     def speaks_plainly(self) -> bool:

@@ -11,7 +11,7 @@ from charrnn.cli.trainer.at_resume import MAY_CHANGE, UNKEPT
 from charrnn.cli.trainer.request import Request
 from charrnn.escape import as_typed
 from charrnn.limits import flag_name
-from charrnn.paths import STDIN, names_stream
+from charrnn.paths import STDIN, as_argument, names_stream
 from charrnn.surrogates import SURROGATE
 from charrnn.text.options import BYTE
 
@@ -85,7 +85,7 @@ def _nameable(text: str) -> str:
     """A text's path for another command: not taken for a flag, and not a number that the shell gave to a <(...)."""
     if names_stream(text):
         return STDIN
-    return f"./{text}" if text.startswith("-") and text != STDIN else text
+    return text if text == STDIN else as_argument(text)
 
 
 def _typed(name: str, value: Any) -> str:
