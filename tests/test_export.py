@@ -229,8 +229,9 @@ def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["slim.pt", "slim.safetensors"])
-def test_an_earlier_export_is_replaced_and_a_trainings_checkpoint_is_not(tmp_path, trained, name):
+def test_an_empty_file_and_an_earlier_export_are_replaced_and_a_trainings_checkpoint_is_not(tmp_path, trained, name):
     export = ("inspect", trained / "words.pt", "--export")
+    (tmp_path / name).touch()  # as mktemp does
     assert run(tmp_path, *export, name).returncode == 0
     before = (tmp_path / name).read_bytes()
     old = dataclasses.replace(read_checkpoint(str(trained / "words.pt")), history=[])

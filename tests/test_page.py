@@ -647,9 +647,10 @@ def test_data_cannot_end_its_own_script():
     assert data_of(page) == {"text": HOSTILE}
 
 
-def test_only_an_earlier_report_is_replaced(tmp_path, monkeypatch):
+def test_only_an_empty_file_and_an_earlier_report_are_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(webpage, "collect", lambda *_: {"text": text, "absent": {}})
+    (tmp_path / "report.html").touch()
     for text in ("one", "two"):
         webpage.write_report([None], "report.html", {})
         assert data_of((tmp_path / "report.html").read_text()) == {"text": text, "absent": {}}

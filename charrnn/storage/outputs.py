@@ -21,7 +21,7 @@ ATTEMPTS, PAUSE = 20, 0.1
 
 
 def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
-    """Refuse a path where nothing can be written, or where something else lies than an earlier file of the same kind.
+    """Refuse a path where nothing can be written, or that of a file which is neither empty nor of the same kind.
 
     Args:
         path: of the file.
@@ -36,7 +36,7 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
     require_file_name(path, flag)
     target = Path(path)
     try:
-        if target.exists() and not (target.is_file() and mark.encode() in _beginning(target, len(mark) + 64)):
+        if target.exists() and not (target.is_file() and _is_replaceable(target, mark)):
             raise OutputError(f"{path}: exists and is not {kind} of charrnn's; choose another name with {flag}")
     except OSError as error:
         raise OutputError(f"{path}: cannot be replaced ({error.strerror}); choose another place with {flag}") from None
@@ -84,9 +84,11 @@ def require_output(path: str, flag: str) -> None:
             raise OutputError(f"{flag} {path}: the working directory is gone; go to another with `cd`") from None
 
 
-def _beginning(path: Path, length: int) -> bytes:
+def _is_replaceable(path: Path, mark: str) -> bool:
+    """Whether a file is empty, or has a mark near its beginning."""
     with path.open("rb") as file:
-        return file.read(length)
+        head = file.read(len(mark) + 64)
+    return not head or mark.encode() in head
 
 
 def write_whole(path: str, data: bytes, flag: str) -> None:

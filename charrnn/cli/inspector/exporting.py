@@ -10,7 +10,7 @@ from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, OutputError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN, as_argument
-from charrnn.storage.archive import is_checkpoint, read_checkpoint
+from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.header import FORMAT
 from charrnn.storage.outputs import require_file_name, require_folder, write_whole
@@ -27,15 +27,15 @@ def check_export(path: str, model: str) -> None:
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something else than an earlier export is there, or the model itself; its folder is missing, or the
-            name is a folder's.
+        OutputError: something else than an empty file or an earlier export is there, or the model itself; its folder is
+            missing, or the name is a folder's.
     """
     require_file_name(path, "--export")
     if Path(path).suffix not in FORMATS:
         raise ConfigError(f"--export is {path!r}; name it .safetensors, or .pt for a checkpoint without training state")
     if os.path.exists(path) and os.path.exists(model) and os.path.samefile(path, model):
         raise OutputError(f"{path}: is the model that is to be exported; choose another name with --export")
-    if os.path.lexists(path) and not _is_export(path):
+    if os.path.lexists(path) and not _is_replaceable(path):
         raise OutputError(f"{path}: exists and is no export of charrnn's; choose another name with --export")
     require_folder(Path(path), "--export")
 
@@ -52,14 +52,15 @@ def export(subject: Subject, path: str) -> None:
     print(in_utf8(as_argument(path)))
 
 
-def _is_export(path: str) -> bool:
-    """Whether a file is one that this has written, from which no training goes on."""
+def _is_replaceable(path: str) -> bool:
+    """Whether a file is empty, or one that this has written, from which no training goes on."""
+    if not os.path.isfile(path):
+        return False
     try:
-        if Path(path).suffix == ".pt":
-            return is_checkpoint(path) and not read_checkpoint(path).can_go_on
         with open(path, "rb") as file:
-            return EXPORTED in file.read(len(EXPORTED) + 8)
-    except (OSError, CheckpointError):  # a link to nowhere, a folder, a damaged file: none to be sure of
+            head = file.read(len(EXPORTED) + 8)
+        return not head or EXPORTED in head or not read_checkpoint(path).can_go_on
+    except (OSError, CheckpointError):  # of another kind, or damaged: none to be sure of
         return False
 
 
