@@ -60,6 +60,21 @@ def test_it_is_found_where_the_training_had_it_and_in_this_folder(contents, trai
     assert find_text(contents, nowhere).label == "words.txt"
 
 
+def test_a_folder_that_was_given_by_a_dot_has_its_name_and_is_found_where_the_checkpoint_is(
+    contents, trained, tmp_path, monkeypatch
+):
+    for name in ("book", "apart"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "book" / "words.txt").write_bytes((trained / "words.txt").read_bytes())
+    monkeypatch.chdir(tmp_path / "book")
+    name = corpus.read_corpus(["."]).name
+    assert name == corpus.read_corpus(["../book/."]).name == "book"
+    monkeypatch.chdir(tmp_path / "apart")
+    dotted = dataclasses.replace(moved(contents, "."), corpus=dataclasses.replace(contents.corpus, name=name))
+    assert dotted.origin.public.texts == ["."], "of an export"
+    assert find_text(dotted, "../book/m.pt").label == "../book"
+
+
 def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changed = bytearray((trained / "words.txt").read_bytes())

@@ -104,4 +104,4 @@ def _and_more(names: list[str]) -> str:
 
 
 def _names(paths: list[str]) -> list[str]:
-    return [PureWindowsPath(path).name for path in paths]
+    return [PureWindowsPath(path).name or os.curdir for path in paths]

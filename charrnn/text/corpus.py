@@ -20,7 +20,7 @@ import numpy as np
 from charrnn.arrays import Ids
 from charrnn.config import EVALUATED_SHARE
 from charrnn.errors import CorpusError, ForeignTextError
-from charrnn.paths import STDIN_NAME, has_no_name
+from charrnn.paths import STDIN_NAME, has_no_name, real
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
 from charrnn.text.cache import cache_key
 from charrnn.text.documents import why_no_text
@@ -239,4 +239,8 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
 
 
 def _name(path: str) -> str:
-    return STDIN_NAME if has_no_name(path) else Path(path).name or path
+    """What a text is called; a folder that is given by dots alone has its own name."""
+    if has_no_name(path):
+        return STDIN_NAME
+    name = Path(path).name
+    return (real(path).name if name in ("", "..") else name) or path

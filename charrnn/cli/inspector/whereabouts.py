@@ -29,7 +29,7 @@ def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
 def places_of(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
     """Where the text may be, or the first of several; what came from standard input has no path, but a name."""
     name = checkpoint.corpus.name
-    typed = next((text for text in checkpoint.origin.texts[:1] if (Path(text).name or text) == name), name)
+    typed = next((text for text in checkpoint.origin.texts[:1] if Path(text).name in (name, "", "..")), name)
     return _places(typed, name, checkpoint_path)
 
 
