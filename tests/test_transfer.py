@@ -9,6 +9,8 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,8 +28,11 @@ from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
 from charrnn.storage.archive import read_checkpoint
-from charrnn.storage.origin import Origin
+from charrnn.storage.origin import CorpusFacts, Origin
+from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
+from charrnn.text.options import TextOptions
+from charrnn.text.read_options import ReadOptions
 from charrnn.training import checkpoint
 from charrnn.training.evaluation import evaluate, evaluate_lines
 from charrnn.training.loop import first_report
@@ -404,6 +409,85 @@ def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_ge
     assert train(folder, *flags[:-1], "fresh.pt", *SMALL[:2], "--val-fraction", 0.1).process.exitcode == 0
     compared = run_charrnn(folder, "inspect", "night.pt", "fresh.pt", text=True).stdout
     assert "of what is held out a model has, or may have, learned some before" in " ".join(compared.split())
+
+
+@pytest.mark.parametrize(
+    ("before", "held_before", "now", "held_now", "is_told"),
+    [
+        ("t:600", 0.1, "t:660", 0.1, False),  # the end of a text that has grown is new
+        ("t:600", 0.1, "t:660", 0.5, True),
+        ("t:600", 0.1, "t:400", 0.1, True),
+        ("t:600", 0, "t:660", 0.1, True),
+        ("t:600", 0, "t:700", 0.1, False),
+        ("t:600", 0, "t:700", 0, False),
+        ("t:600", 0.1, "a:400", 0.1, False),
+        ("t:600 a:600", 0.1, "t:600", 0.1, True),
+        ("t:600 a:600", 0.1, "t:600 a:660", 0.1, False),
+        ("t:600 a:600 b:600", 0.1, "a:600", 0.1, True),
+        ("t:600 a:600", 0.1, "a:600", 0.1, False),  # its end was held out
+        ("t:600 a:600", 0, "a:600", 0.1, True),
+        ("t:600", "a:600", "t:600", 0.1, True),
+        ("t:600", "a:600", "t:700", "a:600", False),
+        ("t:600", "a:600", "t:400", "a:600", False),
+        ("t:600", 0, "t:600", "a:600", False),
+        ("t:600", 0.1, "a:600", "t:600", True),
+        ("t:600", 0.1, "a:600", "b:600 t:500", True),
+        ("one/t:600", "two/t:600", "one/t:660", "two/t:600", False),
+        ("-:600", 0.1, "-:400", 0.1, False),  # it may be any
+        ("-:600", 0.1, "-:660", 0.5, True),
+        ("t:600", 0.1, "t:660", "lines", True),
+        ("t:600", "lines", "t:660", 0.1, True),
+    ],
+)
+def test_of_another_text_names_and_sizes_tell_whether_its_held_out_piece_may_be_known(
+    tmp_path, monkeypatch, before, held_before, now, held_now, is_told
+):
+    monkeypatch.chdir(tmp_path)
+    (base, _), (_, launch) = read_as_asked(before, held_before), read_as_asked(now, held_now)
+    told = "where some of what is held out may have been learned from before" if is_told else ""
+    assert transfer.told_of_overlap(base, launch) == told
+
+
+@pytest.mark.parametrize(
+    ("texts", "held_out", "is_told"),
+    [
+        ("t:660", 0.1, True), ("t:660", "a:600", True), ("t:660", "b:600", False), ("c:600", "a:600", True),
+        ("b:600", 0.1, False), ("t:660", 0, False),
+    ],
+)  # fmt: skip
+def test_what_may_have_been_learned_may_have_been_as_long_as_it_is_held_out(
+    tmp_path, monkeypatch, texts, held_out, is_told
+):
+    monkeypatch.chdir(tmp_path)
+    base, _ = read_as_asked("t:600", "a:600" if isinstance(held_out, str) else 0.1)
+    base.origin = replace(base.origin, learned_held_out=True)
+    assert bool(transfer.told_of_overlap(base, read_as_asked(texts, held_out)[1])) == is_told
+
+
+def read_as_asked(texts, held_out):
+    """Of texts such as "t:600 a:600" what a checkpoint and a launch know; a share, lines or texts are held out."""
+    by_name, is_lines = ":" in str(held_out), held_out == "lines"
+    names, val_names = (list(map(write_text, each.split())) for each in (texts, held_out if by_name else ""))
+    reading = ReadOptions(val_texts=tuple(val_names), options=TextOptions(lines=is_lines))
+    corpus = read_corpus([name.replace("-", "pipe") for name in names], reading)
+    corpus = replace(corpus, name=corpus.name.replace("pipe", "stdin"))
+    share = corpus.num_held_out / len(corpus.ids) if by_name else 0.1 if is_lines else held_out
+    spread = {"val_spread": corpus.is_spread, "val_bounded": corpus.is_spread}
+    config = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, val_fraction=share, **spread)
+    pieces = corpus.split(share, spread=corpus.is_spread, bounded=corpus.is_spread)
+    origin = Origin(texts=names, val_texts=val_names)
+    facts = CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts)
+    launch = SimpleNamespace(run=SimpleNamespace(config=config), corpus=corpus, pieces=pieces, origin=origin)
+    return SimpleNamespace(corpus=facts, train_config=config, origin=origin), launch
+
+
+def write_text(described):
+    """Write a text that is the same as far as it goes, and give its path."""
+    name, length = described.split(":")
+    path = Path(name.replace("-", "pipe"))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(make_text(2000, seed=sum(name.encode()))[: int(length)])
+    return name
 
 
 def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_learned():

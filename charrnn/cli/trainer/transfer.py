@@ -21,8 +21,10 @@ from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.config import TrainConfig
 from charrnn.escape import quoted
+from charrnn.paths import STDIN_NAME
 from charrnn.regimen import HEAD_START_RATE
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.storage.origin import Origin
 from charrnn.text.corpus import Corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import Ranks
@@ -52,7 +54,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
-    overlap = _told_of_overlap(stored, corpus, run.config)
+    overlap = told_of_overlap(stored, launch)
     grown = f"{number_of(new, corpus.options.unit)} new to it" if new else ""
     weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}", overlap, grown)
     return replace(
@@ -62,23 +64,42 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     )
 
 
-def _told_of_overlap(stored: Checkpoint, corpus: Corpus, now: TrainConfig) -> str:
+def told_of_overlap(stored: Checkpoint, launch: Launch) -> str:
     """Say where weights have, or may have, learned from some of what is held out; nothing where they have not.
 
     Those that had when they were stored still have, where it is the same text by its name.
     """
-    before, is_same = stored.train_config, stored.corpus.sha256 == corpus.sha256
-    if is_same and overlaps(before, now):
+    now, is_same = launch.run.config, stored.corpus.sha256 == launch.corpus.sha256
+    if is_same and overlaps(stored.train_config, now):
         return LEARNED_HELD_OUT
-    may_overlap = stored.origin.learned_held_out or (not is_same and _may_overlap(before, now))
-    if may_overlap and now.holds_out and (is_same or stored.corpus.name == corpus.name):
-        return "where some of what is held out may have been learned from before"
-    return ""
+    may_overlap = stored.origin.learned_held_out if is_same else _may_overlap(stored, launch)
+    return "where some of what is held out may have been learned from before" if may_overlap and now.holds_out else ""
 
 
-def _may_overlap(before: TrainConfig, now: TrainConfig) -> bool:
-    """Whether some of what is held out of a text that has grown may have been learned from before."""
-    return (before.val_spread and now.val_spread) or not before.holds_out
+def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
+    """Whether some of what is held out of another text may have been learned from before, as far as names tell.
+
+    One of the same name is taken for the same, which has grown at its end or lost some of that; from standard input,
+    which names nothing, a shorter one is not.
+    """
+    before, now, corpus = stored.train_config, launch.run.config, launch.corpus
+    num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
+    if corpus.num_held_out or not is_same or (corpus.name == STDIN_NAME and len(corpus.ids) < num_chars):
+        asked = launch.origin.public
+        return not _names_learned(stored, asked).isdisjoint(asked.val_texts or asked.texts[-1:])
+    num_learned = num_chars - round(num_chars * before.val_fraction)
+    is_spread = before.val_spread or now.val_spread
+    return stored.origin.learned_held_out or is_spread or num_learned > len(launch.pieces[0])
+
+
+def _names_learned(stored: Checkpoint, asked: Origin) -> set[str]:
+    """The texts, by name, of which a model may have learned what is to be held out as asked: all, or the end."""
+    origin = stored.origin.public
+    if origin.learned_held_out:
+        return {*origin.texts, *origin.val_texts}
+    holds_out_end = stored.train_config.holds_out and not origin.val_texts
+    texts = origin.texts[:-1] if holds_out_end and not asked.val_texts else origin.texts
+    return {*texts} - {*origin.val_texts}
 
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
