@@ -20,7 +20,7 @@ from processes import Training, slow_steps, train
 from test_ranks import make_request, save_checkpoint
 from test_training import IDS, TEXT, finish, start
 
-from charrnn.cli.trainer import transfer
+from charrnn.cli.trainer import opening, transfer
 from charrnn.cli.trainer.joining import settle
 from charrnn.cli.trainer.transfer import carry_over, overlaps
 from charrnn.config import ModelConfig, TrainConfig
@@ -330,6 +330,26 @@ def slow_to_begin():
     """Let the evaluation before the first step come when the time is over."""
     measure = transfer.validate_beginning
     transfer.validate_beginning = lambda run: (time.sleep(max(0.0, 1.0 - run.seconds)), measure(run))[1]
+
+
+@pytest.mark.slow
+def test_a_model_of_other_characters_that_comes_in_its_place_while_the_text_is_read_is_refused(folder):
+    training = train(folder, "--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 3, prepare=replace_meanwhile)
+    told = "charrnn: base.pt: was replaced by another model while the text was read; start again"
+    assert (training.process.exitcode, training.stderr.splitlines()[-1]) == (1, told)
+    assert not (folder / "tuned.pt").exists()
+
+
+def replace_meanwhile():
+    """Let a model be another one when its text has been read."""
+    read = opening.read_texts
+
+    def read_and_replace(*what):
+        corpus, stored = read(*what), torch.load("base.pt", weights_only=True)
+        torch.save({**stored, "characters": f"{stored['characters'][:-1]}~"}, "base.pt")
+        return corpus
+
+    opening.read_texts = read_and_replace
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from charrnn.cli.trainer.launch import Launch, start_run
 from charrnn.cli.trainer.neighbours import Neighbours
 from charrnn.cli.trainer.request import Request
 from charrnn.config import TrainConfig
+from charrnn.errors import CheckpointError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN_NAME
 from charrnn.regimen import HEAD_START_RATE
@@ -41,12 +42,13 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     """Begin a run with the best weights of the checkpoint that a request goes on from.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it cannot be read, or another has taken its place.
         ConfigError: a flag asks for another shape, or does not fit the text or the machine.
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: read_checkpoint(path))
     check_beginning(stored, request)
+    _require_known(stored.encoder, corpus.encoder, path)
     shape = {name: asdict(stored.model)[name] for name in MODEL_SHAPE}
     request = replace(request, options={**request.options, **shape})
     launch = start_run(request, corpus, neighbours, ranks, rate_share=HEAD_START_RATE)
@@ -62,6 +64,12 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
         reason=f"{weights}; the rest {launch.reason}",
         origin=replace(launch.origin, init_from=path, init_run=stored.origin.run, learned_held_out=bool(overlap)),
     )
+
+
+def _require_known(before: CharEncoder, now: CharEncoder, path: str) -> None:
+    """Refuse weights for characters that a text was not read for: reading takes long, and a job may replace a model."""
+    if {*before.characters} - {*now.characters} or before.has_unknown > now.has_unknown:
+        raise CheckpointError(f"{path}: was replaced by another model while the text was read; start again")
 
 
 def told_of_overlap(stored: Checkpoint, launch: Launch) -> str:
