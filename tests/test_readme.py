@@ -313,7 +313,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
         f"(Nesterov's, with a momentum of {MOMENTUM})",
-        f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a loss that explodes, training returns",
+        f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a training loss that explodes, training returns",
         f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
         f"an exponential moving average, in which the last step has a weight of 1/{SMOOTHING_STEPS};",
         f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",

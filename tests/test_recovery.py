@@ -17,10 +17,12 @@ from test_training import finish, start
 
 from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.cli.trainer.restoring import restore
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.plain import report_fields
 from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.storage.tensorfile import map_leaves
 from charrnn.training import loop, validation
+from charrnn.training.evaluation import evaluate
 from charrnn.training.health import (
     LARGEST_LOSS,
     RECOVERY_SHARE,
@@ -32,6 +34,7 @@ from charrnn.training.health import (
 from charrnn.training.loop import give_up, take_step, train
 from charrnn.training.pace import Pace
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES, ensure_finite, first_weights, go_back, restore_best
+from charrnn.training.run import TrainingRun
 
 
 def break_forward(run, calls, value=math.nan):
@@ -276,13 +279,33 @@ def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch
     assert run.health.recoveries == 1
 
 
-def test_an_evaluation_far_above_the_best_brings_back_the_best_weights(monkeypatch):
-    losses = iter([1.0, 50.0, 1.0, 1.0])
-    monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
-    run = start(max_steps=30, evaluations=3)
+def test_what_explodes_in_the_last_step_before_an_evaluation_is_left_for_the_best_weights_soon_after_it(monkeypatch):
+    run, told = start(max_steps=60, evaluate_every=20), {}
+
+    def explode_and_evaluate(model, ids, **options):
+        if run.step == 40:
+            model.head.weight.data.mul_(-1000)
+        return evaluate(model, ids, **options)
+
+    monkeypatch.setattr(validation, "evaluate", explode_and_evaluate)
+    for report in train(run, report_every=1):
+        told[report.step] = report.trouble
+    assert [row.val_loss > 10 for row in run.history] == [False, True, False]
+    assert [step for step, trouble in told.items() if "back to the best weights, of step 20" in trouble] == [41]
+
+
+def test_a_model_that_overfits_is_not_taken_for_one_that_explodes():
+    ids = np.random.default_rng(0).integers(0, 2, 200)
+    model = ModelConfig(vocab_size=2, cell="lstm", hidden_size=24, num_layers=1, embedding_dim=8)
+    config = TrainConfig(
+        batch_size=4, seq_len=25, max_steps=120, evaluate_every=30, rewind=False,
+        learning_rate=0.05, final_learning_rate=1.0, warmup_steps=10,
+    )  # fmt: skip
+    run = TrainingRun.start(model, config, ids[:100], ids[100:], started=0.0)
     finish(run)
-    assert [row.val_loss for row in run.history] == [1.0, 1.0, 1.0]
-    assert run.health.recoveries == 1
+    assert run.history[-1].val_loss > 4, "far worse than a guess, ln 2 = 0.7"
+    assert run.history[-1].train_loss < 0.1
+    assert run.health.recoveries == 0
 
 
 def test_after_going_back_a_gain_is_what_is_below_the_best_again():
@@ -304,7 +327,7 @@ def test_the_loss_that_is_judged_is_a_mean_from_the_first_step_on():
     assert health.lowest == health.loss == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_text_that_gets_harder_and_a_model_that_overfits_have_not_exploded():
+def test_a_text_that_gets_harder_has_not_exploded():
     assert not has_exploded(4.6, 0.1, vocab_size=60), "little is worse than guessing, ln 60 = 4.1"
     assert not has_exploded(3.3, 1.3, vocab_size=60)
     assert not has_exploded(100.0, math.inf, vocab_size=60), "it was never good"

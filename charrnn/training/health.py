@@ -75,10 +75,10 @@ def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
 
 
 def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
-    """Whether a loss that was better is so no longer.
+    """Whether a training loss that was better is so no longer.
 
-    Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder, or
-    a model that overfits, does not reach that.
+    Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder does
+    not reach that. (A model that overfits may, on text that it does not learn from.)
 
     Args:
         loss: in nats per character.

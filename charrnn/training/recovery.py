@@ -1,8 +1,9 @@
 """Numbers that go wrong while training, and the way back from them.
 
-A step whose loss or gradient is not finite is skipped. After several in a row, or when a loss that was good explodes,
-training goes back to its best weights, with an empty optimizer and half the learning rate. The place in the text and
-the count of steps go on, so that it does not run into the same again, and so that the steps in a log never fall.
+A step whose loss or gradient is not finite is skipped. After several in a row, or when a training loss that was good
+explodes, training goes back to its best weights, with an empty optimizer and half the learning rate. The place in the
+text and the count of steps go on, so that it does not run into the same again, and so that the steps in a log never
+fall.
 """
 
 from __future__ import annotations

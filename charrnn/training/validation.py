@@ -11,7 +11,7 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model
 from charrnn.network.model import forecasts_on, ids_on
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines, reading
-from charrnn.training.health import has_exploded, is_sound
+from charrnn.training.health import is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.lanes import IGNORED
 from charrnn.training.recovery import go_back
@@ -26,7 +26,10 @@ come back from a disk, must not take the time that is left."""
 
 
 def validate(run: TrainingRun) -> float:
-    """Measure the loss on the held-out piece, in nats; weights that are no good are left for those before them.
+    """Measure the loss on the held-out piece, in nats; weights whose loss is beyond measure are left for the best.
+
+    One that is merely far above the best may be that of a model that overfits: whether training has exploded, the
+    training loss tells.
 
     Raises:
         DivergenceError: they were left too often.
@@ -42,8 +45,7 @@ def validate(run: TrainingRun) -> float:
         loss = _held_out_loss(run)
         give_back_freed_memory()
         run.evaluation_seconds, run.has_evaluated = min(run.ranks.now() - started, longest), True
-        lowest = run.best.val_loss if run.best else math.inf
-        if is_sound(loss) and not has_exploded(loss, lowest, run.model.config.vocab_size):
+        if is_sound(loss):
             return loss
         go_back(run, f"the validation loss is {loss:.4g}")
 
