@@ -40,7 +40,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if config.optimizer == "rmsprop":
         return _eager(torch.optim.RMSprop)(groups, lr=rate, weight_decay=decay, alpha=config.beta2)
     adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return _eager(adam)(groups, lr=rate, weight_decay=decay, betas=(MOMENTUM, config.beta2), fused=True)
+    return _eager(adam)(groups, lr=rate, weight_decay=decay, betas=(MOMENTUM, float(config.beta2)), fused=True)
 
 
 def scheduled_rate(config: TrainConfig, step: int, progress: float) -> float:
