@@ -49,12 +49,11 @@ def go_back(run: TrainingRun, reason: str) -> None:
     Raises:
         DivergenceError: it has been done too often.
     """
-    health, config = run.health, run.config
+    health = run.health
     where = f"after step {run.step:,} {reason}"
     if health.tries >= RECOVERIES:
         raise DivergenceError(
-            f"{where}, and going back {RECOVERIES} times with half the learning rate has not helped; "
-            f"lower --learning-rate ({config.learning_rate:g}) or {_clip_advice(config.grad_clip)}"
+            f"{where}, and going back {RECOVERIES} times with half the learning rate has not helped; {_advice(run)}"
         )
     best = run.best
     restore_best(run)
@@ -66,8 +65,12 @@ def go_back(run: TrainingRun, reason: str) -> None:
     )
 
 
-def _clip_advice(grad_clip: float) -> str:
-    return f"--grad-clip ({grad_clip:g})" if grad_clip else "give --grad-clip 1"
+def _advice(run: TrainingRun) -> str:
+    """What may help: RMSprop's mean square begins at 0, so its first steps are 1 / sqrt(1 - beta2) times the rate."""
+    config = run.config
+    beta2 = f", --beta2 ({config.beta2})" if config.optimizer == "rmsprop" else ""
+    clip = f"--grad-clip ({config.grad_clip:g})" if config.grad_clip else "give --grad-clip 1"
+    return f"lower --learning-rate ({config.learning_rate:g}){beta2} or {clip}"
 
 
 def restore_best(run: TrainingRun) -> None:
