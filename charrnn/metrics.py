@@ -64,7 +64,7 @@ class Report:
         seconds_left: expected.
         is_last: whether the training ends here.
         ended_by: what ends it, "patience", "steps" (of `--epochs` too), "time" or `DIVERGENCE`; empty where it goes on.
-        skipped: steps left out so far, because their loss or gradient was not finite.
+        skipped: steps left out so far, because their loss or gradient was beyond measure.
         recoveries: how often training went back to its best weights so far, because the numbers went wrong.
         rewinds: how often it went back to them so far, with a lower rate, because they got no better.
         trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.

@@ -34,7 +34,7 @@ from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, c
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
-from charrnn.training.health import RECOVERY_SHARE, SMOOTHING_STEPS
+from charrnn.training.health import LARGEST_LOSS, RECOVERY_SHARE, SMOOTHING_STEPS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
@@ -313,6 +313,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
         f"(Nesterov's, with a momentum of {MOMENTUM})",
+        f"or whose loss is {LARGEST_LOSS:,.0f} nats or more, is skipped",
         f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a training loss that explodes, training returns",
         f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
         f"an exponential moving average, in which the last step has a weight of 1/{SMOOTHING_STEPS};",

@@ -86,6 +86,17 @@ def test_a_loss_beyond_all_measure_is_no_better_than_one_that_is_no_number():
     assert not any(is_sound(1.0, norm) for norm in (math.inf, math.nan))
 
 
+def test_a_loss_beyond_all_measure_is_told_as_it_is():
+    run = start()
+    run.model.head.bias.data[0] = 1e13
+    take_step(run)
+    told = re.fullmatch(
+        r"after step 0 one was skipped, with a loss of (.*) and a gradient of norm (.*)", run.health.trouble
+    )
+    assert float(told[1]) == pytest.approx(1e13, rel=0.1)
+    assert 0 < float(told[2]) < 100
+
+
 def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_fine():
     run = start()
     take_step(run)
@@ -101,7 +112,9 @@ def test_a_few_bad_steps_do_not_end_the_training_and_are_told():
     break_forward(run, {5, 20, 21})
     reports = finish(run)
     assert (run.step, reports[-1].skipped, reports[-1].recoveries) == (40, 3, 0)
-    assert any("after step 5 one was skipped: its loss or gradient is not a number" in r.trouble for r in reports)
+    assert any(
+        "after step 5 one was skipped, with a loss of nan and a gradient of norm nan" in r.trouble for r in reports
+    )
     assert all(math.isfinite(row.train_loss) for row in run.history)
 
 
@@ -201,8 +214,8 @@ def test_numbers_that_never_come_right_end_with_one_clear_error():
     with pytest.raises(DivergenceError) as caught:
         finish(run)
     assert str(caught.value) == (
-        "after step 0 the loss or its gradient is not a number, 3 times in a row, and going back 3 times with half "
-        "the learning rate has not helped; lower --learning-rate (1) or --grad-clip (1)"
+        "after step 0 the next 3 were skipped, the last with a loss of nan and a gradient of norm nan, and going back "
+        "3 times with half the learning rate has not helped; lower --learning-rate (1) or --grad-clip (1)"
     )
     assert run.health.skipped == BAD_STEPS * (RECOVERIES + 1)
 

@@ -23,7 +23,7 @@ class Health:
     """How well the numbers of a training do.
 
     Attributes:
-        skipped: steps left out in all, because their loss or gradient was not finite; not those of
+        skipped: steps left out in all, because their loss or gradient was beyond measure; not those of
             `charrnn.training.recovery.skip_step` in which all is well.
         skipped_in_row: steps left out, the last ones without a good step between.
         recoveries: times that training went back, in all; each halves the learning rate.

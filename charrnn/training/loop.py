@@ -152,7 +152,7 @@ def take_step(run: TrainingRun) -> bool:
     loss, norm = figures.values.tolist()
     if not is_sound(loss, norm):
         run.state = model.initial_state(run.num_lanes)
-        skip_step(run, loss)
+        skip_step(run, loss, norm)
         return False
     _update(run, found.state)
     _count(run, loss, norm, figures.num_targets)
@@ -173,7 +173,7 @@ def read_figures(run: TrainingRun) -> None:
             run.step += 1
             _count(run, loss, norm, figures.num_targets)
         else:
-            skip_step(run, loss)
+            skip_step(run, loss, norm)
         if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
             return
 

@@ -1,8 +1,8 @@
 """Numbers that go wrong while training, and the way back from them.
 
-A step whose loss or gradient is not finite is skipped. After several in a row, or when a training loss that was good
-explodes, training goes back to its best weights, with an empty optimizer and half the learning rate. The place in the
-text and the count of steps go on, so that it does not run into the same again, and so that the steps in a log never
+A step whose loss or gradient is beyond measure is skipped. After several in a row, or when a training loss that was
+good explodes, training goes back to its best weights, with an empty optimizer and half the learning rate. The place in
+the text and the count of steps go on, so that it does not run into the same again, and so that the steps in a log never
 fall.
 """
 
@@ -24,19 +24,20 @@ RECOVERIES = 3
 """Times that training goes back, without a new best between them, before it gives up."""
 
 
-def skip_step(run: TrainingRun, loss: float) -> None:
-    """Count a step that was left out, since its loss or gradient is not finite.
+def skip_step(run: TrainingRun, loss: float, norm: float) -> None:
+    """Count a step that was left out, since its loss or its gradient's norm is beyond measure; see `is_sound`.
 
     Under float16 the scale of a sound loss rises until a gradient overflows: unless several do in a row, all is well.
     """
     health = run.health
     health.skipped_in_row += 1
+    figures = f"with a loss of {loss:.4g} and a gradient of norm {norm:.4g}"
     if not (run.updates[0].seeks_scale and is_sound(loss)):
         health.skipped += 1
         if health.skipped == 1:
-            health.add_trouble(f"after step {run.step:,} one was skipped: its loss or gradient is not a number")
+            health.add_trouble(f"after step {run.step:,} one was skipped, {figures}")
     if health.skipped_in_row >= BAD_STEPS:
-        go_back(run, f"the loss or its gradient is not a number, {BAD_STEPS} times in a row")
+        go_back(run, f"the next {BAD_STEPS} were skipped, the last {figures}")
 
 
 def go_back(run: TrainingRun, reason: str) -> None:
