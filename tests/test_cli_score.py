@@ -644,6 +644,45 @@ def test_the_first_character_of_a_text_is_free_for_every_model_whether_an_id_sta
     assert abs(rare - unknown) * len(text) < 17, "bits: its price are 35"
 
 
+def test_the_same_characters_count_for_every_model_whether_it_knows_the_first_or_not(command, trained):
+    """All but that: who does not know it reads a line feed in its place, and so does a model of lines before a text."""
+    config = ModelConfig(vocab_size=23, cell="gru", hidden_size=12, num_layers=1, embedding_dim=8)
+    model = random_model(config)
+    save_like(trained, "stream.pt", model)
+    save_like(trained, "quotes.pt", model, characters=ALPHABET[:-1] + "\u201c")
+    save_like(trained, "lines.pt", model, text={"lines": True})
+
+    def scored(text, *names):
+        found = json.loads(command(*names, "--score", "-", "--json", stdin=text).stdout)
+        return [(each["characters"], each["bits_per_char"]) for each in found.get("models", {"": found}).values()]
+
+    assert scored("\u201cTin sole", "words.pt") == [(8, pytest.approx(torch_bits(trained, "Tin sole"), abs=1e-4))]
+    stream, quotes, lines = scored("\u201cTin sole", "stream.pt", "quotes.pt", "lines.pt")
+    assert stream == lines
+    assert stream[0] == quotes[0] == 8
+    assert [quotes] == scored("uTin sole", "stream.pt"), "the same ids"
+    seen = json.loads(command("stream.pt", "--text", "Tin sole", "--json").stdout)["surprise"]["characters"]
+    mean = np.mean([one["bits"] for one in seen[1:]])
+    assert scored("Tin sole", "stream.pt", "lines.pt")[1] == (7, pytest.approx(mean, abs=1e-3))
+    assert scored("Tin sole", "lines.pt")[0][0] == 8, "a line's first is not free where no stream is beside it"
+
+
+@pytest.mark.parametrize("more", [[], ["--dynamic"]])
+def test_a_text_of_which_a_model_knows_nothing_costs_it_the_price_of_each_character(command, trained, byte_model, more):
+    save_like(trained, "cyrillic.pt", characters="\n" + "".join(chr(0x430 + i) for i in range(22)))
+    result = json.loads(command("words.pt", "cyrillic.pt", "--score", "-", "--json", *more, stdin="где").stdout)
+    words = result["models"]["words"]
+    price = unknown_surprisal(20_000, 23)
+    assert (result["best"], words["characters"], words["unknown"], words["accuracy"]) == ("cyrillic", 2, 3, 0)
+    assert [words["loss"], words.get("dynamic", words)["loss"]] == pytest.approx([price, price])
+    for known in ("T", "б"):  # of one byte and of two
+        of_bytes = json.loads(command("bytes.pt", "--score", "-", "--json", *more, stdin=known + "§").stdout)
+        price = unknown_surprisal(len(byte_model), len(byte_model))
+        assert (of_bytes["characters"], of_bytes["loss"]) == (1, pytest.approx(price))
+    skipped = command("words.pt", "cyrillic.pt", "--score", "-", "--unknown", "skip", *more, stdin="где")
+    assert (skipped.returncode, skipped.stdout) == (2, b"")
+
+
 @pytest.mark.parametrize("models", [["words.pt"], ["words.pt", "zoo.pt"]])
 def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(command, models):
     lines = (*models, "--score", "-", "--by", "line", "--unknown")

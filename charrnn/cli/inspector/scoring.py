@@ -31,6 +31,7 @@ from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_warning
 from charrnn.errors import CorpusError
 from charrnn.escape import quoted
+from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import STDIN, name_of
 from charrnn.text.documents import read_text
@@ -46,7 +47,7 @@ class Score:
     """How well a model predicts a text that may have characters which it does not know.
 
     Attributes:
-        characters: predicted, even where the model reads bytes, which is all but the first.
+        characters: predicted, even where the model reads bytes; the first may be free.
         num_given: the same before the text became what this model reads: of one text alike for all models.
         loss: mean in nats per character, with the price of unknown characters in it.
         accuracy: share of characters that were the model's most probable.
@@ -81,8 +82,9 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     """
     options, meter = shared_encoding(subjects), Meter(None)
     text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding), watch=meter.watch)
+    counts_first = all(subject.contents.text_options.lines for subject in subjects)  # it counts for all or for none
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
-        scores = [score_text(subject, text, path, rule, dynamic, watch) for subject in subjects]
+        scores = [score_text(subject, text, path, rule, dynamic, watch, counts_first) for subject in subjects]
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
@@ -121,47 +123,64 @@ def _has_learned(subject: Subject, scored: Meter) -> bool | None:
 
 
 def score_text(
-    subject: Subject, text: str, path: str, rule: str, dynamic: bool, watch: Watch = lambda read: None
+    subject: Subject,
+    text: str,
+    path: str,
+    rule: str,
+    dynamic: bool,
+    watch: Watch = lambda read: None,
+    counts_first: bool = False,
 ) -> Score:
-    """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`."""
-    options, encoder = subject.contents.text_options, subject.contents.encoder
+    """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`.
+
+    Its first character is free, as nothing stands before it in a stream, or counts too, as that of a line may.
+    """
     readable = fit_text(subject, text, path, rule)
-    known, read = readable.known_text, readable.read_text
-    before = encoder.encode("\n" if options.lines else "")  # a line begins after a line feed
-    if len(before) + len(known) < 2:
+    counted = readable.known_text if rule == "skip" else readable.text
+    free = "" if counts_first else counted[:1]
+    predicted = len(counted) - len(free)
+    if predicted < 1:
         raise CorpusError(
             f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
         )
     work = len(readable.ids) * (1 + dynamic * subject.contents.model.members)
-
-    def tell(read: float) -> None:
-        watch(read / work)
-
-    # The first character of a stream is not predicted, nor is the rest of its bytes counted.
-    unread = 0 if options.lines else int(encoder.widths(read[0])[0]) - 1
-    begins = encoder.begins(read)[0 if options.lines else 1 + unread :]
-    counted = readable.num_counted(rule)
-    begins_unknown = not options.lines and counted > 0 and readable.text[0] in readable.unknown
-    priced = counted - begins_unknown
-    predicted = len(known) - (not options.lines and not (begins_unknown and readable.reads_all)) + priced
-    price = priced * unknown_price(subject)
-    ids = readable.ids if not len(before) else np.concatenate([before, readable.ids])
-    counts = _counts(readable, encoder, len(ids) - 1)
-    loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=tell), counts), begins, unread)
-    counts[:unread] = False
-    adapted = None
-    if dynamic:
-        from charrnn.analysis.dynamic import adapted_loss  # with its way back, which no other score waits for
-
-        adapted = adapted_loss(subject.contents.model, subject.contents.weights, ids, counts, watch=tell)
+    loss, right, adapted = _read(subject, readable, free, dynamic, lambda read: watch(read / work))
+    is_free_unknown = not counts_first and free in readable.unknown
+    price = (readable.num_counted(rule) - is_free_unknown) * unknown_price(subject)
     return Score(
         characters=predicted,
-        num_given=max(1, len(text) - (not options.lines) - (readable.num_unknown - counted)),
+        num_given=max(1, len(text) - len(free) - (len(readable.text) - len(counted))),
         loss=(loss + price) / predicted,
         accuracy=right / predicted,
         num_unknown=readable.num_unknown,
         dynamic=None if adapted is None else (adapted + price) / predicted,
     )
+
+
+def _read(
+    subject: Subject, readable: Readable, free: str, dynamic: bool, watch: Watch
+) -> tuple[float, int, float | None]:
+    """What the characters that a model knows cost, in nats, how many are right, and their cost if it adapts, if asked.
+
+    A line is read after a line feed. A stream is read from no state, from its first character on, which is free; a line
+    feed is read in the place of one that is not read, so that what follows is predicted by every model.
+    """
+    contents, encoder = subject.contents, subject.contents.encoder
+    num_free = int(encoder.widths(free).sum()) if readable.read_text.startswith(free) else 0
+    ids, unread = readable.ids, num_free - 1
+    if contents.text_options.lines or not num_free:
+        ids, unread = np.insert(ids, 0, first_id(encoder, contents.corpus.counts)), num_free
+    begins = encoder.begins(readable.read_text)[num_free:]
+    counts = _counts(readable, encoder, len(ids) - 1)
+    loss, right = 0.0, 0
+    if len(begins):
+        loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=watch), counts), begins, unread)
+    if not dynamic:
+        return loss, right, None
+    from charrnn.analysis.dynamic import adapted_loss  # with its way back, which no other score waits for
+
+    counts[:unread] = False
+    return loss, right, adapted_loss(contents.model, contents.weights, ids, counts, watch=watch)
 
 
 def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np.bool_]:
