@@ -65,7 +65,15 @@ def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
     assert [member.config.members for member in members_of(run.model)] == [1] * members
     assert run.config.learning_rate == peak_rate("adamw", run.model.config, expected_steps(100))
     take_step(run)
-    assert review(Plan(epochs, BY_CLOCK), run, 100) == "", "as planned"
+
+
+@pytest.mark.parametrize(("planned", "stays"), [(1.15, True), (1 / 1.15, True), (1.3, False), (1 / 1.3, False)])
+def test_where_about_as_many_passes_as_were_planned_are_to_come_all_stays_as_it_is(planned, stays):
+    run = start()
+    before = run.model.config, run.config
+    epochs = expected_steps(100) / run.lanes.windows_per_epoch
+    told = review(Plan(planned * epochs, BY_CLOCK), run, 100)
+    assert (told == "", (run.model.config, run.config) == before) == (stays, stays)
 
 
 def test_more_passes_leave_the_weights_of_another_their_share_of_the_rate_and_the_rise_as_short_as_it_is():
