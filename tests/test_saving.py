@@ -48,6 +48,7 @@ from charrnn.training import checkpoint, loop
 from charrnn.training.clock import Clock
 from charrnn.training.loop import take_step
 from charrnn.training.loop import train as train_run
+from charrnn.training.run import FINISH_SECONDS
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
 ENDLESS = ["--max-steps", 10**8]
@@ -209,6 +210,18 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate
     moments = [[each["state"] for each in held["optimizer"]] for held in (saved, state)]
     torch.testing.assert_close(*moments, rtol=0, atol=0)
     assert ("beginning" in saved) == (evaluate_every == 2), "before an evaluation, after which nothing goes back to it"
+
+
+def test_a_time_limit_leaves_room_for_a_save_that_takes_as_long_as_the_last_one(tmp_path, monkeypatch, clock):
+    def write(*_):
+        clock[0] += 3.0
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    run = start(time_limit=60.0)
+    saver = saver_of(tmp_path / "x.pt", run)
+    for _ in range(2):
+        saver.save_now()
+    assert run.finish_seconds == FINISH_SECONDS + 3.0
 
 
 def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
