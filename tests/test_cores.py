@@ -13,11 +13,13 @@ from test_training import start
 
 from charrnn.cli.common import cores
 from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores
-from charrnn.cli.trainer import announce, neighbours, threads
+from charrnn.cli.trainer import announce, machine, neighbours, threads
 from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
 from charrnn.network.ensemble import members_of, side_by_side
+from charrnn.shapes import training_cost
+from charrnn.training.timetable import PASSES_SHARE
 
 NAME = "OPENBLAS_NUM_THREADS"
 
@@ -405,6 +407,33 @@ def test_members_of_several_threads_have_fewer_and_get_them_back(keeper_of):
     keeper_of.busy[0] = 3.0
     later(keeper).look(model)
     assert (threads_of_members(model), model.at_once) == ([1, 1], 1)
+
+
+@pytest.mark.parametrize(("others", "more", "members", "measured"), [
+    (0.0, 0.0, 2, [2]), (0.0, 1.0, 2, [2, 1]), (1.0, 0.0, 1, [3]), (1.0, 1.0, 1, [3, 2]),
+])  # fmt: skip
+def test_a_machine_s_speed_is_measured_with_the_threads_that_a_training_will_have(
+    keeper_of, monkeypatch, others, more, members, measured
+):
+    """With two threads a member where none is taken, and again where one is taken meanwhile."""
+    tried = []
+
+    def measure(model, lanes, seq_len, precision, seconds):
+        assert (precision, seconds) == ("bfloat16", 0.6)
+        tried.append((model.config, max(threads_of_members(model))))
+        keeper_of.busy[0] += more
+        later(keeper)
+        return 1000.0 / len(tried)
+
+    monkeypatch.setattr(machine, "probe_precision", lambda *_: SimpleNamespace(precision="bfloat16"))
+    monkeypatch.setattr(machine, "sustained_speed", measure)
+    keeper = keeper_of(others)
+    options = {"device": "cpu", "cell": "gru", "precision": "auto", "time_limit": 60.0}
+    flops = machine.measure_flops(options, 30, keeper)
+    assert [threads for _, threads in tried] == measured
+    (config,) = {config for config, _ in tried}
+    assert (config.cell, config.members) == ("gru", members)
+    assert flops == PASSES_SHARE * 1000.0 / len(tried) * training_cost(config)
 
 
 def test_members_of_one_thread_each_go_on_side_by_side(keeper_of):
