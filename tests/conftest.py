@@ -27,6 +27,7 @@ from hypothesis import settings
 from charrnn.analysis.losses import Reading, read_pieces
 from charrnn.cell_types import CELLS
 from charrnn.cli.common.cores import SPIN_COUNT
+from charrnn.cli.inspector.whereabouts import NUM_ABOVE
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.numpy_ensemble import Engine
@@ -168,6 +169,14 @@ def threads_stay() -> Iterator[None]:
     yield
     if torch.get_num_threads() != THREADS:
         torch.set_num_threads(THREADS)
+
+
+@pytest.fixture
+def deep_folder(tmp_path: Path) -> Path:
+    """A folder in which no checkpoint finds what lies outside the test's own: a text in /tmp, for instance."""
+    folder = tmp_path.joinpath(*["deeper"] * NUM_ABOVE)
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture

@@ -65,18 +65,18 @@ def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_o
     assert "resumed by" not in inspect().stdout
 
 
-def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, tmp_path):
+def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, deep_folder):
     baseline = json.loads(inspect("--json").stdout)["baseline"]
     assert baseline["text"] == "words.txt"
     assert 0.2 < baseline["bits_per_char"] < 2
-    (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
-    (tmp_path / "other.txt").write_text("another text")
-    apart = inspect(cwd=tmp_path)
+    (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    (deep_folder / "other.txt").write_text("another text")
+    apart = inspect(cwd=deep_folder)
     assert "words.txt has not been found; --corpus says where it is" in apart.stdout
-    assert json.loads(inspect("--json", cwd=tmp_path).stdout)["baseline"] is None
-    told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=tmp_path).stdout)["baseline"]
+    assert json.loads(inspect("--json", cwd=deep_folder).stdout)["baseline"] is None
+    told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=deep_folder).stdout)["baseline"]
     assert told["loss"] == baseline["loss"]
-    wrong = inspect("--corpus", "other.txt", cwd=tmp_path)
+    wrong = inspect("--corpus", "other.txt", cwd=deep_folder)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("charrnn: other.txt: is not the text that words.pt learned from")
 

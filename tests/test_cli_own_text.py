@@ -89,13 +89,13 @@ def test_a_text_is_found_from_the_folders_above_the_checkpoint_as_it_was_typed_t
         assert find_text(read_checkpoint(path), path) is not None, name
 
 
-def test_who_writes_a_page_without_the_text_is_told_what_it_lacks(charrnn, trained, tmp_path):
-    (tmp_path / "m.pt").write_bytes((trained / "words.pt").read_bytes())
-    lacking = charrnn("inspect", "m.pt", "--html", "m.html")
+def test_who_writes_a_page_without_the_text_is_told_what_it_lacks(charrnn, trained, deep_folder):
+    (deep_folder / "m.pt").write_bytes((trained / "words.pt").read_bytes())
+    lacking = charrnn("inspect", deep_folder / "m.pt", "--html", "m.html")
     assert (lacking.code, lacking.text) == (0, "m.html\n")
     assert lacking.stderr == (
         "charrnn: m.html: lacks sections for want of the text that the model learned from: words.txt has not been "
         "found; --corpus says where it is\n"
     )
     for flags in (["--embeddings"], ["--text", make_text(300)], ["--corpus", trained / "words.txt"]):
-        assert charrnn("inspect", "m.pt", "--html", "m.html", *flags).stderr == ""
+        assert charrnn("inspect", deep_folder / "m.pt", "--html", "m.html", *flags).stderr == ""

@@ -476,9 +476,9 @@ def test_guesses_are_as_many_as_there_are_characters(inspect):
 
 
 @pytest.mark.parametrize("flag", ["--neurons", "--gates", "--novelty=9", "--cell=0:0"])
-def test_without_its_text_a_model_says_what_to_give_it(inspect, trained, tmp_path, flag):
-    (tmp_path / "m.pt").write_bytes((trained / "words.pt").read_bytes())
-    result = run_in(tmp_path, "inspect", "m.pt", flag)
+def test_without_its_text_a_model_says_what_to_give_it(trained, deep_folder, flag):
+    (deep_folder / "m.pt").write_bytes((trained / "words.pt").read_bytes())
+    result = run_in(deep_folder, "inspect", "m.pt", flag)
     assert (result.returncode, result.stdout) == (1, "")
     assert "words.txt has not been found; --corpus says where it is" in result.stderr
 

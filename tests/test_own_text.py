@@ -261,21 +261,21 @@ def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp
     assert any("words.txt" in path for path in asked)
 
 
-def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, tmp_path, monkeypatch):
+def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, deep_folder, monkeypatch):
     def told(name):
         corpus = dataclasses.replace(contents.corpus, name=name)
-        return describe_absence(dataclasses.replace(moved(contents, name), corpus=corpus), str(tmp_path / "m.pt"))
+        return describe_absence(dataclasses.replace(moved(contents, name), corpus=corpus), str(deep_folder / "m.pt"))
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "letters").mkdir()
+    monkeypatch.chdir(deep_folder)
+    (deep_folder / "letters").mkdir()
     assert told("stdin") == "its text came from standard input; --corpus FILE gives it"
     assert told("letters").startswith("letters: a folder without files; --corpus names it if it is the same, or ")
     for name in ("words.txt", "a" * 300):
         assert told(name) == f"{name} has not been found; --corpus says where it is"
     assert told("a\0") == "a\N{SYMBOL FOR NULL} has not been found; --corpus says where it is"
-    (tmp_path / "other.txt").write_text("another text")
+    (deep_folder / "other.txt").write_text("another text")
     assert told("other.txt") == "other.txt has changed, or is another text; --corpus says where the text is"
-    (tmp_path / "packed.gz").write_bytes(gzip.compress(b"words"))
+    (deep_folder / "packed.gz").write_bytes(gzip.compress(b"words"))
     assert told("packed.gz") == "packed.gz is compressed, which is not read unasked; --corpus names it"
     of_folder = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, name="letters"))
     with pytest.raises(CorpusError, match="give all that was read of it, in its order, as one file"):

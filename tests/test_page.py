@@ -554,22 +554,22 @@ def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained
 
 
 @needs_browser
-def test_what_cannot_be_shown_says_why(trained, tmp_path):
+def test_what_cannot_be_shown_says_why(trained, deep_folder):
     config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
-    save_like(trained, tmp_path / "words.pt", random_model(config), history=[])
-    page = write_report(tmp_path, told="charrnn: report.html: lacks sections for want of .*\n")
+    save_like(trained, deep_folder / "words.pt", random_model(config), history=[])
+    page = write_report(deep_folder, told="charrnn: report.html: lacks sections for want of .*\n")
     reason = "for want of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
                       "gates": "its cell is rnn, which has no gates"}  # fmt: skip
-    path = tmp_path / "page.html"
+    path = deep_folder / "page.html"
     path.write_text(page, encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={deep_folder / 'profile'}", "--dump-dom"]
     shown = subprocess.run([BROWSER, *flags, path.as_uri()], capture_output=True, encoding="utf-8", timeout=120).stdout
     assert f"Not shown: {reason}." in shown
     assert "Not shown: it was never evaluated, which makes no curve." in shown
-    (tmp_path / "words.txt").write_text((trained / "words.txt").read_text())
-    shown = data_of(write_report(tmp_path))
+    (deep_folder / "words.txt").write_text((trained / "words.txt").read_text())
+    shown = data_of(write_report(deep_folder))
     assert set(shown["absent"]) == {"gates"}
     assert [weight["shape"] for weight in shown["weights"]][:2] == [[2, 23, 8], [2, 12, 8]]
 
