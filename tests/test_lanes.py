@@ -2,10 +2,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
+from charrnn.training.gpu_lanes import fits_on_gpu
 from charrnn.training.lanes import Lanes
 
 SHAPES = st.integers(1, 12).flatmap(
@@ -120,3 +122,10 @@ def test_a_few_windows_in_stretches_have_been_all_over_the_text():
     some = np.concatenate([next(lanes).inputs.ravel() for _ in range(lanes.windows_per_epoch // 10)])
     counts, _ = np.histogram(some, bins=50, range=(0, 1_000_000))
     assert counts.min() > 0
+
+
+@pytest.mark.parametrize(("dtype", "fitting"), [(np.uint8, 256), (np.uint16, 64), (np.int32, 64)])
+def test_a_text_lies_on_the_gpu_where_it_takes_a_quarter_of_its_free_memory_at_most(monkeypatch, dtype, fitting):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1024, 1 << 20))
+    assert fits_on_gpu(np.zeros(fitting, dtype))
+    assert not fits_on_gpu(np.zeros(fitting + 1, dtype))

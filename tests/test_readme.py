@@ -34,7 +34,9 @@ from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, c
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
+from charrnn.training.gpu_lanes import MEMORY_SHARE
 from charrnn.training.health import LARGEST_LOSS, RECOVERY_SHARE, SMOOTHING_STEPS
+from charrnn.training.loop import REPORT_SECONDS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
@@ -294,7 +296,9 @@ def test_the_words_that_a_flag_may_be_are_in_its_help_and_in_the_readme(command,
     assert words <= set(re.findall(r"`([^`]+)`", row))
 
 
-IN_WORDS = {0.5: "half", 3: "three", (3, "th"): "third", 8: "eight", 9: "nine", 20: "twenty"}
+IN_WORDS = {
+    0.25: "quarter", 0.5: "half", 3: "three", (3, "th"): "third", 5: "five", 8: "eight", 9: "nine", 20: "twenty"
+}  # fmt: skip
 
 
 def test_other_figures_in_the_readme_are_those_of_the_code():
@@ -312,6 +316,8 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"neither of these: {LONGEST_STOPPED:,}, but {DEFAULT_LENGTH} with a range of `--temperature`",
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
+        f"up to {IN_WORDS[1 / REPORT_SECONDS]} reports a second, whatever the steps",
+        f"on the GPU where it takes at most a {IN_WORDS[MEMORY_SHARE]} of its free memory",
         f"(Nesterov's, with a momentum of {MOMENTUM})",
         f"or whose loss is {LARGEST_LOSS:,.0f} nats or more, is skipped",
         f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a training loss that explodes, training returns",
