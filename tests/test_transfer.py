@@ -163,9 +163,10 @@ def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder)
     (folder / "base.pt").rename(folder / "\x1b[7m.pt")
     harmful = train(folder, "--init-from", "\x1b[7m.pt", "--out", "bad.pt", "--max-steps", 4, "--learning-rate", 20)
     assert harmful.process.exitcode == 0, harmful.stderr
+    stored = read_checkpoint(str(folder / "bad.pt"))
+    assert stored.train_config.learning_rate == 20, "half the usual one is for where none is given"
     assert "those of \N{SYMBOL FOR ESCAPE}[7m.pt, whose loss here is " in harmful.stderr
     assert ", step 0, that of the weights that it began with: nothing was gained; " in harmful.stderr
-    stored = read_checkpoint(str(folder / "bad.pt"))
     assert (stored.best.step, stored.best.val_loss) == (0, stored.history[0].val_loss)
     np.testing.assert_array_equal(
         stored.weights["layers.0.weight_hh"], read_checkpoint(str(folder / "\x1b[7m.pt")).weights["layers.0.weight_hh"]
