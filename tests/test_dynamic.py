@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,26 @@ def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
     assert moved[0] == 0
     assert moved[1] == pytest.approx(1, rel=0.01), "the first step is as long as any, whatever the gradient"
     assert max(moved) < farthest if farthest else moved[-1] > 5
+
+
+def test_a_step_is_as_long_as_the_gradient_is_beside_those_so_far(monkeypatch):
+    config, rate, name = VARIANTS[0].values[0], 1e-3, "head.weight"
+    weights = numpy_weights(random_model(config))
+    gradients, seen, record = [2.0, -1.0, 5.0, 1.0], [], dynamic.record
+    left = iter(gradients)
+
+    def watch(config, moving, *more):
+        seen.append(float(moving[name][0, 0]))
+        return record(config, moving, *more)
+
+    def backpropagate(*_):
+        return SimpleNamespace(weights={name: np.full_like(weights[name], next(left))})
+
+    monkeypatch.setattr(dynamic, "record", watch)
+    monkeypatch.setattr(dynamic, "backpropagate", backpropagate)
+    adapt_to(config, weights, np.zeros(len(gradients) * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=0.0)
+    expected = [-gradients[last] / np.sqrt(np.mean(np.square(gradients[: last + 1]))) for last in range(3)]
+    np.testing.assert_allclose(np.diff(seen) / rate, expected, rtol=0.01)
 
 
 def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
