@@ -90,7 +90,7 @@ def measure_losses() -> Iterator[object]:
         if not text.exists():
             yield f"{text.name}: not measured, {text} is missing"
             continue
-        for duration in ("3m", "10m"):
+        for duration in ("180s", "10m"):
             trained.append(losses.train(text, duration))
             yield trained[-1]
         yield from losses.peer_losses(text, "3m")

@@ -54,7 +54,8 @@ def train(text: Path, duration: str, seed: int = 0) -> Trained:
         seconds = time.perf_counter() - started
         card = json.loads(subprocess.run([*command, "inspect", path, "--json"], check=True, capture_output=True).stdout)
     best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
-    networks = f"{card['members']} network{'s' * (card['members'] > 1)} of {card['num_layers']}x{card['hidden_size']}"
+    layers = f"{card['num_layers']}x" if card["num_layers"] > 1 else ""
+    networks = f"{card['members']} network{'s' * (card['members'] > 1)} of {layers}{card['hidden_size']}"
     loss = f"{best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits)"
     return Trained(
         command=f"`charrnn train {text.name} --time {duration}{f' --seed {seed}' if seed else ''}`",
