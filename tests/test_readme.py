@@ -27,6 +27,7 @@ from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_
 from charrnn.cli.train import train
 from charrnn.cli.trainer.background_saver import SAVE_EVERY
 from charrnn.config import CHOICES, FARTHEST, ModelConfig
+from charrnn.display.outlet import HURRY_SECONDS
 from charrnn.display.plain import report_fields
 from charrnn.generation.course import MOST_IN_VAIN
 from charrnn.limits import flag_name
@@ -297,7 +298,8 @@ def test_the_words_that_a_flag_may_be_are_in_its_help_and_in_the_readme(command,
 
 
 IN_WORDS = {
-    0.25: "quarter", 0.5: "half", 3: "three", (3, "th"): "third", 5: "five", 8: "eight", 9: "nine", 20: "twenty"
+    0.25: "quarter", 0.5: "half", 2: "two", 3: "three", (3, "th"): "third", 5: "five", 8: "eight", 9: "nine",
+    20: "twenty",
 }  # fmt: skip
 
 
@@ -317,6 +319,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"from `-N {2 * FEWEST_TEXTS}` on several processes share the texts: one for each {FEWEST_TEXTS} of them",
         f"where {MOST_IN_VAIN:,} characters in a row have been left out",
         f"up to {IN_WORDS[1 / REPORT_SECONDS]} reports a second, whatever the steps",
+        f"A signal still works, {IN_WORDS[HURRY_SECONDS]} seconds later",
         f"on the GPU where it takes at most a {IN_WORDS[MEMORY_SHARE]} of its free memory",
         f"(Nesterov's, with a momentum of {MOMENTUM})",
         f"or whose loss is {LARGEST_LOSS:,.0f} nats or more, is skipped",
