@@ -570,8 +570,10 @@ def test_a_line_longer_than_all_that_is_to_be_held_out_is_learned_from(place):
         assert len(corpus.split(0.1, spread=True)[1]) == 501 + 3 * 3, "as before there was such a bound"
 
 
-@pytest.mark.parametrize("lines", [["0123"] * 40, ["0123", "012", "01"] * 3, ["a" * 500, "b"], ["a", "b" * 500]])
-def test_lines_that_are_as_long_as_most_are_held_out_as_they_are_without_a_bound(lines):
+@pytest.mark.parametrize("lines", [
+    ["0123"] * 40, ["0123", "012", "01"] * 3, ["a" * 500, "b"], ["a", "b" * 500], ["0" * 12, *["12"] * 39],
+])  # fmt: skip
+def test_lines_as_long_as_most_or_as_all_that_is_to_be_held_out_are_held_out_as_without_a_bound(lines):
     corpus = corpus_of("\n".join(lines) + "\n", lines=True)
     bounded, free = (corpus.split(0.1, spread=True, bounded=bounded) for bounded in (True, False))
     assert [piece.tolist() for piece in bounded] == [piece.tolist() for piece in free]
