@@ -99,6 +99,8 @@ def test_what_is_resumed_or_started_costs_no_log_of_a_training_whose_checkpoint_
     before = (folder / "verse.log").read_bytes()
     (folder / "verse.pt").rename(folder / "final.pt")
     again = [*SMALL, "--log", "verse.log", "--resume-or-start", "--max-steps", 2, "-q"]
+    refused = train(folder, *again, "--val-fraction", 0.999)
+    assert (refused.process.exitcode, (folder / "verse.log").read_bytes()) == (2, before), refused.stderr
     training = train(folder, *again)
     told = "charrnn: verse.log: is kept as verse.before.log, for its checkpoint is not at verse.pt\n"
     assert (training.process.exitcode, training.stderr) == (0, told)

@@ -1362,10 +1362,14 @@ def wait_until(condition, seconds=30):
 
 @pytest.mark.slow
 def test_two_trainings_on_one_output(folder):
-    first = Training(folder, *SMALL, *ENDLESS, "--log", "verse.log")
-    first.wait_for("training:")
-    for shared, flag, flags in (("verse.pt", "--out", []), ("verse.log", "--log", ["--out", "other.pt"])):
-        second = Training(folder, *SMALL, "--max-steps", 3, "--log", "verse.log", "--overwrite", *flags)
+    first = Training(folder, *SMALL, *ENDLESS, "--evaluate-every", 10, "--log", "verse.log")
+    wait_until((folder / "verse.pt").exists)  # which is saved after an evaluation
+    for shared, flag, flags in (
+        ("verse.pt", "--out", ["--overwrite"]),
+        ("verse.log", "--log", ["--overwrite", "--out", "other.pt"]),
+        ("verse.log", "--log", ["--resume-or-start", "--out", "other.pt"]),
+    ):
+        second = Training(folder, *SMALL, "--max-steps", 3, "--log", "verse.log", *flags)
         assert second.wait() == 2
         assert second.stderr == (
             f"charrnn: {shared}: another training (process {first.process.pid}) is writing it; wait for it, stop it, "

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from charrnn.cli.trainer.checking import check_output, check_texts
-from charrnn.cli.trainer.log import job_of, put_aside
+from charrnn.cli.trainer.log import job_of
 from charrnn.cli.trainer.placing import Occupant, find_later, find_unplaced, look_at
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_line
@@ -107,7 +107,7 @@ def settle(request: Request, place: Place) -> Request:
             request, resume=True, resume_from=None, init_from=None, force=False, overwrite=False, explicit={},
             reading=replace(request.reading, min_count=None, max_vocab=None),
         )  # fmt: skip
-    elif place.restarts and request.log is not None and not request.resume:
+    elif place.restarts and request.log is not None and not (request.resume or request.overwrite):
         log = Path(request.log)
         if job_of(log) in place.launches:  # of the life before, which saved nothing
             log.unlink()
@@ -144,8 +144,6 @@ def _resumed_or_started(request: Request) -> Request:
         raise ConfigError(
             f"{beside}: holds a training that could not be saved as {path}; move it there, or give {typed}"
         )
-    if request.log is not None and (told := put_aside(Path(request.log))):
-        write_warning(f"{told}, for its checkpoint is not at {path}", as_json=request.as_json)
     return replace(request, overwrite=True)
 
 

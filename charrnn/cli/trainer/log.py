@@ -39,21 +39,6 @@ def job_of(path: Path) -> str:
         return ""
 
 
-def put_aside(path: Path) -> str:
-    """Rename a log of a training that has evaluated, and so has saved, where another is to begin; say so.
-
-    One that was killed before has left nothing to go on with, and its log is replaced. What is no log stays.
-    """
-    try:
-        if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
-            return ""
-        kept = next(name for name in names_beside(path, "before") if not os.path.lexists(name))
-        path.rename(kept)
-    except OSError:  # told by whoever opens it
-        return ""
-    return f"{path}: is kept as {kept}"
-
-
 def open_log(
     request: Request, origin: Origin, tell: Callable[[str], None], *, step: int, is_evaluated: bool
 ) -> TrainingLog | None:
@@ -73,6 +58,8 @@ def open_log(
         return None
     path = Path(request.log)
     if request.overwrite:
+        if request.resume_or_start and (told := _put_aside(path)):
+            tell(f"{told}, for its checkpoint is not at {request.path}")
         after_step = step or None
         replaced = [request.found.run] if request.found.run else []
         return TrainingLog(
@@ -199,6 +186,21 @@ class _Kept:
     step: int = 0
     run: str = ""
     begins_later: bool = False
+
+
+def _put_aside(path: Path) -> str:
+    """Rename a log of a training that has evaluated, and so has saved, where another is to begin; say so.
+
+    One that was killed before has left nothing to go on with, and its log is replaced. What is no log stays.
+    """
+    try:
+        if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
+            return ""
+        kept = next(name for name in names_beside(path, "before") if not os.path.lexists(name))
+        path.rename(kept)
+    except OSError:  # told by whoever opens it
+        return ""
+    return f"{path}: is kept as {kept}"
 
 
 def _is_of(run: str | None, path: Path) -> bool:
