@@ -1196,7 +1196,10 @@ def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
     assert re.search(rf"{told}$", training.stderr.splitlines()[-1]), training.stderr
 
 
-def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path):
+def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path, monkeypatch):
+    def find_no_server(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
     path, run = tmp_path / "x.pt", start(max_steps=5)
     saver = saver_of(path, run)
     assert saver.what_is_kept() == "nothing was saved before"
@@ -1208,6 +1211,10 @@ def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path):
         saver.save_at_the_end("it is cut")
     (tmp_path / "x.unplaced.pt").unlink()
     assert saver.what_is_kept() == f"{path}, which was saved after step 0, is another file now"
+    with monkeypatch.context() as patches:
+        patches.setattr(os, "stat", find_no_server)
+        told = saver.what_is_kept()
+    assert told == f"{path}, which was saved after step 0, cannot be looked at (Stale file handle)"
 
 
 @pytest.mark.slow

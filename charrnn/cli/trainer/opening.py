@@ -6,6 +6,7 @@ Whatever is wrong with an output, a checkpoint's name or a text is told before t
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,7 +119,7 @@ def _tell_of_early_stop(request: Request) -> None:
     A reader who has stopped reading is not waited for.
     """
     path, told = request.path, "stopped before a step was made; "
-    told += f"{path} is as it was" if path.exists() else "nothing was saved"
+    told += f"{path} is as it was" if os.path.exists(path) else "nothing was saved"
     if request.as_json:
         kept = str(path) if request.is_in_place else None
         fields = {"step": None if request.resume else 0, "interrupted": True, "checkpoint": kept}

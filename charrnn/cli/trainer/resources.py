@@ -61,7 +61,7 @@ def check_space(path: Path, run: TrainingRun) -> None:
     """
     config = run.config
     size = checkpoint.estimate_size(run.model.config, config, rows=len(run.history) + config.evaluations)
-    before = path.stat().st_size if path.exists() else 0  # which makes room once it is replaced
+    before = path.stat().st_size if os.path.exists(path) else 0  # which makes room once it is replaced
     needed = max(size, 2 * size - before)
     folder = folder_of(path)
     usage = shutil.disk_usage(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from datetime import datetime, timezone
 from typing import Any
@@ -149,9 +150,18 @@ class RunSaver:
             return f"{self._path} holds step {step:,} or a later one; go on with {flag}"
         held = step_of(self._path, self._name)
         if held is None:
-            now = "is another file now" if self._path.exists() else "is gone"
-            return f"{self._path}, which was saved after step {step:,}, {now}"
+            return f"{self._path}, which was saved after step {step:,}, {self._whereabouts()}"
         return f"{self._path} is as it was after step {held:,}; go on with {flag}"
+
+    def _whereabouts(self) -> str:
+        """What has become of a checkpoint that its path does not hold any more."""
+        try:
+            os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return "is gone"
+        except OSError as error:  # of a folder that may not be entered any more, a share that is not there
+            return f"cannot be looked at ({error.strerror})"
+        return "is another file now"
 
     def _save(self) -> None:
         """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
