@@ -1161,7 +1161,7 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
 
 @pytest.mark.slow
 def test_nobody_goes_on_from_a_checkpoint_unawares_beside_which_a_later_save_lies(folder):
-    kept, beside = folder / "kept", folder / "verse.unplaced2.pt"
+    kept, beside = folder / "kept", folder / "verse.unplaced3.pt"  # with a number that is free before it
     assert train(folder, *SMALL, "--max-steps", 3, "--log", "verse.log").process.exitcode == 0
     shutil.copy(folder / "verse.pt", kept)
     shutil.copy(folder / "verse.pt", folder / "verse.unplaced.pt")  # no later one
@@ -1169,8 +1169,8 @@ def test_nobody_goes_on_from_a_checkpoint_unawares_beside_which_a_later_save_lie
     (folder / "verse.pt").rename(beside)
     kept.rename(folder / "verse.pt")
     told = (
-        "charrnn: verse.unplaced2.pt: holds this training after step 6, which could not be saved as verse.pt; go on "
-        "from there with --resume-from verse.unplaced2.pt --out verse.pt --overwrite, or move it away\n"
+        "charrnn: verse.unplaced3.pt: holds this training after step 6, which could not be saved as verse.pt; go on "
+        "from there with --resume-from verse.unplaced3.pt --out verse.pt --overwrite, or move it away\n"
     )
     before = (folder / "verse.log").read_bytes()
     refused = train(folder, "--resume", "--max-steps", 4, "-q", "--log", "verse.log")

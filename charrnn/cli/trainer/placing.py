@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
+import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +104,8 @@ class Placer:
 
     def _free_name(self) -> Path:
         """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
-        return next(path for path in _unplaced_beside(self.path) if not os.path.lexists(path))
+        names = names_beside(folder_of(self.path) / self.path.name, "unplaced")
+        return next(name for name in names if not os.path.lexists(name))
 
 
 def look_at(path: Path) -> Occupant:
@@ -117,21 +117,23 @@ def look_at(path: Path) -> Occupant:
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
     """The latest save of a run that lies beside its path, and its step; None where none is of a later step."""
-    beside = itertools.takewhile(os.path.lexists, _unplaced_beside(path))
-    steps = [(found, file) for file in beside if (found := step_of(file, run)) is not None and found > step]
+    saves = _saves_beside(path)
+    steps = [(found, file) for file in saves if (found := step_of(file, run)) is not None and found > step]
     return max(steps)[::-1] if steps else None
 
 
 def find_unplaced(path: Path) -> Path | None:
     """A checkpoint that lies beside a path since it could not be put there, of whichever run."""
-    return next(
-        (file for file in itertools.takewhile(os.path.lexists, _unplaced_beside(path)) if look_at(file).run), None
-    )
+    return next((file for file in _saves_beside(path) if look_at(file).run), None)
 
 
-def _unplaced_beside(path: Path) -> Iterator[Path]:
-    """Where what cannot be put at a path may go, one place after another; a link is followed."""
-    return names_beside(folder_of(path) / path.name, "unplaced")
+def _saves_beside(path: Path) -> list[Path]:
+    """What lies where that goes which cannot be put at a path, of whatever number: a lower one may be free again."""
+    is_one = re.compile(rf"{re.escape(path.stem)}\.unplaced\d*{re.escape(path.suffix)}").fullmatch
+    try:
+        return sorted(file for file in folder_of(path).iterdir() if is_one(file.name))
+    except OSError:  # told by whoever writes there
+        return []
 
 
 def step_of(path: Path, run: str) -> int | None:
