@@ -368,18 +368,22 @@ def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_fro
         ([(FIRST, 20), (FIRST, 40)], [], None),  # of which this one is no copy
         ([(PARENT, 50), (OTHER, 60), (OTHER, 70)], [OTHER], 1),
         ([(OTHER, 120)], [], None),
+        ([(OTHER, 120)], None, 0),  # whatever other training it is of
+        ([(PARENT, 50), (OTHER, 60)], None, 1),
+        ([(PARENT, 120)], None, None),  # which may go on with it
     ],
 )
 def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_branch_that_it_replaces(
     tmp_path, rows, replaced, kept
 ):
     lines = write_log(tmp_path / "run.log", *rows)
+    how = {"keeps": True} if replaced is None else {"replaced": replaced}
     if kept is None:
         with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
-            TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced)
+            TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, **how)
         kept = len(rows)
     else:
-        notice = TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, replaced=replaced).notice
+        notice = TrainingLog(tmp_path / "run.log", BRANCH, after_step=100, **how).notice
         assert "begins after" not in notice
         assert ("ends with step 50" in notice) == bool(kept)
     assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])

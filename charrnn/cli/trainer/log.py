@@ -83,7 +83,8 @@ class TrainingLog:
             all are, whosever they are.
         is_evaluated: whether the run knows what it was worth after that step; else a line that says so is later too.
         replaced: names of runs whose lines are cut off too.
-        keeps: whether all that is there is kept, as `ReplacedLog` does it, until `settle` is called.
+        keeps: whether so are all but those of the run and of what it comes from, and what is there is kept, as
+            `ReplacedLog` does it, until `settle` is called.
         tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -112,7 +113,9 @@ class TrainingLog:
         try:
             self._before.bring_back(origin.run)
             if after_step is not None and path.exists():
-                kept = _find_kept(path.read_bytes(), path, origin, after_step, replaced, is_evaluated=is_evaluated)
+                kept = _find_kept(
+                    path.read_bytes(), path, origin, after_step, replaced, overwrites=keeps, is_evaluated=is_evaluated
+                )
             if keeps:
                 self._before.keep()
             with self._open() as file:
@@ -212,12 +215,19 @@ def _is_of(run: str | None, path: Path) -> bool:
 
 
 def _find_kept(
-    data: bytes, path: Path, origin: Origin, after_step: int, replaced: Sequence[str], *, is_evaluated: bool
+    data: bytes,
+    path: Path,
+    origin: Origin,
+    after_step: int,
+    replaced: Sequence[str],
+    *,
+    overwrites: bool,
+    is_evaluated: bool,
 ) -> _Kept:
     """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
 
     Later lines of its direct parent are cut off if the run begins here with a copy of the parent's log; otherwise they
-    are refused as another training's, unless that is the one to be replaced.
+    are refused as another training's, unless these are to be replaced.
     """
     kept, limits = _Kept(), dict(zip(origin.parents, origin.left_at, strict=True))
     begins = after_step in origin.left_at[:1]
@@ -229,7 +239,7 @@ def _find_kept(
             is_later, is_theirs = step > after_step or is_unknown, step > limits.get(run, step)
         except (ValueError, TypeError, KeyError):
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
-        is_replaced = run != origin.run and run in replaced
+        is_replaced = run != origin.run and (run in replaced or (overwrites and run not in limits))
         is_copied = begins and kept.end and run in origin.parents[:1]
         if not is_replaced and ((is_theirs and not is_copied) or run not in (origin.run, *limits)):
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
