@@ -43,7 +43,7 @@ from charrnn.display import outlet
 from charrnn.errors import OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
-from charrnn.storage.outputs import replace_file
+from charrnn.storage.outputs import replace_file, temporary_beside
 from charrnn.training import checkpoint, loop
 from charrnn.training.clock import Clock
 from charrnn.training.loop import take_step
@@ -459,8 +459,26 @@ def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, 
             locked_output(tmp_path / "m.pt").__enter__()
     (tmp_path / ".m.pt.lock").touch()
     refused.append(os.O_RDONLY)
-    with pytest.raises(OutputError, match=r"\.m\.pt\.lock, may not be opened; delete it"):
+    with pytest.raises(OutputError, match=r"\.m\.pt\.lock, cannot be opened \(Permission denied\); delete it"):
         locked_output(tmp_path / "m.pt").__enter__()
+    (tmp_path / ".m.pt.lock").unlink()
+    with pytest.raises(PermissionError):  # nobody's lock is there
+        locked_output(tmp_path / "m.pt").__enter__()
+
+
+def test_nothing_but_a_file_is_a_lock_and_what_a_link_leads_to_is_left_alone(tmp_path):
+    path, mine = tmp_path / "m.pt", tmp_path / "mine"
+    mine.write_text("my only one")
+    (tmp_path / ".m.pt.lock").symlink_to(mine)
+    with pytest.raises(OutputError, match=r"\.m\.pt\.lock, cannot be opened \(it is a link\); delete it"):
+        locked_output(path).__enter__()
+    (tmp_path / ".m.pt.lock").unlink()
+    (tmp_path / ".m.pt.lock").mkdir()
+    with pytest.raises(OutputError, match=r"\.m\.pt\.lock, cannot be opened \(Is a directory\); delete it"):
+        locked_output(path).__enter__()
+    temporary_beside(path).symlink_to(mine)
+    replace_file(path, lambda file: file.write(b"ours"))
+    assert (mine.read_text(), path.read_bytes()) == ("my only one", b"ours")
 
 
 def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp_path):

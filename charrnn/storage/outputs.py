@@ -192,7 +192,8 @@ def replace_file(
     """
     target, temporary = Path(os.path.realpath(path)), temporary_beside(path)
     try:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)  # else what a link there leads to would be emptied
+        with open(temporary, "xb") as file:
             _take_after(target, file.fileno())
             write(file)
             file.flush()

@@ -27,6 +27,10 @@ ATTEMPTS = 100
 """How often a lock is opened whose file seems to be another one each time, as on shares without lasting inodes."""
 
 
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""How a lock is opened: where it were a link, what that leads to would be emptied."""
+
+
 @contextlib.contextmanager
 def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
     """Keep other trainings from an output, and clear away the temporary files of killed ones.
@@ -36,7 +40,7 @@ def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
         log: of its training, if there is to be one; its folder is there.
 
     Raises:
-        OutputError: another training has one of them, or a file of another user stands in a lock's place.
+        OutputError: another training has one of them, or what stands in a lock's place cannot be opened.
     """
     with contextlib.ExitStack() as locks:
         locks.enter_context(_locked(path, "--out"))
@@ -109,13 +113,17 @@ def _acquire(lock: Path, path: Path, flag: str) -> int:
 def _open(lock: Path, path: Path, flag: str) -> tuple[int, bool]:
     """Open the file, and say whether it may be written to: what another user left may be locked all the same."""
     try:
-        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666), True
-    except PermissionError:
-        with contextlib.suppress(PermissionError):
-            return os.open(lock, os.O_RDONLY), False
+        return os.open(lock, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666), True
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            with contextlib.suppress(PermissionError):
+                return os.open(lock, os.O_RDONLY | NO_LINK), False
+        if not os.path.lexists(lock):
+            raise
+        reason = "it is a link" if os.path.islink(lock) else error.strerror
         raise OutputError(
-            f"{path}: the lock that another user's training left, {lock}, may not be opened; "
-            f"delete it, or give another file with {flag}"
+            f"{path}: what stands in its lock's place, {lock}, cannot be opened ({reason}); delete it, or give another "
+            f"file with {flag}"
         ) from None
 
 
