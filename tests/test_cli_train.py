@@ -542,11 +542,10 @@ def test_what_is_there_is_not_replaced_by_a_run_that_goes_on_from_a_link_to_itse
 
 
 def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(text, monkeypatch):
-    path = text.with_name("there.pt")
-    path.write_bytes(b"PK")
-    told = (
-        f"{path}: exists and cannot be read (Permission denied); check its permissions, or give another file with --out"
-    )
+    path, log = text.with_name("there.pt"), text.with_name("there.log")
+    for file in (path, log):
+        file.write_bytes(b"PK")
+    told = "exists and cannot be read (Permission denied); check its permissions, or give another file with"
 
     def refuse(path, *_):
         raise PermissionError(errno.EACCES, "Permission denied", path)
@@ -555,8 +554,12 @@ def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(
     for may_replace in (False, True):
         flags = NO_FLAGS | {"overwrite": may_replace}
         request = Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **flags)
-        with pytest.raises(OutputError, match=f"^{re.escape(told)}$"):
+        with pytest.raises(OutputError, match=f"^{re.escape(f'{path}: {told} --out')}$"):
             check_output(request)
+    flags |= {"log": str(log)}
+    request = Request(texts=(str(text),), reading=ReadOptions(), out=str(text.with_name("new.pt")), **flags)
+    with pytest.raises(OutputError, match=f"^{re.escape(f'{log}: {told} --log')}$"):
+        check_output(request)
     with pytest.raises(
         OutputError, match=r"cannot be replaced \(Permission denied\); choose another place with --html$"
     ):

@@ -481,6 +481,15 @@ def test_nothing_but_a_file_is_a_lock_and_what_a_link_leads_to_is_left_alone(tmp
     assert (mine.read_text(), path.read_bytes()) == ("my only one", b"ours")
 
 
+def test_a_folder_that_may_be_written_to_and_not_be_read_is_locked_in(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with locked_output(tmp_path / "m.pt"):
+        assert os.listdir(tmp_path) == [".m.pt.lock"]
+
+
 def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

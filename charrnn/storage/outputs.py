@@ -129,23 +129,20 @@ def names_beside(path: Path, word: str) -> Iterator[Path]:
 
 
 def strays_beside(path: Path) -> list[Path]:
-    """The temporary files that killed processes left beside a path.
-
-    Raises:
-        OSError: its folder cannot be read.
-    """
+    """The temporary files that killed processes left beside a path, as far as its folder can be read."""
     target = Path(os.path.realpath(path))
     pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
-    return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
+    with contextlib.suppress(OSError):
+        return [file for file in target.parent.iterdir() if pattern.fullmatch(file.name)]
+    return []
 
 
 def _clear_beside(path: Path) -> None:
     """Remove temporary files whose processes are gone, where that can be done without harm: not on Windows."""
-    with contextlib.suppress(OSError):  # of a folder that cannot be read
-        for stray in strays_beside(path) if os.name != "nt" else ():
-            with contextlib.suppress(OSError):  # another user's
-                if _is_gone(int(stray.name.split(".")[-2])):
-                    stray.unlink(missing_ok=True)
+    for stray in strays_beside(path) if os.name != "nt" else ():
+        with contextlib.suppress(OSError):  # another user's
+            if _is_gone(int(stray.name.split(".")[-2])):
+                stray.unlink(missing_ok=True)
 
 
 def _is_gone(process: int) -> bool:

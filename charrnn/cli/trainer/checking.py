@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from charrnn.cli.common.made import begins_as_log
@@ -159,7 +160,8 @@ def _check_replaced(path: Path, request: Request) -> None:
     if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if not request.is_in_place:
-        _require_readable(path)
+        with _told_of_reading(path, "--out"):
+            begins_as_checkpoint(path)
     if not request.may_replace:
         raise OutputError(f"{path}: exists{_ways_around(path, request)}choose another file with --out")
     if request.overwrite and _is_foreign(path):
@@ -181,14 +183,15 @@ def _is_foreign(path: Path) -> bool:
     return path.stat().st_size > 0 and not begins_as_checkpoint(path)
 
 
-def _require_readable(path: Path) -> None:
-    """Refuse a file of which this user cannot tell whether it is a checkpoint."""
+@contextlib.contextmanager
+def _told_of_reading(path: Path, flag: str) -> Iterator[None]:
+    """Refuse a file of which this user cannot tell what it is."""
     try:
-        begins_as_checkpoint(path)
+        yield
     except OSError as error:
         raise OutputError(
             f"{path}: exists and cannot be read ({error.strerror}); check its permissions, or give another file with "
-            "--out"
+            f"{flag}"
         ) from None
 
 
@@ -202,8 +205,9 @@ def _check_log(log: Path, request: Request) -> None:
         raise OutputError(f"{log}: is not a regular file; give another with --log{told}")
     if is_there and log.stat().st_size and not (request.resume or request.overwrite):
         raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
-    if is_there and not begins_as_log(log):
-        raise OutputError(f"{log}: is not the log of a training; give another file with --log")
+    with _told_of_reading(log, "--log"):
+        if is_there and not begins_as_log(log):
+            raise OutputError(f"{log}: is not the log of a training; give another file with --log")
     require_folder(log, "--log")
 
 
