@@ -89,11 +89,11 @@ def corpus():
         return read_corpus((f"{folder}/verse.txt",), ReadOptions())
 
 
-def saver_of(path, run):
+def saver_of(path, run, log=None):
     """What saves a run, as a session has it."""
     request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=look_at(path))
     launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
-    return RunSaver(request, launch, None, Display(sys.stderr))
+    return RunSaver(request, launch, log, Display(sys.stderr))
 
 
 def resume(path, run, changed=frozenset()):

@@ -585,6 +585,17 @@ def test_an_evaluation_of_the_last_step_of_which_a_checkpoint_knows_nothing_is_c
     assert path.read_text() == "".join(lines[: 3 if is_evaluated else 2])
 
 
+def test_the_lines_of_a_log_are_on_the_disk_before_the_checkpoint_that_knows_of_them(tmp_path, monkeypatch):
+    synced, path = [], tmp_path / "x.log"
+    monkeypatch.setattr("charrnn.disk.fcntl", None)  # macOS has a way of its own
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+    log = TrainingLog(path, BRANCH, after_step=0)
+    log.write({"step": 1})
+    saver_of(tmp_path / "x.pt", start(max_steps=5), log).save_at_the_end("it is cut")
+    files = (path, tmp_path / "x.pt", tmp_path)
+    assert [there.st_ino for there in synced] == [file.stat().st_ino for file in files]
+
+
 def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     path = tmp_path / "train.log"
     assert not TrainingLog(path, BRANCH, after_step=9).notice, "it is a new one"

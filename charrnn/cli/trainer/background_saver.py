@@ -39,7 +39,8 @@ class BackgroundSaver:
         placer: that puts the checkpoint at its path.
         save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
         tell: called, from the caller's thread, with what the user should know.
-        then: called after each save that succeeds, from the thread that writes.
+        first: called before each save, from the thread that writes.
+        then: called after each that succeeds, from there too.
         writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
         saved_step: the step of the checkpoint there, where the run goes on from it.
 
@@ -56,6 +57,7 @@ class BackgroundSaver:
         placer: Placer,
         save_every: float | None,
         tell: Callable[[str], None],
+        first: Callable[[], object] = lambda: None,
         then: Callable[[], object] = lambda: None,
         *,
         writes: bool = True,
@@ -65,7 +67,7 @@ class BackgroundSaver:
         self.failure = ""
         self.saved_step = saved_step
         self.unplaced: Path | None = None
-        self._then, self._writes = then, writes
+        self._first, self._then, self._writes = first, then, writes
         self._placer, self._save_every = placer, save_every
         self._trouble = Trouble(tell)
         self._thread: threading.Thread | None = None
@@ -154,6 +156,7 @@ class BackgroundSaver:
         try:
             if contents is None:
                 raise MemoryError
+            self._first()
             checkpoint.write(self._placer.path, contents, partial(self._placer.put, step=self._step))
             self._then()
         except MemoryError:

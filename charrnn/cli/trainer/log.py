@@ -7,6 +7,7 @@ what the checkpoint does not know of is cut off when the run goes on from it, an
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from charrnn.cli.trainer.replaced_log import ReplacedLog, last_run
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
+from charrnn.disk import sync
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import names_beside
@@ -146,6 +148,11 @@ class TrainingLog:
             return
         self._pending = b""
         self._trouble.end(f"{self._path}: the log is written again, and nothing of it is missing")
+
+    def sync(self) -> None:
+        """Have the lines on the disk before the checkpoint that knows of them, as far as that can be done."""
+        with contextlib.suppress(OSError), self._open() as file:
+            sync(file.fileno())
 
     def settle(self) -> None:
         """Take note that the checkpoint is one of this run: what stood there before is needed no more."""

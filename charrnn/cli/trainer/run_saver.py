@@ -44,11 +44,11 @@ class RunSaver:
         self._launch, self._run, self._ranks = launch, launch.run, launch.run.ranks
         self._path, self._log, self._display = request.path, log, display
         self._name = self._ranks.broadcast(lambda: launch.origin.run)  # of a new run each has made one up
-        then = (lambda: None) if log is None else log.settle
+        around = {} if log is None else {"first": log.sync, "then": log.settle}
         saved_step = self._run.step or None if request.is_in_place else None
         placer = Placer(request.path, self._name, request.found, saved_step or 0)
         every, writes = request.options["save_every"], self._ranks.is_first
-        self._background = BackgroundSaver(placer, every, display.warn, then, writes=writes, saved_step=saved_step)
+        self._background = BackgroundSaver(placer, every, display.warn, **around, writes=writes, saved_step=saved_step)
 
     @property
     def saved_step(self) -> int | None:
