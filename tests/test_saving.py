@@ -599,6 +599,12 @@ def test_the_lines_of_a_log_are_on_the_disk_before_the_checkpoint_that_knows_of_
 def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
     path = tmp_path / "train.log"
     assert not TrainingLog(path, BRANCH, after_step=9).notice, "it is a new one"
+    for left in ("", '{"run": "aaa'):  # by a power cut
+        path.write_text(left)
+        told = f"{path}: begins after step 9; what came before is not in it"
+        assert TrainingLog(path, BRANCH, after_step=9).notice == told
+        path.write_text(left)
+        assert not TrainingLog(path, BRANCH, after_step=0).notice
     lines = write_log(path, (RUN, 10), (RUN, 2000), (RUN, 2500))
     assert not TrainingLog(path, BRANCH, after_step=2500).notice
     told = (

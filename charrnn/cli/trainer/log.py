@@ -129,7 +129,7 @@ class TrainingLog:
                 f"{path}: ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies "
                 "between is not in it, as after a resume without --log"
             )
-        elif kept.begins_later:
+        elif after_step and kept.begins_later:
             self.notice = f"{path}: begins after step {after_step:,}; what came before is not in it"
         elif kept.run in origin.parents:
             self.notice = f"{path}: goes on from here with this run; the one that it comes from needs another log now"
@@ -189,7 +189,8 @@ class _Kept:
         end: bytes of it.
         step: of its last line.
         run: that wrote it; empty where there is none.
-        begins_later: whether nothing is kept because the log's first line is of this run, but of a later step.
+        begins_later: whether nothing is kept because the log's first line is of this run, but of a later step, or
+            because it has no whole line, as after a power cut.
     """
 
     end: int = 0
@@ -253,7 +254,7 @@ def _find_kept(
         if is_later or is_theirs or (is_replaced and run not in limits):
             return replace(kept, begins_later=run == origin.run and not (kept.end or begins))
         kept = _Kept(line_end + 1, step, run)
-    return kept
+    return replace(kept, begins_later=not (kept.end or begins))
 
 
 def _plain(value: Any) -> Any:
