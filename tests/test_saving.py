@@ -1096,6 +1096,16 @@ def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_pa
         assert os.listdir(tmp_path) == ["m.pt"]
 
 
+def test_a_pipe_that_somebody_puts_at_the_path_stays_too(tmp_path):
+    path = tmp_path / "m.pt"
+    placer = Placer(path, RUN)
+    os.mkfifo(path)
+    with pytest.raises(OutputError, match="another file was put there meanwhile"):
+        put(placer, path)
+    assert path.is_fifo()
+    assert placer.unplaced.read_bytes() == b"ours"
+
+
 def test_two_runs_at_one_path_leave_each_other_alone(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, PARENT, 9))

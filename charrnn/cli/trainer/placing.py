@@ -23,8 +23,8 @@ class Occupant:
     """What a path holds, by what it is known again later.
 
     Attributes:
-        mark: size and time of the last change, which a file keeps as long as nobody touches it; None where no file
-            lies there, or none that holds anything. Inodes do not last on every file system.
+        mark: size and time of the last change, which a file keeps as long as nobody touches it; None where
+            nothing lies there, a folder or a file that holds nothing. Inodes do not last on every file system.
         run: name of the run whose checkpoint it is; None where it is none.
         step: that this is of.
     """
@@ -97,7 +97,7 @@ class Placer:
         """
         if _mark_of(target) in (None, self._found.mark):
             return
-        run, step = read_run_and_step(target) or (None, -1)
+        run, step = _read_run_and_step(target) or (None, -1)
         is_known = step <= self._step or step == self._aside
         if not (is_known if run == self._run else run is not None and run == self._found.run):
             raise FileExistsError(errno.EEXIST, "another file was put there meanwhile")
@@ -111,7 +111,7 @@ class Placer:
 def look_at(path: Path) -> Occupant:
     """Take note of what lies at a path."""
     mark = _mark_of(path)
-    run, step = (mark and read_run_and_step(path)) or (None, 0)
+    run, step = (mark and _read_run_and_step(path)) or (None, 0)
     return Occupant(mark, run, step)
 
 
@@ -147,4 +147,9 @@ def _mark_of(path: Path) -> tuple[int, int] | None:
         there = os.stat(path)
     except OSError:
         return None
-    return (there.st_size, there.st_mtime_ns) if stat.S_ISREG(there.st_mode) and there.st_size else None
+    is_nothing = stat.S_ISDIR(there.st_mode) or (stat.S_ISREG(there.st_mode) and not there.st_size)
+    return None if is_nothing else (there.st_size, there.st_mtime_ns)
+
+
+def _read_run_and_step(path: Path) -> tuple[str, int] | None:
+    return read_run_and_step(path) if os.path.isfile(path) else None  # a pipe is waited for
