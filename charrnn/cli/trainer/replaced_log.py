@@ -58,11 +58,12 @@ class ReplacedLog:
         kept.unlink()
 
     def let_go(self) -> None:
-        """Remove what is kept, for whichever run: the one that has the log now is saved."""
+        """Remove what is kept for any run, or was about to be as its process was killed: the log's own run is saved."""
         if not self._may_be_there:
             return
         self._may_be_there = False
-        pattern = re.compile(re.escape(f".{self._target.name}.") + r"[0-9a-f]{12}\.old")
+        name = re.escape(f".{self._target.name}.")
+        pattern = re.compile(rf"{name}[0-9a-f]{{12}}\.old|\.?{name}([0-9a-f]{{12}}\.old\.)?\d+\.tmp")
         with contextlib.suppress(OSError):  # the folder is gone, or read-only by now
             for file in self._target.parent.iterdir():
                 if pattern.fullmatch(file.name):
