@@ -692,9 +692,10 @@ def find_no_room(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(
-    "text", ["hello\n", "{}\n", '{"step": 1}\n', '{"run": "aaaaaaaaaaaa", "step": "x"}\n', "[1]\n"]
-)
+@pytest.mark.parametrize("text", [
+    "hello\n", "{}\n", '{"step": 1}\n', '{"run": "aaaaaaaaaaaa", "step": "x"}\n', "[1]\n",
+    pytest.param("[" * 200_000 + "\n", id="nested"),
+])  # fmt: skip
 def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
     (tmp_path / "notes.txt").write_text(text)
     with pytest.raises(OutputError, match=r"notes\.txt: is not the log of a training"):

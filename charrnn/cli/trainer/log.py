@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.made import begins_as_log
-from charrnn.cli.trainer.replaced_log import ReplacedLog, last_run
+from charrnn.cli.trainer.replaced_log import NO_LINE, ReplacedLog, last_run
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
@@ -37,7 +37,7 @@ def job_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline())["job"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, *NO_LINE):
         return ""
 
 
@@ -245,7 +245,7 @@ def _find_kept(
             run, step = row["run"], row["step"]
             is_unknown = step == after_step and not is_evaluated and row.get("val_loss") is not None
             is_later, is_theirs = step > after_step or is_unknown, step > limits.get(run, step)
-        except (ValueError, TypeError, KeyError):
+        except NO_LINE:
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         is_replaced = run != origin.run and (run in replaced or (overwrites and run not in limits))
         is_copied = begins and kept.end and run in origin.parents[:1]

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from charrnn.storage.outputs import replace_file
 
+NO_LINE = (ValueError, TypeError, KeyError, RecursionError)
+"""What reading a line raises that is none of a log's."""
+
 
 def last_run(data: bytes) -> str:
     """The run of a log's last line that is whole; empty where there is none."""
     last = data[: data.rfind(b"\n") + 1].splitlines()[-1:]
     try:
         run = json.loads(last[0])["run"] if last else ""
-    except (ValueError, TypeError, KeyError):  # none of a log's, which whoever reads it tells
+    except NO_LINE:  # which whoever reads it tells
         return ""
     return run if isinstance(run, str) and re.fullmatch("[0-9a-f]{12}", run) else ""
 
