@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.analysis.features import name_character
+from charrnn.cli.common.streams import print_path
 from charrnn.display.card import spell
+from charrnn.display.console import LiveDisplay
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay
 from charrnn.display.widths import text_width
@@ -87,6 +89,18 @@ def test_plain_lines_are_one_per_evaluation(capsys):
         "character), best so far; 34,568 char/s, 3 min 05 s left"
     )
     assert sample == "step 1,200 writes: a\\nb␛[2J"
+
+
+def test_a_file_whose_name_commands_terminals_commands_none_where_it_is_told_of(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name, shown = "ev\x1b[31mil\x1b]0;PWN\x07.pt", "ev␛[31mil␛]0;PWN␇.pt"
+    for display in (PlainDisplay(sys.stdout, shows_samples=False), LiveDisplay(sys.stdout)):
+        display.note(f"{name}: a note")
+        assert capsys.readouterr().out == f"{shown}: a note\n"
+    print_path(name)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_path(name)
+    assert capsys.readouterr().out == f"{name}\n{shown}\n", "to a pipe its own bytes"
 
 
 def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):

@@ -32,7 +32,7 @@ from charrnn.display.frame import Frame
 from charrnn.display.outlet import Outlet, never
 from charrnn.display.plain import Display, PlainDisplay
 from charrnn.display.widths import cut
-from charrnn.escape import visible
+from charrnn.escape import quoted, visible
 from charrnn.metrics import Report
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
@@ -159,11 +159,11 @@ class LiveDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._frame.write(self._drawing.draw(Text(message)))
+        self._frame.write(self._drawing.draw(Text(quoted(message))))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
-        self._frame.write(self._drawing.draw(Text(visible(message), style="yellow"), soft_wrap=True))
+        self._frame.write(self._drawing.draw(Text(quoted(message), style="yellow"), soft_wrap=True))
 
     def update(self, report: Report) -> None:
         """See `Display.update`; in the background, where nothing is drawn, in lines."""

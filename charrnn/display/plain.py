@@ -106,7 +106,7 @@ class PlainDisplay(Display):
     def note(self, message: str) -> None:
         """See `Display.note`."""
         self._told = time.monotonic()
-        self.write(message)
+        self.write(quoted(message))
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""
@@ -124,7 +124,7 @@ class PlainDisplay(Display):
 
     def sample(self, step: int, text: str) -> None:
         """See `Display.sample`."""
-        self.note(f"step {step:,} writes: {quoted(text)}")
+        self.note(f"step {step:,} writes: {text}")
 
 
 class JsonWarnings(Display):

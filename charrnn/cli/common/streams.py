@@ -9,6 +9,10 @@ import os
 import sys
 from typing import TextIO
 
+from charrnn.escape import quoted
+from charrnn.paths import as_argument
+from charrnn.surrogates import in_utf8
+
 
 def prepare_streams() -> None:
     """Make all three streams be there and whole, and text on them be UTF-8 whatever the locale says.
@@ -29,6 +33,16 @@ def prepare_streams() -> None:
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):  # lines end with a line feed on Windows too: what a pipe reads is data
             stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
+
+
+def print_path(path: str) -> None:
+    """Print the path of what was written, as the next command may take it; on a terminal what commands none.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = as_argument(path)
+    print(quoted(path) if sys.stdout.isatty() else in_utf8(path), flush=True)
 
 
 def discard_stdout() -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from charrnn.cli.common.streams import print_path
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.outlet import write_line
 from charrnn.errors import CheckpointError, ConfigError, OutputError
 from charrnn.escape import quoted
-from charrnn.paths import STDIN, as_argument
+from charrnn.paths import STDIN
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
 from charrnn.storage.header import FORMAT
 from charrnn.storage.outputs import require_file_name, require_folder, write_whole
-from charrnn.surrogates import in_utf8
 
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
@@ -49,7 +49,7 @@ def export(subject: Subject, path: str) -> None:
     data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
     write_line(f"{len(data):,} bytes{_comparison(subject, len(data))}")
-    print(in_utf8(as_argument(path)))
+    print_path(path)
 
 
 def _is_replaceable(path: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.cli.common.encodings import doubt_of
+from charrnn.cli.common.streams import print_path
 from charrnn.cli.common.terminal import fit_colours, shows_colour, terminal_width
 from charrnn.cli.inspector.alphabet_view import embeddings_view
 from charrnn.cli.inspector.fitting import REMARKS, shared_encoding, warn
@@ -37,9 +38,8 @@ from charrnn.cli.inspector.watching import (
 from charrnn.display.outlet import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.escape import quoted
-from charrnn.paths import as_argument, name_of
+from charrnn.paths import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.surrogates import in_utf8
 from charrnn.text.documents import read_beginning
 
 MOST_COUNTED = 1 << 22
@@ -92,7 +92,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     write_whole(path, drawn.encode("utf-8", "replace"), "--svg")
     if view.cut:
         write_line(view.cut)
-    print(in_utf8(as_argument(path)))
+    print_path(path)
 
 
 def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from charrnn.cli.common.streams import print_path
 from charrnn.cli.inspector.alphabet_view import embeddings_section
 from charrnn.cli.inspector.comparison_page import collect_comparison
 from charrnn.cli.inspector.flags import InspectFlags
@@ -21,9 +22,7 @@ from charrnn.display.outlet import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
-from charrnn.paths import as_argument
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.surrogates import in_utf8
 
 
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
@@ -37,7 +36,7 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     check_replaceable(path, MARK, "a report", "--html")  # before the work
     values = collect(subjects[0], flags) if len(subjects) == 1 else collect_comparison(subjects, flags)
     write_whole(path, render(values, ONE if len(subjects) == 1 else SEVERAL).encode("utf-8"), "--html")
-    print(in_utf8(as_argument(path)))
+    print_path(path)
     if "surprise" not in values["absent"] or flags.gives_text:
         return
     for subject in subjects:

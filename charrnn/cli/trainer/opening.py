@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from charrnn.cli.common.streams import print_path
 from charrnn.cli.trainer.joining import joined, settle
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.neighbours import Neighbours
@@ -23,7 +24,6 @@ from charrnn.display.json_line import to_json
 from charrnn.display.outlet import Outlet, error_line, write_warning
 from charrnn.errors import NO_THREAD, ConfigError, TooLargeError, is_out_of_memory
 from charrnn.garbage import loading_modules
-from charrnn.surrogates import in_utf8
 from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
@@ -55,7 +55,7 @@ def run_training(request: Request) -> None:
             raise
     if ranks.is_first and sys.__stdout__ is not None:  # else nobody wants to know
         try:
-            print(in_utf8(request.printed), flush=True)
+            print_path(request.printed)
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise
