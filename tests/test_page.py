@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import unicodedata
 from dataclasses import fields
 from html import unescape
 from importlib import resources
@@ -27,7 +29,9 @@ from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
 from charrnn.display.svg import picture
+from charrnn.display.widths import glyph
 from charrnn.errors import CharRNNError, OutputError
+from charrnn.escape import quoted, visible
 
 HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&lt;\u2028 {{style}}"
@@ -283,8 +287,9 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
         for one in data["embeddings"]["characters"]:
             one["place"][1] = 0.0
         of_lines = {"characters": 3, "longest": [], "median": 0.0, "copied": {}}
+        cut = {"length": 600, "text": "🤖" * 400}
         few, none = ({**of_lines, "lines": lines, "copied_lines": share} for lines, share in ((2, 0.5), (0, None)))
-        data["novelty"] = {"text": "some.txt", "of": 900, "sample": few, "held_out": none}
+        data["novelty"] = {"text": "some.txt", "of": 900, "sample": few | {"longest": [cut]}, "held_out": none}
         card["best"]["members"] = 2
 
     said = said_on(report, tmp_path, change)
@@ -297,6 +302,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "With one unit there is but one direction" in said
     assert re.search(r"lines that stand in it\s+50\.0%\s+-\n", said)
     assert "How much of the first 3 of the 900 characters of some.txt stands in the training text" in said
+    assert "600\t" + "🤖" * 400 + "…" in said
     assert "Does it recite?" not in said
     assert "It is that of all 2 members together, of which this is one. The whole model " in said
     assert "Loss in nats per character, of all 2 members together, by the steps" in said
@@ -357,6 +363,25 @@ def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(
     assert len(units) >= len(signs)
     for told, unit in zip(signs, units, strict=False):
         assert f"next is {told} {unit} " in said
+
+
+SHOW = """
+<script>
+tell({
+  running: [...running(String.fromCodePoint(...POINTS))],
+  drawn: POINTS.map((point) => drawn(String.fromCodePoint(point))),
+});
+</script>
+"""
+
+
+@needs_browser
+def test_a_page_shows_what_a_terminal_shows_of_what_joins_hyphenates_and_commands(report, tmp_path):
+    characters = [c for c in map(chr, range(sys.maxunicode)) if unicodedata.category(c) in ("Cf", "Zl", "Zp")]
+    driver = SHOW.replace("POINTS", f"[{', '.join(str(ord(c)) for c in characters)}]")
+    found, _ = drive(report, tmp_path, driver=driver)
+    assert found["running"] == [c if visible(c) == c else "□" for c in characters]
+    assert found["drawn"] == [glyph(c) if quoted(c) == c else "□" for c in characters], "each by itself"
 
 
 @needs_browser

@@ -209,7 +209,7 @@ function embeddings() {
     const places = spread(scaled(0, 16, width - 16).map((x, i) => [x, down[i]]), width, height);
     const spans = shown.map(({ char, kind }, i) => make(svg, "text", {
       class: "character", "data-i": i, x: places[i][0], y: places[i][1], "text-anchor": "middle", style: `fill:var(--${KINDS[kind]})`,
-    }, { " ": "\u2423", "\n": "\u21b5", "\t": "\u2192" }[char] || (UNSEEN.test(char) || [...char].length > 1 ? "\u25a1" : grounded(char))));
+    }, { ...GLYPHS, " ": "\u2423", "\t": "\u2192" }[char] || (UNSEEN.test(char) || [...char].length > 1 ? "\u25a1" : grounded(char))));
     explore({ box: svg, spans }, (i) => make(tip, "div", {}, `${named(shown[i].char)}: ${alike(shown[i])}`));
   });
   const words = make(part, "details");
@@ -238,7 +238,7 @@ function novelty() {
   if (!view.sample.longest.length) return;
   make(part, "p", { class: "faint" }, `The longest stretches of ${here} that stand there:`);
   table(part, [`characters`, "stretch"], view.sample.longest.map((one) =>
-    [grouped(one.length), [...one.text].map((c) => c === "\n" ? "\u21b5" : drawn(c)).join("") + (one.text.length < one.length ? "\u2026" : "")]));
+    [grouped(one.length), running(one.text.replaceAll("\n", "\u21b5")) + ([...one.text].length < one.length ? "\u2026" : "")]));
 }
 
 function samples() {

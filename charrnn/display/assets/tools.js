@@ -28,14 +28,19 @@ const grouped = (value) => value.toLocaleString("en");
 const percent = (share, digits = 0) => (100 * share).toFixed(digits) + "%";
 const capital = (words) => words[0].toUpperCase() + words.slice(1);
 const NAMES = { " ": "space", "\n": "line feed", "\t": "tab" };
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+// As in charrnn.escape: SIGNS, which are seen though Unicode has them beside those that command, and what joins characters.
+const SIGNS = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}";
+const JOINING = /[\n\u00ad\u200c\u200d\u{e0020}-\u{e007f}]/u;
+const GLYPHS = { "\n": "\u21b5", "\u00ad": "\u00ac", "\u200d": "\u2040", "\u200c": "\u00a6" }; // as in charrnn.display.widths
+const HIDDEN = new RegExp(`(?![${SIGNS}])[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}]`, "u");
 const point = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-const UNSEEN = /^[\p{Cc}\p{Cf}\p{Cs}\p{Z}\ufe00-\ufe0f]$/u; // by itself
+const UNSEEN = new RegExp(`^(?:${HIDDEN.source}|[\\p{Z}\\ufe00-\\ufe0f])$`, "u"); // by itself
 const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const grounded = (c) => /^\p{M}/u.test(c) ? "\u25cc" + c : c; // or it would lie on what stands before it
 const apart = (c) => FROM_RIGHT.test(c) ? `\u2068${c}\u2069` : c; // or it would turn round the figures beside it
 const named = (c) => NAMES[c] || (UNSEEN.test(c) ? point(c) : apart(grounded(c)));
-const drawn = (c) => HIDDEN.test(c) && c !== "\n" && c !== "\t" ? "\u25a1" : c;
+const drawn = (c) => GLYPHS[c] || (HIDDEN.test(c) && c !== "\t" ? "\u25a1" : c); // by itself
+const running = (text) => [...text].map((c) => JOINING.test(c) ? c : drawn(c)).join("");
 
 function section(title, about) {
   const part = make(page, "section");
@@ -262,7 +267,7 @@ function spread(places, width, height) {
 function colouredText(parent, characters, label) {
   const box = make(parent, "div", { class: "text", tabindex: 0, role: "group", "aria-label": label });
   const spans = characters.map((c, i) => {
-    const span = make(box, "span", { "data-i": i }, c === "\n" ? "\u21b5" : drawn(c));
+    const span = make(box, "span", { "data-i": i }, drawn(c));
     if (c === "\n") box.append("\n");
     return span;
   });

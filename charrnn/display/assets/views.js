@@ -36,7 +36,7 @@ function figure(parent, value, name) {
 
 function sampleText(part, title, text) {
   make(part, "p", { class: "faint" }, title);
-  make(part, "div", { class: "text sample" }, [...text].map(drawn).join(""));
+  make(part, "div", { class: "text sample" }, running(text));
 }
 
 // As in charrnn.cli.inspector.gradient_view: a curve ends where it has fallen to a billionth.
