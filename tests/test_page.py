@@ -108,6 +108,7 @@ window.addEventListener("load", () => {
   found.redrawn = [before, document.querySelector("svg.chart").getAttribute("viewBox")];
   const narrow = document.querySelector("svg.chart");
   found.steps = [...narrow.querySelectorAll(".axis text[y='256']")].map((node) => node.textContent);
+  found.rates = [...curves[1].querySelectorAll("[text-anchor=end]")].map((node) => node.textContent);
   found.over = narrow.querySelectorAll(":scope > text").length;
   found.legend = document.querySelector(".legend").textContent;
   document.getElementById("page").style.width = "";
@@ -248,8 +249,10 @@ def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curve
     data = data_of(report)
     for row, step in zip(data["card"]["history"], np.linspace(50, 1650, len(data["card"]["history"])), strict=True):
         row["step"] = int(step)
+        row["learning_rate"] = 0.01 + 0.000_001 * int(step)
     found, _ = drive(render(data), tmp_path)
     assert found["steps"] == ["50", "1,650"]
+    assert found["rates"] == ["1.05e-2", "1.10e-2", "1.15e-2"]
     assert found["over"] == 0
     assert found["legend"].endswith(f"training{YARDSTICK} {data['card']['baseline']['loss']:.3f}")
 

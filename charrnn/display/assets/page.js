@@ -47,7 +47,7 @@ function losses() {
   ], { x: "step", levels: baseline ? [{ name: data.yardstick.name, y: baseline.loss }] : [] });
   const rates = rows.map((row) => [row.step, row.learning_rate]);
   chart(part, [{ name: "learning rate", style: 2, points: rates }],
-        { height: 120, x: "step", finest: 0, format: (v) => v.toExponential(1) });
+        { height: 120, x: "step", finest: 0, format: tersely });
 }
 
 function surprise() {

@@ -165,6 +165,10 @@ function ticks(low, high, finest, most = 6) {
   return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
+// In powers of ten, with as many digits as tell the axis's values apart.
+const tersely = (value, axis) =>
+  value.toExponential([1, 2, 3].find((digits) => axis.every((one) => Number(one.toExponential(digits)) === one)) ?? 4);
+
 function legend(figure, entries) {
   const list = make(figure, "div", { class: "legend" });
   for (const [name, style] of entries) {
@@ -190,10 +194,11 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
     levels.map((level) => [`${level.name} ${format(level.y)}`, "stroke:var(--faint);stroke-dasharray:3 4"])));
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", tabindex: 0, "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
   const axis = make(svg, "g", { class: "axis" });
-  for (const value of ticks(low[1], high[1], log ? 1 : finest)) {
+  const levelled = ticks(low[1], high[1], log ? 1 : finest);
+  for (const value of levelled) {
     const y = scaleY(value);
     make(axis, "line", { x1: left, x2: width, y1: y, y2: y });
-    make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value));
+    make(axis, "text", { x: left - 8, y: y + 4, "text-anchor": "end" }, log ? "1e" + value : format(value, levelled));
   }
   const round = ticks(low[0], high[0], 1, width < 480 ? 3 : 6);
   for (const place of round.length > 1 ? round : new Set([low[0], high[0]])) {
@@ -224,7 +229,7 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
       if (at > curve.points[curve.points.length - 1][0]) continue; // it has ended before
       const [, value] = curve.points.findLast(([place]) => place <= at) || [];
       if (value === undefined) continue; // it begins later
-      make(tip, "div", {}, `${curve.name} ${log ? (10 ** value).toPrecision(2) : format(value)}`);
+      make(tip, "div", {}, `${curve.name} ${log ? (10 ** value).toPrecision(2) : format(value, levelled)}`);
     }
     showTip(svg, atX, atY, () => { cursor.setAttribute("visibility", "hidden"); current = null; }, byKey);
     current = i;
