@@ -149,6 +149,12 @@ def test_brackets_among_letters_that_are_read_from_the_right_are_mirrored():
     assert seen("אב «(12)» <a (b) c>")[0] == ["<a (b) c> «(12)» בא"]
     assert seen("ab (אב) cd")[0] == ["ab (בא) cd"]
     assert seen("ab א(ג)ה cd")[0] == ["ab ה(ג)א cd"]
+    root = ElementTree.fromstring(picture([Tinted(c, 0, (c, "≤")) for c in "ab א(ב)ג"], "t"))
+    rows = {}
+    for node in root.iter(f"{SVG}text"):
+        rows.setdefault(node.get("y"), []).append((float(node.get("x")), node.text))
+    first, *guesses = ["".join(letter for _, letter in sorted(row)) for row in rows.values()]
+    assert (first, guesses) == ("ab ג(ב)א", [first, "≤≤≤≥≥≥≥≥"]), "and what was expected there"
 
 
 def test_a_mark_stays_with_its_letter():

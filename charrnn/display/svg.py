@@ -33,7 +33,7 @@ _DOUBLE = (233, 234)
 _NO_XML = dict.fromkeys((0xFFFE, 0xFFFF), "□")
 """What no XML can hold, of what is no control character: https://www.w3.org/TR/xml/#charsets."""
 
-MIRRORED = str.maketrans("()[]{}<>«»", ")(][}{><»«")
+MIRRORED = str.maketrans("()[]{}<>«»\u2039\u203a≤≥", ")(][}{><»«\u203a\u2039≥≤")
 """What is drawn of brackets among letters that are read from the right."""
 
 _KINDS = {"R": "R", "AL": "R", "L": "L", "EN": "N", "AN": "N", "CS": ",", "ES": ",", "ET": "%", "B": "\n"}
@@ -79,7 +79,7 @@ def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
             columns[place] = column
             column += _columns(line[place].character)
             if is_turned:
-                shown[place] = replace(line[place], character=line[place].character.translate(MIRRORED))
+                shown[place] = _mirrored(line[place])
         for place, one in enumerate(shown):
             x, y = _MARGIN + columns[place] * _ADVANCE, _MARGIN + number * block
             parts.append(_draw(one, x, y, _columns(one.character) * _ADVANCE))
@@ -94,6 +94,11 @@ def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
         f"<title>{escape(quoted(title).translate(_NO_XML))}</title>\n<style>{_STYLE}</style>\n"
         f'<rect class="paper" width="{width}" height="{height}" rx="8"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def _mirrored(one: Tinted) -> Tinted:
+    below = tuple(character.translate(MIRRORED) for character in one.below)
+    return replace(one, character=one.character.translate(MIRRORED), below=below)
 
 
 def _draw(one: Tinted, x: int, y: int, width: int) -> str:
