@@ -120,8 +120,8 @@ def _class(name: str, character: str) -> str:
 
 def _letter(character: str) -> str:
     """One harmless sign that stands for any character, with what a mark lies on."""
-    is_one = len(quoted(character)) == 1 and unicodedata.category(character) != "Cn"  # XML has no U+FFFF, and its like
-    return escape(glyph(character)) if is_one or character in GLYPHS else "□"
+    is_one = len(quoted(character)) == 1
+    return escape(glyph(character).translate(_NO_XML)) if is_one or character in GLYPHS else "□"
 
 
 def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str, bool]]:
