@@ -57,7 +57,7 @@ class Page:
 
 def told_on_a_page(reason: str) -> str:
     """What is told on the command line, without what is to be done: a reader of the page cannot do that."""
-    return reason.partition(";")[0]
+    return reason.rpartition("; ")[0] or reason  # from behind: before it may stand a file's name
 
 
 def without_text(subject: Subject) -> str:
