@@ -37,8 +37,6 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
     cases = [(subject, TEMPERATURE) for subject in subjects]
     page.add("samples", lambda: {"samples": _of_each(sample, cases, must=False)})
     without = next((subject for subject in subjects if subject.own_text is None), None)
-    if page.is_whole and (lines := next((subject for subject in subjects if not subject.is_stream), None)):
-        page.lack("gradients", reason=f"of {lines.name}, {LINES_FORGET}")
     if given is not None or without is None or flags.watching:
         _add_what_they_read(page, subjects, given, flags)
     elif page.is_whole:
@@ -94,8 +92,8 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
             page.lack("gradients", reason=told_on_a_page(str(error)))
         pieces = texts
     read = list(zip(subjects, pieces, strict=True))
-    if page.is_whole:
-        page.lack("gradients", reason=told_on_a_page(why_too_short(read)))
+    if page.is_whole and (streams := [(subject, piece) for subject, piece in read if subject.is_stream]):
+        page.lack("gradients", reason=told_on_a_page(why_too_short(streams)))
     elif flags.gradients:
         require_length(read)
 
@@ -109,6 +107,8 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
         return section
 
     def gradients(subject: Subject, piece: Piece) -> Section:
+        if not subject.is_stream:
+            return {"absent": LINES_FORGET}
         section: Section = gradients_section(Watched(subject, piece))["gradients"]
         return section
 
