@@ -164,7 +164,7 @@ ALLOWED = {
         "novelty": "",
         "embeddings": "arrays",
         "verdict": "metrics wording",
-        "handicaps": "config regimen suggest verdict",
+        "handicaps": "config regimen suggest verdict wording",
     },
     "display": {
         "json_line": "surrogates",

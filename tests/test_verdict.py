@@ -276,7 +276,7 @@ def test_a_fall_that_no_decimal_shows_is_none():
 
 
 RATE = "its learning rate of 0.3 is 25 times the 0.012 that would be chosen for it, which is likely far too high"
-FEW = "8 units in a layer are few, where 128 at least would be chosen"
+FEW = "a layer of 8 units is small, where 128 at least would be chosen"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from charrnn.analysis.verdict import CLEAR, margin
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.regimen import peak_rate
 from charrnn.suggest import SIZES
+from charrnn.wording import number_of
 
 FAR = 5
 """How many times the learning rate that would be chosen is far too high, and which fraction of the fewest units that
@@ -33,5 +34,6 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
         )
     fewest = min(units for units, _, _ in SIZES)
     if FAR * model.hidden_size <= fewest:
-        found.append(f"{model.hidden_size} units in a layer are few, where {fewest} at least would be chosen")
+        units = number_of(model.hidden_size, "unit")
+        found.append(f"a layer of {units} is small, where {fewest} at least would be chosen")
     return found
