@@ -56,7 +56,7 @@ def either(ways: Sequence[str]) -> str:
 
 def number_of(number: float, noun: str) -> str:
     """A number of things: the noun, whose plural ends with an s, is of one or of several."""
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    shown = f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 

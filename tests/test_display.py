@@ -17,7 +17,7 @@ from charrnn.display.widths import text_width
 from charrnn.escape import quoted, visible
 from charrnn.metrics import HistoryRow, Report
 from charrnn.text.encoder import RARE
-from charrnn.wording import describe_loss, format_seconds
+from charrnn.wording import describe_loss, format_seconds, number_of
 
 REPORT = Report(
     step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
@@ -168,6 +168,14 @@ def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
 )
 def test_seconds_are_told_in_words(seconds, text):
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(1, "1 epoch"), (1.0, "1 epoch"), (0.5, "0.5 epochs"), (7, "7 epochs"), (1234567.0, "1,234,567 epochs")],
+)
+def test_a_number_of_things_is_told_in_words(number, told):
+    assert number_of(number, "epoch") == told
 
 
 def test_a_loss_is_told_with_its_other_faces():
