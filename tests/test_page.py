@@ -270,7 +270,7 @@ def said_on(page, folder, change):
 def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     before = drive(report, tmp_path)[0]["said"]
     assert " 6-gram model, which counts what followed the last 5 characters, on the same text: it is " in before
-    assert "Of a memory c its tanh is shown." in before
+    assert "Of a memory c its tanh is shown. A gate goes from 0" in before
     assert "not whether a memory fades: that is for the gates to decide" in before
     assert "as the median over 128 places in the text" in before
     assert (
@@ -299,6 +299,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "last 5 characters and learned from the last 1,000 characters of the training text alone, on the" in said
     assert "on the same 900 of 2,000 characters: it is " in said
     assert "below 1 a state fades by itself" in said
+    assert "A gate goes from 0" not in said
     assert re.search(r"spectral radius\n.*?\binput\s+no number\n", said)
     assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said

@@ -63,8 +63,9 @@ function neurons() {
   if (!seen) return missing("What its neurons do", "neurons");
   const part = section("What its neurons do",
     `Every neuron as it reads ${seen.extent}: blue below zero, orange above, no colour at zero. ` +
-    `${seen.groups.some((entry) => entry.part === "c") ? "Of a memory c its tanh is shown. " : ""}A gate goes from 0, ` +
-    "shut and without colour, to 1, open and orange. Point, tap or walk with the arrow keys to read the values.");
+    `${seen.groups.some((entry) => entry.part === "c") ? "Of a memory c its tanh is shown. " : ""}` +
+    `${data.has_gates ? "A gate goes from 0, shut and without colour, to 1, open and orange. " : ""}` +
+    "Point, tap or walk with the arrow keys to read the values.");
   const bytes = Uint8Array.from(atob(seen.values), (c) => c.charCodeAt(0));
   const values = new Int8Array(bytes.buffer), length = seen.characters.length;
   const found = data.neurons.found;
