@@ -101,6 +101,14 @@ window.addEventListener("load", () => {
     node.dispatchEvent(new FocusEvent("blur"));
     found.walked[name].push(tipText(), node.tabIndex);
   }
+  const isTorn = (text) => (word) => {
+    const range = document.createRange();
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    return range.getClientRects().length > 1;
+  };
+  const tears = ({ firstChild: text }) => [...text.data.matchAll(/\\S+/g)].some(isTorn(text));
+  found.torn = [...document.querySelectorAll("th")].filter(tears).map((node) => node.textContent);
   found.list = document.querySelector("details").textContent;
   const before = curves[0].getAttribute("viewBox");
   document.getElementById("page").style.width = "400px";
@@ -191,6 +199,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
     assert console == []
     assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
     assert found["title"] == "words: charrnn"
+    assert found["torn"] == [], "no word at the head of a table"
     assert found["heads"] == [
         "How it learned", "Where it is surprised", "What its neurons do", "How its gates open and shut",
         "How far back it remembers", "Its alphabet", "What it writes", "Its weights", "Its vocabulary",

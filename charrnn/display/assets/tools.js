@@ -58,7 +58,10 @@ function table(parent, heads, rows, numeric = []) {
   const node = make(make(parent, "div", { class: "scroll", tabindex: 0 }), "table", { class: heads.length ? "" : "facts" });
   if (heads.length) {
     const top = make(make(node, "thead"), "tr");
-    heads.forEach((head, i) => make(top, "th", { class: numeric.includes(i) ? "number" : "" }, head));
+    heads.forEach((head, i) => {
+      const cell = make(top, "th", { class: numeric.includes(i) ? "number" : "" }, head);
+      if (/\S{17}/u.test(head)) cell.classList.add("long"); // a model's name
+    });
   }
   const body = make(node, "tbody");
   for (const row of rows) {
