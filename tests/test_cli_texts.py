@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text
+from test_sources import lock
 
 from charrnn.cli.inspector.own_text import find_text
 from charrnn.storage.archive import read_checkpoint
@@ -206,6 +207,19 @@ def test_nul_characters_tell_which_wide_encoding_a_text_may_be_in(charrnn, tmp_p
 def test_no_encoding_is_told_for_nul_characters_of_the_one_that_takes_most_room(charrnn, tmp_path):
     (tmp_path / "wide.txt").write_text("Tin\0" * 300, encoding="utf-32-le")
     assert "\n300 NUL characters kept\n" in charrnn("train", "wide.txt", "--encoding", "utf-32-le", *SMALL).stderr
+
+
+def lock_what_is_called_so():
+    lock(pytest.MonkeyPatch())
+
+
+def test_a_folder_that_is_left_out_is_told_of_as_one_beside_files(charrnn, tmp_path):
+    (tmp_path / "many.lock").mkdir()
+    for name in ("one.lock", "verse.txt"):
+        (tmp_path / name).write_text(make_text(200))
+    told = charrnn("train", ".", *SMALL, prepare=lock_what_is_called_so).done.stderr
+    for left in ("1 folder left out, not readable by you: many.lock", "1 file left out, not readable by you: one.lock"):
+        assert f"\n{left}; check the permissions\n" in told
 
 
 def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_what_to_do(charrnn, tmp_path):

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tarfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from unicodedata import normalize
@@ -549,7 +550,8 @@ def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeyp
     lock(monkeypatch)
     found = find_documents(["all"], why_not=against)
     assert names(found) == ["all/a", "all/g"]
-    assert found.skipped == [LeftOut(f"all/{name}", LOCKED) for name in ("c.lock", "h", "b.lock", "e/f.lock")]
+    folder, *files = [LeftOut(f"all/{name}", LOCKED) for name in ("c.lock", "h", "b.lock", "e/f.lock")]
+    assert found.skipped == [replace(folder, kind="folder"), *files]
     with pytest.raises(CorpusError, match=r"all: nothing in it may be read, all/c\.lock for one; check the perm"):
         find_documents(["all"], include=["*lock"], why_not=against)
     for name in ("all/b.lock", "own.lock"):
@@ -631,7 +633,7 @@ def test_a_folder_in_a_folder_that_vanishes_before_it_is_listed_is_left_out_and_
 
     monkeypatch.setattr(os, "scandir", find_once_it_is_gone)
     found = find_documents(["d"])
-    assert (names(found), found.skipped) == (["d/a", "d/z/e"], [LeftOut("d/sub", GONE)])
+    assert (names(found), found.skipped) == (["d/a", "d/z/e"], [LeftOut("d/sub", GONE, kind="folder")])
 
 
 def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_told(tmp_path, monkeypatch):

@@ -16,27 +16,26 @@ class Cause:
     Attributes:
         why: in a phrase that may stand for one or for several.
         mend: what to do about it; empty for nothing.
-        kind: what it is that is left out.
     """
 
     why: str
     mend: str = ""
-    kind: str = "file"
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is left out of a folder, by its path, and why."""
+    """What is left out of a folder, by its path, and why; and whether that is a file or a folder."""
 
     name: str
     cause: Cause
+    kind: str = "file"
 
 
 MADE = Cause("made by a training")
 GONE = Cause("gone before all was read")
 LOCKED = Cause("not readable by you", "check the permissions")
 BROKEN = Cause("linked to what is not there", "fetch or mount that")
-LINKED = Cause("reached by a link alone", "name the folder itself to read it too", kind="folder")
+LINKED = Cause("reached by a link alone", "name the folder itself to read it too")
 ENDLESS = Cause("of a kind that may have no end, as pipes, sockets and devices", "name a pipe itself to read it")
 BACKUP = Cause("kept by an editor as a backup", "name the file itself to read it")
 NULS = Cause(
@@ -53,19 +52,19 @@ class Missed:
 
     files: list[LeftOut] = field(default_factory=list)
 
-    def add(self, name: str, cause: Cause) -> None:
+    def add(self, name: str, cause: Cause, kind: str = "file") -> None:
         """Leave out one more."""
-        self.files.append(LeftOut(name, cause))
+        self.files.append(LeftOut(name, cause, kind))
 
     @contextlib.contextmanager
-    def noting(self, name: str) -> Iterator[None]:
+    def noting(self, name: str, kind: str = "file") -> Iterator[None]:
         """Note what may not be read, or is gone by now: a folder is read without it."""
         try:
             yield
         except UnreadableError:
-            self.add(name, LOCKED)
+            self.add(name, LOCKED, kind)
         except VanishedError:
-            self.add(name, GONE)
+            self.add(name, GONE, kind)
 
 
 def cause_in(error: CorpusError, name: str) -> Cause:

@@ -85,7 +85,7 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         if _is_hidden(entry) or patterns.leave_out(inner, is_folder=is_folder):
             continue
         if is_linked:  # which may lead anywhere, back to here too
-            missed.add(str(path), LINKED)
+            missed.add(str(path), LINKED, "folder")
         elif is_folder:
             yield from _walk(path, root, patterns, missed)
         elif patterns.take(inner) and _is_file(entry, str(path), missed):
@@ -100,7 +100,7 @@ def _entries_of(folder: Path, root: Path, missed: Missed) -> list[os.DirEntry[st
     if folder == root:
         with read_errors_told(str(root)):
             return _listed(root)
-    with missed.noting(str(folder)), read_errors_of_found_told(str(folder)):
+    with missed.noting(str(folder), "folder"), read_errors_of_found_told(str(folder)):
         return _listed(folder)
     return []
 

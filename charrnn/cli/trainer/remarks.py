@@ -143,14 +143,14 @@ def _told_of_blank_lines(launch: Launch) -> str:
 
 
 def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
-    """Name what was left out of folders, and say why, in a line for each thing that may be done about it.
+    """Name what was left out of folders, and say why: a line for files, or folders, by what may be done about them.
 
     Where a run goes on, nothing may: with them its text would be another.
     """
-    groups = dict[str, list[LeftOut]]()
+    groups = dict[tuple[str, str], list[LeftOut]]()
     for left in skipped:
-        groups.setdefault(left.cause.mend, []).append(left)
-    return [_left_out(files, mend="" if launch.run.step else mend) for mend, files in groups.items()]
+        groups.setdefault((left.cause.mend, left.kind), []).append(left)
+    return [_left_out(files, mend="" if launch.run.step else mend) for (mend, _), files in groups.items()]
 
 
 def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
@@ -160,7 +160,7 @@ def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
     named = ", ".join(left.name if is_shared else f"{left.name} ({left.cause.why})" for left in files[:NAMED])
     why = f", {whys.pop()}" if is_shared else ""
     more = ", ... (--json names all)" if len(files) > NAMED else ""
-    number = number_of(len(files), files[0].cause.kind)
+    number = number_of(len(files), files[0].kind)
     return quoted(f"{number} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
 
 
