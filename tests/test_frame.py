@@ -206,7 +206,7 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
     lines = ["a"]
     drawn, outlet = framed(stream, lines)
     with monkeypatch.context() as held:
-        held.setattr(outlet, "write", lambda _: False)
+        held.setattr(outlet, "write", lambda _, **__: False)
         drawn.start()
     drawn.write("note\n")
     drawn.stop()
@@ -216,7 +216,7 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
     drawn.start()
     lines += ["b", "c"]
     with monkeypatch.context() as held:
-        held.setattr(outlet, "write", lambda _: False)
+        held.setattr(outlet, "write", lambda _, **__: False)
         drawn.write("lost\n")
     drawn.write("above\n")
     assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r" + CLEAR + b"above\r\na\r\nb\r\nc"

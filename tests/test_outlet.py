@@ -11,6 +11,8 @@ import pytest
 from conftest import read_until
 
 from charrnn.display import outlet
+from charrnn.display.console import LiveDisplay
+from charrnn.display.outlet import Outlet
 from charrnn.display.plain import JsonDisplay, PlainDisplay
 
 PAGE = 4096
@@ -44,11 +46,12 @@ def test_a_reader_who_is_slow_gets_every_line(pipe):
     assert not writer.is_alive()
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(pipe, as_json):
+@pytest.mark.parametrize("make", [JsonDisplay, PlainDisplay, LiveDisplay])
+def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(pipe, monkeypatch, make):
+    monkeypatch.setenv("COLUMNS", str(3 * PAGE))
     reader, stream = pipe
-    asked = {"is_hurried": lambda: True}
-    display = JsonDisplay(stream, "m.pt", **asked) if as_json else PlainDisplay(stream, shows_samples=False, **asked)
+    options = {JsonDisplay: {"path": "m.pt"}, PlainDisplay: {"shows_samples": False}}.get(make, {})
+    display = make(stream, **options, is_hurried=lambda: True)
     long = "x" * 2 * PAGE
     for message in (long, "lost", "lost too"):
         display.note(message)
@@ -58,20 +61,34 @@ def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(p
     display.note("heard")
     lines = first + read_lines(reader, 2)
     told = "2 lines were left out while nobody read"
-    if as_json:
+    if make is JsonDisplay:
         assert [*map(json.loads, lines)] == [{"note": long}, {"warning": told}, {"note": "heard"}]
     else:
         assert lines == [long, f"charrnn: {told}", "heard"]
 
 
+def test_a_drawing_is_no_line_that_is_left_out_nor_makes_up_for_one(pipe):
+    reader, stream = pipe
+    text = Outlet(stream, is_hurried=lambda: True)
+    for drawn in ("x" * 2 * PAGE, "lost", "lost too"):
+        text.write(drawn, counts=drawn == "lost")
+    assert text.left_out == 1
+    read_until(reader, b"x", times=2 * PAGE)
+    text._writer.join(60)
+    assert text.write("drawn\n", counts=False)
+    assert text.left_out == 1
+    assert text.write("heard\n")
+    assert text.left_out == 0
+
+
 def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_to_all_the_same():
     text = io.StringIO()
-    assert outlet.Outlet(text).write("a\n")
+    assert Outlet(text).write("a\n")
     assert text.getvalue() == "a\n"
     gone, writer = os.pipe()
     os.close(gone)
     with os.fdopen(writer, "w") as closed:
-        assert outlet.Outlet(closed).write("a\n")
+        assert Outlet(closed).write("a\n")
 
 
 def test_where_no_thread_can_be_started_a_line_is_written_at_once(pipe, monkeypatch):

@@ -159,11 +159,14 @@ class LiveDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._frame.write(self._drawing.draw(Text(quoted(message))))
+        self._say(self._drawing.draw(Text(quoted(message))))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
-        self._frame.write(self._drawing.draw(Text(quoted(message), style="yellow"), soft_wrap=True))
+        self._say(self._drawing.draw(Text(quoted(message), style="yellow"), soft_wrap=True))
+
+    def _say(self, lines: str) -> None:
+        self._frame.write(self._told_of_lost() + lines)
 
     def update(self, report: Report) -> None:
         """See `Display.update`; in the background, where nothing is drawn, in lines."""

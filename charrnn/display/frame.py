@@ -151,7 +151,7 @@ class Frame:
         lines = self._render()[: None if is_last else rows]
         shown = (_HIDE_CURSOR if begins else "") + self._erasure(columns) + above + "\n".join(lines)
         former, self._lines = self._lines, [_COLOURS.sub("", line) for line in lines]
-        if not self._outlet.write(shown):
+        if not self._outlet.write(shown, counts=bool(above)):
             self._lines = former
 
     def _has_terminal(self) -> bool:
@@ -173,7 +173,7 @@ class Frame:
         if self._has_terminal() and self._lines is not None:
             end = ("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR
             self._lines = None
-            self._outlet.write(end)
+            self._outlet.write(end, counts=False)
         show_typing()
 
     def _heed_ctrl_z(self, *_: object) -> None:

@@ -38,7 +38,7 @@ class Outlet:
         is_hurried: whether a signal asks for something, by now.
 
     Attributes:
-        left_out: how many texts were left out since the last one was written.
+        left_out: how many texts that count were left out since the last one was written.
     """
 
     def __init__(self, stream: TextIO, is_hurried: Callable[[], bool] = never) -> None:
@@ -47,12 +47,16 @@ class Outlet:
         self._has_given_up = False
         self.left_out = 0
 
-    def write(self, text: str) -> bool:
-        """Write a text, which where nobody listens any more is lost; false where it is left out for a signal's sake."""
-        if not self._is_free():
-            self.left_out += 1
+    def write(self, text: str, *, counts: bool = True) -> bool:
+        """Write a text, which where nobody listens any more is lost; false where it is left out for a signal's sake.
+
+        Nobody misses one that does not count, as a drawing that is soon drawn anew.
+        """
+        is_free = self._is_free()
+        if counts:
+            self.left_out = 0 if is_free else self.left_out + 1
+        if not is_free:
             return False
-        self.left_out = 0
         descriptor = self._descriptor()
         if descriptor is None:
             with contextlib.suppress(OSError):

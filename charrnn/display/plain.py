@@ -73,9 +73,13 @@ class Display:
 
     def write(self, line: str) -> None:
         """Write a line as it is, and before it how many were left out since the last one."""
+        self._outlet.write(f"{self._told_of_lost()}{line}\n")
+
+    def _told_of_lost(self) -> str:
+        """How many lines were left out since the last one, as a line."""
         lost = self._outlet.left_out
-        told = self._warning(f"{lost:,} line{'s were' if lost > 1 else ' was'} left out while nobody read") + "\n"
-        self._outlet.write(f"{told if lost else ''}{line}\n")
+        told = f"{lost:,} line{'s were' if lost > 1 else ' was'} left out while nobody read"
+        return f"{self._warning(told)}\n" if lost else ""
 
     def _warning(self, message: str) -> str:
         """What is wrong as this display writes it, in one line."""
