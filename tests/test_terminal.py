@@ -229,6 +229,7 @@ def test_work_of_which_the_end_is_known_shows_how_far_it_is(monkeypatch):
             bar.advance(500)
     assert "scoring" in plain(stream.getvalue())
     assert "75%" in plain(stream.getvalue())
+    assert "\x1b[?25" not in stream.getvalue(), "nor is a cursor hidden that would not be back after SIGTERM"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])

@@ -40,7 +40,8 @@ class Frame:
         render: gives the lines, harmless but for colours, none wider than the terminal.
         size: gives the terminal's columns and rows.
         stays: whether what is drawn last is left there.
-        hides_typing: whether nothing is typed meanwhile that somebody wants to see.
+        hides_typing: whether nothing is typed meanwhile that somebody wants to see. The cursor is hidden then too, and
+            needs a process that gives it back at SIGTERM.
     """
 
     def __init__(
@@ -149,7 +150,8 @@ class Frame:
         if begins and self._hides_typing:
             hide_typing(self._stream)
         lines = self._render()[: None if is_last else rows]
-        shown = (_HIDE_CURSOR if begins else "") + self._erasure(columns) + above + "\n".join(lines)
+        hidden = _HIDE_CURSOR if begins and self._hides_typing else ""
+        shown = hidden + self._erasure(columns) + above + "\n".join(lines)
         former, self._lines = self._lines, [_COLOURS.sub("", line) for line in lines]
         if not self._outlet.write(shown, counts=bool(above)):
             self._lines = former
@@ -171,9 +173,9 @@ class Frame:
 
     def _leave(self) -> None:
         if self._has_terminal() and self._lines is not None:
-            end = ("\n" if self._stays else self._erasure(self._size()[0])) + _SHOW_CURSOR
+            end = "\n" if self._stays else self._erasure(self._size()[0])
             self._lines = None
-            self._outlet.write(end, counts=False)
+            self._outlet.write(end + (_SHOW_CURSOR if self._hides_typing else ""), counts=False)
         show_typing()
 
     def _heed_ctrl_z(self, *_: object) -> None:
