@@ -84,6 +84,13 @@ class Memory:
             forecasts.append(history[end + 1 - forgotten] if end >= nearest else NONE)
         return forecasts
 
+    def copy(self) -> Memory:
+        """Begin a text with what was read of this one, which stays as it is."""
+        memory = copy.copy(self)
+        memory._history = self._history.copy()
+        memory._tables = [(mask, ends.copy()) for mask, ends in self._tables]
+        return memory
+
     def _forget(self) -> list[int]:
         """Let go of what is beyond reach."""
         beyond = len(self._history) - self._reach

@@ -136,7 +136,7 @@ class LastAlone:
 def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None:
     """Texts, shape (T, N), that begin alike have the logits of their own where one alone has read the beginning.
 
-    So have some of them that go on without the others.
+    So have some of them that go on without the others, and one that is read by itself.
     """
     ids[:alike] = ids[:alike, :1]
     one, apart = model.batch_reader(1), model.batch_reader(ids.shape[1])
@@ -152,6 +152,13 @@ def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None
         np.testing.assert_allclose([together(row).copy() for row in ids[alike:]], expected, atol=1e-4)
     found = [some(row[kept]).copy() for row in ids[half:]]
     np.testing.assert_allclose(found, np.array(expected)[half - alike :, kept], atol=1e-4)
+    alone = model.reader()
+    for character in ids[:alike, 0].tolist():
+        alone(character)
+    for _ in range(2):
+        text = alone.copy()
+        found = [text(character).copy() for character in ids[alike:, 0].tolist()]
+        np.testing.assert_allclose(found, np.array(expected)[:, 0], atol=1e-4)
 
 
 @pytest.fixture(autouse=True)

@@ -148,10 +148,10 @@ ALLOWED = {
         "rules": "",
         "endings": "rules surrogates",
         "unprompted": "encoder filters options sampling surrogates",
-        "story": "sampling side_by_side",
+        "story": "arrays sampling",
         "samples": "course encoder endings options sampling softmax surrogates",
         "many_samples": "arrays encoder endings rules samples sampling side_by_side softmax",
-        "mixing": "arrays encoder engine memory numpy_ensemble recall sampling softmax",
+        "mixing": "arrays encoder engine memory numpy_ensemble recall softmax",
     },
     "analysis": {
         "losses": "arrays config counted errors numpy_ensemble recall",

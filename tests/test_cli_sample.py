@@ -1279,13 +1279,13 @@ def test_a_mixture_writes_what_both_would(sample, trained):
 
 def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupted(monkeypatch):
     """Ctrl-C ends a text, not the conversation: amid the folding of the weights it would leave them half done."""
-    order = []
+    order, form = [], Form(PLAIN, CharEncoder("a"), has_cr_lf=False)
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
     monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
     monkeypatch.setattr(interactive, "read_lines", lambda *_, **__: order.append("a beginning") or iter([]))
     assert interactive.converse(
-        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt="", form=SimpleNamespace(text_options=PLAIN)),
+        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt="", form=form),
         SimpleNamespace(quiet=True, story=False, encoding=None),
     )
     assert order == ["ready", "a beginning"]

@@ -39,49 +39,86 @@ def test_what_follows_a_story_is_what_follows_the_same_text_read_at_once(own_fro
             for character in text:
                 expected = whole(character)
             assert story.last == text[-1]
-            assert story.reader()(text[-1]) == pytest.approx(expected, abs=1e-4)
+            assert story.begin()(text[-1]) == pytest.approx(expected, abs=1e-4)
 
 
 class Logged:
     """A text that is read, as a list, until it is interrupted where it would be of a certain length."""
 
-    def __init__(self, own, ended_at):
-        self.own, self.ended_at = own, ended_at
+    def __init__(self, model, own):
+        self.model, self.own = model, own
 
-    def __call__(self, ids):
-        if len(self.own) == self.ended_at[0]:
+    def __call__(self, character):
+        if len(self.own) == self.model.ended_at:
             raise KeyboardInterrupt
-        self.own.append(int(ids[0]))
-        return np.zeros((1, 5))
+        self.own.append(character)
+        self.model.num_read += 1
+        return self.own
 
-    def selected(self, _):
-        return Logged([*self.own], self.ended_at)
+    def copy(self):
+        return Logged(self.model, [*self.own])
 
 
 class Logging:
-    def __init__(self):
-        self.ended_at = [-1]
+    """A model whose logits are the characters that it has read; it counts how often it has read one."""
 
-    def batch_reader(self, num_texts, own_from=None):
-        return Logged([], self.ended_at)
+    def __init__(self):
+        self.ended_at, self.num_read = -1, 0
+
+    def reader(self, own_from=None):
+        return Logged(self, [])
 
 
 def test_ctrl_c_amid_the_reading_of_a_story_leaves_it_whole():
     model = Logging()
     story = Story(model, [1, 2, 3, 4], None)
-    model.ended_at[0] = 2
-    with pytest.raises(KeyboardInterrupt):
-        story.reader()
-    model.ended_at[0] = -1
-    assert (story.batch_reader(1).own, story.last) == ([1, 2, 3], 4)
+    read = story.begin
+    for ended_at in (0, 2, 3):
+        model.ended_at = ended_at
+        with pytest.raises(KeyboardInterrupt):
+            read()(4)
+        model.ended_at = -1
+        assert (story.begin()(story.last), story.last) == ([1, 2, 3, 4], 4)
 
 
-def test_a_story_that_grows_is_read_as_it_grows():
-    story, characters = Story(Logging(), [1], None), 3 * MOST_UNREAD
-    for _ in range(characters):
-        story.take([2])
-        story.keep_up()
-    assert len(story._read.own) > characters - MOST_UNREAD
+def test_of_what_is_drawn_and_stands_there_nothing_is_read_again():
+    model = Logging()
+    story, told = Story(model, [1], None), [1]
+    for length in (1, 3 * MOST_UNREAD, 2):
+        read = story.begin()
+        for character in range(length):
+            assert read(story.last) == told
+            story.take([character])
+            told.append(character)
+            story.keep_up()
+        story.take([7, 8])
+        told += [7, 8]
+    assert model.num_read == len(told) - 2 - 1
+
+
+@pytest.mark.parametrize("length", [1, 40])
+def test_what_is_drawn_and_taken_back_is_no_part_of_a_story_and_little_is_read_again(length):
+    """Of a piece, so many characters long, all is drawn before it is taken."""
+    model = Logging()
+    story, told = Story(model, [1], None), [1]
+    for _ in range(2):
+        before = model.num_read
+        assert story.begin()(story.last) == told
+        assert model.num_read - before <= MOST_UNREAD + length
+        read, character = story.begin(), story.last
+        for number in range(3 * MOST_UNREAD // length):
+            piece = [number % 5] * length
+            for drawn in piece:
+                read(character)
+                character = drawn
+            before = model.num_read
+            for each in piece:
+                story.take([each])
+                story.keep_up()
+            assert model.num_read == before
+            told += piece
+        read(character)
+        read(4)
 
 
 @pytest.fixture

@@ -43,11 +43,24 @@ class Reciting:
         self._rows = [np.eye(len(encoder))[id_] * 50 for id_ in encoder.encode(text)]
 
     def reader(self, own_from=None):
-        read = self.batch_reader(1, own_from)
-        return lambda id_: read([id_])[0]
+        return RecitedAlone(self._rows)
 
     def batch_reader(self, num_texts, own_from=None):
         return Recited(self._rows)
+
+
+class RecitedAlone:
+    """One text of it."""
+
+    def __init__(self, rows, place=0):
+        self._rows, self._place = rows, place
+
+    def __call__(self, _):
+        self._place += 1
+        return self._rows[(self._place - 1) % len(self._rows)]
+
+    def copy(self):
+        return RecitedAlone(self._rows, self._place)
 
 
 class Recited:

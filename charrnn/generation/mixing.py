@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Floats, Ids
-from charrnn.generation.sampling import Reader
 from charrnn.inference.engine import State
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.numpy_ensemble import Engine, Text
 from charrnn.memory import Memories, Memory
 from charrnn.recall import NONE, Forecasts
 from charrnn.softmax import softmax
@@ -75,27 +74,47 @@ class MixedModel:
         ]  # fmt: skip
         return MixedTexts(known, len(self.encoder), memories)
 
-    def reader(self, own_from: int | None = None) -> Reader:
+    def reader(self, own_from: int | None = None) -> MixedText:
         """Begin one text, to be read character by character."""
         memories = {reach: Memory(reach, len(self.encoder), own_from) for reach in self._reaches}
-        own_ids = [own.tolist() for own in self._own_ids]
-        readers = [part.model.begin_one() for part in self._parts]
-        predictions = [np.full(len(part.encoder), 1 / len(part.encoder)) for part in self._parts]
+        known = [
+            _KnownText(
+                part.model.begin_one(), part.model.config.recall, part.share, own_ids.tolist(), places,
+                np.full(len(part.encoder), 1 / len(part.encoder)),
+            )
+            for part, own_ids, places in zip(self._parts, self._own_ids, self._places, strict=True)
+        ]  # fmt: skip
+        return MixedText(known, len(self.encoder), memories)
 
-        def read(character: int) -> Floats:
-            mixed = np.zeros(len(self.encoder))
-            recalled = {reach: memory.read(character) for reach, memory in memories.items()}
-            for index, part in enumerate(self._parts):
-                own = own_ids[index]
-                if own[character] != UNKNOWN:
-                    forecasts = [own[forecast] for forecast in recalled.get(part.model.config.recall, ())]
-                    predictions[index] = softmax(readers[index](own[character], forecasts))
-                places = self._places[index]
-                mixed[places] += part.share * predictions[index][: len(places)]
-            with np.errstate(divide="ignore"):
-                return np.asarray(np.log(mixed))
 
-        return read
+@dataclass(frozen=True)
+class MixedText:
+    """One text that is read character by character.
+
+    Attributes:
+        known: the text as each model reads it.
+        vocab_size: V, of the union.
+        memories: what gives the forecasts, by how far back it looks.
+    """
+
+    known: Sequence[_KnownText]
+    vocab_size: int
+    memories: Mapping[int, Memory]
+
+    def __call__(self, character: int) -> Floats:
+        """Read the next character; give the logits of the one after it, shape (V,)."""
+        mixed = np.zeros(self.vocab_size)
+        recalled = {reach: memory.read(character) for reach, memory in self.memories.items()}
+        for known in self.known:
+            prediction = known.read(character, recalled.get(known.reach, ()))
+            mixed[known.places] += known.share * prediction[: len(known.places)]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(mixed))
+
+    def copy(self) -> MixedText:
+        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        memories = {reach: memory.copy() for reach, memory in self.memories.items()}
+        return MixedText([known.copy() for known in self.known], self.vocab_size, memories)
 
 
 class MixedTexts:
@@ -126,6 +145,36 @@ class MixedTexts:
         """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
         memories = {reach: memory.selected(rows) for reach, memory in self._memories.items()}
         return MixedTexts([known.selected(rows) for known in self._known], self._vocab_size, memories)
+
+
+@dataclass
+class _KnownText:
+    """A text of which one model reads what it knows.
+
+    Attributes:
+        text: as it reads it.
+        reach: how far back it recalls.
+        share, own_ids, places: see `_KnownTexts`.
+        prediction: its probabilities by now, shape (V,) with its own V.
+    """
+
+    text: Text
+    reach: int
+    share: float
+    own_ids: Sequence[int]
+    places: NDArray[np.intp]
+    prediction: Floats
+
+    def read(self, character: int, recalled: Sequence[int]) -> Floats:
+        """Read the next character, with the forecasts of the one after it; give its predictions."""
+        own = self.own_ids
+        if own[character] != UNKNOWN:
+            self.prediction = softmax(self.text.read(own[character], [own[forecast] for forecast in recalled]))
+        return self.prediction
+
+    def copy(self) -> _KnownText:
+        """Begin a text where this one is."""
+        return replace(self, text=self.text.copy())
 
 
 @dataclass

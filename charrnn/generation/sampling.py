@@ -24,11 +24,18 @@ from charrnn.generation.side_by_side import DRAWS_AT_ONCE, BatchReader, Beginnin
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walk
 
-Reader = Callable[[int], Floats]
-"""Read one more character of a text; give the logits of the next, shape (V,), valid until the next call."""
-
 COLUMNS_AT_ONCE = 256
 """Characters of texts side by side to put together, which takes less memory than as many arrays."""
+
+
+class Reader(Protocol):
+    """One text that is read character by character."""
+
+    def __call__(self, character: int, /) -> Floats:
+        """Read one more; give the logits of the next, shape (V,), valid until the next call."""
+
+    def copy(self) -> Reader:
+        """Begin a text where this one is, which stays there."""
 
 
 class SamplingModel(Protocol):
@@ -47,7 +54,7 @@ class SamplingModel(Protocol):
 
 
 def generate_one(
-    read: Reader,
+    read: Callable[[int], Floats],
     prompt: Sequence[int],
     *,
     generator: Generator,
@@ -57,9 +64,11 @@ def generate_one(
 ) -> Iterator[tuple[int, Floats]]:
     """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
 
+    The last character is not read: a text that stands where `read` does goes on there.
+
     Args:
-        read: of a text that has not begun.
-        prompt: ids that the text begins with, at least one; they are read and not yielded.
+        read: reads one more character of a text, with the logits of the next.
+        prompt: ids that the text begins, or goes on, with, at least one; they are read and not yielded.
         generator: of the draws.
         options: how a character is chosen.
         course: how much is to be drawn; it may change between characters.
@@ -83,11 +92,12 @@ def generate_one(
         left = course.left(drawn)
         if left <= 0 or (walk is not None and walk.ended(left)):
             return
+        if drawn:
+            logits = read(character)
         character = choose(logits, next(thresholds), drawn)
         if character >= len(logits):
             raise overflow()
         yield character, logits
-        logits = read(character)
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ class Sampler:
         over_lines: lines over which the temperature changes, at least two; None: over the characters.
         recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
             reads; see `charrnn.memory`.
+        begin_one: begins one text that is drawn alone, where another stands, of which the prompt is the last character;
+            None: the model begins it.
 
     Raises:
         ConfigError: the prompt is empty.
@@ -115,6 +127,7 @@ class Sampler:
     match: LineMatch | None = None
     over_lines: int | None = None
     recall_all: bool = False
+    begin_one: Callable[[], Callable[[int], Floats]] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.prompt):
@@ -137,7 +150,7 @@ class Sampler:
     def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
-            self.model.reader(self._own_from),
+            self.begin_one() if self.begin_one else self.model.reader(self._own_from),
             self.prompt,
             generator=self._generator(number),
             options=self.options,

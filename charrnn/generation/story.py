@@ -1,23 +1,26 @@
-"""A text that is written in turns: a model that has read all that stands there, and goes on where it ends."""
+"""A text that is written in turns: what has drawn its last character draws the next, whoever wrote between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
+from charrnn.arrays import Floats
+from charrnn.generation.sampling import SamplingModel
 
-from charrnn.generation.sampling import Reader, SamplingModel
-from charrnn.generation.side_by_side import BatchReader
+MOST_UNREAD = 1 << 9
+"""Characters that are read again where something was taken back, at most, but for a line that was held. After as many a
+copy is made of what has read them, which takes as long as reading some thirty."""
 
-MOST_UNREAD = 1 << 10
-"""Characters of a story to put by before they are read, at most, while its model writes on."""
+BROKEN_OFF = -1
+"""Stands for a character amid whose reading Ctrl-C came."""
 
 
 class Story:
-    """All that stands there so far, but for the last character, as a model for what comes next.
+    """All that stands there so far, but for the last character, as a model has read it.
 
-    What was typed is read once, and what was written once more than in drawing it; then it is forgotten as the model
-    forgets it: neither memory nor the time of a turn grows with the story.
+    What is typed and what is written is read once, and forgotten as the model forgets it: neither memory nor the time
+    of a turn grows with the story. Where something that was read in drawing is taken back, as a line with a stop is
+    that fits no pattern, what stands there is read on from a copy, which is kept of a place a little before.
 
     Args:
         model: reads it.
@@ -26,8 +29,9 @@ class Story:
     """
 
     def __init__(self, model: SamplingModel, ids: Sequence[int], own_from: int | None) -> None:
-        self._read = model.batch_reader(1, own_from)
-        self._unread = [*ids]
+        self._kept = self._drawing = model.reader(own_from)
+        self._unread = [*ids]  # by the copy that is kept
+        self._ahead = [BROKEN_OFF]  # what that which draws has read beyond it
 
     @property
     def last(self) -> int:
@@ -39,23 +43,26 @@ class Story:
         self._unread += ids
 
     def keep_up(self) -> None:
-        """Read what has been taken if it is much."""
-        if len(self._unread) > MOST_UNREAD:
-            self._read_on()
+        """Keep a copy of a later place where much has been taken, unless of what was read some is still held."""
+        if len(self._unread) > MOST_UNREAD and self._is_whole():
+            read = len(self._ahead)
+            self._kept, self._unread, self._ahead = self._drawing.copy(), self._unread[read:], []
 
-    def reader(self, own_from: int | None = None) -> Reader:
-        """Go on in one way; what is the model's own is known from the beginning, whatever is given here."""
-        read = self.batch_reader(1)
-        return lambda character: read(np.array([character]))[0]
+    def begin(self) -> Callable[[int], Floats]:
+        """Go on in one way, behind what stands there; where Ctrl-C ends the reading of that, it goes on later."""
+        if not self._is_whole():
+            self._drawing, self._ahead = self._kept.copy(), []
+        for character in self._unread[len(self._ahead) : -1]:
+            self._read(character)
+        self.keep_up()
+        return self._read
 
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
-        """Go on in N ways side by side, as `reader` in one."""
-        self._read_on()
-        return self._read.selected(np.zeros(num_texts, dtype=np.intp))
+    def _read(self, character: int) -> Floats:
+        self._ahead.append(BROKEN_OFF)
+        logits = self._drawing(character)
+        self._ahead[-1] = character
+        return logits
 
-    def _read_on(self) -> None:
-        """Read all but the last character; where Ctrl-C ends that, everything is as before."""
-        read = self._read.selected(np.zeros(1, dtype=np.intp))
-        for character in self._unread[:-1]:
-            read(np.array([character]))
-        self._read, self._unread = read, self._unread[-1:]
+    def _is_whole(self) -> bool:
+        """Whether what draws has read more than the copy, and all of that stands there, before the last character."""
+        return 0 < len(self._ahead) < len(self._unread) and self._ahead == self._unread[: len(self._ahead)]

@@ -90,24 +90,14 @@ class Engine:
         logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
         return logits[0], state
 
-    def reader(self, own_from: int | None = None) -> Callable[[int], Singles]:
-        """Begin one text, to be read character by character: logits of the next, valid until the next call.
+    def reader(self, own_from: int | None = None) -> Text:
+        """Begin one text, to be read character by character; for `own_from` see `Memory`."""
+        config = self.config
+        return self.begin_one(Memory(config.recall, config.vocab_size, own_from) if config.recall else None)
 
-        Args:
-            own_from: the place from which the characters are the model's own; see `Memory`.
-        """
-        read = self.begin_one()
-        if not self.config.recall:
-            return read
-        remember = Memory(self.config.recall, self.config.vocab_size, own_from).read
-        return lambda character: read(character, remember(character))
-
-    def begin_one(self) -> Callable[..., Singles]:
-        """Begin one text, to be read character by character, each with its forecasts; see `Stepper.read_one`."""
-        readers = [member.stepper().read_one for member in self._members]
-        if len(readers) == 1:
-            return readers[0]
-        return lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
+    def begin_one(self, memory: Memory | None = None) -> Text:
+        """Begin one text, to be read with what a memory recalls or with forecasts that are given."""
+        return Text([member.stepper() for member in self._members], memory)
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> Texts:
         """Begin N texts, to be read side by side; for `own_from` see `Memory`."""
@@ -122,6 +112,35 @@ class Engine:
         """
         steppers = [member.stepper(num_texts) for member in self._members]
         return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)
+
+
+class Text:
+    """One text that is read character by character.
+
+    Args:
+        steppers: of each member that reads it.
+        memory: what gives the forecasts; None where there are none, or they are given.
+
+    Attributes:
+        read: read one more with the forecasts of the next; see `Stepper.read_one`.
+    """
+
+    def __init__(self, steppers: Sequence[Stepper], memory: Memory | None) -> None:
+        self._steppers = steppers
+        self._memory = memory
+        readers = [stepper.read_one for stepper in steppers]
+        self.read: Callable[..., Singles] = readers[0]
+        if len(readers) > 1:
+            self.read = lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
+
+    def __call__(self, character: int) -> Singles:
+        """Read one more; give the logits of the next, shape (V,), valid until the next call."""
+        return self.read(character, () if self._memory is None else self._memory.read(character))
+
+    def copy(self) -> Text:
+        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        memory = None if self._memory is None else self._memory.copy()
+        return Text([stepper.selected(None) for stepper in self._steppers], memory)
 
 
 class Texts:

@@ -114,12 +114,15 @@ class Stepper:
             add_raised(logits, raised, recalled)
         return logits
 
-    def selected(self, rows: Ids) -> Stepper:
-        """Begin texts where some of these are, each as often as it is named; these stay there."""
-        stepper = Stepper(self._config, self._folded, len(rows), self._resets_at)
+    def selected(self, rows: Ids | None) -> Stepper:
+        """Begin texts where some of these are, each as often as it is named, or, by None, where the one text is.
+
+        These stay there.
+        """
+        stepper = Stepper(self._config, self._folded, None if rows is None else len(rows), self._resets_at)
         for layer, own in zip(stepper._layers, self._layers, strict=True):
             for values, of_all in zip(layer.memory, own.memory, strict=True):
-                values[:] = of_all[:, rows]
+                values[:] = of_all if rows is None else of_all[:, rows]
         return stepper
 
     def _advance(self, characters: Ids) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -91,10 +91,9 @@ class TorchCharRNN:
         """The state before any character."""
         return self._model.initial_state(batch_size)
 
-    def reader(self, own_from: int | None = None) -> Callable[[int], Singles]:
+    def reader(self, own_from: int | None = None) -> TorchText:
         """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
-        read = self.batch_reader(1, own_from)
-        return lambda character: read(np.array([character]))[0]
+        return TorchText(self.batch_reader(1, own_from))
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> TorchTexts:
         """Begin N texts, to be read side by side."""
@@ -112,6 +111,26 @@ class TorchCharRNN:
         forecasts = None if recalled is None else ids_on(self._model.device, recalled[None])
         logits, state = self._model(inputs, state, forecasts)
         return logits[0].cpu().numpy(), state
+
+
+class TorchText:
+    """One text, which is read as texts side by side are.
+
+    Args:
+        alone: the one of them.
+    """
+
+    def __init__(self, alone: TorchTexts) -> None:
+        self._alone = alone
+
+    def __call__(self, character: int) -> Singles:
+        """Read the next character; give the logits of the one after it, shape (V,)."""
+        logits: Singles = self._alone(np.array([character]))[0]
+        return logits
+
+    def copy(self) -> TorchText:
+        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        return TorchText(self._alone.selected(np.array([0])))
 
 
 class TorchTexts:

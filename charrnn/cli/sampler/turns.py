@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ class Turns:
     def __init__(self, job: Job, *, is_story: bool) -> None:
         self._job, self._is_story = job, is_story
         self._story: Story | None = None
+        self._ids_of = functools.cache(job.form.encoder.encode_list)  # of a character, which is asked for each time
         self._line: list[str] = [job.prompt]  # of a story the last one, and only where a pattern asks for it
 
     def begin(self, typed: str) -> Job:
@@ -44,7 +46,7 @@ class Turns:
             if self._story is None:
                 own_from = None if sampler.recall_all else len(sampler.prompt)
                 self._story = Story(sampler.model, sampler.prompt, own_from)
-            sampler = replace(sampler, model=self._story, prompt=[self._story.last])
+            sampler = replace(sampler, begin_one=self._story.begin, prompt=[self._story.last])
             self._line = [beginning]
         return replace(job, sampler=sampler, length=length, prompt=beginning)
 
@@ -58,8 +60,8 @@ class Turns:
             yield each
 
     def _take(self, character: str, story: Story) -> None:
+        story.take(self._ids_of(character))
         story.keep_up()
-        story.take(self._job.form.encoder.encode_list(character))
         if character == "\n" or self._job.sampler.match is None:
             self._line.clear()
         else:
