@@ -284,6 +284,23 @@ def test_a_known_line_where_no_other_can_begin_is_told_as_the_reason(unlined, ma
     assert result.stderr.decode().splitlines()[2:] == [f"{short}: {told}"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--lines", 2, "--stop", "q"], r"1 of 2 lines: --allow or --forbid leaves no line feed; allow \n too"),
+        (
+            ["--lines", 1, "--novel", "known.txt"],
+            "0 of 1 line: the only line is a known one, and --allow or --forbid leaves no line feed to begin another; "
+            "give another --seed",
+        ),
+    ],
+)
+def test_where_flags_take_the_line_feed_they_are_the_reason_for_lines_that_lack(sample, trained, arguments, told):
+    (trained / "known.txt").write_text("Tin\n")
+    result = sample("--match", "Tin", "--allow", "Tin", *arguments)
+    assert result.stderr.decode().splitlines()[-1] == told
+
+
 def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_end_a_text(unlined):
     result = run(unlined, "one.pt", "-q", "--stop", r"\n\n", "-n", 9)
     assert (result.returncode, len(result.stdout)) == (0, 9)
@@ -333,6 +350,10 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
             ["(tin|(na+p)?)", "--forbid", r"\n", "--lines", 2, "-n", 900],
             "--forbid leaves no line feed to end a line with, and a line of --match '(tin|(na+p)?)' may go on without "
             r"an end; allow \n too",
+        ),
+        (
+            ["Tin|nap", "--forbid", r"\n", "--lines", 2],
+            r"--forbid leaves no line feed to end a line with, and --lines asks for lines; allow \n too",
         ),
         (
             ["Tin.*", "-p", "Ti", "--novel", "words.txt"],

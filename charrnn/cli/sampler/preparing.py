@@ -253,8 +253,11 @@ def _why_lines_must_end(flags: SampleFlags, form: Form, written: str) -> str:
     from charrnn.generation.patterns import parse_pattern, shown
 
     pattern = parse_pattern(pattern_in_form(flags.match, form.text_options, form.encoder))
-    goes_on = flags.wanted_lines is not None and not flags.stop and pattern.is_endless(written)
-    return f"a line of --match {shown(flags.match)} may go on without an end" if goes_on else ""
+    if flags.stop or flags.wanted_lines is None:
+        return ""
+    if pattern.is_endless(written):
+        return f"a line of --match {shown(flags.match)} may go on without an end"
+    return "--lines asks for lines" if flags.wanted_lines > 1 else ""
 
 
 def _parse_temperature(text: str) -> tuple[float, float | None]:

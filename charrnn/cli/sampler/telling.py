@@ -111,10 +111,11 @@ def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
 def _why_short(shortfall: Shortfall, job: Job) -> str:
     """Why lines are lacking, and what to do; what no flag mends is said first."""
     if not job.writes_line_feeds:
-        reason = "the model writes no line feed"
+        is_taken = "\n" in job.form.encoder
+        reason = "--allow or --forbid leaves no line feed" if is_taken else "the model writes no line feed"
         if shortfall.left_out:
             return f"the only line is a known one, and {reason} to begin another; give another --seed"
-        return reason
+        return reason + r"; allow \n too" * is_taken
     if shortfall.num_known == shortfall.num_short:
         return _why_known(shortfall, job)
     what = f"{_length(shortfall, job)} was reached"
