@@ -117,6 +117,8 @@ def test_every_printable_character_is_read_as_python_reads_it():
         ("(?<!a)b", "its character 1 looks ahead or behind"),
         (r"(a)\1", "its character 4 refers back to a group"),
         ("(?P<n>a)(?P=n)", "its character 9 refers back to a group"),
+        ("(?P<1a>a)+", "its character 1 begins a group whose name is no name, or that of another"),
+        ("(?P<n>a)(?P<m>(?P<n>b))", "its character 15 begins a group whose name is no name, or that of another"),
         ("(?>a)", "its character 1 begins an atomic group"),
         ("a(?i)b", "its character 2 begins a kind of group that is not known here"),
         ("a^b", "its character 2 is an anchor"),

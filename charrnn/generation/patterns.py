@@ -33,7 +33,7 @@ SHOWN = 60
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dwsDWSafrtv]|[^0-9A-Za-z])", re.DOTALL)
 _CLASS = re.compile(r"\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]", re.DOTALL)
 _REPEAT = re.compile(r"([*+?])|\{(?!\})([0-9]*)(,?)([0-9]*)\}")
-_GROUP = re.compile(r"\((?!\?)|\(\?:|\(\?P<\w+>")
+_GROUP = re.compile(r"\((?!\?)|\(\?:|\(\?P<(\w+)>")
 _REFUSED = {
     r"\(\?<?[=!]": "looks ahead or behind",
     r"\(\?>": "begins an atomic group",
@@ -158,6 +158,7 @@ class _Parser:
         self._text = text
         self._place = place
         self._depth = 0
+        self._names: set[str | None] = set()
 
     def parse(self) -> Node:
         self._take("^")
@@ -197,6 +198,9 @@ class _Parser:
 
     def _one(self) -> Node:
         if found := _GROUP.match(self._text, self._place):
+            if (name := found[1]) and (name in self._names or not name.isidentifier()):
+                self._refuse("begins a group whose name is no name, or that of another")
+            self._names.add(name)
             return self._group(found.end())
         character = self._text[self._place]
         found = _ESCAPE.match(self._text, self._place) or _CLASS.match(self._text, self._place)
