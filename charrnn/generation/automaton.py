@@ -93,7 +93,9 @@ class Automaton:
         self._kinds, examples = _kinds(list(members.values()), len(alphabet))
         self._pattern = pattern
         self._places = places = layout.by_one()
-        self._by_kind = [_union(places[one] for one, mask in members.items() if mask[example]) for example in examples]
+        fitting = np.array([*members.values()]).reshape(-1, len(alphabet))[:, examples].T.copy()  # (kinds, ones)
+        each = list(places.values())
+        self._by_kind = [_union(each[one] for one in row.nonzero()[0]) for row in fitting]
         self._line_end = [alphabet.find(character) for character in pattern.line_end]
         # More kinds: each character that ends a line, and what cannot be drawn.
         self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + len(self._line_end))
