@@ -66,7 +66,8 @@ def read_lines(
     require_file(path)
     look = FirstLook(name, doubt)
     if path == STDIN:
-        yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant, is_raw=True)
+        with read_errors_told(name):
+            yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant, is_raw=True)
         return
     with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
         place = 0
