@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -176,6 +177,8 @@ def fold_names(monkeypatch):
     for name in ("stat", "lstat"):
         call = getattr(os, name)
         monkeypatch.setattr(os, name, lambda path, *rest, call=call, **named: call(spelled(path), *rest, **named))
+    if accessor := getattr(pathlib, "_NormalAccessor", None):  # Python 3.10 holds os.stat there
+        monkeypatch.setattr(accessor, "stat", staticmethod(os.stat))
     scan = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: [Entry(found, path) for found in scan(spelled(path))])
 
