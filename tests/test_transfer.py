@@ -456,7 +456,11 @@ def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_ge
         ("one/t:600", "two/t:600", "one/t:660", "two/t:600", False),
         ("-:600", 0.1, "-:400", 0.1, False),  # it may be any
         ("-:600", 0.1, "-:660", 0.5, True),
+        ("t:600", 0.1, "a:2000 t:600", 0.1, True),  # more of it is held out than was
+        ("t:600 a:600", 0.1, "a:600", 0.6, True),
         ("t:600", 0.1, "t:660", "lines", True),
+        ("t:600", "lines", "a:600 t:600", "lines", True),
+        ("t:600", "lines", "a:600 t:600 b:600", "lines", True),
         ("t:600", "lines", "t:660", 0.1, True),
     ],
 )

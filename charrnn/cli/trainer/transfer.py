@@ -94,19 +94,21 @@ def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
     num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
     if corpus.num_held_out or not is_same or (corpus.name == STDIN_NAME and len(corpus.ids) < num_chars):
         asked = launch.origin.public
-        return not _names_learned(stored, asked).isdisjoint(asked.val_texts or asked.texts[-1:])
+        held_out = asked.val_texts or (asked.texts if now.val_spread else asked.texts[-1:])
+        return not _names_learned(stored, asked, len(corpus.ids) * now.val_fraction).isdisjoint(held_out)
     num_learned = num_chars - round(num_chars * before.val_fraction)
     is_spread = before.val_spread or now.val_spread
     return stored.origin.learned_held_out or is_spread or num_learned > len(launch.pieces[0])
 
 
-def _names_learned(stored: Checkpoint, asked: Origin) -> set[str]:
-    """The texts, by name, of which a model may have learned what is to be held out as asked: all, or the end."""
-    origin = stored.origin.public
+def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> set[str]:
+    """The texts, by name, of which a model may have learned what is to be held out as asked, so many characters."""
+    origin, before = stored.origin.public, stored.train_config
     if origin.learned_held_out:
         return {*origin.texts, *origin.val_texts}
-    holds_out_end = stored.train_config.holds_out and not origin.val_texts
-    texts = origin.texts[:-1] if holds_out_end and not asked.val_texts else origin.texts
+    was_held_out = 0 if before.val_spread or origin.val_texts else stored.corpus.characters * before.val_fraction
+    is_end_new = was_held_out >= num_held_out and not asked.val_texts
+    texts = origin.texts[:-1] if is_end_new else origin.texts
     return {*texts} - {*origin.val_texts}
 
 
