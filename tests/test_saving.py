@@ -29,7 +29,7 @@ from test_resume import saver_of
 from test_training import start
 
 from charrnn.cli.common.made import begins_as_log
-from charrnn.cli.trainer import lock, opening
+from charrnn.cli.trainer import lock, opening, placing
 from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
@@ -457,6 +457,9 @@ def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, 
         assert (tmp_path / ".m.pt.lock").read_text() == "1\n"
         with pytest.raises(OutputError, match="is writing it"):
             locked_output(tmp_path / "m.pt").__enter__()
+    os.mkfifo(tmp_path / ".m.pt.lock", 0o444)
+    with locked_output(tmp_path / "m.pt"):
+        pass  # nobody writes to the pipe, and it is not waited for
     (tmp_path / ".m.pt.lock").touch()
     refused.append(os.O_RDONLY)
     with pytest.raises(OutputError, match=r"\.m\.pt\.lock, cannot be opened \(Permission denied\); delete it"):
@@ -488,6 +491,9 @@ def test_a_folder_that_may_be_written_to_and_not_be_read_is_locked_in(tmp_path, 
     monkeypatch.setattr(Path, "iterdir", refuse)
     with locked_output(tmp_path / "m.pt"):
         assert os.listdir(tmp_path) == [".m.pt.lock"]
+    (tmp_path / "m.unplaced.pt").write_bytes(b"a checkpoint")
+    monkeypatch.setattr(placing, "_read_run_and_step", lambda path: ("run", 6) if path.exists() else None)
+    assert placing.find_later(tmp_path / "m.pt", "run", 3) == (tmp_path / "m.unplaced.pt", 6)
 
 
 def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp_path):

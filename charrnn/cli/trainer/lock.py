@@ -26,9 +26,11 @@ _HELD: list[tuple[int, Path, bool]] = []
 ATTEMPTS = 100
 """How often a lock is opened whose file seems to be another one each time, as on shares without lasting inodes."""
 
-
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 """How a lock is opened: where it were a link, what that leads to would be emptied."""
+
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+"""And where it may only be read: a pipe would wait for somebody who writes."""
 
 
 @contextlib.contextmanager
@@ -48,7 +50,7 @@ def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
             with contextlib.suppress(OSError):  # a folder that may only be read, a name without room for a lock's
                 locks.enter_context(_locked(log, "--log"))
         for stray in strays_beside(path):
-            with contextlib.suppress(PermissionError):  # Windows, where another training may write it
+            with contextlib.suppress(OSError):  # on Windows another training may write it
                 stray.unlink(missing_ok=True)
         yield
 
@@ -117,7 +119,7 @@ def _open(lock: Path, path: Path, flag: str) -> tuple[int, bool]:
     except OSError as error:
         if isinstance(error, PermissionError):
             with contextlib.suppress(PermissionError):
-                return os.open(lock, os.O_RDONLY | NO_LINK), False
+                return os.open(lock, os.O_RDONLY | NO_LINK | NO_WAIT), False
         if not os.path.lexists(lock):
             raise
         reason = "it is a link" if os.path.islink(lock) else error.strerror

@@ -55,7 +55,7 @@ def run_training(request: Request) -> None:
             raise
     if ranks.is_first and sys.__stdout__ is not None:  # else nobody wants to know
         try:
-            print_path(request.printed)
+            print_path(str(request.path))
         except OSError as error:
             error.strerror = f"{error.strerror}; the checkpoint is saved as {request.path}"
             raise

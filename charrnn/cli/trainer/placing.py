@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import stat
@@ -132,8 +133,9 @@ def _saves_beside(path: Path) -> list[Path]:
     is_one = re.compile(rf"{re.escape(path.stem)}\.unplaced\d*{re.escape(path.suffix)}").fullmatch
     try:
         return sorted(file for file in folder_of(path).iterdir() if is_one(file.name))
-    except OSError:  # told by whoever writes there
-        return []
+    except OSError:  # a folder that may be written to and not be read: as far as the numbers go on
+        names = names_beside(folder_of(path) / path.name, "unplaced")
+        return list(itertools.takewhile(os.path.lexists, names))
 
 
 def step_of(path: Path, run: str) -> int | None:
