@@ -1041,7 +1041,6 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
         (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 30 was reached" + LONGER),
         (["--lines", 9, "-n", 33, "--match", "[A-Z][a-z]{4}"], "5 of 9 lines: --length 33 has no room for another th"),
         (["--lines", 9, "-n", 30, "--novel", "words.txt"], "0 lines left out because they are in words.txt\n0 of 9 l"),
-        (["--lines", 9, "-n", 30, "--match", "[A-Z][a-z]{4}", "--forbid", r"\n"], "1 of 9 lines: the model wri"),
         (["--lines", 9, "-n", 100, "--stop", "a"], ""),
         (["--lines", 9, "-n", 100, "--json"], ""),
         (["--lines", 9, "-n", 100, "-q"], ""),
