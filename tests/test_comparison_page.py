@@ -142,6 +142,20 @@ def test_of_several_texts_the_one_that_is_too_short_is_named(folder, tmp_path):
     assert result.stderr.startswith("charrnn: the held-out end of few.txt: 40 characters are too few to go back 100 in")
 
 
+def test_a_short_text_of_a_model_of_lines_leaves_the_others_how_far_back_they_remember(folder, tmp_path):
+    for name in ("words.pt", "words.txt"):
+        shutil.copy(folder / name, tmp_path)
+    (tmp_path / "verse.txt").write_text("Tin sole\n" * 12, encoding="utf-8")
+    train_briefly(tmp_path, "verse.txt", "--lines", "--hidden-size", "8", "--max-steps", "3")
+    for models in (("words.pt", "verse.pt"), ("verse.pt", "words.pt", "verse.pt")):
+        _, data = compare(tmp_path, *models)
+        measured = [view.get("extent") for view in data["gradients"]]
+        of_words = "2,000 characters of the held-out end of words.txt"
+        assert (data["absent"], measured) == ({}, [of_words if name == "words.pt" else None for name in models])
+    _, data = compare(tmp_path, "words.pt", "verse.pt", "--text", make_text(80))
+    assert data["absent"] == {"gradients": "80 characters are too few to go back 100 in"}
+
+
 def test_one_model_without_numbers_leaves_the_others_what_they_have_and_of_none_nothing_is_shown(folder, tmp_path):
     for name in ("words.pt", "words.txt", "tanh.pt"):
         shutil.copy(folder / name, tmp_path)

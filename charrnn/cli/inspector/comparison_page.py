@@ -16,7 +16,7 @@ from charrnn.cli.inspector.gradient_view import gradients_section, require_lengt
 from charrnn.cli.inspector.page_sections import sample, thinned
 from charrnn.cli.inspector.page_values import Page, Section, told_on_a_page, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, Subject
-from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
+from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
 
@@ -82,40 +82,50 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
 
 def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> None:
     """Add where each is surprised and how far back it remembers, as far as that is asked for."""
-    texts = choose_texts(subjects, given)
-    try:
-        pieces = choose_pieces(subjects, texts, flags.unknown, keeps_activations=False)
-    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
-        if given is not None or flags.watching:
-            raise
-        if page.is_whole:
-            page.lack("gradients", reason=told_on_a_page(str(error)))
-        pieces = texts
-    read = list(zip(subjects, pieces, strict=True))
-    if page.is_whole and (streams := [(subject, piece) for subject, piece in read if subject.is_stream]):
-        page.lack("gradients", reason=told_on_a_page(why_too_short(streams)))
-    elif flags.gradients:
-        require_length(read)
-
-    coloured = [
-        (subject, shown_piece(piece, text, flags.unknown, SHOWN_CHARACTERS))
-        for (subject, piece), text in zip(read, texts, strict=True)
-    ]
+    texts, rule, must = choose_texts(subjects, given), flags.unknown, not page.is_whole
+    pieces = choose_pieces(subjects, texts, rule, keeps_activations=False) if rule == "skip" else texts
+    coloured = [(subject, piece.first(SHOWN_CHARACTERS)) for subject, piece in zip(subjects, pieces, strict=True)]
+    going_back = _pieces_to_go_back_in(page, subjects, given, flags) if page.is_whole or flags.gradients else []
 
     def surprise(subject: Subject, shown: Piece) -> Section:
-        section: Section = surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k)["surprise"]
+        section: Section = surprise_section(subject, shown, rule=rule, top_k=flags.top_k)["surprise"]
         return section
 
-    def gradients(subject: Subject, piece: Piece) -> Section:
-        if not subject.is_stream:
+    def gradients(subject: Subject, piece: Piece | None) -> Section:
+        if piece is None:
             return {"absent": LINES_FORGET}
         section: Section = gradients_section(Watched(subject, piece))["gradients"]
         return section
 
-    must = not page.is_whole
     page.add("surprise", lambda: {"surprise": _of_each(surprise, coloured, must=must)}, must=must)
-    if page.is_whole or flags.gradients:
-        page.add("gradients", lambda: {"gradients": _of_each(gradients, read, must=must)}, must=must)
+    if going_back:
+        page.add("gradients", lambda: {"gradients": _of_each(gradients, going_back, must=must)}, must=must)
+
+
+def _pieces_to_go_back_in(
+    page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags
+) -> list[tuple[Subject, Piece | None]]:
+    """What each model is asked on how far back it remembers, one of lines on nothing; empty where the page lacks that.
+
+    Raises:
+        CharRNNError: it must not lack it, or the text is given and a model knows nothing in it.
+    """
+    streams = [subject for subject in subjects if subject.is_stream]
+    if not streams:
+        return [(subject, None) for subject in subjects]
+    try:
+        pieces = choose_pieces(streams, choose_texts(streams, given), flags.unknown, keeps_activations=False)
+    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
+        if given is not None or flags.gradients:
+            raise
+        page.lack("gradients", reason=told_on_a_page(str(error)))
+        return []
+    read = list(zip(streams, pieces, strict=True))
+    if flags.gradients:
+        require_length(read)
+    page.lack("gradients", reason=told_on_a_page(why_too_short(read)))
+    each = iter(pieces)
+    return [(subject, next(each) if subject.is_stream else None) for subject in subjects]
 
 
 def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, must: bool) -> list[Section]:
