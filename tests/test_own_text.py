@@ -17,6 +17,7 @@ from charrnn.cli.inspector.cards import describe, describe_each
 from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
 from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
+from charrnn.cli.inspector.watching import choose_texts
 from charrnn.display.card import card
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.storage.archive import read_checkpoint
@@ -73,6 +74,14 @@ def test_a_folder_that_was_given_by_a_dot_has_its_name_and_is_found_where_the_ch
     dotted = dataclasses.replace(moved(contents, "."), corpus=dataclasses.replace(contents.corpus, name=name))
     assert dotted.origin.public.texts == ["."], "of an export"
     assert find_text(dotted, "../book/m.pt").label == "../book"
+    monkeypatch.chdir(tmp_path / "book")
+    subject = Subject("m.pt", "m", dotted)
+    assert choose_texts([subject], None)[0].source == "the held-out end of book"
+    several = Subject("m.pt", "m", dataclasses.replace(dotted, origin=Origin(texts=[".", "a.txt"])))
+    object.__setattr__(several, "own_text", subject.own_text)
+    assert choose_texts([several], None)[0].source == "the held-out end of book and 1 more"
+    beside = dataclasses.replace(dotted, origin=dataclasses.replace(dotted.origin, val_texts=["."]))
+    assert beside.origin.held_out_by_name == ".", "in which folder, nobody knows any more"
 
 
 def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, trained, tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ class Origin:
     @property
     def held_out_by_name(self) -> str:
         """What was held out by name, in a phrase; empty where it was a part of the text."""
-        names = [Path(name_of(text)).name for text in self.val_texts]
+        names = [Path(text).name or text for text in map(name_of, self.val_texts)]
         return "".join(names[:1]) + _and_more(names)
 
     @property

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -184,7 +183,7 @@ def choose_texts(subjects: Sequence[Subject], given: Piece | None) -> list[Piece
     return [
         Piece(
             text.read(len(text) - shortest if are_one else 0, min(READ_FOR_ONE * MAX_VIEWED, shortest)),
-            _name_held_out(subject, text.label),
+            _name_held_out(subject),
             shortest if are_one else len(text),
         )
         for subject, text in zip(subjects, texts, strict=True)
@@ -222,11 +221,13 @@ def share_text(subjects: Sequence[Subject]) -> bool:
     return len({(way_of(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
 
 
-def _name_held_out(subject: Subject, label: str) -> str:
-    """What was held out of a text, or, by name, beside it; or what stands for it where nothing was."""
-    if name := subject.contents.origin.held_out_by_name:
+def _name_held_out(subject: Subject) -> str:
+    """What was held out of its text, or, by name, beside it; or what stands for it where nothing was."""
+    contents = subject.contents
+    if name := contents.origin.held_out_by_name:
         return f"the held-out {name}"
-    which = f"{'lines' if subject.holds_out_lines else 'end'} of {Path(label).name}"
+    of_which = f"{contents.corpus.name}{contents.origin.and_more_texts}"
+    which = f"{'lines' if subject.holds_out_lines else 'end'} of {of_which}"
     return f"the held-out {which}" if subject.holds_out else f"the {which}, learned from too"
 
 
@@ -256,7 +257,6 @@ class _HeldOut:
     def __init__(self, subject: Subject) -> None:
         if subject.own_text is None:
             raise CharRNNError(f"no text to read: {subject.absence}, and --text-file FILE gives another")
-        self.label = subject.own_text.label
         self._encoder = subject.contents.encoder
         self._ids = subject.own_text.held_out
 
