@@ -14,6 +14,8 @@ from conftest import make_text, random_model, run_charrnn, save_like, train_brie
 from test_page import data_of
 
 from charrnn.analysis import neurons
+from charrnn.analysis.neurons import Unit
+from charrnn.cell_types import GATE_LETTERS
 from charrnn.cli.inspector import gallery, watching
 from charrnn.cli.inspector.gradient_view import num_read, require_length
 from charrnn.cli.inspector.own_text import FoundText
@@ -114,6 +116,17 @@ def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_byt
     subject = replace(subject, contents=replace(subject.contents, encoder=encoder))
     piece = what_is_read(subject, Piece("a" * 3000, "a.txt", 3000))
     assert len(piece.text) == 1200 // widest
+
+
+def test_gates_are_counted_at_each_character_whatever_its_bytes(trained):
+    (subject,) = read_subjects([str(trained / "words.pt")])
+    subject = replace(subject, contents=replace(subject.contents, encoder=CharEncoder("ab\xa9\xc3", "byte")))
+    watched = Watched(subject, Piece("aébéé", "--text", 5))
+    for gate in watched.gates:
+        values = [watched.activations.of(Unit(0, n, GATE_LETTERS[gate.gate])) for n in range(48)]
+        assert np.shape(values) == (48, 5)
+        assert gate.mean == pytest.approx(np.mean(values), abs=1e-6)
+        np.testing.assert_allclose(gate.open, np.mean(np.array(values) > 0.9, axis=1))
 
 
 def test_a_model_alone_says_how_much_it_read(inspect):

@@ -17,7 +17,7 @@ from test_training import VOCAB_SIZE, finish, start
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii
-from charrnn.analysis.neurons import Unit, record_units
+from charrnn.analysis.neurons import Unit, gate_uses, record_units
 from charrnn.analysis.ngrams import Baseline
 from charrnn.cell_types import CELLS
 from charrnn.cli.inspector.cards import describe
@@ -214,13 +214,15 @@ def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
 def test_the_layers_of_its_members_are_counted_through():
     model = ensemble()
     weights, ids = numpy_weights(model), np.resize(READ, 200)
-    activations, gates = record_units(model.config, weights, ids)
+    activations = record_units(model.config, weights, ids)
+    gates = gate_uses(model.config, activations.values)
     assert [unit.layer for unit in activations.units[:: 5 * 16]] == [0, 1, 2, 3, 4, 5]
     flows = gradient_flow(model.config, weights, ids, reach=20, places=2)
     radii = spectral_radii(model.config, weights)
     for number in range(3):
         own = model.config.member, member_weights(model.config, weights, number)
-        alone, own_gates = record_units(*own, ids)
+        alone = record_units(*own, ids)
+        own_gates = gate_uses(own[0], alone.values)
         unit = Unit(1, 5, "c")
         np.testing.assert_array_equal(alone.of(unit), activations.of(Unit(2 * number + 1, 5, "c")))
         shifted = [use.mean for use in gates if use.layer // 2 == number]

@@ -15,6 +15,7 @@ from charrnn.analysis.neurons import (
     Unit,
     beyond_chance,
     find_neurons,
+    gate_uses,
     parts_of,
     readable_length,
     record_units,
@@ -50,7 +51,7 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
     generator = np.random.default_rng(1)
     text = "".join(line + (" (aside)" if generator.random() < 0.5 else "") + "\n" for line in TEXT.split("\n"))
     encoder = CharEncoder(text)
-    activations, _ = record_units(*hand_made(encoder), encoder.encode(text))
+    activations = record_units(*hand_made(encoder), encoder.encode(text))
     np.testing.assert_array_equal(activations.of(Unit(0, 1, "h")), text_features(text)["position in line"])
     found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(text)))}
     for feature, unit in {"position in line": 1, "inside ( )": 5}.items():
@@ -165,7 +166,8 @@ def test_what_is_watched_is_what_the_engine_computes(config):
     model = random_model(config)
     weights = numpy_weights(model)
     ids = np.random.default_rng(4).integers(0, 11, neurons._WINDOW + 20)
-    activations, gates = record_units(config, weights, ids)
+    activations = record_units(config, weights, ids)
+    gates = gate_uses(config, activations.values)
     _, state = numpy_twin(model).forward(ids[:, None], numpy_twin(model).initial_state())
     for layer, parts in enumerate(state):
         for part, values in zip("hc", parts, strict=False):
@@ -189,9 +191,9 @@ def test_each_line_is_read_from_zeros_again_where_lines_are_texts_of_their_own()
     ids = np.random.default_rng(5).integers(1, 11, 2 * neurons._WINDOW)
     feeds = [3, 4, 40, 41 + neurons._WINDOW]
     ids[feeds] = 0
-    activations, _ = record_units(config, weights, ids, resets_at=0)
+    activations = record_units(config, weights, ids, resets_at=0)
     whole = np.concatenate([[0], ids])  # the first line too is read after a line feed, which is not part of the text
-    apart = [record_units(config, weights, line)[0].values for line in np.split(whole, [at + 1 for at in feeds])]
+    apart = [record_units(config, weights, line).values for line in np.split(whole, [at + 1 for at in feeds])]
     np.testing.assert_allclose(activations.values, np.concatenate(apart)[1:], atol=1e-5)
 
 
@@ -201,7 +203,8 @@ def test_gates_are_counted_open_and_shut_by_their_values():
     weights = {name: np.zeros(shape, dtype=np.float32) for name, shape in parameter_shapes(config).items()}
     weights["layers.0.bias"][:] = np.repeat([-9, 9, 0, 0], 4)
     weights["layers.0.bias"][:2] = -2.5, -2.0  # 0.08 and 0.12
-    gates = {gate.gate: gate for gate in record_units(config, weights, np.zeros(50, dtype=np.int64))[1]}
+    values = record_units(config, weights, np.zeros(50, dtype=np.int64)).values
+    gates = {gate.gate: gate for gate in gate_uses(config, values)}
     assert gates["input"].shut.tolist() == [1.0, 0.0, 1.0, 1.0]
     assert gates["forget"].open.tolist() == [1.0] * 4
     assert gates["output"].open.tolist() == gates["output"].shut.tolist() == [0.0] * 4
@@ -222,7 +225,7 @@ def test_a_gate_that_follows_something_is_found():
     capitals = [character.isupper() for character in encoder.characters]
     weights["layers.0.weight_ih"][2] = np.where(capitals, 9, -9)
     weights["layers.0.weight_hh"][2] = weights["layers.0.bias"][2] = 0
-    activations, _ = record_units(config, weights, encoder.encode(TEXT))
+    activations = record_units(config, weights, encoder.encode(TEXT))
     found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(TEXT)))}
     assert found["capital"].unit == Unit(0, 2, "i")
     assert found["capital"].effect == pytest.approx(1, abs=1e-3)

@@ -154,9 +154,7 @@ def parts_of(config: ModelConfig) -> str:
     return "hc"[: cell.states] + "".join(GATE_LETTERS[gate] for gate in cell.gates)
 
 
-def record_units(
-    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None
-) -> tuple[Activations, list[GateUse]]:
+def record_units(config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None) -> Activations:
     """Read a text from a zero state and note what every unit and every gate does.
 
     Args:
@@ -174,8 +172,19 @@ def record_units(
     members = each_member(config, weights)
     for (_, member, own), columns in zip(members, np.split(values, config.members, axis=1), strict=True):
         _record_member(member, own, ids, resets_at, columns)
-    values = values[len(before) :]
-    return Activations(units, values), _gate_uses(config, values)
+    return Activations(units, values[len(before) :])
+
+
+def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
+    """What the gates do, by the values of all units, shape (num_chars, U)."""
+    cell, layers = CELLS[config.cell], range(config.num_layers * config.members)
+    parts = values.reshape(len(values), len(layers), -1, config.hidden_size)
+    return [
+        GateUse(layer, name, float(gate.mean(dtype=np.float64)), (gate > OPEN).mean(axis=0), (gate < SHUT).mean(axis=0))
+        for layer in layers
+        for number, name in enumerate(cell.gates, cell.states)
+        for gate in [parts[:, layer, number]]
+    ]
 
 
 def _record_member(
@@ -192,18 +201,6 @@ def _record_member(
             gates = gate_values(config, layer).values()
             wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates]
         values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
-
-
-def _gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
-    """What the gates do, by the values of all units, shape (num_chars, U)."""
-    cell, layers = CELLS[config.cell], range(config.num_layers * config.members)
-    parts = values.reshape(len(values), len(layers), -1, config.hidden_size)
-    return [
-        GateUse(layer, name, float(gate.mean(dtype=np.float64)), (gate > OPEN).mean(axis=0), (gate < SHUT).mean(axis=0))
-        for layer in layers
-        for number, name in enumerate(cell.gates, cell.states)
-        for gate in [parts[:, layer, number]]
-    ]
 
 
 def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:

@@ -19,6 +19,7 @@ from charrnn.analysis.neurons import (
     Finding,
     GateUse,
     find_neurons,
+    gate_uses,
     readable_length,
     record_units,
 )
@@ -115,25 +116,20 @@ class Watched:
         return self.piece.text
 
     @cached_property
-    def _seen(self) -> tuple[Activations, list[GateUse]]:
+    def activations(self) -> Activations:
+        """The values of every unit after each character, of several bytes after the last."""
         contents, encoder = self.subject.contents, self.subject.contents.encoder
-        ids = encoder.encode(self.text)
-        activations, gates = record_units(contents.model, contents.weights, ids, contents.line_feed)
+        activations = record_units(contents.model, contents.weights, encoder.encode(self.text), contents.line_feed)
         require_finite(activations.values)
         if encoder.unit == CHARACTER:
-            return activations, gates
+            return activations
         last = np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
-        return replace(activations, values=activations.values[last]), gates
-
-    @property
-    def activations(self) -> Activations:
-        """The values of every unit."""
-        return self._seen[0]
+        return replace(activations, values=activations.values[last])
 
     @property
     def gates(self) -> list[GateUse]:
-        """How open the gates of every layer were."""
-        return self._seen[1]
+        """How open the gates of every layer were, by the same."""
+        return gate_uses(self.subject.contents.model, self.activations.values)
 
     @cached_property
     def findings(self) -> list[Finding]:
