@@ -54,6 +54,11 @@ def either(ways: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 
 
+def what_is_wrong(message: str) -> str:
+    """A message without what is to be done: behind its last semicolon, for before that a file's name may have some."""
+    return message.rpartition("; ")[0] or message
+
+
 def number_of(number: float, noun: str) -> str:
     """A number of things: the noun, whose plural ends with an s, is of one or of several."""
     shown = f"{int(number):,}" if float(number).is_integer() else f"{number:g}"

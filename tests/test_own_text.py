@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -495,6 +496,15 @@ def test_what_links_in_a_folder_lead_to_is_read_once_as_in_the_training(letters,
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "c.txt").symlink_to("../letters/b/c.txt")
     assert_found(letters(val_texts=val_texts), trained, given)
+
+
+def test_of_a_folder_that_cannot_be_read_the_reason_is_told_whole(letters, tmp_path):
+    shutil.rmtree(tmp_path / "letters")
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a; b.txt").symlink_to("gone")
+    file = Path("letters", "a; b.txt")
+    told = f"letters: nothing of it that is to be read is there: {file} is a link to what is not; --corpus names it "
+    assert describe_absence(letters(), "m.pt").startswith(told)
 
 
 def test_a_folder_whose_files_many_patterns_chose_is_read_where_it_is_named(letters, trained):

@@ -14,11 +14,12 @@ from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
 from charrnn.cli.inspector.page_sections import sample, thinned
-from charrnn.cli.inspector.page_values import Page, Section, told_on_a_page, without_text
+from charrnn.cli.inspector.page_values import Page, Section, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
+from charrnn.wording import what_is_wrong
 
 SHOWN_CHARACTERS = 600
 """Of a text that each model colours: enough to see what one expects and another does not."""
@@ -51,7 +52,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
     note = why_they_differ(subjects)
     level = next(iter(baselines)) if len(baselines) == 1 and not note else None
     if not note and given is None and not share_text(subjects):
-        note = TEXTS_DIFFER.partition(";")[0]  # a reader of the page cannot do what follows
+        note = what_is_wrong(TEXTS_DIFFER)  # a reader of the page cannot do what follows
     return {
         "version": __version__,
         "yardstick": {"name": YARDSTICK},
@@ -118,12 +119,12 @@ def _pieces_to_go_back_in(
     except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
         if given is not None or flags.gradients:
             raise
-        page.lack("gradients", reason=told_on_a_page(str(error)))
+        page.lack("gradients", reason=what_is_wrong(str(error)))
         return []
     read = list(zip(streams, pieces, strict=True))
     if flags.gradients:
         require_length(read)
-    page.lack("gradients", reason=told_on_a_page(why_too_short(read)))
+    page.lack("gradients", reason=what_is_wrong(why_too_short(read)))
     each = iter(pieces)
     return [(subject, next(each) if subject.is_stream else None) for subject in subjects]
 
@@ -140,7 +141,7 @@ def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, 
             found.append(make(*case))
         except DivergenceError as error:
             errors.append(error)
-            found.append({"absent": told_on_a_page(str(error))})
+            found.append({"absent": what_is_wrong(str(error))})
     if must and len(errors) == len(found):
         raise errors[0]
     return found

@@ -25,6 +25,7 @@ from charrnn.text.cache import Cache, check_sound, own_folder
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.read_options import ReadOptions
+from charrnn.wording import what_is_wrong
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
     try:
         packed = seek([folder], [], checkpoint).packed
     except CorpusError as error:
-        return f": {str(error).removeprefix(f'{folder}: ').partition('; ')[0]}"
+        return f": {what_is_wrong(str(error)).removeprefix(f'{folder}: ')}"
     if packed:
         which = f"{packed[0]} and {len(packed) - 1:,} more are" if packed[1:] else f"{packed[0]} is"
         return f" is a folder in which {which} {PACKED.why}"

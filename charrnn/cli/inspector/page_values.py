@@ -7,6 +7,7 @@ from typing import Any
 
 from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import DivergenceError
+from charrnn.wording import what_is_wrong
 
 Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
@@ -47,7 +48,7 @@ class Page:
         except DivergenceError as error:
             if must:
                 raise
-            self.lack(name, reason=told_on_a_page(str(error)))
+            self.lack(name, reason=what_is_wrong(str(error)))
 
     def lack(self, *names: str, reason: str) -> None:
         """Tell why sections are absent, where that is not told yet; without a reason they are not."""
@@ -55,11 +56,6 @@ class Page:
             self._absent |= {name: reason for name in names if name not in self._absent}
 
 
-def told_on_a_page(reason: str) -> str:
-    """What is told on the command line, without what is to be done: a reader of the page cannot do that."""
-    return reason.rpartition("; ")[0] or reason  # from behind: before it may stand a file's name
-
-
 def without_text(subject: Subject) -> str:
-    """Why there is nothing for which a model's own text must be read."""
-    return f"for want of the text that it learned from: {told_on_a_page(subject.absence)}"
+    """Why there is nothing for which a model's own text must be read, for one who can do nothing about it."""
+    return f"for want of the text that it learned from: {what_is_wrong(subject.absence)}"

@@ -13,7 +13,7 @@ from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
 from charrnn.cli.inspector.novelty_view import novelty_section, require_text
 from charrnn.cli.inspector.page_sections import facts_section, samples_section
-from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, told_on_a_page, without_text
+from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
 from charrnn.cli.inspector.unit_views import gates_section, neurons_section, why_no_gates
@@ -23,6 +23,7 @@ from charrnn.display.page import MARK, ONE, SEVERAL, render
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.storage.outputs import check_replaceable, write_whole
+from charrnn.wording import what_is_wrong
 
 
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
@@ -57,7 +58,7 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     elif subject.own_text is None:
         page.lack("baseline", reason=without_text(subject))
     if page.is_whole:
-        page.lack("gates", reason=told_on_a_page(why_no_gates(subject)))
+        page.lack("gates", reason=what_is_wrong(why_no_gates(subject)))
         page.lack("gradients", reason="" if subject.is_stream else LINES_FORGET)
     if given is not None or subject.own_text is not None or flags.watching:
         _add_what_it_reads(page, subject, given, flags)
@@ -81,12 +82,12 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
         if given is not None or flags.watching:
             raise
         if page.is_whole:
-            page.lack("neurons", "gates", "gradients", reason=told_on_a_page(str(error)))
+            page.lack("neurons", "gates", "gradients", reason=what_is_wrong(str(error)))
         piece = text
     watched = Watched(subject, piece)
     shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
     if page.is_whole:
-        page.lack("gradients", reason=told_on_a_page(why_too_short([(subject, piece)])))
+        page.lack("gradients", reason=what_is_wrong(why_too_short([(subject, piece)])))
     elif flags.gradients:
         require_length([(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {
