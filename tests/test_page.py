@@ -254,14 +254,18 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
 
 
 @needs_browser
-def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curves(report, tmp_path):
+@pytest.mark.parametrize(
+    ("slope", "rates"),
+    [(1e-6, ["1.05e-2", "1.10e-2", "1.15e-2"]), (-5e-11, [f"9.9999{last}e-3" for last in (2, 4, 6, 8)])],
+)
+def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curves(report, tmp_path, slope, rates):
     data = data_of(report)
     for row, step in zip(data["card"]["history"], np.linspace(50, 1650, len(data["card"]["history"])), strict=True):
         row["step"] = int(step)
-        row["learning_rate"] = 0.01 + 0.000_001 * int(step)
+        row["learning_rate"] = 0.01 + slope * int(step)
     found, _ = drive(render(data), tmp_path)
     assert found["steps"] == ["50", "1,650"]
-    assert found["rates"] == ["1.05e-2", "1.10e-2", "1.15e-2"]
+    assert found["rates"] == rates
     assert found["over"] == 0
     assert found["legend"].endswith(f"training{YARDSTICK} {data['card']['baseline']['loss']:.3f}")
 

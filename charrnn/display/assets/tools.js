@@ -168,9 +168,9 @@ function ticks(low, high, finest, most = 6) {
   return Array.from({ length: Math.max(count, 0) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-// In powers of ten, with as many digits as tell the axis's values apart.
+// In powers of ten, with as many digits as tell the axis's values apart, or as there is room for.
 const tersely = (value, axis) =>
-  value.toExponential([1, 2, 3].find((digits) => axis.every((one) => Number(one.toExponential(digits)) === one)) ?? 4);
+  value.toExponential([1, 2, 3, 4].find((digits) => axis.every((one) => Number(one.toExponential(digits)) === one)) ?? 5);
 
 function legend(figure, entries) {
   const list = make(figure, "div", { class: "legend" });
