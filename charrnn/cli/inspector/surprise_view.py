@@ -31,10 +31,7 @@ DEFAULT_TOP_K, MOST_GUESSES = 5, 20
 def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
     piece, source = given.first(MAX_VIEWED), given.source
-    readable = fit_text(subject, piece.text, source, rule)
-    if rule == "skip":
-        known = piece.text if piece.is_fitted else readable.known_text
-        readable = make_readable(known, subject.contents.encoder)  # not prepared again: what is left might join
+    readable = _readable(subject, piece, rule)
     if not readable.text:
         raise CorpusError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)
@@ -76,6 +73,14 @@ def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -
 def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
     """What is coloured: the beginning of a text as it was, or of what the model reads of it."""
     return (piece if rule == "skip" else text).first(length)
+
+
+def _readable(subject: Subject, piece: Piece, rule: str) -> Readable:
+    """A piece as the model reads it; what is left of a text is not prepared again, as it might join."""
+    if piece.is_fitted:
+        return make_readable(piece.text, subject.contents.encoder)
+    readable = fit_text(subject, piece.text, piece.source, rule)
+    return make_readable(readable.known_text, subject.contents.encoder) if rule == "skip" else readable
 
 
 def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
