@@ -162,8 +162,8 @@ def _read(
 ) -> tuple[float, int, float | None]:
     """What the characters that a model knows cost, in nats, how many are right, and their cost if it adapts, if asked.
 
-    A line is read after a line feed. A stream is read from no state, from its first character on, which is free; a line
-    feed is read in the place of one that is not read, so that what follows is predicted by every model.
+    A line is read after `first_id`, a line feed. A stream is read from no state, from its first character on, which is
+    free; `first_id` is read in the place of one that is not read, so that what follows is predicted by every model.
     """
     contents, encoder = subject.contents, subject.contents.encoder
     num_free = int(encoder.widths(free).sum()) if readable.read_text.startswith(free) else 0
