@@ -399,7 +399,7 @@ def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trai
     (subject,) = read_subjects([str(trained / "words.pt")])
     totals = []
     for rule in ("count", "skip"):
-        score = score_text(subject, "Banana \u00e9 tin sole\n", "-", rule, dynamic=True)
+        score = score_text(subject, "Banana \u00e9 tin sole\n", "-", rule=rule, dynamic=True)
         totals.append((score.dynamic * score.characters, score.loss * score.characters))
     (dynamic, static), (of_known, static_of_known) = totals
     assert dynamic - of_known == pytest.approx(static - static_of_known) == pytest.approx(unknown_price(subject))
@@ -491,7 +491,7 @@ def test_of_a_whole_text_little_more_is_held_than_itself(trained, monkeypatch, u
         scored = replace(subject, contents=contents)
         tracemalloc.start()
         try:
-            score_text(scored, text, "-", "count", dynamic=is_dynamic)
+            score_text(scored, text, "-", rule="count", dynamic=is_dynamic)
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

@@ -84,7 +84,10 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding), watch=meter.watch)
     counts_first = all(subject.contents.text_options.lines for subject in subjects)  # it counts for all or for none
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
-        scores = [score_text(subject, text, path, rule, dynamic, watch, counts_first) for subject in subjects]
+        scores = [
+            score_text(subject, text, path, rule=rule, dynamic=dynamic, watch=watch, counts_first=counts_first)
+            for subject in subjects
+        ]
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
@@ -126,6 +129,7 @@ def score_text(
     subject: Subject,
     text: str,
     path: str,
+    *,
     rule: str,
     dynamic: bool,
     watch: Watch = lambda read: None,
