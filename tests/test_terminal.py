@@ -35,7 +35,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run_in_terminal(folder, *arguments, stop_after=None, columns=80, cold=False, **environment):
+def run_in_terminal(
+    folder, *arguments, stop_after=None, signal_to_stop=signal.SIGINT, columns=80, cold=False, **environment
+):
     """Run with stderr on a terminal of so many columns and stdout elsewhere: exit code, stdout, what was shown.
 
     It is forked from a process that has imported all of it, unless it is to start cold: as it does for a user.
@@ -59,7 +61,7 @@ def run_in_terminal(folder, *arguments, stop_after=None, columns=80, cold=False,
         if select.select([master], [], [], 0.2)[0]:
             shown += os.read(master, 1 << 16)
         if stop_after and stop_after in shown:
-            os.kill(number, signal.SIGINT)
+            os.kill(number, signal_to_stop)
             stop_after = None
     os.close(slave)
     shown += read_terminal(master)
@@ -136,6 +138,15 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     *_, last = plain(shown).splitlines()
     assert last.endswith("go on with: charrnn train verse.txt --resume")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
+
+
+def test_ctrl_backslash_leaves_at_once_with_the_terminal_in_order(folder):
+    code, stdout, shown = run_in_terminal(
+        folder, "--max-steps", 10**8, stop_after=b"char/s", signal_to_stop=signal.SIGQUIT
+    )
+    assert (code, stdout) == (131, b"")
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
+    assert not list(folder.glob(".*")), "it has left its lock"
 
 
 @pytest.mark.slow

@@ -25,6 +25,9 @@ STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
 SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 """Save, and go on: what batch systems send some time before they kill."""
 
+QUITS = [signal.SIGQUIT] if hasattr(signal, "SIGQUIT") else []
+r"""Ctrl-\: leave at once whatever there is to save, but with the terminal in order."""
+
 SAME_SECONDS = 0.25
 """Time after a first stop in which a SIGINT is the same Ctrl-C: the terminal sends it, and so does coreutils' `timeout`
 to what it runs. Nobody presses two keys again as fast."""
@@ -74,7 +77,7 @@ class TrainingSignals:
         self._former: dict[int, Any] = {}
 
     def __enter__(self) -> TrainingSignals:
-        for number in (*STOPS, *SAVES, *GOES_ON):
+        for number in (*STOPS, *SAVES, *QUITS, *GOES_ON):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
         self._watcher = Watcher(self._must_leave, self.tell_unsaved)
@@ -118,6 +121,8 @@ class TrainingSignals:
 
     def _must_leave(self, number: int) -> bool:
         """Whether a signal that comes now is to end the process at once, whatever it does."""
+        if number in QUITS:
+            return True
         if number not in STOPS or self._holds:
             return False
         self._is_leaving = self._is_leaving or self._is_impatient(number)
@@ -135,6 +140,8 @@ class TrainingSignals:
     def _remember(self, number: int, _: FrameType | None) -> None:
         if number in GOES_ON:
             CLOCK.leave_out_pause()
+        elif number in QUITS:
+            leave(number, self.tell_unsaved)
         elif number in SAVES:
             self.save_wanted = True
         elif self._holds:
