@@ -19,20 +19,24 @@ _JAPANESE, _CHINESE = ("のにるたはいしをとが", 0.25), ("的一是不�
 _COMMONEST = {
     "windows-1251": _CYRILLIC,
     "mac-cyrillic": _CYRILLIC,
-    "koi8-r": _CYRILLIC,
+    "koi8-u": _CYRILLIC,
     "cp866": _CYRILLIC,
     "windows-1253": ("αοιετσνη", 0.5),
     "windows-1255": ("יוהלארתש", 0.5),
     "windows-1256": _ARABIC,
     "iso8859-6": _ARABIC,
-    "tis-620": ("านรกเงอ่", 0.3),
+    "cp874": ("านรกเงอ่", 0.3),
     "cp932": _JAPANESE,
     "euc-jp": _JAPANESE,
     "cp949": ("이다는에을가의지", 0.09),
     "gb18030": _CHINESE,
     "big5hkscs": _CHINESE,
 }
-"""The commonest letters of texts in each encoding, and the share that they have at least of what is no ASCII there."""
+"""The commonest letters of texts in each encoding, and the share that they have at least of what is no ASCII there.
+
+Not koi8-r, in which Ukrainian letters are lines of boxes, nor tis-620, in which quotation marks are control characters:
+koi8-u and cp874 read a text in these just as well.
+"""
 
 LIKELY = 0.8
 """Of that share, what a text in the encoding has; one in another has half of it, as a rule."""
