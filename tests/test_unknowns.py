@@ -51,6 +51,8 @@ def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
         ("tm", "\u2122", "tm"),
         ("ab.", "a\u2026b", "a...b"),
         ("a-", "a\u2013a\u2014a", "a-a-a"),
+        ("a-'", "\u2015 a \u2039a\u203a", "- a 'a'"),
+        ("as`\u2039", "\u2019s", "`s"),  # an apostrophe stays one
         ('"a', "\u201ca\u201e", '"a"'),
         ("\u00aba", '"a', "\u00aba"),
         ("\u201c\u201d,Goahe. ", '"Go," he. "Go."', "\u201cGo,\u201d he. \u201cGo.\u201d"),

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from charrnn.text.encoder import CharEncoder
 
 TWINS = (
-    "'\u2019\u2018\u201a\u201b\u02bc`\u00b4",  # apostrophes and single quotation marks
+    "'\u2019\u2018\u201a\u201b\u02bc`\u00b4\u2039\u203a",  # apostrophes and single quotation marks
     '"\u201c\u201d\u201e\u201f\u00ab\u00bb',  # double ones
-    "-\u2013\u2014\u2010\u2011\u2012\u2212",  # hyphens, dashes and the minus sign
+    "-\u2013\u2014\u2010\u2011\u2012\u2015\u2212",  # hyphens, dashes and the minus sign
 )
 """Signs that are typed for each other, the commonest first."""
 
