@@ -809,6 +809,26 @@ def test_characters_that_seldom_stand_in_a_text_are_told_with_what_may_have_brou
     assert told in line
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "read", "told"),
+    [
+        ("„Ano“ — řekl. Pátý kůň", "windows-1250", "iso8859-2", "--encoding windows-1250 reads them as such"),
+        ("«Да» — сказал", "windows-1251", "iso8859-5", "--encoding windows-1251 reads them as such"),
+        ("“ภาษาไทย” เป็นภาษาที่", "cp874", "tis-620", "--encoding cp874 reads them as such"),
+        ("“café”", "windows-1252", "iso8859-15", "--encoding windows-1252 reads them as such"),
+        ("\x93caf\xe9\x94", "utf-8", "utf-8", "was misread, here or before: name its --encoding, or get it again"),
+    ],
+)
+def test_control_characters_are_said_to_be_quotation_marks_of_windows_for_the_same_letters(
+    charrnn, tmp_path, text, encoding, read, told
+):
+    (tmp_path / "t.txt").write_bytes((text + " and letters of ASCII, far more than signs. " * 9).encode(encoding) * 2)
+    trained = charrnn("train", "t.txt", "--encoding", read, *SMALL)
+    assert trained.code == 0, trained.stderr
+    (line,) = (line for line in trained.stderr.splitlines() if " kept" in line)
+    assert line.endswith(told)
+
+
 def test_a_training_says_which_texts_are_utf_8_and_read_otherwise(charrnn, tmp_path):
     (tmp_path / "own.txt").write_text(make_text(2000) + "töne " * 9, encoding="windows-1252")
     (tmp_path / "more").mkdir()

@@ -22,6 +22,22 @@ _PASSING = "or pass over such bytes with --errors replace"
 SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
 """Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
 
+OF_WINDOWS = {
+    "iso8859-1": "windows-1252",
+    "iso8859-2": "windows-1250",
+    "iso8859-4": "windows-1257",
+    "iso8859-5": "windows-1251",
+    "iso8859-6": "windows-1256",
+    "iso8859-7": "windows-1253",
+    "iso8859-8": "windows-1255",
+    "iso8859-9": "windows-1254",
+    "iso8859-11": "cp874",
+    "iso8859-13": "windows-1257",
+    "iso8859-15": "windows-1252",
+    "tis-620": "cp874",
+}
+"""Encodings that have control characters where Windows, for the same languages, has quotation marks and dashes."""
+
 _OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
 """Encodings of Latin letters that bytes do not tell from the usual ones."""
 

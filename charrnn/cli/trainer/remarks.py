@@ -9,7 +9,7 @@ import numpy as np
 
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
-from charrnn.text.advice import SCRIPTS
+from charrnn.text.advice import OF_WINDOWS, SCRIPTS
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import TO_A_NUL
@@ -41,6 +41,8 @@ NAMED = 3
 
 ENDINGS = 5
 """Endings of files' names that are told, the commonest."""
+
+_MISREAD = "the text was misread, here or before: name its --encoding, or get it again"
 
 
 def describe_corpus(launch: Launch) -> list[str]:
@@ -219,7 +221,9 @@ def _doubts(corpus: Corpus) -> list[str]:
         lines.append(f"{number_of(nulls, 'NUL character')} kept{_advice_on_kept(nulls, corpus)}")
     if controls := times("".join(map(chr, range(0x80, 0xA0)))):
         share = controls / len(corpus.ids)
-        told = "where these should be quotation marks and dashes, --encoding windows-1252 reads them as such"
+        right = OF_WINDOWS.get(corpus.options.codec)
+        reads = f"--encoding {right} reads them as such" if right else _MISREAD
+        told = f"where these should be quotation marks and dashes, {reads}"
         if share > MANY_CONTROLS:
             told = (
                 f"{share:.0%} of the text, whose --encoding is probably another, such as utf-8, windows-1252, {SCRIPTS}"
