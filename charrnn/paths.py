@@ -78,8 +78,10 @@ def told_of_home(path: str) -> str:
 
 
 def told_of_link(path: str) -> str:
-    """What is wrong with a link that leads nowhere; nothing with what is none."""
-    return f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else ""
+    """What is wrong with a link that leads nowhere, by where the last of several leads; nothing with what is none."""
+    if not os.path.islink(path):
+        return ""
+    return f"is a link to {real(path)}, which is not there; fetch or mount that, or give another file"
 
 
 def most_alike(name: str, others: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
-from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home
+from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home, told_of_link
 from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
@@ -16,7 +16,6 @@ from charrnn.text.unpacking import DAMAGE
 CHANGED = "the text was changed while it was read; try again when nothing changes it"
 """What is said of a text that is not what it was."""
 
-_FETCH = "fetch or mount that, or give another text"
 _SAVE = "give a folder or a file of plain text"
 
 
@@ -45,7 +44,7 @@ def read_errors_told(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         mend = told_of_home(name) or _ask_for_neighbour(name) or "give a text file, or - for standard input"
-        told = told_of_address(name) or _told_of_link(name) or f"no such file; {mend}"
+        told = told_of_address(name) or told_of_link(name) or f"no such file; {mend}"
         raise CorpusError(f"{name}: {told}") from None
     except PermissionError as error:
         raise UnreadableError(f"{name}: cannot be read ({error.strerror}); check its permissions") from None
@@ -86,7 +85,8 @@ def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
     if locked := [left.name for left in missed.files if left.cause == LOCKED]:
         return f"nothing in it may be read, {locked[0]} for one; check the permissions"
     if broken := [left.name for left in missed.files if left.cause == BROKEN]:
-        return f"nothing of it that is to be read is there: {broken[0]} is a link to what is not; {_FETCH}"
+        told = f"{broken[0]} is a link to what is not; fetch or mount that, or give another text"
+        return f"nothing of it that is to be read is there: {told}"
     links = [left.name for left in missed.files]
     if patterns.include or patterns.exclude:
         return f"a folder in which no file fits --include and --exclude; {_to_fit(path, patterns, links)}"
@@ -136,13 +136,6 @@ def _ask_for_neighbour(path: str) -> str:
     longer.sort(key=lambda other: not other.endswith(".txt"))
     likely = longer[0] if longer else most_alike(name.lower(), texts)
     return f"did you mean {os.path.join(folder, texts[likely])}?" if likely else ""
-
-
-def _told_of_link(path: str) -> str:
-    """What is wrong with a link to what is not there; nothing where it is none."""
-    if not os.path.islink(path):
-        return ""
-    return f"is a link to {os.path.realpath(path)}, which is not there; {_FETCH}"
 
 
 def _has_others(folder: str) -> bool:
