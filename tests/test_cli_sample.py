@@ -1484,9 +1484,9 @@ def test_beginnings_are_read_in_the_encoding_of_the_model_s_text_or_in_one_that_
     typed = "\ufeff" * (given == "utf-8") + "Zo\u00eb\r\nCaf\u00e9\n\nCaf\u00e9"
     result = sample(*flags, checkpoint=checkpoint, input=typed.encode(given or own))
     if (given or own) == "utf-16":
-        told = "standard input: is read as utf-16, in which no line can be read without those before it; "
+        told = "standard input: is read as utf-16, whose lines cannot be read one by one; "
         assert (result.returncode, result.stdout) == (2, b"")
-        assert result.stderr.decode() == f"charrnn: {told}give beginnings in UTF-8, and --encoding utf-8\n"
+        assert result.stderr.decode() == f"charrnn: {told}convert it to UTF-8 (iconv), and give --encoding utf-8\n"
         return
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.decode().split("\n") == ["Zo\u00eb", "Caf\u00e9", "", "Caf\u00e9", ""]

@@ -138,8 +138,9 @@ def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp037", "iso2022_jp", "iso2022_kr", "hz", "utf-7"])
-def test_an_encoding_in_which_a_line_depends_on_others_is_refused(encoding):
-    with pytest.raises(CorpusError, match=f"is read as {encoding}, in which no line can be read without those be"):
+def test_an_encoding_whose_lines_end_by_other_bytes_or_depend_on_others_is_refused_with_what_to_do(encoding):
+    told = f"is read as {encoding}, whose lines cannot be read one by one; convert it to UTF-8 \\(iconv\\), and give"
+    with pytest.raises(CorpusError, match=told):
         next(read_lines("-", TextOptions(encoding=encoding)))
 
 

@@ -36,7 +36,6 @@ def read_lines(
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
     doubt: Doubt = lambda name: None,
-    instead: str = "score the text as a whole",
 ) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
@@ -48,7 +47,6 @@ def read_lines(
         advance: called after each group of lines with how many more bytes of the file were read, of a compressed one
             before they are unpacked.
         doubt: told of a text that seems to be misread.
-        instead: what to do where the encoding is another one.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -60,9 +58,8 @@ def read_lines(
         options = replace(options, encoding="utf-8")
     name = name_of(path)
     if not _has_lines(options):
-        raise CorpusError(
-            f"{name}: is read as {options.encoding}, in which no line can be read without those before it; {instead}"
-        )
+        told = f"is read as {options.encoding}, whose lines cannot be read one by one"
+        raise CorpusError(f"{name}: {told}; convert it to UTF-8 (iconv), and give --encoding utf-8")
     require_file(path)
     look = FirstLook(name, doubt)
     if path == STDIN:

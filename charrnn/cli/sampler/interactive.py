@@ -145,17 +145,15 @@ def _beginnings(own: TextOptions, encoding: str | None, stop: Stop) -> Iterator[
 
     Raises:
         ConfigError: a model of bytes has no such encoding, or there is none.
-        CorpusError: no line can be read in it without those before it, or the file is no text.
+        CorpusError: its lines cannot be read one by one, or the file is no text.
     """
     return _typed_beginnings(stop) if sys.stdin.isatty() else stop.each(_read_beginnings(own, encoding))
 
 
 def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
     """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end."""
-    groups = read_lines(
-        STDIN, own.in_encoding(encoding), is_tolerant=own.unit != BYTE, doubt=doubt_of(own.encoding, encoding),
-        instead="give beginnings in UTF-8, and --encoding utf-8",
-    )  # fmt: skip
+    is_tolerant, doubt = own.unit != BYTE, doubt_of(own.encoding, encoding)
+    groups = read_lines(STDIN, own.in_encoding(encoding), is_tolerant=is_tolerant, doubt=doubt)
     mark = BOM  # which is still there for a model of bytes
     for line in itertools.chain.from_iterable(groups):
         yield line.removeprefix(mark).removesuffix("\n").removesuffix("\r")
