@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.paths import STDIN, name_of
@@ -66,18 +66,14 @@ def read_lines(
         with read_errors_told(name):
             yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant, is_raw=True)
         return
-    with read_errors_told(path), open(path, "rb") as file, _plain(file, path) as plain:
-        place = 0
-        for lines in _split(plain, path, options, look, is_tolerant=is_tolerant, is_raw=not file.seekable()):
-            yield lines
-            if file.seekable():
-                before, place = place, file.tell()
-                advance(place - before)
-
-
-def _plain(file: BinaryIO, path: str) -> contextlib.AbstractContextManager[Any]:
-    """A reader of a file's plain bytes; a pipe, which cannot be looked into first, is plain."""
-    return decompressed(file, path) if file.seekable() else contextlib.nullcontext(file)
+    with read_errors_told(path), open(path, "rb") as file:
+        is_raw, place = not file.seekable(), 0  # a pipe cannot be looked into first
+        with contextlib.nullcontext(file) if is_raw else decompressed(file, path) as plain:
+            for lines in _split(plain, path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
+                yield lines
+                if not is_raw:
+                    before, place = place, file.tell()
+                    advance(place - before)
 
 
 def _split(
