@@ -167,9 +167,5 @@ def test_what_cannot_be_read_is_named(name, reason):
         next(read_lines(name))
 
 
-def test_every_line_is_handed_on_as_it_comes(monkeypatch):
-    assert [len(group) for group in read_pieces([b"x" * 1000 + b"\n"] * 5, monkeypatch)] == [1] * 5
-
-
 def test_an_empty_input_has_no_lines(monkeypatch):
     assert list(read_pieces([], monkeypatch)) == []
