@@ -199,6 +199,18 @@ def test_a_cr_is_no_part_of_a_line_where_the_model_takes_it_for_one_of_its_end(
     assert both == (b"Tin\n" if rule == "nearest" else b"Tin\r\n"), "words.pt reads a CR of its own"
 
 
+@pytest.mark.parametrize(("newline", "rule"), [("lf", "count"), ("keep", "nearest")])
+def test_a_model_of_one_long_line_passes_over_cr_lf_where_it_would_read_lf(command, trained, newline, rule):
+    save_like(trained, "long.pt", characters="".join(sorted(ALPHABET.replace("\n", "z"))), text={"newline": newline})
+    for models in (["long.pt"], ["long.pt", "words.pt"]):
+        lines = [*models, "--score", "-", "--by", "line", "--unknown", rule]
+        of_windows, plain = (command(*lines, stdin=f"tin{end}sole{end}{end}").stdout for end in ("\r\n", "\n"))
+        bits = [[row.split(b"\t")[0] for row in rows.splitlines()] for rows in (of_windows, plain)]
+        assert bits[0] == bits[1]
+    counted = command("long.pt", "--score", "-", "--by", "line", stdin="tin\r\n").stdout
+    assert counted.endswith(b"\ttin\n" if newline == "lf" else b"\ttin\r\n"), "else the CR is one that it never saw"
+
+
 def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, trained):
     text = make_text(3000, seed=3)
     result = command("words.pt", "zoo.pt", "--score", "-", "--by", "line", stdin=text)

@@ -89,7 +89,7 @@ def fit_lines(
     for number, line in enumerate(lines, first_number):
         where = f"{name_of(path)}: line {number:,}"
         try:
-            readings = [fit_text(subject, _as_read(line, subject), where, rule) for subject in subjects]
+            readings = [fit_text(subject, _as_read(line, subject, rule), where, rule) for subject in subjects]
         except CharRNNError as refusal:
             return fitted, refusal
         fitted.append(FittedLine(number, line, readings))
@@ -104,7 +104,7 @@ def score_lines(
     is_over_given = len(subjects) > 1 and rule != "skip"  # so that they compare
     for place, subject in enumerate(subjects):
         columns.append(_bits(subject, [line.readings[place] for line in lines], rule))
-        counted = [_as_read(line.text, subject) for line in lines] if is_over_given else columns[-1]
+        counted = [_as_read(line.text, subject, rule) for line in lines] if is_over_given else columns[-1]
         means.append([_mean(*pair) for pair in zip(columns[-1], map(len, counted), strict=True)])
     has_cr_lf = all(_takes_cr_lf(subject, rule) for subject in subjects)
     return [
@@ -118,9 +118,11 @@ def score_lines(
     ]
 
 
-def _as_read(line: str, subject: Subject) -> str:
+def _as_read(line: str, subject: Subject, rule: str) -> str:
     """A line with its end, but for a model of one long line: where another ends says nothing."""
-    return line if "\n" in subject.contents.encoder else line.removesuffix("\n")
+    if "\n" in subject.contents.encoder:
+        return line
+    return line.removesuffix("\r\n" if _takes_cr_lf(subject, rule) else "\n").removesuffix("\n")
 
 
 def _takes_cr_lf(subject: Subject, rule: str) -> bool:
