@@ -158,7 +158,7 @@ ALLOWED = {
         "ngrams": "arrays",
         "dynamic": "arrays backprop config losses recall shapes tape",
         "surprise": "encoder losses numpy_ensemble recall softmax unknowns",
-        "features": "",
+        "features": "surrogates",
         "neurons": "cell_types config features shapes tape",
         "gradients": "arrays backprop cell_types config losses numpy_ensemble recall shapes tape",
         "novelty": "",

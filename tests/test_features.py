@@ -49,6 +49,7 @@ def values(text, name):
         ("next starts a word", "a b, c'd (e", [0, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0]),
         ("next is space", "a b", [1, 0, 0]),
         ("next is line feed", "a\n", [1, 0]),
+        ("next is <0xE9>", "a\udce9b", [1, 0, 0]),
     ],
 )
 def test_a_feature_is_what_its_name_says(name, text, expected):

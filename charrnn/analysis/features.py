@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.surrogates import name_byte
+
 Values = NDArray[np.float32]
 
 NEXT_CHARACTERS = 12
@@ -53,7 +55,7 @@ def name_character(character: str) -> str:
     """Name a character where a blank would not be seen."""
     is_blank = len(character) == 1 and unicodedata.category(character) == "Zs"
     named = f"<U+{ord(character):04X}>" if is_blank else character
-    return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, named)
+    return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, name_byte(named))
 
 
 def kind_of(character: str) -> str:
