@@ -616,6 +616,12 @@ def test_what_cannot_be_shown_says_why(trained, deep_folder):
     assert [weight["shape"] for weight in shown["weights"]][:2] == [[2, 23, 8], [2, 12, 8]]
 
 
+def test_a_page_of_some_views_says_why_it_lacks_what_every_page_has(trained, deep_folder):
+    (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
+    page = write_report(deep_folder, "--embeddings", told="charrnn: report.html: lacks sections for want of .*\n")
+    assert set(data_of(page)["absent"]) == {"baseline", "surprise"}
+
+
 def test_the_values_of_the_cells_have_a_bound_however_large_the_model(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr(unit_views, "ACTIVATION_BYTES", 5_000)

@@ -29,7 +29,7 @@ from charrnn.wording import what_is_wrong
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
     """Write a page about a model, or about several; without any flag for a view it has all that can be shown.
 
-    What such a page lacks for want of a model's own text is told, since only who writes it can give that.
+    What it lacks for want of a model's own text is told, since only who writes it can give that.
 
     Raises:
         OutputError: something else is there, or it cannot be written.
@@ -62,8 +62,8 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
         page.lack("gradients", reason="" if subject.is_stream else LINES_FORGET)
     if given is not None or subject.own_text is not None or flags.watching:
         _add_what_it_reads(page, subject, given, flags)
-    elif page.is_whole:
-        page.lack(*READ, reason=without_text(subject))
+    else:
+        page.lack(*(READ if page.is_whole else ["surprise"]), reason=without_text(subject))
     if page.is_whole or flags.embeddings:
         page.values |= embeddings_section(subject)
     if flags.novelty is not None:
