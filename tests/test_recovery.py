@@ -580,6 +580,19 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
 
 
 @pytest.mark.slow
+def test_the_best_weights_are_kept_to_go_on_from_where_a_training_gives_up_after_others_were_saved(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
+    trained = processes.train(tmp_path, *flags, "--report-every", 1, prepare=_break_after_a_save_that_follows_the_best)
+    assert trained.process.exitcode == 1
+    assert trained.stderr.rstrip().endswith("; verse.pt keeps the best so far")
+    contents = torch.load(tmp_path / "verse.pt", weights_only=True)
+    (best,) = [row["step"] for row in contents["history"]]
+    assert f"saved after step {best + 1:,}" in trained.stderr
+    torch.testing.assert_close(contents["training"]["weights"], contents["weights"], rtol=0, atol=0)
+
+
+@pytest.mark.slow
 def test_a_training_that_gives_up_before_its_first_evaluation_waits_for_a_save_and_says_what_it_holds(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 10**6]
@@ -621,6 +634,20 @@ def _break_after_the_first_evaluation():
     def handle_and_break(self, report):
         handle(self, report)
         if report.val_loss is not None:
+            break_forward(self._run, set(range(10**6)))
+
+    session.Session._handle = handle_and_break
+
+
+def _break_after_a_save_that_follows_the_best():
+    from charrnn.cli.trainer import session
+
+    handle = session.Session._handle
+
+    def handle_and_break(self, report):
+        handle(self, report)
+        if self._run.best is not None and self._run.step > self._run.best.step:
+            self._saver.save_now()
             break_forward(self._run, set(range(10**6)))
 
     session.Session._handle = handle_and_break

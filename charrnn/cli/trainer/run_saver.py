@@ -110,12 +110,12 @@ class RunSaver:
             raise SaveError(f"{what}, but {told}; {self.what_is_kept()}")
 
     def keep_the_best(self) -> str:
-        """Save the best weights, where there are some and what is saved is older; tell what the file holds then."""
+        """Save the best weights to go on from, where there are some and others are saved; tell what the file holds."""
         best = self._run.best
         failed = self._agree(bool(self.finish()))
         if best is None:
             return self._ranks.broadcast(self._told_of_the_last)
-        if failed or self.saved_step is None or self.saved_step < best.step:
+        if failed or self.saved_step != best.step:
             restore_best(self._run)
             self._save()
         self.finish()
