@@ -389,6 +389,26 @@ def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_
     assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])
 
 
+def test_a_branch_that_begins_amid_its_parents_own_log_leaves_that_beside_it(tmp_path):
+    path, aside = tmp_path / "run.log", tmp_path / "run.before.log"
+    lines = write_log(path, (PARENT, 50), (PARENT, 100), (PARENT, 200))
+    log = TrainingLog(path, BRANCH, after_step=100)
+    kept = f"as it was, for the one that it comes from, it is kept as {aside}"
+    assert log.notice == f"{path}: goes on from here with this run; {kept}"
+    assert (path.read_text(), aside.read_text()) == ("".join(lines[:2]), "".join(lines))
+    log.write({"step": 120})
+    again = "the one that it comes from needs another log now"
+    told = f"{path}: goes on from here with this run; {again}"
+    assert TrainingLog(path, BRANCH, after_step=100).notice == told, "killed before its second save: its own lines go"
+    assert sorted(os.listdir(tmp_path)) == ["run.before.log", "run.log"]
+    write_log(path, (PARENT, 50), (PARENT, 120))
+    notice = TrainingLog(path, BRANCH, after_step=100).notice
+    assert f"{path}: ends with step 50, " in notice
+    assert notice.endswith(f"; {kept.replace('before', 'before2')}")
+    assert not TrainingLog(aside, Origin(texts=[], run=PARENT), after_step=200).notice
+    assert aside.read_text() == "".join(lines)
+
+
 def test_a_log_that_was_moved_away_and_begun_anew_goes_on_and_says_what_it_lacks(tmp_path):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 160), (RUN, 170))

@@ -26,7 +26,7 @@ from charrnn.cli.trainer.trouble import Trouble
 from charrnn.disk import sync
 from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
-from charrnn.storage.outputs import names_beside
+from charrnn.storage.outputs import names_beside, replace_file
 
 EVALUATED = re.compile(rb'"val_loss": [^n]')
 """What a line of a log has that reports an evaluation: a loss, and not null."""
@@ -111,28 +111,21 @@ class TrainingLog:
         self._path, self._run, self._trouble = path, origin.run, Trouble(tell)
         self._pending, self._missing_from = b"", 0
         self._before = ReplacedLog(path)
-        kept = _Kept()
+        kept, aside = _Kept(), None
         try:
             self._before.bring_back(origin.run)
             if after_step is not None and path.exists():
-                kept = _find_kept(
-                    path.read_bytes(), path, origin, after_step, replaced, overwrites=keeps, is_evaluated=is_evaluated
-                )
+                data = path.read_bytes()
+                kept = _find_kept(data, path, origin, after_step, replaced, overwrites=keeps, is_evaluated=is_evaluated)
+                aside = _copy_aside(data, path) if kept.cuts_parent and not keeps else None
             if keeps:
                 self._before.keep()
             with self._open() as file:
                 file.truncate(kept.end)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
-        if after_step and kept.end and kept.step < after_step:
-            self.notice = (
-                f"{path}: ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies "
-                "between is not in it, as after a resume without --log"
-            )
-        elif after_step and kept.begins_later:
-            self.notice = f"{path}: begins after step {after_step:,}; what came before is not in it"
-        elif kept.run in origin.parents:
-            self.notice = f"{path}: goes on from here with this run; the one that it comes from needs another log now"
+        told = _told_of(kept, after_step or 0, aside, is_branch=kept.run in origin.parents)
+        self.notice = f"{path}: {told}" if told else ""
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
@@ -191,12 +184,14 @@ class _Kept:
         run: that wrote it; empty where there is none.
         begins_later: whether nothing is kept because the log's first line is of this run, but of a later step, or
             because it has no whole line, as after a power cut.
+        cuts_parent: whether the first line that goes is one of a run that this one comes from.
     """
 
     end: int = 0
     step: int = 0
     run: str = ""
     begins_later: bool = False
+    cuts_parent: bool = False
 
 
 def _put_aside(path: Path) -> str:
@@ -207,11 +202,39 @@ def _put_aside(path: Path) -> str:
     try:
         if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
             return ""
-        kept = next(name for name in names_beside(path, "before") if not os.path.lexists(name))
+        kept = _free_name(path)
         path.rename(kept)
     except OSError:  # told by whoever opens it
         return ""
     return f"{path}: is kept as {kept}"
+
+
+def _told_of(kept: _Kept, after_step: int, aside: Path | None, *, is_branch: bool) -> str:
+    """What is to be known of a log that is gone on with after a step; nothing where it is a run's own and whole."""
+    told = ""
+    if after_step and kept.end and kept.step < after_step:
+        told = (
+            f"ends with step {kept.step:,}, and the run goes on after step {after_step:,}; what lies between is not in "
+            "it, as after a resume without --log"
+        )
+    elif after_step and kept.begins_later:
+        told = f"begins after step {after_step:,}; what came before is not in it"
+    elif is_branch:
+        told = f"goes on from here with this run{'' if aside else '; the one that it comes from needs another log now'}"
+    whole = f"as it was, for the one that it comes from, it is kept as {aside}" if aside else ""
+    return "; ".join(filter(None, [told, whole]))
+
+
+def _copy_aside(data: bytes, path: Path) -> Path:
+    """Keep beside it what a log was that may be a run's own, and no copy, where another is to begin amid it."""
+    kept = _free_name(path)
+    replace_file(kept, lambda file: file.write(data))
+    return kept
+
+
+def _free_name(path: Path) -> Path:
+    """Where a log can be kept beside its path."""
+    return next(name for name in names_beside(path, "before") if not os.path.lexists(name))
 
 
 def _is_of(run: str | None, path: Path) -> bool:
@@ -252,7 +275,8 @@ def _find_kept(
         if not is_replaced and ((is_theirs and not is_copied) or run not in (origin.run, *limits)):
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
         if is_later or is_theirs or (is_replaced and run not in limits):
-            return replace(kept, begins_later=run == origin.run and not (kept.end or begins))
+            begins_later = run == origin.run and not (kept.end or begins)
+            return replace(kept, begins_later=begins_later, cuts_parent=run in limits)
         kept = _Kept(line_end + 1, step, run)
     return replace(kept, begins_later=not (kept.end or begins))
 
