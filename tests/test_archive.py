@@ -427,7 +427,8 @@ def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an
         filled |= {name: values.pop(name) for name in values.keys() - given.keys()}
         assert values == given
     assert filled == {
-        "rewind": True, "val_bounded": False, "init_run": None, "learned_held_out": False, "precision_given": False,
+        "rewind": True, "val_bounded": False, "init_run": None, "learned": [], "learned_held_out": False,
+        "precision_given": False,
     }  # fmt: skip
 
 

@@ -489,6 +489,48 @@ def test_what_may_have_been_learned_may_have_been_as_long_as_it_is_held_out(
     assert bool(transfer.told_of_overlap(base, read_as_asked(texts, held_out)[1])) == is_told
 
 
+@pytest.mark.parametrize(
+    ("between", "held_between", "now", "held_now", "is_told"),
+    [
+        ("a:600", 0.1, "t:600", 0.1, True),
+        ("a:600", 0.1, "b:600", 0.1, False),
+        ("a:600", 0.1, "b:600", "one/t:600", True),
+        ("a:600", 0.1, "t:600 b:600", 0.1, False),
+        ("a:600 t:700", 0.1, "b:600 t:600", 0.1, False),  # whose end has been held out since it is learned from
+        ("a:600 t:700", 0.0, "b:600 t:600", 0.1, True),
+        ("a:600", "b:600", "t:600", "b:600", False),
+        ("a:600", 0.1, "t:600", 0, False),
+    ],
+)
+def test_what_was_learned_two_trainings_ago_is_not_forgotten(
+    tmp_path, monkeypatch, between, held_between, now, held_now, is_told
+):
+    monkeypatch.chdir(tmp_path)
+    (first, _), (second, _), (_, launch) = (
+        read_as_asked(*each) for each in (("t:600", 0.1), (between, held_between), (now, held_now))
+    )
+    second.origin = replace(second.origin, learned=transfer.texts_learned(first.origin))
+    told = "where some of what is held out may have been learned from before" if is_told else ""
+    assert transfer.told_of_overlap(second, launch) == told
+
+
+@pytest.mark.slow
+def test_a_text_that_was_left_for_another_and_is_taken_up_again_gets_no_verdict(folder):
+    flags = [*SMALL[2:], "--max-steps", 2, "--overwrite"]
+    assert train(folder, *flags, *SMALL[:2], "--out", "first.pt", "--val-fraction", 0).process.exitcode == 0
+    (folder / "prose.txt").write_text(make_text(2000, seed=2), encoding="utf-8")
+    second = run_charrnn(folder, "train", "prose.txt", *flags, "--init-from", "first.pt", "--out", "second.pt")
+    assert second.returncode == 0, second.stderr
+    (folder / "sub").mkdir()
+    again = run_charrnn(folder, "train", "prose.txt", "--resume-from", "second.pt", "--out", "sub/on.pt")
+    assert again.returncode == 0, again.stderr
+    third = train(folder, *flags, "--init-from", "sub/on.pt", "--out", "third.pt")
+    assert third.process.exitcode == 0, third.stderr
+    assert "where some of what is held out may have been learned from before" in third.stderr
+    assert json.loads(run_charrnn(folder, "inspect", "third.pt", "--json").stdout)["learned_held_out"]
+    assert read_checkpoint(str(folder / "third.pt")).origin.learned == ["prose.txt", "verse.txt"]
+
+
 def read_as_asked(texts, held_out):
     """Of texts such as "t:600 a:600" what a checkpoint and a launch know; a share, lines or texts are held out."""
     by_name, is_lines = ":" in str(held_out), held_out == "lines"

@@ -67,6 +67,7 @@ class Origin:
     left_at: list[int] = field(default_factory=list)
     init_from: str | None = None
     init_run: str | None = None
+    learned: list[str] = field(default_factory=list)
     learned_held_out: bool = False
     threads_given: bool = False
     precision_given: bool = False

@@ -129,9 +129,10 @@ def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
             new, texts=before.texts, val_texts=before.val_texts, include=before.include, exclude=before.exclude,
             separator=before.separator,
         )  # fmt: skip
-    learned = before.learned_held_out or overlaps(stored.train_config, run.config)
+    learned_held_out = before.learned_held_out or overlaps(stored.train_config, run.config)
     return replace(
-        new, init_from=before.init_from, init_run=before.init_run, learned_held_out=learned, threads_given=is_given,
+        new, init_from=before.init_from, init_run=before.init_run, learned=before.learned,
+        learned_held_out=learned_held_out, threads_given=is_given,
         precision_given=_is_precision_given(run.config, stored, request.explicit),
     )  # fmt: skip
 

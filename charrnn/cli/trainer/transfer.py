@@ -59,11 +59,11 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     overlap = told_of_overlap(stored, launch)
     grown = f"{number_of(new, corpus.options.unit)} new to it" if new else ""
     weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}", overlap, grown)
-    return replace(
-        launch,
-        reason=f"{weights}; the rest {launch.reason}",
-        origin=replace(launch.origin, init_from=path, init_run=stored.origin.run, learned_held_out=bool(overlap)),
-    )
+    origin = replace(
+        launch.origin, init_from=path, init_run=stored.origin.run, learned=texts_learned(stored.origin),
+        learned_held_out=bool(overlap),
+    )  # fmt: skip
+    return replace(launch, reason=f"{weights}; the rest {launch.reason}", origin=origin)
 
 
 def _require_known(before: CharEncoder, now: CharEncoder, path: str) -> None:
@@ -101,15 +101,24 @@ def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
     return stored.origin.learned_held_out or is_spread or num_learned > len(launch.pieces[0])
 
 
+def texts_learned(before: Origin) -> list[str]:
+    """Names of the texts that a model has learned from, in any of the trainings that have made it."""
+    known = before.public
+    return sorted({*known.learned, *known.texts, *(known.val_texts if known.learned_held_out else [])})
+
+
 def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> set[str]:
-    """The texts, by name, of which a model may have learned what is to be held out as asked, so many characters."""
+    """The texts, by name, of which a model may have learned what is to be held out as asked, so many characters.
+
+    What the last of its trainings held out of its own texts, none before it has learned from, unless that was told.
+    """
     origin, before = stored.origin.public, stored.train_config
     if origin.learned_held_out:
-        return {*origin.texts, *origin.val_texts}
+        return {*texts_learned(origin)}
     was_held_out = 0 if before.val_spread or origin.val_texts else stored.corpus.characters * before.val_fraction
     is_end_new = was_held_out >= num_held_out and not asked.val_texts
     texts = origin.texts[:-1] if is_end_new else origin.texts
-    return {*texts} - {*origin.val_texts}
+    return ({*origin.learned} - {*origin.texts} | {*texts}) - {*origin.val_texts}
 
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
