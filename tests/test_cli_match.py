@@ -312,7 +312,7 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
     [
         (
             [r"(a)\1"],
-            r"--match is '(a)\\1'; its character 4 refers back to a group "
+            r"--match is '(a)\1'; its character 4 refers back to a group "
             "(known are characters, classes, groups, |, ?, *, + and {m,n})",
         ),
         ([""], "--match is empty, and only empty lines would fit; give a pattern"),

@@ -844,7 +844,7 @@ def test_capitals_in_a_pattern_are_told_where_the_model_s_text_is_in_lowercase(s
     }
     torch.save({**contents, **small}, trained / "small.pt")
     told = (
-        f"--match has {shown!r}, and the model's text is in lowercase; write small letters, or (?i) before the pattern"
+        f"--match has '{shown}', and the model's text is in lowercase; write small letters, or (?i) before the pattern"
     )
     for checkpoint, is_told in (("small.pt", shown != ""), ("words.pt", False)):
         result = sample("--match", pattern, "-q", checkpoint=checkpoint)

@@ -231,7 +231,7 @@ LISTED = "; `charrnn inspect` lists them, and --allow and --forbid take from the
 def test_where_no_line_fits_a_pattern_it_is_told_what_of_it_cannot_be(pattern, allowed, hint):
     with pytest.raises(ConfigError) as refused:
         held_to(pattern, allowed=allowed and LINED.encode_list(allowed))
-    assert str(refused.value) == f"no line with the model's characters fits --match {pattern!r}; {hint}"
+    assert str(refused.value) == f"no line with the model's characters fits --match '{pattern}'; {hint}"
 
 
 @pytest.mark.parametrize("encoder", [CharEncoder("ab\n"), RETURNS])

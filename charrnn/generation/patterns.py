@@ -148,7 +148,8 @@ def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
 
 def shown(pattern: str) -> str:
     """A pattern as a message repeats it: of a long one its beginning."""
-    return repr(pattern) if len(pattern) <= SHOWN else f"{pattern[:SHOWN]!r}..."
+    told = repr(pattern[:SHOWN]).replace(r"\\", "\\")  # which `repr` doubles
+    return told + "..." * (len(pattern) > SHOWN)
 
 
 class _Parser:
