@@ -287,7 +287,10 @@ def test_a_known_line_where_no_other_can_begin_is_told_as_the_reason(unlined, ma
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--lines", 2, "--stop", "q"], r"1 of 2 lines: --allow or --forbid leaves no line feed; allow \n too"),
+        (
+            ["-p", "Ti", "--lines", 2, "--stop", "Ti"],
+            r"1 of 2 lines: --allow or --forbid leaves no line feed; allow \n too",
+        ),
         (
             ["--lines", 1, "--novel", "known.txt"],
             "0 of 1 line: the only line is a known one, and --allow or --forbid leaves no line feed to begin another; "
@@ -366,6 +369,19 @@ def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, argu
     result = sample("--match", *arguments)
     assert (result.returncode, result.stdout) == (2, b"")
     assert result.stderr.decode() == f"charrnn: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "can_end"), [(["--stop", "Q"], False), (["--stop", "i"], False), (["--stop", "nan"], True)]
+)
+def test_a_stop_that_cannot_come_ends_no_line_of_a_pattern_without_an_end(sample, more, can_end):
+    result = sample("--match", "[an]+", "--forbid", r"\n", "-q", *more)
+    told = (
+        "charrnn: --forbid leaves no line feed to end a line with, and a line of --match '[an]+' may go on without an "
+        "end; allow \\n too"
+    )
+    assert (result.returncode, result.stdout == b"") == ((0, False) if can_end else (2, True))
+    assert (result.stderr.decode().splitlines()[-1:] == [told]) == (not can_end)
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,15 @@ class Automaton:
         drawable: which of them can be drawn, shape (V,); the others may still be read in a prompt.
 
     Attributes:
+        pattern: as given.
+        drawn: the characters that can be drawn.
         start: the state before a line's first character.
         lacking: the single characters of the pattern that stand for none that can be drawn.
     """
 
     def __init__(self, pattern: Pattern, alphabet: str, drawable: Mask) -> None:
+        self.pattern = pattern
+        self.drawn = "".join(itertools.compress(alphabet, drawable))
         layout = _Layout(pattern.root)
         members = {one: _mask(pattern.members(one, alphabet), len(alphabet)) for one in dict.fromkeys(layout.ones)}
         self._follow = layout.follow
@@ -91,7 +95,6 @@ class Automaton:
         self.lacking = [one.source for one, mask in members.items() if not mask[drawable].any()]
         self._within = layout.distances({one for one, mask in members.items() if mask[drawable].any()})
         self._kinds, examples = _kinds(list(members.values()), len(alphabet))
-        self._pattern = pattern
         self._places = places = layout.by_one()
         fitting = np.array([*members.values()]).reshape(-1, len(alphabet))[:, examples].T.copy()  # (kinds, ones)
         each = list(places.values())
@@ -114,7 +117,7 @@ class Automaton:
 
     def step_beyond(self, state: PatternState, character: str) -> PatternState | None:
         """Read a character that is not in the alphabet."""
-        fitting = _union(places for one, places in self._places.items() if self._pattern.members(one, character))
+        fitting = _union(places for one, places in self._places.items() if self.pattern.members(one, character))
         return self._lay_on(state.ahead & fitting)
 
     def may_hold(self, ids: Sequence[int]) -> bool:

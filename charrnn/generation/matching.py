@@ -121,7 +121,7 @@ class LineMatch:
     @property
     def is_endless(self) -> bool:
         """Whether a line that fits may be of any length; see `Pattern.is_endless`."""
-        return parse_pattern(self.pattern).is_endless(self.encoder.characters)
+        return self.automaton.pattern.is_endless(self.automaton.drawn)
 
     def shortest(self, lines: int) -> int:
         """Characters of so many lines with their ends, at least; of the first what is to come."""

@@ -82,6 +82,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     is_stopped = bool(rules.stops) and options.last_temperature is None
     warn_of_stops(flags, form, match)
     warn_of_records(flags, form)
+    _check_line_ends(flags, form, match, rules)
     return Job(
         sampler=Sampler(model, opening, options, seed, match, over_lines=over_lines, recall_all=flags.recall_all),
         form=form,
@@ -118,7 +119,7 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     pattern = pattern_in_form(flags.match, form.text_options, form.encoder)
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
-    warn_of_case(pattern, form)
+    warn_of_case(match, form)
     return match if flags.interactive else match.after(prompt, flags.given_length)  # asked of all that will be typed
 
 
@@ -234,29 +235,37 @@ def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
         given = " and ".join(f"--{name}" for name, typed in (("allow", flags.allow), ("forbid", flags.forbid)) if typed)
         leaves = "leave" if " " in given else "leaves"
         raise ConfigError(f"{given} {leaves} no character of the model to write with")
-    why = _why_lines_must_end(flags, form, "".join(written.values()))
-    if why and "\n" in encoder and "\n" not in written.values():
-        flag = "--forbid" if "\n" in allow else "--allow"
-        raise ConfigError(f"{flag} leaves no line feed to end a line with, and {why}; allow \\n too")
     return tuple(written)
 
 
-def _why_lines_must_end(flags: SampleFlags, form: Form, written: str) -> str:
-    """Why a text of some characters, no line feed among them, is not whole.
+def _check_line_ends(flags: SampleFlags, form: Form, match: LineMatch | None, rules: Rules) -> None:
+    """Refuse characters without the line feed that is to end the lines of a text.
+
+    Raises:
+        ConfigError: it is not among those that the model may write, and would be.
+    """
+    if form.writes("\n") or "\n" not in form.encoder:
+        return
+    if why := _why_lines_must_end(flags, match, rules):
+        is_forbidden = not flags.allow or "\n" in form.characters_of(flags.allow, is_allowed=True)
+        flag = "--forbid" if is_forbidden else "--allow"
+        raise ConfigError(f"{flag} leaves no line feed to end a line with, and {why}; allow \\n too")
+
+
+def _why_lines_must_end(flags: SampleFlags, match: LineMatch | None, rules: Rules) -> str:
+    """Why a text without line feeds is not whole.
 
     Returns:
-        That, or nothing where it is, as one line of a pattern is that has an end.
+        That, or nothing where it is, as one line of a pattern is that has an end, or that a stop can end.
     """
-    if flags.match is None:
+    if match is None:
         return "--lines asks for lines" if flags.lines is not None else ""
-    from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
-    from charrnn.generation.patterns import parse_pattern, shown
-
-    pattern = parse_pattern(pattern_in_form(flags.match, form.text_options, form.encoder))
-    if flags.stop or flags.wanted_lines is None:
+    if rules.stops or flags.wanted_lines is None:
         return ""
-    if pattern.is_endless(written):
-        return f"a line of --match {shown(flags.match)} may go on without an end"
+    if match.is_endless:
+        from charrnn.generation.patterns import shown  # here: most samples start without
+
+        return f"a line of --match {shown(flags.match or '')} may go on without an end"
     return "--lines asks for lines" if flags.wanted_lines > 1 else ""
 
 

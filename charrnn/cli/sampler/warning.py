@@ -100,12 +100,12 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
         )
 
 
-def warn_of_case(pattern: str, form: Form) -> None:
+def warn_of_case(match: LineMatch, form: Form) -> None:
     """Say on stderr where a pattern has capitals, and the model's text was brought to lowercase."""
-    from charrnn.generation.patterns import parse_pattern, shown  # here: most samples start without
+    from charrnn.generation.patterns import shown  # here: most samples start without
 
     if form.text_options.lowercase:
-        for source in parse_pattern(pattern).in_other_case(form.encoder.characters)[:1]:
+        for source in match.automaton.pattern.in_other_case(form.encoder.characters)[:1]:
             write_warning(
                 f"--match has {shown(source)}, and the model's text is in lowercase; write small letters, or (?i) "
                 "before the pattern"
