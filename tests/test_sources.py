@@ -417,6 +417,7 @@ def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, mon
             return super().read(size)
 
     monkeypatch.setattr(keeping, "HELD_BYTES", 3)
+    monkeypatch.setattr(keeping, "CHUNK", 4)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
     with pytest.raises(CorpusError, match=r"standard input: cannot be read \(Input/output error\)"):
         find_documents(["-"], kept_in=tmp_path)
@@ -439,7 +440,7 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keeping.tempfile, "TemporaryFile", lambda dir: Full())
+    monkeypatch.setattr(keeping.tempfile, "TemporaryFile", lambda **_: Full())
     told = f"standard input: cannot be kept in {place or tmp_path} while it is read (No space left on device); {mend}"
     with pytest.raises(CorpusError, match=re.escape(told)):
         read_stdin()

@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from charrnn.errors import CorpusError
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES
@@ -29,26 +29,19 @@ def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[in
         CorpusError: it cannot be kept there.
         OSError: the stream cannot be read.
     """
-    held = io.BytesIO()
-    while held.tell() <= HELD_BYTES:
-        wanted = min(CHUNK, HELD_BYTES + 1 - held.tell())
-        held.write(chunk := stream.read(wanted))
-        advance(len(chunk))
-        if len(chunk) < wanted:  # the end: a terminal would wait for another one
-            return held
+    place, is_over = None if folder is None else str(folder), False
     with contextlib.ExitStack() as closed_if_it_fails:
-        with _keeping(name, folder):
-            if folder is not None:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            kept = closed_if_it_fails.enter_context(tempfile.TemporaryFile(dir=folder))
-            with held.getbuffer() as view:  # let go of here, or the write that fails would hold on to it
-                kept.write(view)
-        while chunk := stream.read(CHUNK):
+        kept = closed_if_it_fails.enter_context(tempfile.SpooledTemporaryFile(HELD_BYTES, dir=place))
+        while not is_over:  # at the first piece that is not whole: a terminal would wait for another end
+            chunk = stream.read(CHUNK)
+            is_over = len(chunk) < CHUNK
             with _keeping(name, folder):
+                if folder is not None and kept.tell() + len(chunk) > HELD_BYTES:
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 kept.write(chunk)
             advance(len(chunk))
         closed_if_it_fails.pop_all()
-    return kept
+    return cast(IO[bytes], kept)
 
 
 class Pipe(io.RawIOBase):
