@@ -418,6 +418,16 @@ def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
     assert decoded(read_corpus(paths[:2], ReadOptions(options=how, separator=" "))) == "x\ny\n z\n"
 
 
+@pytest.mark.parametrize("lines", [False, True])
+@pytest.mark.parametrize("separator", ["", "\n", "\n\n", "\r\n", "\n-", "-"])
+def test_a_separator_s_line_feed_is_no_part_of_a_carriage_return_before_it(tmp_path, separator, lines):
+    how = ReadOptions(options=TextOptions(newline="lf", lines=lines), separator=separator)
+    texts = (b"a\nb\n", b"c\n", b"", b"d", b"e\n\n")
+    with_feeds = [write(tmp_path, text, f"{number}.txt") for number, text in enumerate(texts)]
+    with_returns = [write(tmp_path, text.replace(b"\n", b"\r"), f"{n}.mac") for n, text in enumerate(texts)]
+    assert decoded(read_corpus(with_returns, how)) == decoded(read_corpus(with_feeds, how))
+
+
 def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(tmp_path):
     path = write(tmp_path, b"a\rb\rc\r")
     with pytest.raises(CorpusError, match="no line feed, and --lines needs lines; give --newline lf"):

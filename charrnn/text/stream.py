@@ -66,6 +66,8 @@ class TextStream:
         last = ""
         for number, document in enumerate(self._documents):
             between = self._separator if number and number != self._held_out_from else ""
+            if last == "\r" and between.startswith("\n") and self._options.newline == "lf":
+                between = "\n" + between  # with one of which that CR is one line end
             if self._options.lines and last not in ("", "\n") and not between.startswith(("\n", "\r\n")):
                 between = "\n" + between
             last = between[-1:] or last
