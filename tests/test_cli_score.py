@@ -802,6 +802,16 @@ def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_i
             assert read.returncode == 0 or (encoding, flags) == ("windows-1252", ["--encoding", "utf-8"])
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_lines_of_a_text_that_is_marked_as_a_wide_one_are_refused(command, trained, encoding):
+    (trained / "wide.txt").write_text("Tin sole\n", encoding=encoding)
+    told = f"is marked at its beginning as {encoding.upper()}, whose lines cannot be read one by one; convert it "
+    for path, name in (("wide.txt", "wide.txt"), ("-", "standard input")):
+        refused = command("words.pt", "--score", path, "--by", "line", stdin=(trained / "wide.txt").read_bytes())
+        assert (refused.returncode, refused.stdout) == (2, b"")
+        assert refused.stderr.decode() == f"charrnn: {name}: {told}(iconv -f {encoding} -t utf-8)\n"
+
+
 def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
     assert ALPHABET.isascii(), "bytes are their characters then"
     save_like(trained, "bytes.pt", text={"unit": "byte"})

@@ -117,6 +117,15 @@ def told_of_other_mark(head: bytes, options: TextOptions, mend: str, *, is_alone
     return f"is marked at its beginning as {marked.upper()}, not {codec.upper()}; {advice}"
 
 
+def told_of_wide_mark(head: bytes, options: TextOptions) -> str:
+    """What is wrong with a text that is marked as UTF-16 or UTF-32 where lines are read, and what to do; else empty."""
+    if not (marked := _marked_as(head)):
+        return ""
+    kind = _kind_of(marked)
+    convert = f"convert it (iconv -f {_for_iconv(kind)} -t {_for_iconv(options.encoding)})"
+    return f"is marked at its beginning as {kind}, whose lines cannot be read one by one; {convert}"
+
+
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     bad = error.object[error.start : error.end].hex(" ")
     return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
 from charrnn.errors import CorpusError
 from charrnn.paths import STDIN, name_of
-from charrnn.text.advice import OTHER_ENCODING, advice_on_nulls, advice_on_utf8
+from charrnn.text.advice import OTHER_ENCODING, advice_on_nulls, advice_on_utf8, told_of_wide_mark
 from charrnn.text.decoding import BOM
 from charrnn.text.kinds import refuse_document
 from charrnn.text.misread import Doubt, FirstLook
@@ -102,12 +102,14 @@ def _has_lines(options: TextOptions) -> bool:
     return "\n".encode(options.encoding) == b"\n" and not options.codec.startswith(_SHIFTING)
 
 
-def _refuse_packed(head: bytes, name: str, options: TextOptions, *, is_raw: bool) -> None:
-    """Refuse what is no text by its first bytes; those of a pipe are raw: they are not unpacked if need be."""
+def _refuse_no_text(head: bytes, name: str, options: TextOptions, *, is_raw: bool) -> None:
+    """Refuse what is no text with lines by its first bytes; a pipe's are raw: they are not unpacked if need be."""
     if is_raw and (kind := compression_of(head)):
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
     if options.unit != BYTE:
         refuse_document(head, name, options, is_settled=True)
+        if told := told_of_wide_mark(head, options):
+            raise CorpusError(f"{name}: {told}")
 
 
 def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, look: FirstLook) -> Iterator[list[str]]:
