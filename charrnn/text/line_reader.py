@@ -36,6 +36,7 @@ def read_lines(
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
     doubt: Doubt = lambda name: None,
+    watch: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Iterator[list[str]]:
     """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
 
@@ -47,6 +48,7 @@ def read_lines(
         advance: called after each group of lines with how many more bytes of the file were read, of a compressed one
             before they are unpacked.
         doubt: told of a text that seems to be misread.
+        watch: sees the bytes, unpacked, as `Meter.watch` does.
 
     Yields:
         The whole lines that were there, one or more, each with its line feed; the last may lack one.
@@ -64,29 +66,36 @@ def read_lines(
     look = FirstLook(name, doubt)
     if path == STDIN:
         with read_errors_told(name):
-            yield from _split(sys.stdin.buffer, name, options, look, is_tolerant=is_tolerant, is_raw=True)
+            yield from _split(
+                watch(_pieces(sys.stdin.buffer)), name, options, look, is_tolerant=is_tolerant, is_raw=True
+            )
         return
     with read_errors_told(path), open(path, "rb") as file:
         is_raw, place = not file.seekable(), 0  # a pipe cannot be looked into first
         with contextlib.nullcontext(file) if is_raw else decompressed(file, path) as plain:
-            for lines in _split(plain, path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
+            for lines in _split(watch(_pieces(plain)), path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
                 yield lines
                 if not is_raw:
                     before, place = place, file.tell()
                     advance(place - before)
 
 
-def _split(
-    file: BinaryIO, name: str, options: TextOptions, look: FirstLook, *, is_tolerant: bool, is_raw: bool
-) -> Iterator[list[str]]:
-    number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
-    unfinished: list[bytes] = []
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
     size = FIRST_PIECE
     # read1: what there is, and no waiting until it is much
     while piece := file.read1(size):  # type: ignore[attr-defined]  # all buffered files have it
         size = min(2 * size, CHUNK)
+        yield piece
+
+
+def _split(
+    pieces: Iterable[bytes], name: str, options: TextOptions, look: FirstLook, *, is_tolerant: bool, is_raw: bool
+) -> Iterator[list[str]]:
+    number, decoded = 1, replace(options, errors="surrogateescape") if is_tolerant else options
+    unfinished: list[bytes] = []
+    for piece in pieces:
         if number == 1 and not unfinished:
-            _refuse_packed(piece, name, options, is_raw=is_raw)
+            _refuse_no_text(piece, name, options, is_raw=is_raw)
         whole, feed, rest = piece.rpartition(b"\n")
         if not feed:
             unfinished.append(piece)

@@ -17,6 +17,7 @@ from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import is_live
 from charrnn.cli.inspector.fitting import REMARKS, UNLIKE, shared_encoding, unlike_readings, warn
 from charrnn.cli.inspector.line_scores import ScoredLine, fit_lines, score_lines
+from charrnn.cli.inspector.scoring import has_learned, warn_where_learned
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
 from charrnn.display.outlet import write_line, write_warning
@@ -25,6 +26,7 @@ from charrnn.metrics import finite_or_none
 from charrnn.paths import name_of
 from charrnn.surrogates import NO_TEXT, to_bytes
 from charrnn.text.line_reader import read_lines
+from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, TextOptions
 from charrnn.wording import format_seconds
 
@@ -100,12 +102,14 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
             printed.
     """
     out = sys.stdout.buffer
-    number = 0
+    number, meter = 0, Meter(None)
     options = shared_encoding(subjects)
     is_tolerant = rule != "error" and options.unit != BYTE and options.errors == "strict"
     remarks = _Remarks(subjects, path, rule, encoding=options.encoding if is_tolerant else None)
     doubt = doubt_of(options.encoding, subjects[0].encoding)
-    for lines in read_lines(path, options, is_tolerant=is_tolerant, advance=Waiting(path), doubt=doubt):
+    for lines in read_lines(
+        path, options, is_tolerant=is_tolerant, advance=Waiting(path), doubt=doubt, watch=meter.watch
+    ):
         remarks.make(lines, number + 1)
         fitted, refusal = fit_lines(subjects, lines, rule, path=path, first_number=number + 1)
         for scored in score_lines(subjects, fitted, rule, finds_worst=as_json):
@@ -115,6 +119,8 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         if refusal is not None:
             raise refusal
         number += len(lines)
+    if os.path.isfile(path):
+        warn_where_learned(subjects, [has_learned(subject, meter) for subject in subjects], path)
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:

@@ -91,7 +91,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
-    learned = [_has_learned(subject, meter) for subject in subjects]
+    learned = [has_learned(subject, meter) for subject in subjects]
     unlike = []
     if len(subjects) > 1:
         scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
@@ -105,12 +105,17 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
         if unlike:
             print_lines(wrapped(UNLIKE.format(", ".join(unlike)), terminal_width()))
-    if any(learned) and not as_json:
-        who = ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own)
+    if not as_json:
+        warn_where_learned(subjects, learned, path)
+
+
+def warn_where_learned(subjects: Sequence[Subject], learned: Sequence[bool | None], path: str) -> None:
+    """Say on stderr which models learned from a text, if any did; see `has_learned`."""
+    if who := ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own):
         write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
-def _has_learned(subject: Subject, scored: Meter) -> bool | None:
+def has_learned(subject: Subject, scored: Meter) -> bool | None:
     """Whether a model learned from a text, to the byte; None where that may be.
 
     The hash of all that it read last is known: of none among several texts, nor of what it read as another model.
