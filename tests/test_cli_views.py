@@ -1,12 +1,15 @@
 """`charrnn inspect` with --text, --neurons, --cell, --gates, --gradients, --novelty and --embeddings."""
 
+import fcntl
 import itertools
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import unicodedata
 from dataclasses import fields, replace
 
@@ -47,9 +50,10 @@ def run_in(folder, *arguments):
     return run_charrnn(folder, *arguments, text=True)
 
 
-def in_terminal(folder, *arguments, **environment):
-    """What a terminal of 80 columns gets to see."""
+def in_terminal(folder, *arguments, columns=0, **environment):
+    """What a terminal gets to see; one of no columns, which tells of none, has 80 by the environment."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "charrnn", "inspect", "words.pt", *arguments],
         cwd=folder,
@@ -149,6 +153,16 @@ def test_views_of_a_text_fit_the_terminal(trained, width):
         rows = shown.splitlines()[2:]
         assert max(map(len, rows)) <= width
         assert len(rows) > 2 * 300 / width
+
+
+@pytest.mark.parametrize("arguments", [[], ["--text", "sole tin " * 30], ["--help"]], ids=["card", "text", "help"])
+@pytest.mark.parametrize(("told", "width"), [(132, 70), (66, 66)])
+def test_what_is_shown_is_no_wider_than_the_terminal_itself_whatever_the_environment_tells(
+    trained, arguments, told, width
+):
+    shown = in_terminal(trained, *arguments, columns=70, COLUMNS=str(told), NO_COLOR="1")
+    laid_out = re.sub(r"\x1b\[[0-9;]*m", "", shown).partition("\nExamples:\n")[0]
+    assert width - 10 < max(map(len, laid_out.splitlines())) <= width
 
 
 def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(inspect):

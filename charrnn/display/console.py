@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO, TypeVar
@@ -230,7 +231,7 @@ def print_grid(rows: Sequence[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in rows:
         grid.add_row(name, Text(value))
-    _console().print(grid)
+    _console().print(grid, width=_Drawing(sys.stdout).width)
 
 
 def _console(stream: TextIO | None = None) -> Console:

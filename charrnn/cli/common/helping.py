@@ -1,7 +1,6 @@
 """Help in parts, each with a title, and errors in the command line itself in one line."""
 
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
+from charrnn.cli.common.terminal import terminal_width
 from charrnn.surrogates import together
 
 STACKED, NARROWEST = 60, 20
@@ -126,7 +126,7 @@ def _completion(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 def fit_terminal(formatter: Any) -> None:
     """Let a help be no wider than the terminal; typer's is of 50 columns at least, beside each other."""
-    columns = max(NARROWEST, shutil.get_terminal_size().columns)
+    columns = max(NARROWEST, terminal_width())
     formatter.width = min(formatter.width, columns - 2)
     if columns < STACKED:
         formatter.write_dl = partial(formatter.write_dl, col_max=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -17,8 +18,14 @@ STDOUT = 1
 
 
 def terminal_width() -> int:
-    """Columns to draw in: the terminal's, or 80 in a pipe; `MAX_WIDTH` at most."""
-    return max(10, min(shutil.get_terminal_size((80, 24)).columns, MAX_WIDTH))
+    """Columns to draw in: the terminal's, or 80 in a pipe, where COLUMNS may tell others; `MAX_WIDTH` at most.
+
+    More than a terminal has, as where COLUMNS was exported in a wider one, would be drawn over its edge.
+    """
+    columns = shutil.get_terminal_size((80, 24)).columns
+    with contextlib.suppress(OSError):  # of what is no terminal
+        columns = min(columns, os.get_terminal_size(STDOUT).columns or columns)
+    return max(10, min(columns, MAX_WIDTH))
 
 
 def is_live() -> bool:
