@@ -43,6 +43,14 @@ def train_as_told(monkeypatch, losses, text, duration, members, hidden_size, **b
     return losses.train(Path(text), duration)
 
 
+def test_why_a_training_failed_is_told(monkeypatch, capfd):
+    monkeypatch.syspath_prepend(ROOT)
+    losses = importlib.import_module("tests.benchmarks.losses")
+    with pytest.raises(losses.subprocess.CalledProcessError):
+        losses.train(Path("missing.txt"), "5s")
+    assert "missing.txt" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("ours", "device", "plain"),
     [

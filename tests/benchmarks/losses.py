@@ -50,9 +50,10 @@ def train(text: Path, duration: str, seed: int = 0) -> Trained:
         command = [sys.executable, "-m", "charrnn"]
         flags = ["--time", duration, "--seed", str(seed), "-o", path, "-q"]
         started = time.perf_counter()
-        subprocess.run([*command, "train", text, *flags], check=True, capture_output=True)
+        subprocess.run([*command, "train", text, *flags], check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
-        card = json.loads(subprocess.run([*command, "inspect", path, "--json"], check=True, capture_output=True).stdout)
+        inspect = [*command, "inspect", path, "--json"]
+        card = json.loads(subprocess.run(inspect, check=True, stdout=subprocess.PIPE).stdout)
     best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
     layers = f"{card['num_layers']}x" if card["num_layers"] > 1 else ""
     networks = f"{card['members']} network{'s' * (card['members'] > 1)} of {layers}{card['hidden_size']}"
