@@ -30,7 +30,7 @@ from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.retyping import command_to_go_on, reading_flags
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.display.console import ReadingBar
+from charrnn.display.console import WorkBar
 from charrnn.errors import ConfigError, OutputError
 from charrnn.network import torch_engine
 from charrnn.storage.outputs import check_replaceable, require_output
@@ -863,7 +863,7 @@ def test_of_a_pause_while_a_text_is_read_or_after_it_little_of_the_reading_is_le
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(reading, "CLOCK", clock := Clock())
     monkeypatch.setattr(reading, "has_viewer", lambda _: is_watched)
-    monkeypatch.setattr(ReadingBar, "__call__", lambda _, done: shown.append(done))
+    monkeypatch.setattr(WorkBar, "__call__", lambda _, done: shown.append(done))
 
     def stop():
         now[0] += 1000.0

@@ -224,7 +224,7 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     monkeypatch.setenv("TERM", "xterm")
     (tmp_path / "t.txt").write_bytes(b"x" * 3_000_000)
     stream = Terminal()
-    with console.ReadingBar(stream) as bar:
+    with console.reading_bar(stream) as bar:
         assert read_corpus([str(tmp_path / "t.txt")], progress=bar).num_bytes == 3_000_000
     shown = plain(stream.getvalue())
     assert ("reading" in shown and "6.0 MB" in shown) == is_shown
@@ -235,7 +235,7 @@ def test_work_of_which_the_end_is_known_shows_how_far_it_is(monkeypatch):
     monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    with console.ShareBar(stream, "scoring", total=2000) as bar:
+    with console.share_bar(stream, "scoring", total=2000) as bar:
         for _ in range(3):
             bar.advance(500)
     assert "scoring" in plain(stream.getvalue())

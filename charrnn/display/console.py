@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import (
@@ -45,8 +45,6 @@ QUIET_SECONDS = 1.0
 
 NARROW_DISPLAY = 60
 """Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
-
-Bar = TypeVar("Bar", bound="WorkBar")
 
 
 class _Drawing:
@@ -101,7 +99,7 @@ class WorkBar:
         self._begun = time.monotonic()
         self._done = 0.0
 
-    def __enter__(self: Bar) -> Bar:
+    def __enter__(self) -> WorkBar:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,19 +117,14 @@ class WorkBar:
         self(self._done + more)
 
 
-class ReadingBar(WorkBar):
+def reading_bar(stream: TextIO) -> WorkBar:
     """How many bytes of a text are read; those of a large one are read twice, and a folder's once more before."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
+    return WorkBar(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
 
 
-class ShareBar(WorkBar):
+def share_bar(stream: TextIO, name: str, total: int) -> WorkBar:
     """How far a piece of work is of which it is known how much there is, such as the scoring of a text."""
-
-    def __init__(self, stream: TextIO, name: str, total: int) -> None:
-        columns = (TextColumn(name), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
-        super().__init__(stream, *columns, total=total)
+    return WorkBar(stream, TextColumn(name), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), total=total)
 
 
 class LiveDisplay(Display):

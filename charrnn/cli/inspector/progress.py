@@ -22,7 +22,7 @@ def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[W
     if not (is_shown and is_live()):
         yield lambda read: None
         return
-    from charrnn.display.console import ShareBar  # imports rich, which takes a tenth of a second
+    from charrnn.display.console import share_bar  # imports rich, which takes a tenth of a second
 
-    with ShareBar(sys.stderr, name, total) as bar:
+    with share_bar(sys.stderr, name, total) as bar:
         yield bar.advance

@@ -179,9 +179,9 @@ def _read(request: Request, reading: ReadOptions) -> Corpus:
     if request.speaks_plainly and (told := told_of_typing(request.all_texts)):
         write_line(told)
     if has_viewer(request):
-        from charrnn.display.console import ReadingBar
+        from charrnn.display.console import reading_bar
 
-        with ReadingBar(sys.stderr) as bar:
+        with reading_bar(sys.stderr) as bar:
             corpus = read_corpus(request.texts, reading, partial(_look, bar=bar))
     else:
         corpus = read_corpus(request.texts, reading, _look)
