@@ -97,7 +97,6 @@ class WorkBar:
             stays=False, hides_typing=False,
         )  # fmt: skip
         self._begun = time.monotonic()
-        self._done = 0.0
 
     def __enter__(self) -> WorkBar:
         return self
@@ -107,14 +106,13 @@ class WorkBar:
 
     def __call__(self, done: float) -> None:
         """Show how much is done."""
-        self._done = done
         self._bar.update(self._task, completed=done)
         if time.monotonic() - self._begun >= QUIET_SECONDS:
             self._frame.refresh()
 
     def advance(self, more: float) -> None:
         """Show that more is done than before."""
-        self(self._done + more)
+        self(self._bar.tasks[0].completed + more)
 
 
 def reading_bar(stream: TextIO) -> WorkBar:
