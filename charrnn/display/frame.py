@@ -63,11 +63,6 @@ class Frame:
         self._holds_ctrl_z = self._has_ctrl_z = False
         self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
 
-    @property
-    def is_started(self) -> bool:
-        """Whether it is to be stopped yet."""
-        return self in _STARTED
-
     def start(self) -> None:
         """Draw from now on."""
         _STARTED.add(self)
@@ -81,7 +76,7 @@ class Frame:
 
     def refresh(self) -> None:
         """Start, if that has not been done; and draw, no more often than a thread would, where none does."""
-        if not self.is_started:
+        if self not in _STARTED:
             self.start()
         elif not self._has_thread and time.monotonic() - self._drawn_at >= DRAWN_EVERY:
             with self._turn():
@@ -92,7 +87,7 @@ class Frame:
 
         Whatever comes between, as a further Ctrl-C may, the terminal is given back.
         """
-        if not self.is_started:
+        if self not in _STARTED:
             return
         self._done.set()
         try:
