@@ -41,7 +41,6 @@ from charrnn.training.precision import probe_precision
 NOWHERE = Origin(texts=[])
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"
-TINY_SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 
 VARIANTS = [
     pytest.param(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=layers, **options), id=name)
