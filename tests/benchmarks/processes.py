@@ -11,7 +11,6 @@ from multiprocessing.connection import Connection
 import numpy as np
 from torch.distributed import TCPStore
 
-from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.training.loop import take_step
 from charrnn.training.precision import probe_precision
@@ -30,7 +29,6 @@ def processes_speed(num_layers: int, hidden_size: int, batch_size: int = 64) -> 
     run = start_run(model_config(num_layers, hidden_size), batch_size, TRAINING.seq_len)
     precision = probe_precision(run.model, batch_size, "auto").precision
     sizes = (num_layers, hidden_size, batch_size, precision)
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # as the command does, for the processes to come
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     one, *several = [
         _start(0, 1, WORLD, 0, sizes),
