@@ -160,8 +160,8 @@ def _check_hidden_state(layers: Any, model: ModelConfig, batch_size: int) -> Non
 
 def _check_moments(stored: Any, model: ModelConfig, optimizer: str) -> None:
     moments = stored.get("state") if isinstance(stored, dict) else None
-    require(isinstance(moments, dict), "the optimizer has no state")
-    assert isinstance(moments, dict)
+    if not isinstance(moments, dict):
+        raise CheckpointError("the optimizer has no state")
     shapes = optimized_shapes(model)
     require(set(moments) in (set(), set(range(len(shapes)))), "the optimizer's state is not the weights'")
     for index, moment in moments.items():
