@@ -53,6 +53,7 @@ from charrnn.text.options import PLAIN, TextOptions
 
 LONGER = "; give a larger --length, or -1\n"
 RANGE_OVER_LINES = "--temperature as a range runs over the lines"
+PASTES_BY_LINE = b"\x1b[?2004l\r"  # a terminal that is told so is not at its prompt
 
 
 @pytest.fixture
@@ -1646,7 +1647,7 @@ def test_what_nothing_is_near_is_left_out_of_what_is_typed_on_a_terminal_unless_
     os.write(master, b"\x04")
     read_terminal(master)
     assert process.wait(timeout=60) == 0, "who typed it has seen what became of it"
-    assert (b"\nTinaaa\r\n" in shown) == ("nearest" not in flags)
+    assert (b"\nTinaaa\r\n" in shown.replace(PASTES_BY_LINE, b"")) == ("nearest" not in flags)
     said = process.stderr.read()
     assert told in said
     assert told or not said
@@ -1668,7 +1669,7 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     os.write(master, b"\x04")
     read_terminal(master)
     assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
-    assert b"\nTinaaa\r\n" in shown
+    assert b"\nTinaaa\r\n" in shown.replace(PASTES_BY_LINE, b"")
 
 
 def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_others_for(trained, start):
@@ -1689,7 +1690,26 @@ def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_other
     os.write(master, b"\x04")
     read_terminal(master)
     assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
-    assert "\nTin\r\nkin\u2019saaa\r\n".encode() in shown
+    assert "\nTin\r\nkin\u2019saaa\r\n".encode() in shown.replace(PASTES_BY_LINE, b"")
+
+
+def test_lines_that_are_pasted_together_are_one_beginning(trained, start):
+    readline = pytest.importorskip("readline")
+    if "libedit" in (readline.__doc__ or ""):
+        pytest.skip("libedit does not know what is pasted")
+    master, slave = pty.openpty()
+    words = ["sample", "words.pt", "-i", "-q", "-n", 3, "--allow", "a"]
+    environment = {**clean_environment(), "TERM": "xterm"}
+    process = start(trained, *words, stdin=slave, stderr=slave, env=environment)
+    os.close(slave)
+    read_until(master, b"> ")
+    os.write(master, b"\x1b[200~Tin\nkin\x1b[201~")
+    read_until(master, b"kin")
+    os.write(master, b"\n")
+    read_until(master, b"> ")
+    os.write(master, b"\x04")
+    read_terminal(master)
+    assert (process.wait(timeout=60), process.stdout.read()) == (0, b"Tin\nkinaaa\n")
 
 
 def test_a_long_beginning_is_read_whole_though_the_texts_go_into_a_pipe(trained, start):

@@ -121,10 +121,15 @@ def _tell_how(*, is_story: bool) -> None:
 
 
 def _begin_editing() -> None:
-    """Arrow keys and history where Python has them, by characters of UTF-8, as all that is typed is read."""
+    """Arrow keys and history where Python has them, by characters of UTF-8, as all that is typed is read.
+
+    Lines that are pasted together are one beginning, where the terminal tells what is pasted (bracketed paste).
+    """
     with contextlib.suppress(ImportError):
         import locale
-        import readline  # noqa: F401
+        import readline
+
+        readline.parse_and_bind("set enable-bracketed-paste on")
 
         if os.name != "nt" and locale.nl_langinfo(locale.CODESET).upper() not in ("UTF-8", "UTF8"):
             os.environ["LC_ALL"] = "C.UTF-8"  # which readline asks anew for each line
