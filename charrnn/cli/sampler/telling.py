@@ -127,7 +127,8 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
     other = ", or a higher --temperature" if shortfall.left_out else ", or -1" if can_be_endless else ""
     match = job.sampler.match
     bound = ", or bound what lines may be, as .{0,60} does for .*" if match is not None and match.is_endless else ""
-    return f"{what}; give a larger --length{other}{bound}"
+    over = ", over which --temperature runs then" if job.sampler.over_lines is not None else ""
+    return f"{what}; give a larger --length{over}{other}{bound}"
 
 
 def _told_of_known(shortfall: Shortfall, job: Job) -> str:
