@@ -67,7 +67,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     warn_of_file_in_prompt(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text_options, encoder, contents.has_cr_lf)
-    if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes that are read stay what they are
+    if not (flags.reads_prompt and encoder.unit == BYTE):  # which keeps the line ends that it has
         prompt = form.with_line_ends(prompt)
     prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
     has_lines = any(one.text_options.lines for one in (contents, *(other.contents for other in others)))
