@@ -354,6 +354,16 @@ def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, t
     assert find_mistake(words, {"--prompt": True, "-p": True, "--stop": True, "--exclude": True}, {}) == ""
 
 
+@pytest.mark.parametrize(
+    ("flag", "typed", "mended"),
+    [("-p", ["my", "dear"], "'my dear'"), ("--prompt", ["wind"], "wind"), ("--time", ["10", "min"], "10m")],
+)
+def test_words_behind_an_empty_value_are_all_of_it(flag, typed, mended):
+    told = find_mistake([flag, "", *typed, __file__], {"--prompt": True, "-p": True, "--time": True}, {})
+    assert told.startswith(f"{' '.join(typed)}: follows {flag} '' and is not a file; ")
+    assert told.endswith(f": {flag} {mended}" if flag != "--time" else f"; write --time {mended}")
+
+
 def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
     known = {"--prompt": True, "-p": True, "-n": True, "--quiet": False, "--time": True}
     assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known, {}) == ""

@@ -137,12 +137,12 @@ def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
             mend = f"write {flag} {_as_one_time([value, *lost])}"
         elif group.flag in OF_OUTPUT or group.flag in OF_TEXT:
             lost = lost[: _num_of_value(value, lost, OF_OUTPUT.get(group.flag, ()))]
-            mend = f"put quotes around the words: {flag} {as_typed(' '.join([value, *lost]))}"
+            mend = f"put quotes around the words: {flag} {as_typed(' '.join(filter(None, [value, *lost])))}"
         else:
             continue
         if 0 < len(lost) < num_arguments and not any(os.path.exists(word) and _is_whole(word) for word in lost):
             kind = "a checkpoint, not a text" if any(map(os.path.exists, lost)) else "not a file"
-            return f"{' '.join(lost)}: follows {flag} {value} and is {kind}; {mend}"
+            return f"{' '.join(lost)}: follows {flag} {value or as_typed(value)} and is {kind}; {mend}"
     return ""
 
 
