@@ -300,6 +300,19 @@ def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_
 
 
 @pytest.mark.slow
+def test_a_command_that_is_killed_before_its_first_save_finds_no_log_worth_keeping_as_it_starts_again(folder):
+    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--log", "tuned.log", "--resume-or-start"]
+    for _ in range(2):
+        killed = Training(folder, *flags, "--max-steps", 10**6, "--evaluate-every", 10**6)
+        killed.wait_for("step 0")
+        killed.kill(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+        assert "before.log" not in killed.stderr
+        assert json.loads((folder / "tuned.log").read_text().splitlines()[0])["val_loss"]
+    assert not [*folder.glob("*.before.log")]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--init-from", "--force-resume"])
 def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folder, flag):
     (folder / "verse.txt").write_text(make_text(2000, seed=1), encoding="utf-8")

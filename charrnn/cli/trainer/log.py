@@ -28,8 +28,8 @@ from charrnn.errors import OutputError
 from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import names_beside, replace_file
 
-EVALUATED = re.compile(rb'"val_loss": [^n]')
-"""What a line of a log has that reports an evaluation: a loss, and not null."""
+EVALUATED = re.compile(rb'"step": [1-9].*"val_loss": [^n]')
+"""What a line of a log has that reports an evaluation after a step: a loss, and not null."""
 
 
 def job_of(path: Path) -> str:
@@ -195,7 +195,7 @@ class _Kept:
 
 
 def _put_aside(path: Path) -> str:
-    """Rename a log of a training that has evaluated, and so has saved, where another is to begin; say so.
+    """Rename a log of a training that has evaluated steps, and so has saved, where another is to begin; say so.
 
     One that was killed before has left nothing to go on with, and its log is replaced. What is no log stays.
     """
