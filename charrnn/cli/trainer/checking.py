@@ -203,11 +203,11 @@ def _check_log(log: Path, request: Request) -> None:
     if is_there and not log.is_file():
         told = INTO_PIPES if _is_pipe(str(log)) else ""
         raise OutputError(f"{log}: is not a regular file; give another with --log{told}")
-    if is_there and log.stat().st_size and not (request.resume or request.overwrite):
-        raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
     with _told_of_reading(log, "--log"):
         if is_there and not begins_as_log(log):
             raise OutputError(f"{log}: is not the log of a training; give another file with --log")
+    if is_there and log.stat().st_size and not (request.resume or request.overwrite):
+        raise OutputError(f"{log}: exists; replace it with --overwrite, or give another file with --log")
     require_folder(log, "--log")
 
 
