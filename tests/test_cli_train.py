@@ -362,10 +362,6 @@ def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, 
         (["verse.txt", "--log", "short.txt", "--resume"], "short.txt: is not the log of a training; give another fi"),
         (["verse.txt", "--out", "notes.md", "--overwrite"], "notes.md: is not a checkpoint, and --overwrite replaces"),
         (
-            ["verse.txt", "--out", "short.txt", "--overwrite"],
-            "short.txt: is not a checkpoint, and --overwrite replaces",
-        ),
-        (
             ["verse.txt", "--out", "main.zip", "--overwrite"],
             "main.zip: is not a checkpoint, and --overwrite replaces no other file; delete it, or give another --out",
         ),
