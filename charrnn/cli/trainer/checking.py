@@ -70,14 +70,14 @@ def _takes_any_bytes(request: Request) -> bool:
 
 def _check_flags(request: Request) -> None:
     """Refuse flags that contradict each other or name no file."""
-    for flag, given in (("--out", request.out), ("--log", request.log)):
+    if request.out is not None:
+        require_output(request.out, "--out")
+    if request.log is not None:
         try:
-            if given is not None:
-                require_output(given, flag)
-                if flag == "--log":
-                    require_file_name(given, flag)
+            require_output(request.log, "--log")
         except OutputError as error:
-            raise OutputError(f"{error}{INTO_PIPES if flag == '--log' and given else ''}") from None
+            raise OutputError(f"{error}{INTO_PIPES if request.log else ''}") from None
+        require_file_name(request.log, "--log")
     if request.is_in_place and request.overwrite:
         raise ConfigError(_told_of_replacing(request))
     if request.init_from is not None and request.resume:
