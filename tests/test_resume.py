@@ -254,7 +254,7 @@ MOVED = "threads: 2, before 3, for want of cores: not bit for bit"
         ({"cores": "2"}, False, {}, 3, ""),
         ({"cores": "8"}, True, {}, 3, ""),
         ({"cores": "8"}, False, {"threads": 4}, 4, ""),
-        ({"cores": "8"}, True, {"threads": 9}, 8, ""),
+        ({"cores": "8"}, True, {"threads": 9}, 9, ""),
     ],
 )
 def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unless_it_is_asked_to(
@@ -268,6 +268,12 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
     assert launch.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
     assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
+
+
+def test_a_file_alone_asks_for_no_more_threads_than_a_few_for_each_core(tmp_path, monkeypatch, denormals_stay):
+    monkeypatch.setattr(resumption, "MOST_THREADS", 1)
+    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
+    assert resume_with_threads(tmp_path, {}, True, {}).run.config.threads == 2
 
 
 @pytest.mark.parametrize(("given", "explicit"), [(False, {}), (True, {}), (False, {"threads": 3})])

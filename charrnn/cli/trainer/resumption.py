@@ -185,7 +185,7 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
         threads = here
     elif not (is_fixed or stored.made.get("cores") == str(allotted_cores())):
         threads = min(threads, here)
-    return replace(config, threads=min(threads, MOST_THREADS * (os.cpu_count() or 1)))
+    return replace(config, threads=threads if is_asked else min(threads, MOST_THREADS * (os.cpu_count() or 1)))
 
 
 def _moved(config: TrainConfig, before: TrainConfig) -> str:
