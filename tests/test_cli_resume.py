@@ -313,6 +313,20 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
     assert later["pace"]["lowest"] > 0.1, "what was found since is a gain"
 
 
+@pytest.mark.slow
+def test_what_is_changed_by_force_after_the_end_is_kept_and_need_not_be_forced_again(folder):
+    before = contents(folder)["training"]
+    forced = train(folder, "--force-resume", "--learning-rate", 0.001, "--batch-size", 8)
+    assert forced.process.exitcode == 0, forced.stderr
+    assert "already at its end" in forced.stderr
+    kept = contents(folder)["training"]
+    assert (kept["step"], kept["cold_loss"]) == (before["step"], before["cold_loss"])
+    torch.testing.assert_close(kept["weights"], before["weights"], rtol=0, atol=0)
+    more = train(folder, "--resume", "--learning-rate", 0.001, "--batch-size", 8, "--max-steps", 22)
+    assert more.process.exitcode == 0, more.stderr
+    assert contents(folder)["training"]["step"] == 22
+
+
 LATE = "2 evaluations without a gain: the steps since the last one are evaluated, and no more are made unless they have"
 OVER = "already at its end, 2 evaluations without a gain; give a larger --patience"
 

@@ -38,7 +38,7 @@ class Launch:
         wanted_precision: what it is to compute in; "auto" for what is fastest with the threads that there are.
         plan: what it was set up for; None where it goes on as it began.
         begun_by: the command that began it, where it goes on; empty where that is this process's own, or unknown.
-        has_new_end: whether it goes on to another end, or with another patience, than the checkpoint knows.
+        differs: whether it has another end, another patience, or by force another option than the checkpoint knows.
     """
 
     run: TrainingRun
@@ -51,7 +51,7 @@ class Launch:
     wanted_precision: str
     plan: Plan | None = None
     begun_by: str = ""
-    has_new_end: bool = False
+    differs: bool = False
 
 
 def start_run(

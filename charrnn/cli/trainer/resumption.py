@@ -66,10 +66,10 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
-    has_new_end = _has_changed(run.config, stored.train_config, *ENDS, "patience")
+    differs = bool(changes) or _has_changed(run.config, stored.train_config, *ENDS, "patience")
     return Launch(
         run, corpus, pieces, speed, listed(reason, told_of_speed), keeper, origin, run.config.precision,
-        begun_by=begun_by, has_new_end=has_new_end,
+        begun_by=begun_by, differs=differs,
     )  # fmt: skip
 
 

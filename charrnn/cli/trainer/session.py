@@ -244,7 +244,7 @@ class Session:
 def _is_kept(request: Request, launch: Launch) -> bool:
     """Whether a run is over and its file holds all of it already, so that nothing is written."""
     run = launch.run
-    is_whole = not launch.has_new_end and (run.cold_loss is not None or run.line_feed is not None)
+    is_whole = not launch.differs and (run.cold_loss is not None or run.line_feed is not None)
     return run.finished and request.is_in_place and is_whole
 
 
