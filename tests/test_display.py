@@ -54,12 +54,15 @@ def test_the_learning_rate_is_drawn_below_in_blocks():
     assert sparkline([0, 1, 2, None, 9], 2) == "▁▅█ █"
 
 
-def test_another_models_loss_is_drawn_as_a_level_where_it_belongs():
+def test_another_models_loss_is_drawn_as_a_level_wherever_it_lies():
     rows = [row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)]
     drawn = history_curve(rows, 60, baseline=2.0)[1 : CURVE_HEIGHT + 1]
     assert [index for index, line in enumerate(drawn) if "┄┄┄" in line] == [round((3 - 2) / 2 * (CURVE_HEIGHT - 1))]
     assert "6-gram" in history_curve(rows, 60, baseline=2.0)[0]
-    assert not any("┄" in line for line in history_curve(rows, 60, baseline=90.0))
+    for baseline, place in ((0.5, CURVE_HEIGHT - 1), (90.0, 0)):
+        drawn = history_curve(rows, 60, baseline=baseline)[1 : CURVE_HEIGHT + 1]
+        assert [index for index, line in enumerate(drawn) if "┄┄┄" in line] == [place]
+        assert drawn[place].split()[0] == f"{baseline:.3f}"
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), max_size=12), st.integers(10, 120))

@@ -82,14 +82,14 @@ def plot(
         title: what the y axis shows.
         x_range: the ends of the x axis.
         labels: what stands below them.
-        levels: y values to draw across, by name, where they lie within the curves' range or near it.
+        levels: y values to draw across, by name.
 
     Returns:
         `CURVE_HEIGHT` lines with a headline of one line or more above and the axis with its labels below.
     """
     columns = width - _MARGIN
     values = [y for curve in curves for _, y in curve.points]
-    levels = {name: y for name, y in (levels or {}).items() if min(values) * 0.9 <= y <= max(values) * 1.1}
+    levels = levels or {}
     low, high = min([*values, *levels.values()]), max([*values, *levels.values()])
 
     def line_of(y: float) -> int:
