@@ -65,6 +65,14 @@ def test_another_models_loss_is_drawn_as_a_level_wherever_it_lies():
         assert drawn[place].split()[0] == f"{baseline:.3f}"
 
 
+def test_curves_that_meet_are_each_drawn_in_a_column_in_its_turn():
+    curves = [Curve(mark, mark, [(0, 1.0), (50, 0.0)]) for mark in "abc"]
+    lines = plot([*curves, Curve("d", "d", [(0, 0.0)])], 61, title="", x_range=(0, 50), labels=("", ""))
+    drawn = "".join(line[10:] for line in lines[1 : CURVE_HEIGHT + 1])
+    assert [drawn.count(mark) for mark in "abcd"] == [17, 17, 17, 1]
+    assert lines[2].endswith("┤   abcabc")
+
+
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50)), max_size=12), st.integers(10, 120))
 def test_any_history_fits_any_width(losses, width):
     lines = history_curve([row(10 * (k + 1), a, b) for k, (a, b) in enumerate(losses)], width)

@@ -303,7 +303,7 @@ def test_a_gradient_that_is_gone_after_one_step_is_drawn_where_it_was():
     assert [line for line in alone[1:] if "●" in line] == ["   0.000 ┤●"]
     fading = {"layer": 0, "part": "h", "norms": [0.5**k for k in range(20)]}
     together = draw_curves([("gone", gone), ("fades", fading)], 60)
-    assert [line[9:] for line in together[2:5]] == ["┤●", "┤ ○", "┤  ○"], "where two meet, the first lies above"
+    assert [line[9:] for line in together[2:5]] == ["┤●", "┤ ○", "┤  ○"], "where two meet, they take turns"
 
 
 def test_only_units_that_a_model_reads_are_named_of_losses_by_context():

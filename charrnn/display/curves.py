@@ -74,7 +74,7 @@ def plot(
     labels: tuple[str, str],
     levels: dict[str, float] | None = None,
 ) -> list[str]:
-    """Draw curves in one frame; where two meet, the first lies above.
+    """Draw curves in one frame; where some meet, each is drawn in a column in its turn.
 
     Args:
         curves: at least one.
@@ -95,15 +95,20 @@ def plot(
     def line_of(y: float) -> int:
         return round((high - y) / max(high - low, 1e-9) * (CURVE_HEIGHT - 1))
 
-    grid = [[" "] * columns for _ in range(CURVE_HEIGHT)]
-    for y in levels.values():
-        grid[line_of(y)] = [_LEVEL] * columns
-    for curve in reversed(curves):
+    grid = [[""] * columns for _ in range(CURVE_HEIGHT)]  # the marks of all curves that pass there
+    for curve in curves:
         for column, value in enumerate(_sample(curve.points, x_range, columns)):
             if value is not None:
-                grid[line_of(value)][column] = curve.mark
+                grid[line_of(value)][column] += curve.mark
+    empty = [" "] * CURVE_HEIGHT
+    for y in levels.values():
+        empty[line_of(y)] = _LEVEL
     marks = {0: f"{high:.3f}", CURVE_HEIGHT - 1: f"{low:.3f}"}
-    lines = [f"{marks.get(index, ''):>8} ┤{''.join(row)}".rstrip() for index, row in enumerate(grid)]
+    rows = [
+        "".join(found[column % len(found)] if found else empty[line] for column, found in enumerate(row))
+        for line, row in enumerate(grid)
+    ]
+    lines = [f"{marks.get(index, ''):>8} ┤{row}".rstrip() for index, row in enumerate(rows)]
     legend = [f"{curve.mark} {curve.name}" for curve in curves] + [f"{_LEVEL} {name}" for name in levels]
     foot = f"{'':>{_MARGIN}}{labels[0]}{labels[1]:>{columns - len(labels[0])}}"
     return [*_headline(title, legend, width), *lines, f"{'':>8} └{'─' * columns}", foot]
