@@ -286,6 +286,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "Of a memory c its tanh is shown. A gate goes from 0" in before
     assert "not whether a memory fades: that is for the gates to decide" in before
     assert "as the median over 128 places in the text" in before
+    assert "A curve ends where less than 1e-09 is left." in before
     assert (
         "A row of several lengths of context is the mean over them. Each is over the same 1,744 characters." in before
     )
@@ -298,6 +299,8 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
         data["has_gates"] = False
         data["gradients"]["contexts_cut"] = True
         data["gradients"]["spectral_radius"][0]["radius"] = None
+        for flow in data["gradients"]["flow"]:
+            flow["norms"] = [1.0] * len(flow["norms"])
         card["vocab_size"] = 1527
         data["vocabulary"] = [[chr(0x4E00 + i), 1] for i in range(200)]
         for one in data["embeddings"]["characters"]:
@@ -313,6 +316,7 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     assert "on the same 900 of 2,000 characters: it is " in said
     assert "below 1 a state fades by itself" in said
     assert "A gate goes from 0" not in said
+    assert "A curve ends" not in said
     assert re.search(r"spectral radius\n.*?\binput\s+no number\n", said)
     assert "1,744 characters; more context would leave less than half of so short a text." in said
     assert "1,527 characters, the 200 most frequent first, with their share of the text; the others are not" in said

@@ -39,10 +39,15 @@ function sampleText(part, title, text) {
   make(part, "div", { class: "text sample" }, running(text));
 }
 
-// As in charrnn.cli.inspector.gradient_view: a curve ends where it has fallen to a billionth.
+// As in charrnn.cli.inspector.gradient_figures: a curve ends where it has fallen to a billionth.
 function fallen(shares) {
   const end = shares.findIndex((share) => !(share >= 1e-9));
   return end < 0 ? shares : shares.slice(0, end);
+}
+
+function isCut(norms) {
+  const end = fallen(norms.map((norm) => norm / norms[0])).length;
+  return norms[0] > 0 && end < norms.length && norms[end] !== null;
 }
 
 const unitsOf = (views, ending = "") => [...new Set(views.map((view) => view.unit + ending))].join(" or ");
@@ -68,6 +73,9 @@ function gradientViews(part, models) {
     name: row(model, model.layerNamed(flow.layer), `by ${flow.part}`).join(", "), style,
     points: fallen(flow.norms.map((norm) => norm / flow.norms[0])).map((share, k) => [k, Math.log10(share)]),
   })), { x: `k, ${units} back`, log: true });
+  if (flows.some(([, flow]) => isCut(flow.norms))) {
+    make(part, "p", { class: "faint" }, "A curve ends where less than 1e-09 is left.");
+  }
   const grows = (flow) => flow.remainder === null || flow.remainder > 1;
   const far = (flow, k) => k !== null ? k : !flow.norms[0] ? "no number" : grows(flow) ? "it grows" : "beyond " + last;
   const rounded = (share) => !share ? "0" : share >= 10 && share < 1e4 ? grouped(Math.round(share)) : share < 10 && share >= 1 ? String(Number(share.toPrecision(2))) : share >= 1 ? share.toPrecision(2) : share < 1e-4 ? share.toExponential(0) : share.toPrecision(1);
