@@ -234,7 +234,7 @@ def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | No
     texts = list[Document]()
     for document in (Document(str(file), file) for file in files):
         with missed.noting(document.name):
-            if cause := why_not(document) if os.path.exists(document.name) else GONE:
+            if cause := why_not(document):
                 missed.add(document.name, cause)
             else:
                 texts.append(document)
