@@ -61,7 +61,7 @@ class Meter:
         self._place += 1
         for chunk in chunks:
             if not is_first:
-                chunk = chunk[: self._size(place) - size]
+                chunk = chunk[: self.sizes[place] - size]
             if not chunk:
                 break
             size += len(chunk)
@@ -71,7 +71,3 @@ class Meter:
             yield chunk
         if is_first:
             self.sizes.append(size)
-
-    def _size(self, place: int) -> int:
-        """Of a document in the first pass; of one that was not there, nothing."""
-        return self.sizes[place] if place < len(self.sizes) else 0
