@@ -144,11 +144,6 @@ def _has_nulls_of_wide(text: str) -> bool:
     return 4 * text.count("\0") > len(text) or (at_blanks > 1 and 2 * at_blanks > num_blanks)
 
 
-def _has_many_nulls(num_nulls: int, num_chars: int, options: TextOptions) -> bool:
-    """Whether NUL characters are so many that it is no text; any bytes may be one where these are the unit."""
-    return num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars and options.unit != BYTE
-
-
 def _prepared(pieces: Iterable[str], options: TextOptions) -> str:
     """A whole text, changed as the options say; bytes, where these are the unit, stand in it as characters."""
     text = prepare("".join(pieces), options)
@@ -197,7 +192,8 @@ def why_no_text(
     except (DecodingError, UnpackingError) as error:
         cause = cause_in(error, document.name)
         return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
-    return NULS if _has_many_nulls(num_nulls, num_chars, options) else None
+    has_many = num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars
+    return NULS if has_many and options.unit != BYTE else None
 
 
 def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
