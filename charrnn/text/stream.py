@@ -53,11 +53,10 @@ class TextStream:
         Raises:
             CorpusError: a document cannot be read or is not in its encoding.
         """
-        num_read = 0
+        self.num_learned = 0
         for number, text in self._read_numbered():
             if self._held_out_from is None or number < self._held_out_from:
-                num_read += len(text)
-                self.num_learned = num_read
+                self.num_learned += len(text)
             yield text
 
     def _read_numbered(self) -> Iterator[tuple[int, str]]:
