@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -75,7 +74,8 @@ class TextStream:
             if number == self._held_out_from:
                 yield number - 1, preparer.feed("", final=True)
                 preparer = TextPreparer(self._options)
-            chunks = self._meter.watch(_first_of(document.chunks(), self._length))
+            chunks = document.chunks()
+            chunks = self._meter.watch(chunks if self._length is None else _first_of(chunks, self._length))
             is_alone = len(self._documents) == 1
             for text in decode_document(
                 chunks, document.name, self._options, mend=self._mend, is_alone=is_alone, doubt=self._note
@@ -126,11 +126,11 @@ class TextStream:
         return [document.signature() for document in self._documents]
 
 
-def _first_of(chunks: Iterable[bytes], length: int | None) -> Iterator[bytes]:
-    """The first bytes of some, so many at most; None: all."""
-    left = math.inf if length is None else length
+def _first_of(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
+    """The first bytes of some, so many at most."""
+    left = length
     for chunk in chunks:
-        yield chunk if len(chunk) <= left else chunk[: int(left)]
+        yield chunk[:left]
         left -= len(chunk)
         if left <= 0:
             break
