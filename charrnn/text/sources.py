@@ -160,11 +160,8 @@ def find_documents(
     Args:
         paths: files, folders, and "-" for standard input, in their order.
         held_out: likewise those whose documents follow, to be held out; folders are read without them.
-        include: patterns, such as *.py, of the files in folders that are read, or of folders, with a slash behind them,
-            in which all are; none: all. A pattern is matched with a name and with the path in the folder, one that
-            begins with / or ./ with the path alone. Files and folders that begin with a dot are left out, and backups
-            of editors that no pattern means.
-        exclude: patterns of those that are not, and of folders; of folders alone with a slash behind them.
+        include: patterns of the files in folders that are read, see `Patterns`; none: all.
+        exclude: patterns of those that are not.
         outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
         kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
         may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
