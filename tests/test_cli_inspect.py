@@ -367,6 +367,25 @@ def test_verify_names_each_of_several(inspect, trained):
     assert [one["checkpoint"] for one in objects] == ["words.pt", "twin.pt"]
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+def test_verify_of_several_tells_of_every_damaged_one_and_checks_the_others_too(inspect, trained, is_json):
+    whole = (trained / "words.pt").read_bytes()
+    for name in ("bad.pt", "worse.pt"):
+        (trained / name).write_bytes(whole[:-99])
+    (trained / "twin.pt").write_bytes(whole)
+    result = inspect("bad.pt", "twin.pt", "worse.pt", "--verify", *["--json"] * is_json)
+    assert result.returncode == 1
+    told = [line.removeprefix("charrnn: ") for line in result.stderr.splitlines()]
+    assert [line.split(": not a whole charrnn checkpoint")[0] for line in told] == ["bad.pt", "worse.pt"]
+    if is_json:
+        found = json.loads(result.stdout)
+        assert [one["checkpoint"] for one in found] == ["words.pt", "bad.pt", "twin.pt", "worse.pt"]
+        assert [one.get("error") for one in found] == [None, told[0], None, told[1]]
+    else:
+        checked = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("checkpoint")]
+        assert checked == ["words.pt", "twin.pt"]
+
+
 def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained, tmp_path):
     for value, code in ((float("inf"), 0), (float("nan"), 1)):
         save_like(trained, tmp_path / "m.pt", training={"measured": [value]})

@@ -7,6 +7,7 @@ import typer
 from charrnn.cli.common.cores import leave_busy_cores
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
+from charrnn.errors import CheckpointError
 from charrnn.garbage import loading_modules
 from charrnn.paths import expanded, told_of_typing
 
@@ -153,17 +154,31 @@ def inspect(
 
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
-    """Check all of each checkpoint; of several, tell which it is."""
+    """Check all of each checkpoint, also where another is damaged; of several, tell which it is.
+
+    Raises:
+        Exit: one is damaged, which has been told.
+    """
     from charrnn.cli.inspector.tables import print_json, print_table
+    from charrnn.display.outlet import write_error
     from charrnn.escape import quoted
     from charrnn.storage.verification import verify_checkpoint
 
-    if as_json:
-        print_json([{"checkpoint": path, **dict(verify_checkpoint(path))} for path in checkpoints])
-        return
+    found: list[dict[str, str]] = []
     for path in checkpoints:
-        rows = verify_checkpoint(path)
-        print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
+        try:
+            rows = verify_checkpoint(path)
+        except CheckpointError as error:
+            write_error(str(error))
+            rows = [("error", str(error))]
+        else:
+            if not as_json:
+                print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
+        found.append({"checkpoint": path, **dict(rows)})
+    if as_json:
+        print_json(found)
+    if any("error" in one for one in found):
+        raise typer.Exit(CheckpointError.exit_code)
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
