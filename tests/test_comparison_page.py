@@ -108,6 +108,9 @@ def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_giv
     assert data["absent"]["gradients"] == "8 characters are too few to go back 100 in"
     _, data = compare(folder, "words.pt", "tanh.pt", "--text", "Tin ß")
     assert [view["unknown"] for view in data["surprise"]] == [1, 1]
+    _, data = compare(folder, "words.pt", "tanh.pt", "--text", "ßß")
+    assert [view["unknown"] for view in data["surprise"]] == [2, 2]
+    assert data["absent"] == {"gradients": "the text that was given: no characters that words.pt knows"}
     _, data = compare(folder, "words.pt", "tanh.pt", "--gradients", "--text-file", "words.txt")
     assert {view["extent"] for view in data["gradients"]} == {"20,000 characters of words.txt"}
 

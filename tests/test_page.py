@@ -620,6 +620,18 @@ def test_what_cannot_be_shown_says_why(trained, deep_folder):
     assert [weight["shape"] for weight in shown["weights"]][:2] == [[2, 23, 8], [2, 12, 8]]
 
 
+def test_of_a_given_text_that_a_model_knows_nothing_of_a_page_shows_the_surprise_and_says_why_no_more(trained):
+    data = data_of(write_report(trained, "--text", "\u65e5\u672c"))
+    assert (data["surprise"]["unknown"], data["surprise"]["extent"]) == (2, "2 characters of the text that was given")
+    told = "the text that was given: no characters that words.pt knows"
+    assert data["absent"] == dict.fromkeys(("neurons", "gates", "gradients"), told)
+    for flags in (["--gates"], ["--unknown", "skip"], ["--unknown", "error"]):
+        arguments = ("inspect", "words.pt", "--html", "refused.html", "--text", "\u65e5", *flags)
+        refused = run_charrnn(trained, *arguments, text=True)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1 + ("error" not in flags), "", 1)
+        assert refused.stderr.startswith("charrnn: --text")
+
+
 def test_a_page_of_some_views_says_why_it_lacks_what_every_page_has(trained, deep_folder):
     (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     page = write_report(deep_folder, "--embeddings", told="charrnn: report.html: lacks sections for want of .*\n")

@@ -109,17 +109,18 @@ def _pieces_to_go_back_in(
     """What each model is asked on how far back it remembers, one of lines on nothing; empty where the page lacks that.
 
     Raises:
-        CharRNNError: it must not lack it, or the text is given and a model knows nothing in it.
+        CharRNNError: it must not lack it.
     """
     streams = [subject for subject in subjects if subject.is_stream]
     if not streams:
         return [(subject, None) for subject in subjects]
+    texts = choose_texts(streams, given)
     try:
-        pieces = choose_pieces(streams, choose_texts(streams, given), flags.unknown, keeps_activations=False)
-    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
-        if given is not None or flags.gradients:
+        pieces = choose_pieces(streams, texts, flags.unknown, keeps_activations=False)
+    except CharRNNError as error:  # a model knows nothing of its text, which surprise alone can read
+        if flags.gradients:
             raise
-        page.lack("gradients", reason=what_is_wrong(str(error)))
+        page.lack("gradients", reason=texts[0].on_page(what_is_wrong(str(error))))
         return []
     read = list(zip(streams, pieces, strict=True))
     if flags.gradients:

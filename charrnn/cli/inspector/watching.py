@@ -83,13 +83,17 @@ class Piece:
 
     @property
     def page_extent(self) -> str:
-        """The same for someone who never saw a flag."""
-        return replace(self, source="the text that was given").extent if self.source == TYPED else self.extent
+        """The same for a page."""
+        return self.on_page(self.extent)
 
     @property
     def fields(self) -> dict[str, Any]:
         """How much of what is read, as plain values."""
         return {"text": self.source, "characters": len(self.text), "of": self.whole, "left_out": self.left_out}
+
+    def on_page(self, told: str) -> str:
+        """What is told of it, for someone who never saw a flag."""
+        return told.replace(TYPED, "the text that was given", 1) if self.source == TYPED else told
 
     def first(self, length: int | None) -> Piece:
         """No more than its beginning; None for all of it."""

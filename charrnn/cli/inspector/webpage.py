@@ -78,11 +78,11 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
         (piece,) = choose_pieces(
             [subject], [text], flags.unknown, keeps_activations=page.is_whole or flags.keeps_activations
         )
-    except CharRNNError as error:  # of its own text rare characters alone, which surprise alone can read
-        if given is not None or flags.watching:
+    except CharRNNError as error:  # it knows nothing of the text, which surprise alone can read
+        if flags.watching:
             raise
         if page.is_whole:
-            page.lack("neurons", "gates", "gradients", reason=what_is_wrong(str(error)))
+            page.lack("neurons", "gates", "gradients", reason=text.on_page(what_is_wrong(str(error))))
         piece = text
     watched = Watched(subject, piece)
     shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
