@@ -528,7 +528,10 @@ def test_characters_that_are_left_out_leave_the_others_as_they_are(trained):
     shown = data_of((trained / "composed.html").read_text(encoding="utf-8"))["surprise"]
     for found in (seen, shown):
         assert "".join(one["char"] for one in found["characters"]) == "Tin sole\u0301 nap"
-        assert found["unknown"] == 0
+        assert (found["unknown"], found["left_out"]) == (0, 1)
+    told = run_in(trained, "inspect", "composed.pt", *given).stdout.splitlines()[0]
+    assert told == "1 character that it does not know is left out"
+    assert "left out" not in run_in(trained, "inspect", "composed.pt", "--text", "Tin", *given[2:]).stdout
 
 
 def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_is_in(inspect):

@@ -12,7 +12,7 @@ from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import TYPED, Piece
+from charrnn.cli.inspector.watching import TYPED, Piece, describe_omission
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError
@@ -31,7 +31,7 @@ DEFAULT_TOP_K, MOST_GUESSES = 5, 20
 def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
     piece, source = given.first(MAX_VIEWED), given.source
-    readable = _readable(subject, piece, rule)
+    readable, left_out = _readable(subject, piece, rule)
     if not readable.text:
         raise CorpusError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)
@@ -46,6 +46,7 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
         "read": len(piece.text),
         "of": piece.whole,
         "unknown": readable.num_unknown,
+        "left_out": left_out,
         "bits_per_char": mean_bits(seen),
         "characters": [
             {"char": name_byte(one.character), "bits": round(one.bits, 4), "top": _top(one)} for one in seen
@@ -55,7 +56,7 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
         Tinted(one.character, one.bits / HIGHEST_BITS, tuple(_sign(guess) for guess, _ in one.guesses)) for one in seen
     )
     cut = f"{piece.extent}; --score FILE --by line reads all of it" if piece.is_cut else ""
-    notes = [note for note in (cut, told) if note]
+    notes = [note for note in (cut, told, describe_omission(left_out).removeprefix("; ")) if note]
     legend = f"orange: surprising, the strongest {HIGHEST_BITS} bits or more"
     legend += "; below: what was expected" if top_k else ""
     return View(
@@ -75,12 +76,18 @@ def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
     return (piece if rule == "skip" else text).first(length)
 
 
-def _readable(subject: Subject, piece: Piece, rule: str) -> Readable:
-    """A piece as the model reads it; what is left of a text is not prepared again, as it might join."""
+def _readable(subject: Subject, piece: Piece, rule: str) -> tuple[Readable, int]:
+    """A piece as the model reads it, and how many characters are left out that it does not know.
+
+    What is left of a text is not prepared again, as it might join.
+    """
+    encoder = subject.contents.encoder
     if piece.is_fitted:
-        return make_readable(piece.text, subject.contents.encoder)
+        return make_readable(piece.text, encoder), piece.left_out
     readable = fit_text(subject, piece.text, piece.source, rule)
-    return make_readable(readable.known_text, subject.contents.encoder) if rule == "skip" else readable
+    if rule != "skip":
+        return readable, 0
+    return make_readable(readable.known_text, encoder), readable.num_unknown
 
 
 def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
