@@ -417,6 +417,24 @@ def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(f
     assert told in train(folder, *flags, "--init-from", "list.pt", "--out", "grown.pt").stderr
 
 
+@pytest.mark.parametrize(("easier_by", "is_told"), [(0.15, False), (0.25, True)])
+def test_a_loss_that_is_low_for_a_text_new_to_the_model_is_told_whatever_the_text_s_name(folder, easier_by, is_told):
+    flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 1, "--overwrite"]
+    (folder / "prose.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
+    assert run_charrnn(folder, "train", "prose.txt", *flags).returncode == 0
+    first = read_checkpoint(str(folder / "tuned.pt")).history[0].val_loss
+    contents = torch.load(folder / "base.pt", weights_only=True)
+    for row in contents["history"]:
+        row["val_loss"] = first + easier_by
+    torch.save(contents, folder / "base.pt")
+    training = run_charrnn(folder, "train", "prose.txt", *flags)
+    told = (
+        f"so far below the {first + easier_by:.4f} of its own held-out text that some of what is held out here may have"
+    )
+    assert (training.returncode, told in " ".join(training.stderr.decode().split())) == (0, is_told)
+    assert read_checkpoint(str(folder / "tuned.pt")).origin.learned_held_out == is_told
+
+
 @pytest.mark.slow
 def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_gets_no_verdict(folder):
     flags = [*SMALL[2:], "--max-steps", 2, "--evaluate-every", 1, "--overwrite", "--out", "night.pt"]

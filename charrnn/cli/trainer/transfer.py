@@ -34,6 +34,9 @@ from charrnn.wording import listed, number_of
 
 LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
 
+SUSPICIOUS_GAIN = 0.2
+"""A text looks as if it were learned before if it is so many nats easier than what the model's training held out."""
+
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Ends of the names of weights that have a row for each character."""
 
@@ -56,7 +59,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
-    overlap = told_of_overlap(stored, launch)
+    overlap = told_of_overlap(stored, launch) or told_of_low_loss(stored, launch, loss)
     grown = f"{number_of(new, corpus.options.unit)} new to it" if new else ""
     weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}", overlap, grown)
     origin = replace(
@@ -99,6 +102,15 @@ def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
     num_learned = num_chars - round(num_chars * before.val_fraction)
     is_spread = before.val_spread or now.val_spread
     return stored.origin.learned_held_out or is_spread or num_learned > len(launch.pieces[0])
+
+
+def told_of_low_loss(stored: Checkpoint, launch: Launch, loss: float) -> str:
+    """Say that weights may have learned a text, whatever its name, if their loss on it is low for one new to them."""
+    best, both_hold_out = stored.best, stored.train_config.holds_out and launch.run.config.holds_out
+    if best is None or not both_hold_out or loss > best.val_loss - SUSPICIOUS_GAIN:
+        return ""
+    own = f"the {best.val_loss:.4f} of its own held-out text"
+    return f"so far below {own} that some of what is held out here may have been learned from before"
 
 
 def texts_learned(before: Origin) -> list[str]:
