@@ -210,6 +210,8 @@ def test_another_text_is_refused_and_can_be_forced(folder):
     assert f"{told}--init-from verse.pt --overwrite in place of --resume\n" in refused.stderr
     apart = train(folder, "--resume-from", "verse.pt", "--out", "apart.pt", "--max-steps", 30)
     assert f"{told}--init-from verse.pt in place of --resume-from\n" in apart.stderr
+    itself = train(folder, "--resume-from", "verse.pt", "--max-steps", 30)
+    assert f"{told}--init-from verse.pt --overwrite in place of --resume-from\n" in itself.stderr
     before = contents(folder)
     forced = train(folder, "--force-resume", "--max-steps", 30)
     assert forced.process.exitcode == 0, forced.stderr

@@ -49,8 +49,10 @@ def command_from_stdin(request: Request) -> str:
 def way_to_begin(request: Request) -> str:
     """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
     flags = f"--init-from {as_typed(str(request.source))}"
+    if request.is_in_place or (request.may_replace and not request.overwrite):
+        flags += " --overwrite"
     if request.is_in_place:
-        return f"{flags} --overwrite in place of {request.typed_resume}"
+        return f"{flags} in place of {request.typed_resume}"
     return f"{flags} in place of --resume-from{' and --force-resume' if request.force else ''}"
 
 
