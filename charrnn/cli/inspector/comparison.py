@@ -104,7 +104,7 @@ def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
     began = _beginnings([subject.contents.origin for subject in subjects])
     settings = [_settings(subject) | {"init_from": told} for subject, told in zip(subjects, began, strict=True)]
     rows = {name: [own[name] for own in settings] for name in settings[0]}
-    told_apart = {_label(name): _told_apart(values) for name, values in rows.items() if len(set(values)) > 1}
+    told_apart = {_label(name): _told_apart(name, values) for name, values in rows.items() if len(set(values)) > 1}
     return [{name: cells[number] for name, cells in told_apart.items()} for number in range(len(subjects))]
 
 
@@ -128,12 +128,13 @@ def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
     return next(ways, runs)
 
 
-def _told_apart(values: Sequence[Any]) -> list[str]:
+def _told_apart(name: str, values: Sequence[Any]) -> list[str]:
     """A setting's values as one reads them, with all their digits where fewer make some of them alike."""
-    cells = [_plain(value) for value in values]
+    is_time = name == "time_limit"
+    cells = [format_seconds(value) if is_time and value is not None else _plain(value) for value in values]
     if len(set(cells)) == len(set(values)):
         return cells
-    return [str(value) if isinstance(value, float) else _plain(value) for value in values]
+    return [f"{value}{' s' * is_time}" if isinstance(value, float) else _plain(value) for value in values]
 
 
 def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:
