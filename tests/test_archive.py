@@ -647,7 +647,7 @@ def test_the_checkpoint_beside_a_text_is_named_where_the_text_or_its_bare_name_i
         assert "did you mean" not in str(without.value)
     (tmp_path / "My Poems.pt").write_bytes(b"")
     for name in ("My Poems.txt", "My Poems"):
-        with pytest.raises(CheckpointError, match=r"; did you mean .*My Poems\.pt\?$"):
+        with pytest.raises(CheckpointError, match=r"; did you mean .*My Poems\.pt'\?$"):
             read_checkpoint(str(tmp_path / name))
 
 

@@ -584,11 +584,11 @@ def lock(monkeypatch):
         ("MyBook.txt", "did you mean mybook.txt?"), ("texts/poem", "did you mean texts/poem.md?"),
         ("other.txt", "give a text file, or - for"), ("model", "give a text file"), ("none/mybook", "give a text file"),
         ("~/mybook.txt", "the shell expands ~ only at the beginning of a word and outside quotes, if at all; write /"),
-        ("~mybook.txt", "did you mean mybook.txt?"),
+        ("~mybook.txt", "did you mean mybook.txt?"), ("my poem", "did you mean 'my poem.txt'?"),
     ],
 )  # fmt: skip
 def test_a_text_that_is_not_found_may_be_one_beside_it(tmp_path, monkeypatch, typed, told):
-    files = ("mybook.pdf", "mybook.txt", "mybook.pt", "model.pt", "texts/poem.md")
+    files = ("mybook.pdf", "mybook.txt", "mybook.pt", "model.pt", "texts/poem.md", "my poem.txt")
     make(tmp_path, **dict.fromkeys(files, b""))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CorpusError) as caught:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
+from charrnn.escape import as_typed
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home, told_of_link
 from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
@@ -135,7 +136,7 @@ def _ask_for_neighbour(path: str) -> str:
     longer = [other for other in texts if os.path.splitext(other)[0] == name.lower()]
     longer.sort(key=lambda other: not other.endswith(".txt"))
     likely = longer[0] if longer else most_alike(name.lower(), texts)
-    return f"did you mean {os.path.join(folder, texts[likely])}?" if likely else ""
+    return f"did you mean {as_typed(os.path.join(folder, texts[likely]))}?" if likely else ""
 
 
 def _has_others(folder: str) -> bool:
