@@ -603,7 +603,7 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
 def test_an_evaluation_of_the_last_step_of_which_a_checkpoint_knows_nothing_is_cut_off(tmp_path, run, is_evaluated):
     """As where a training that goes on to an end that it has passed is killed before it saves what that has shown."""
     path = tmp_path / "train.log"
-    log = TrainingLog(path, Origin(texts=[], run=run), after_step=None)
+    log = TrainingLog(path, Origin(texts=[], run=run), after_step=0)
     for step, loss in ((99, 0.7), (100, None), (100, 0.6)):
         log.write({"step": step, "val_loss": loss})
     lines = path.read_text().splitlines(keepends=True)
@@ -662,7 +662,7 @@ def test_a_log_is_known_by_its_first_line(tmp_path, text, begins):
 
 def test_where_all_lines_go_it_matters_not_whose_they_are(tmp_path):
     write_log(tmp_path / "run.log", (OTHER, 0), (RUN, 10))
-    TrainingLog(tmp_path / "run.log", BRANCH, after_step=None)
+    TrainingLog(tmp_path / "run.log", BRANCH, after_step=0, keeps=True)
     assert (tmp_path / "run.log").read_bytes() == b""
 
 
@@ -670,13 +670,13 @@ def test_where_all_lines_go_it_matters_not_whose_they_are(tmp_path):
 def test_a_log_that_was_replaced_by_a_run_that_was_never_saved_is_that_of_its_own_run_again(tmp_path, meanwhile):
     path, other = tmp_path / "run.log", Origin(texts=[], run=OTHER)
     lines = write_log(path, (PARENT, 50), (RUN, 120), (RUN, 150), (RUN, 160))
-    TrainingLog(path, other, after_step=None, keeps=True)
+    TrainingLog(path, other, after_step=0, keeps=True)
     assert (path.read_bytes(), len(os.listdir(tmp_path))) == (b"", 2)
     if meanwhile is None:
         path.unlink()  # as a job does that begins anew
     else:
         write_log(path, *meanwhile)
-    TrainingLog(path, other, after_step=None, keeps=True)  # it is tried again
+    TrainingLog(path, other, after_step=0, keeps=True)  # it is tried again
     log = TrainingLog(path, BRANCH, after_step=150)
     assert (path.read_text(), log.notice) == ("".join(lines[:3]), "")
     log.settle()
@@ -687,7 +687,7 @@ def test_a_log_that_was_replaced_is_needed_no_more_once_the_other_run_is_saved(t
     path = tmp_path / "run.log"
     for run in (RUN, FIRST):
         write_log(path, (run, 120))
-        log = TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True)
+        log = TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True)
     for name in (".run.log.mine.old", f"..run.log.{RUN}.old.123.tmp", ".run.log.9.tmp"):  # two by killed processes
         (tmp_path / name).touch()
     log.settle()
@@ -700,7 +700,7 @@ def test_a_log_that_was_replaced_is_needed_no_more_once_the_other_run_is_saved(t
 def test_what_was_put_back_by_hand_is_newer_than_what_was_kept(tmp_path):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 120))
-    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True)
+    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True)
     lines = write_log(path, (RUN, 120), (RUN, 140))
     TrainingLog(path, BRANCH, after_step=150)
     assert (path.read_text(), os.listdir(tmp_path)) == ("".join(lines), ["run.log"])
@@ -710,7 +710,7 @@ def test_a_log_that_cannot_be_kept_is_replaced_all_the_same(tmp_path, monkeypatc
     path = tmp_path / "run.log"
     write_log(path, (RUN, 120))
     monkeypatch.setattr("charrnn.cli.trainer.replaced_log.replace_file", find_no_room)
-    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=None, keeps=True).settle()
+    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True).settle()
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"", ["run.log"])
 
 

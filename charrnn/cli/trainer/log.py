@@ -62,10 +62,9 @@ def open_log(
     if request.overwrite:
         if request.resume_or_start and (told := _put_aside(path)):
             tell(f"{told}, for its checkpoint is not at {request.path}")
-        after_step = step or None
         replaced = [request.found.run] if request.found.run else []
         return TrainingLog(
-            path, origin, after_step=after_step, is_evaluated=is_evaluated, replaced=replaced, keeps=True, tell=tell
+            path, origin, after_step=step, is_evaluated=is_evaluated, replaced=replaced, keeps=True, tell=tell
         )
     if request.is_in_place and origin.init_run == request.found.run and _is_of(origin.init_run, path):
         raise OutputError(
@@ -81,8 +80,7 @@ class TrainingLog:
     Args:
         path: of the file; it is made where it is not there.
         origin: of the run, whose name and those of the runs that it has branched off from stand in its lines.
-        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn; None:
-            all are, whosever they are.
+        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
         is_evaluated: whether the run knows what it was worth after that step; else a line that says so is later too.
         replaced: names of runs whose lines are cut off too.
         keeps: whether so are all but those of the run and of what it comes from, and what is there is kept, as
@@ -101,7 +99,7 @@ class TrainingLog:
         path: Path,
         origin: Origin,
         *,
-        after_step: int | None,
+        after_step: int,
         is_evaluated: bool = True,
         replaced: Sequence[str] = (),
         keeps: bool = False,
@@ -114,7 +112,7 @@ class TrainingLog:
         kept, aside = _Kept(), None
         try:
             self._before.bring_back(origin.run)
-            if after_step is not None and path.exists():
+            if path.exists():
                 data = path.read_bytes()
                 kept = _find_kept(data, path, origin, after_step, replaced, overwrites=keeps, is_evaluated=is_evaluated)
                 aside = _copy_aside(data, path) if kept.cuts_parent and not keeps else None
@@ -124,7 +122,7 @@ class TrainingLog:
                 file.truncate(kept.end)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); give another file with --log") from None
-        told = _told_of(kept, after_step or 0, aside, is_branch=kept.run in origin.parents)
+        told = _told_of(kept, after_step, aside, is_branch=kept.run in origin.parents)
         self.notice = f"{path}: {told}" if told else ""
 
     def write(self, fields: Mapping[str, Any]) -> None:
