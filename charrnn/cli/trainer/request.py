@@ -12,7 +12,7 @@ from typing import Any
 from charrnn.cli.common.backslashes import unescape
 from charrnn.cli.trainer.placing import NOTHING, Occupant
 from charrnn.errors import ConfigError
-from charrnn.paths import STDIN_NAME, as_argument, has_no_name, real, told_of_home
+from charrnn.paths import STDIN_NAME, has_no_name, real, told_of_home
 from charrnn.storage.origin import Origin
 from charrnn.surrogates import SURROGATE
 from charrnn.text.cache import Cache, own_folder
@@ -87,11 +87,6 @@ class Request:
             return f"{STDIN_NAME}.pt"
         first = Path(self.texts[0])
         return f"{first.resolve().name if os.path.isdir(first) else first.stem}.pt"
-
-    @property
-    def printed(self) -> str:
-        """The checkpoint's path as it may stand in a command."""
-        return as_argument(str(self.path))
 
     @property
     def speaks_plainly(self) -> bool:

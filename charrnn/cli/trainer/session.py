@@ -30,6 +30,7 @@ from charrnn.generation.unprompted import write_sample
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
+from charrnn.paths import as_argument
 from charrnn.text.corpus import Corpus
 from charrnn.training.clock import CLOCK
 from charrnn.training.loop import REWIND_AFTER, first_report, give_up, train
@@ -76,7 +77,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
     if ranks.is_first and request.speaks_plainly:
         display.note(farewell(launch.run, launch.corpus.encoder.unit))
         if has_viewer(request):
-            display.write(next_steps(request.printed))
+            display.write(next_steps(as_argument(str(request.path))))
 
 
 class Session:
