@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from charrnn.cli.trainer.retyping import way_to_begin
 from charrnn.cli.trainer.trouble import Trouble
 from charrnn.disk import sync
 from charrnn.errors import OutputError
+from charrnn.metrics import finite_or_none
 from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import names_beside, replace_file
 
@@ -127,7 +127,8 @@ class TrainingLog:
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Add a line; what JSON has no word for, such as infinity, becomes null."""
-        line = json.dumps({"run": self._run, **{name: _plain(fields[name]) for name in fields}}, allow_nan=False)
+        plain = {key: finite_or_none(value) if isinstance(value, float) else value for key, value in fields.items()}
+        line = json.dumps({"run": self._run, **plain}, allow_nan=False)
         if not self._pending:
             self._missing_from = fields["step"]
         self._pending += line.encode() + b"\n"
@@ -277,7 +278,3 @@ def _find_kept(
             return replace(kept, begins_later=begins_later, cuts_parent=run in limits)
         kept = _Kept(line_end + 1, step, run)
     return replace(kept, begins_later=not (kept.end or begins))
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
