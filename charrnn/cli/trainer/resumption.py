@@ -18,7 +18,7 @@ from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.restoring import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
-from charrnn.cli.trainer.transfer import LEARNED_HELD_OUT, begin_with_weights, overlaps
+from charrnn.cli.trainer.transfer import LEARNED_HELD_OUT, begin_with_weights, has_changed, overlaps
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.limits import flag_name
 from charrnn.paths import has_no_name
@@ -66,7 +66,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
     keeper = ThreadKeeper(asdict(config), neighbours, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
     begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
-    differs = bool(changes) or _has_changed(run.config, stored.train_config, *ENDS, "patience")
+    differs = bool(changes) or has_changed(run.config, stored.train_config, *ENDS, "patience")
     return Launch(
         run, corpus, pieces, speed, listed(reason, told_of_speed), keeper, origin, run.config.precision,
         begun_by=begun_by, differs=differs,
@@ -86,13 +86,9 @@ def _settle(
 
 def _move_end(run: TrainingRun, before: TrainConfig) -> None:
     """Plan the evaluations anew for an end that has moved; the same one again changes nothing."""
-    if _has_changed(run.config, before, *ENDS):
+    if has_changed(run.config, before, *ENDS):
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
-
-
-def _has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
-    return any(getattr(config, name) != getattr(before, name) for name in names)
 
 
 def _reason(

@@ -135,13 +135,16 @@ def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> se
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
     """Whether some of what is held out of a text was learned from when it was held out as `before` says."""
-    is_other = any(
-        getattr(before, name) != getattr(now, name) for name in ("val_fraction", "val_spread", "val_bounded")
-    )
+    is_other = has_changed(now, before, "val_fraction", "val_spread", "val_bounded")
     is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
     return now.holds_out and (
         not before.holds_out or now.val_fraction > before.val_fraction or (is_spread and is_other)
     )
+
+
+def has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
+    """Whether any option of these names is another than before."""
+    return any(getattr(config, name) != getattr(before, name) for name in names)
 
 
 def carry_over(
