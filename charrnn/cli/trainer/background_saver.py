@@ -121,7 +121,7 @@ class BackgroundSaver:
 
     def poll(self) -> None:
         """Take note of a save that is done, and tell of one that failed."""
-        if self._thread is None or not self._thread.is_alive():
+        if self.is_done(within=0):
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:
