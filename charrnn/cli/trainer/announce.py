@@ -33,11 +33,12 @@ def describe_training(launch: Launch) -> str:
     run, config = launch.run, launch.run.config
     of_line = f"at most {config.seq_len} of a line"
     of_lane = f"{min(config.seq_len, _lane_length(run)):,}"
+    several = "" if run.ranks.world_size == 1 else f"{run.ranks.world_size} processes of "
     return (
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
         f"windows of {of_lane if run.line_feed is None else of_line}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
-        f"{_processes(run.ranks.world_size)}{_threads(launch.keeper.at_work, config.threads)}; "
+        f"{several}{_threads(launch.keeper.at_work, config.threads)}; "
         f"{_duration(run, launch.chars_per_second)}"
     )
 
@@ -131,10 +132,6 @@ def _rate(run: TrainingRun) -> str:
     """The peak learning rate, and what has become of it in a run that goes on with less."""
     peak, factor = f"{run.config.learning_rate:g}", run.rate_share
     return peak if factor == 1 else f"{run.config.learning_rate * factor:.2g}, at first {peak}"
-
-
-def _processes(world: int) -> str:
-    return "" if world == 1 else f"{world} processes of "
 
 
 def _threads(now: int, most: int) -> str:

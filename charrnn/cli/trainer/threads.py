@@ -22,7 +22,6 @@ from charrnn.training.clock import CLOCK
 LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
 """Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
 
-
 WORTH_A_START = 30.0
 """Seconds that must be left of a training where it is said to be faster if it is stopped and started again."""
 
