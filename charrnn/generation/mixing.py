@@ -117,25 +117,19 @@ class MixedText:
         return MixedText([known.copy() for known in self.known], self.vocab_size, memories)
 
 
+@dataclass(frozen=True)
 class MixedTexts:
-    """N texts that are read side by side.
+    """N texts that are read side by side; for the attributes see `MixedText`."""
 
-    Args:
-        known: the texts as each model reads them.
-        vocab_size: V, of the union.
-        memories: what gives the forecasts, by how far back it looks.
-    """
-
-    def __init__(self, known: Sequence[_KnownTexts], vocab_size: int, memories: Mapping[int, Memories]) -> None:
-        self._known = known
-        self._vocab_size = vocab_size
-        self._memories = memories
+    known: Sequence[_KnownTexts]
+    vocab_size: int
+    memories: Mapping[int, Memories]
 
     def __call__(self, ids: Ids) -> Floats:
         """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
-        mixed = np.zeros((len(ids), self._vocab_size))
-        recalled = {reach: memory.read(ids) for reach, memory in self._memories.items()}
-        for known in self._known:
+        mixed = np.zeros((len(ids), self.vocab_size))
+        recalled = {reach: memory.read(ids) for reach, memory in self.memories.items()}
+        for known in self.known:
             prediction = known.read(ids, recalled.get(known.model.config.recall))
             mixed[:, known.places] += known.share * prediction[:, : len(known.places)]  # the mark of rare ones is last
         with np.errstate(divide="ignore"):
@@ -143,8 +137,8 @@ class MixedTexts:
 
     def selected(self, rows: Ids) -> MixedTexts:
         """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
-        memories = {reach: memory.selected(rows) for reach, memory in self._memories.items()}
-        return MixedTexts([known.selected(rows) for known in self._known], self._vocab_size, memories)
+        memories = {reach: memory.selected(rows) for reach, memory in self.memories.items()}
+        return MixedTexts([known.selected(rows) for known in self.known], self.vocab_size, memories)
 
 
 @dataclass
