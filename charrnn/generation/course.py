@@ -28,15 +28,15 @@ class Course:
 
     Attributes:
         line: whole lines that are behind, told by who takes the characters.
+        is_spent: whether more does not count than there was room for, which makes the text a shorter one.
     """
 
     def __init__(self, length: int | None, over_lines: int | None = None) -> None:
-        self.line = 0
+        self.line, self.is_spent = 0, False
         self._over_lines = over_lines
         self._length = length
         self._end = ENDLESS if length is None else length
         self._latest = ENDLESS if length is None else length * MOST_DRAWN
-        self._lacking = 0  # characters in whose place no others come
 
     def left(self, drawn: int) -> int:
         """Characters that may still come after so many."""
@@ -46,12 +46,7 @@ class Course:
         """Let so many of the characters drawn not count, as far as there is room for others."""
         wanted = self._end + count
         self._end = min(wanted, self._latest)
-        self._lacking += wanted - self._end
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether more does not count than there was room for, which makes the text a shorter one."""
-        return self._lacking > 0 and 0 < self._latest < ENDLESS
+        self.is_spent |= wanted > self._end and 0 < self._latest < ENDLESS
 
     def end(self) -> None:
         """Let nothing more come."""
