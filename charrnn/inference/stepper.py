@@ -189,10 +189,8 @@ class _Layer:
         rows = len(CELLS[config.cell].blocks) * config.hidden_size
         self.given = {reader: product[place] for reader, place in folded.rows_by_reader[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
-        recurrent = product[:rows]
-        self.memory = [product, hidden]
-        update, kept = make_update(config.cell, recurrent, hidden, folded.half_biases_hn[layer])
-        self.memory += kept
+        update, kept = make_update(config.cell, product[:rows], hidden, folded.half_biases_hn[layer])
+        self.memory = [product, hidden, *kept]
         multiply = _product(matrix, hidden, product, rows, config)
 
         def step(inputs: Singles) -> None:
