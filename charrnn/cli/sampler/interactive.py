@@ -49,12 +49,14 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     """
     job.sampler.model.reader()  # the weights are folded now: a Ctrl-C amid that would leave them half done
     _begin_editing()
-    if not flags.quiet and sys.stdin.isatty():
+    is_typed = sys.stdin.isatty()
+    if is_typed and not flags.quiet:
         _tell_how(is_story=flags.story)
     turns, stop = Turns(job, is_story=flags.story), Stop(ends_all=_is_of_file())
+    read = _typed_beginnings(stop) if is_typed else stop.each(_read_beginnings(job.form.text_options, flags.encoding))
     is_each_continued = True
     with stop.put_by():
-        for number, line in enumerate(_beginnings(job.form.text_options, flags.encoding, stop)):
+        for number, line in enumerate(read):
             try:
                 typed = _fitted(line, job, flags)
                 turn = turns.begin(typed)
@@ -140,23 +142,13 @@ def _is_of_file() -> bool:
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
-def _beginnings(own: TextOptions, encoding: str | None, stop: Stop) -> Iterator[str]:
-    """What is typed at a terminal, or the lines of a file or a pipe, between which Ctrl-C ends the conversation.
-
-    Args:
-        own: how the model's text was read.
-        encoding: of the lines; None for that of the model's text.
-        stop: Ctrl-C, which may come while one is waited for.
+def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
+    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end.
 
     Raises:
         ConfigError: a model of bytes has no such encoding, or there is none.
         CorpusError: its lines cannot be read one by one, or the file is no text.
     """
-    return _typed_beginnings(stop) if sys.stdin.isatty() else stop.each(_read_beginnings(own, encoding))
-
-
-def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
-    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end."""
     is_tolerant, doubt = own.unit != BYTE, doubt_of(own.encoding, encoding)
     groups = read_lines(STDIN, own.in_encoding(encoding), is_tolerant=is_tolerant, doubt=doubt)
     mark = BOM  # which is still there for a model of bytes
