@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from charrnn.cli.common.cores import prepare_training
-from charrnn.cli.common.mistakes import require_working_directory
 from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
@@ -245,7 +244,6 @@ def train(
     flags = {name: value for name, value in context.params.items() if name in AT_RESUME}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
-        require_working_directory()
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
         flags["save_every"] = None if save_every is None else parse_duration(save_every, "save_every")
         check_options(flags)
@@ -253,10 +251,11 @@ def train(
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=read_place().is_launched)
     with loading_modules():  # among them numpy, which --help must not wait for
-        from charrnn.cli.trainer.opening import run_training
+        from charrnn.cli.trainer.opening import require_working_directory, run_training
         from charrnn.cli.trainer.request import Request, parse_reading
 
     with _one_of_several_tells():
+        require_working_directory()
         reading = parse_reading(context.params)
     request = Request(
         texts=tuple(texts),

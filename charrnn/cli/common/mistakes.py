@@ -9,7 +9,6 @@ from difflib import get_close_matches
 
 from charrnn.cli.common.quotes import find_lost_quotes
 from charrnn.cli.common.words import outside_of_values
-from charrnn.errors import ConfigError
 from charrnn.escape import as_typed
 
 SYNONYMS = {
@@ -116,18 +115,6 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         if found and len(found[1]) > 1 and (told := _told_of_one_hyphen(found[1], known, hints)):
             return told
     return find_lost_quotes(arguments, known)
-
-
-def require_working_directory() -> None:
-    """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort.
-
-    Raises:
-        ConfigError: it is gone.
-    """
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        raise ConfigError("the working directory is gone; go to another with `cd`") from None
 
 
 def _name_of(flag: str) -> str:

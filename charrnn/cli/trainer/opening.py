@@ -1,6 +1,6 @@
 """One `charrnn train`, up to where it needs PyTorch, whose loading takes seconds.
 
-Whatever is wrong with an output, a checkpoint's name or a text is told before that.
+Whatever is wrong with the working directory, an output, a checkpoint's name or a text is told before that.
 """
 
 from __future__ import annotations
@@ -28,6 +28,18 @@ from charrnn.text.cache import check_sound
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.ranks import Ranks
 from charrnn.training.torchrun import Place, read_place, told_of_no_rank
+
+
+def require_working_directory() -> None:
+    """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort.
+
+    Raises:
+        ConfigError: it is gone.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory is gone; go to another with `cd`") from None
 
 
 def run_training(request: Request) -> None:
