@@ -375,6 +375,38 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
             "--device is 'mps'; it must be one of cpu, cuda; of GPUs NVIDIA's alone are used, by cuda",
         ),
         (["--seed", "-1"], 2, "--seed is -1; it must be at least 0"),
+        (["--interactive", "--json", "-n", -1], 2, "--length -1 has no end, and --json needs one; give a length"),
+        (["--story"], 2, "--story is of a conversation; give --interactive too, or --prompt-file to continue a text"),
+        (["--keep-stop"], 2, "--keep-stop keeps what --stop names; give --stop too"),
+        *(
+            (
+                ["--interactive", *flag],
+                2,
+                f"{flag[0]} does not go with --interactive, which writes one text for each beginning",
+            )
+            for flag in (["--num-samples", 3], ["--novel", "words.txt"], ["--unique"], ["--separator", "x"])
+        ),
+        (
+            ["--unique", "--lines", 1, "-N", 30],
+            2,
+            "--unique is of the lines of a text, and each of these has one; give --lines 30 in place of --num-samples "
+            "30",
+        ),
+        *(
+            ([*typed, "-p", "-"], 2, f"the prompt and {other} cannot both come from standard input")
+            for other, *typed in (
+                ("--interactive", "-i"),
+                ("--mix -:0.3", "--mix", "-:0.3"),
+                ("--novel", "--novel", "-"),
+            )
+        ),
+        (["-n", 10**30], 2, f"--length is {10**30}; it must be from 0 to 1,000,000,000,000, or -1 for no end"),
+        (
+            ["--mix", "words.pt:0.7", "--mix", "words.pt:0.2", "--mix", "words.pt:0.1"],
+            2,
+            "the shares in --mix sum to 1, which leaves nothing for the first model",
+        ),
+        (["--mix", "words.pt:0.5", "--device", "cuda"], 2, "--mix runs on the CPU; leave --device out"),
     ],
 )
 def test_bad_input_is_one_line(sample, arguments, code, message):
@@ -944,16 +976,10 @@ def test_novel_leaves_out_lines_of_several_files(sample, trained):
     assert b" left out because they are in one.txt or two.txt\n" in result.stderr
 
 
-def test_novel_knows_lines_that_have_spaces_at_their_ends(sample, trained):
+@pytest.mark.parametrize("end", [" \n ", "\r\n"])
+def test_novel_knows_lines_whatever_their_ends_and_the_spaces_there(sample, trained, end):
     plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
-    (trained / "known.txt").write_text(plain.replace("\n", " \n "))
-    left = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q", "--novel", "known.txt").stdout.decode().splitlines()
-    assert not set(left) & set(filter(None, plain.splitlines()))
-
-
-def test_novel_knows_lines_whatever_their_ends(sample, trained):
-    plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
-    (trained / "known.txt").write_bytes(plain.replace("\n", "\r\n").encode())
+    (trained / "known.txt").write_bytes(plain.replace("\n", end).encode())
     left = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q", "--novel", "known.txt").stdout.decode().splitlines()
     assert not set(left) & set(filter(None, plain.splitlines()))
 
@@ -1197,35 +1223,6 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
     records = sample("-p", "Ti", "-n", 1, "--json", "--logprobs", "--seed", 3, checkpoint=lines).stdout
     record = json.loads(records)
     assert record["logprobs"] == pytest.approx([log_probability(model, encoder, "\nTi", record)], abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--interactive", "--json", "-n", -1], "--length -1 has no end, and --json needs one; give a length"),
-        (["--story"], "--story is of a conversation; give --interactive too, or --prompt-file to continue a text"),
-        (["--keep-stop"], "--keep-stop keeps what --stop names; give --stop too"),
-        (["--interactive", "-N", 3], "--num-samples does not go with --interactive"),
-        (["--interactive", "--novel", "words.txt"], "--novel does not go with --interactive"),
-        (["--interactive", "--unique"], "--unique does not go with --interactive"),
-        (
-            ["--unique", "--lines", 1, "-N", 30],
-            "--unique is of the lines of a text, and each of these has one; give --lines 30 in place of --num-samples",
-        ),
-        (["--interactive", "--separator", "x"], "--separator does not go with --interactive"),
-        (["--interactive", "-p", "-"], "the prompt and --interactive cannot both come from standard input"),
-        (["--mix", "-:0.3", "-p", "-"], "the prompt and --mix -:0.3 cannot both come from standard input"),
-        (["--novel", "-", "-p", "-"], "the prompt and --novel cannot both come from standard input"),
-        (["-n", 10**30], "--length is 1000000000000000000000000000000; it must be from 0 to"),
-        (["--mix", "words.pt:0.7", "--mix", "words.pt:0.2", "--mix", "words.pt:0.1"], "the shares in --mix sum to 1"),
-        (["--mix", "words.pt:0.5", "--device", "cuda"], "--mix runs on the CPU; leave --device out"),
-    ],
-)  # fmt: skip
-def test_what_contradicts_itself_is_one_line(sample, arguments, message):
-    result = sample(*arguments)
-    assert (result.returncode, result.stdout) == (2, b"")
-    assert result.stderr.decode().startswith(f"charrnn: {message}")
-    assert result.stderr.count(b"\n") == 1
 
 
 def test_an_empty_name_is_told_as_one(sample):
@@ -1544,10 +1541,6 @@ def test_what_is_skipped_of_a_prompt_is_told_unless_it_is_to_be_quiet(sample, fl
     result = sample(*flags, "--unknown", "skip", "-n", 9, "--seed", 1, input=b"Q9Qa\na\n")
     assert (result.returncode, sorted(result.stderr.decode().splitlines(True))) == (0, [told, "seed 1\n"])
     assert sample(*flags, "--unknown", "skip", "-n", 9, "-q", input=b"Q9Qa\n").stderr == b""
-
-
-def test_interactive_echoes_a_beginning_that_is_not_continued(sample):
-    assert sample("-i", "-n", 0, "-q", input=b"Tin\nBa\n").stdout == b"Tin\nBa\n"
 
 
 def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leaves_it(trained, start):
