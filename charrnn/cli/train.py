@@ -1,4 +1,4 @@
-"""`charrnn train`: its flags, and what they ask for."""
+"""The `charrnn train` command: its flags, and the request built from them."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
 
 STARTED = time.perf_counter() - time.process_time()
-"""When this process began, nearly: until here it has done little but compute."""
+"""`time.perf_counter()` at the start of this process, nearly: up to here its CPU time is about its elapsed time."""
 
 CHOSEN = "[default: by the text's size and the time]"
 MEMBERS = f"{CHOSEN[:-1]}; 1 with --hidden-size or --num-layers]"
@@ -30,7 +30,7 @@ PARTS = {
     "include": "How the text is read", "device": "The machine", "save_every": "Saving and resuming",
     "sample_every": "What it reports",
 }  # fmt: skip
-"""The first flag of each part of the help, and the part's title."""
+"""The first flag of each section of the help, and the section's title."""
 
 HELP = (
     "Learn the style of a text and write a checkpoint.",
@@ -54,7 +54,7 @@ def train(
         typer.Argument(
             metavar="TEXT...",
             help="Files and folders to learn from; - for stdin.",
-            callback=lambda paths: expanded(paths),  # itself it has a type that typer fails at on 3.10
+            callback=lambda paths: expanded(paths),  # a lambda: typer fails on the type of `expanded` on 3.10
         ),
     ],
     out: Annotated[
@@ -240,7 +240,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON on stderr per report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
-    """Carry out the command; `HELP` is what its help begins with."""
+    """Carry out the command; the text of its help is in `HELP`."""
     flags = {name: value for name, value in context.params.items() if name in AT_RESUME}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
@@ -250,7 +250,7 @@ def train(
         if val_text and "val_fraction" in explicit:
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=read_place().is_launched)
-    with loading_modules():  # among them numpy, which --help must not wait for
+    with loading_modules():  # here, so that --help does not wait for numpy
         from charrnn.cli.trainer.opening import require_working_directory, run_training
         from charrnn.cli.trainer.request import Request, parse_reading
 
@@ -279,7 +279,7 @@ def train(
 
 @contextlib.contextmanager
 def _one_of_several_tells() -> Iterator[None]:
-    """Leave it to the first of a host's processes to tell what is wrong with the flags of all."""
+    """Let only the first process on each host report an error in the flags, which are the same for all."""
     try:
         yield
     except ConfigError as error:

@@ -1,1 +1,1 @@
-"""A training as the command line runs it."""
+"""The training run behind `charrnn train`."""

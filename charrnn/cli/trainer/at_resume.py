@@ -1,4 +1,4 @@
-"""What every option of a training means to a run that goes on by `--resume`, or begins with weights of another."""
+"""What `--resume` and `--init-from` do with every training option."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from charrnn.text.options import TextOptions
 
 
 class AtResume(Enum):
-    """What becomes of an option.
+    """What becomes of an option at a resume.
 
     Attributes:
-        END: it says when the training ends; a new end replaces the old one, of whatever kind.
-        FREE: it may be given anew.
-        UNKEPT: no checkpoint keeps it; it holds for one command.
-        FORCED: it stays, unless `--force-resume` lets it be another.
-        FORCED_PLACE: the same, and with another a place in the text means nothing any more.
-        FORCED_RATE: the same, and with another the cuts of the learning rate mean nothing any more.
-        SHAPE: weights are made for it; no force changes it, and `--init-from` keeps it.
-        TEXT: characters are made by it; no force changes it.
-        ALPHABET: it has chosen the alphabet, which no force changes; `--init-from` adds to it by this.
+        END: says when the training ends; a new end replaces the old one, of whatever kind.
+        FREE: may be changed.
+        UNKEPT: not stored in the checkpoint; holds for one command.
+        FORCED: stays, unless `--force-resume` changes it.
+        FORCED_PLACE: like FORCED; a change invalidates the position in the text.
+        FORCED_RATE: like FORCED; a change invalidates the cuts of the learning rate made so far.
+        SHAPE: determines the shapes of the weights; cannot be changed, and `--init-from` keeps it.
+        TEXT: determines the characters; cannot be changed.
+        ALPHABET: has chosen the alphabet, which a resume cannot change; `--init-from` extends the alphabet by it.
     """
 
     END = auto()
@@ -76,11 +76,11 @@ AT_RESUME: dict[str, AtResume] = {
     "sample_every": AtResume.UNKEPT,
     "report_every": AtResume.UNKEPT,
 }
-"""Every option, in the order of the flags; the other parameters of `train` say what is read, written and told."""
+"""Every option, in the order of the flags; the other parameters of `train` control input, output and messages."""
 
 
 def options_of(*kinds: AtResume) -> tuple[str, ...]:
-    """The options of some kinds."""
+    """Names of the options of the given kinds."""
     return tuple(name for name, kind in AT_RESUME.items() if kind in kinds)
 
 
@@ -89,13 +89,13 @@ MAY_CHANGE = options_of(AtResume.END, AtResume.FREE)
 UNKEPT = options_of(AtResume.UNKEPT)
 MODEL_SHAPE = options_of(AtResume.SHAPE)
 FIXED = options_of(AtResume.SHAPE, AtResume.TEXT)
-"""Options that no force can change: the weights are made for them, or the characters are."""
+"""Options that `--force-resume` cannot change either: the weights or the characters depend on them."""
 
 PLACES = options_of(AtResume.FORCED_PLACE)
-"""Options with another of which a place in the text means nothing any more."""
+"""Options whose change invalidates the position in the text."""
 
 RATES = options_of(AtResume.FORCED_RATE)
-"""Options with another of which the cuts of the learning rate mean nothing any more."""
+"""Options whose change invalidates the cuts of the learning rate made so far."""
 
 KEPT = options_of(AtResume.FORCED, AtResume.FORCED_PLACE, AtResume.FORCED_RATE, AtResume.SHAPE, AtResume.TEXT)
-"""Options that are to be as a checkpoint has them, unless force changes those that it can."""
+"""Options that must equal those of the checkpoint; `--force-resume` may change some of them."""

@@ -1,10 +1,10 @@
-"""Saving while a training goes on: in the background, at a share of its time, and through failures.
+"""Save checkpoints in a background thread while training goes on, within a share of its time.
 
-What a save costs is the copy of the weights, for which training waits, and the processor's time of the thread that
-writes them; what that thread waits for a disk costs training nothing.
+The cost of a save is the copy of the weights, for which training waits, and the CPU time of the thread that writes
+them; the thread's waits for the disk cost training nothing.
 
-A save that fails, on a disk that is full or a folder that is gone, leaves the checkpoint before it. It is told once a
-minute and tried again; what counts is whether the last one succeeds.
+A save that fails, as on a full disk or in a folder that is gone, leaves the previous checkpoint. Failures are reported
+once a minute, and the next save tries again; only a failure of the last save is an error.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
 
 SAVE_EVERY = 60.0
-"""Seconds between two saves where no flag says otherwise and no evaluation comes before."""
+"""Seconds between two saves, without --save-every and unless an evaluation comes first."""
 
 SHARE = 0.01
-"""Share of the training's time that saving may cost, but for `--save-every` and the end."""
+"""Share of the training time that saves may cost; saves by `--save-every` and at the end are exempt."""
 
 DISK_SHARE = 0.1
-"""Share of the time in which a disk may be written to, likewise: a slow one, or one that stood still once."""
+"""Share of the time that saves may take in all, with the same exemptions: matters on a slow or stalled disk."""
 
 
 class BackgroundSaver:
     """Writes one checkpoint at a time, in a thread of its own.
 
     Args:
-        placer: that puts the checkpoint at its path.
-        save_every: seconds between saves; None for `SAVE_EVERY`, or more where a save costs much.
-        tell: called, from the caller's thread, with what the user should know.
-        first: called before each save, from the thread that writes.
-        then: called after each that succeeds, from there too.
-        writes: whether this process is the one of its training that saves; in others nothing is ever due or written.
-        saved_step: the step of the checkpoint there, where the run goes on from it.
+        placer: puts the checkpoint at its path.
+        save_every: seconds between saves; None for `SAVE_EVERY`, or more if saves are slow.
+        tell: called with messages for the user, from the caller's thread.
+        first: called before each save, from the writing thread.
+        then: called after each save that succeeds, from the writing thread.
+        writes: whether this process is the one that saves; in the others nothing is ever due or written.
+        saved_step: the step of the existing checkpoint, if the run resumes from it.
 
     Attributes:
-        seconds: that the last save took, from the copy of the weights to the file.
-        cost: seconds of these that training lost.
-        failure: why the last finished save failed; empty where it did not.
+        seconds: duration of the last save, from the copy of the weights to the finished file.
+        cost: the part of `seconds` that training lost.
+        failure: why the last finished save failed; empty if it succeeded.
         saved_step: the step of the checkpoint on disk, as far as this process knows; None if nothing was saved.
         unplaced: where the last save lies if it could not be put at its path; see `Placer`.
     """
@@ -75,7 +75,7 @@ class BackgroundSaver:
         self._begun, self._step = CLOCK.now(), 0
 
     def is_due(self, *, evaluated: bool) -> bool:
-        """Whether it is time to save.
+        """Whether a save is due.
 
         Args:
             evaluated: whether an evaluation has just been made.
@@ -89,11 +89,11 @@ class BackgroundSaver:
         return is_time and elapsed >= max(self.cost / SHARE, self.seconds / DISK_SHARE)
 
     def save(self, contents: Callable[[], dict[str, Any]], step: int) -> None:
-        """Begin to save, once the save before is done; too little memory for a copy is a failure like others.
+        """Wait for the previous save, and start the next; too little memory for the copy counts as a failed save.
 
         Args:
-            contents: gives a copy of what is to be saved; see `checkpoint.snapshot`.
-            step: that it is of.
+            contents: returns a copy of what is to be saved; see `checkpoint.snapshot`.
+            step: of the contents.
         """
         if not self._writes:
             return
@@ -106,36 +106,36 @@ class BackgroundSaver:
                 raise
             copy = None
         self.cost = CLOCK.now() - self._begun
-        self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # none to wait for on leaving
+        self._thread = threading.Thread(target=self._write, args=(copy,), daemon=True)  # not joined at exit
         try:
             self._thread.start()
-        except RuntimeError:  # this user, or this container, may have no more threads: training waits for the disk
+        except RuntimeError:  # the limit on threads is reached: write in this thread
             self._write(copy)
             self.cost = self.seconds
 
     def is_done(self, within: float) -> bool:
-        """Whether nothing is being saved any more, so many seconds from now at the latest."""
+        """Wait up to `within` seconds for a save under way; return whether none is left."""
         if self._thread is not None and self._thread.ident is not None:
             self._thread.join(within)
         return self._thread is None or not self._thread.is_alive()
 
     def poll(self) -> None:
-        """Take note of a save that is done, and tell of one that failed."""
+        """Take note of a save that has finished, and report a failure; does not wait."""
         if self.is_done(within=0):
             self.wait()
 
     def wait(self, *, is_last: bool = False) -> None:
-        """Wait until nothing is being saved, and take note as `poll` does.
+        """Wait for a save under way, and take note of it as `poll` does.
 
         Args:
-            is_last: no more saves follow, and the caller tells of a failure.
+            is_last: whether no more saves follow; then the caller reports a failure.
         """
         if self._thread is None:
             return
         if self._thread.ident is not None:  # else it could not be started
             self._thread.join()
         self._thread = None
-        # A thread is not told of a pause by Ctrl-Z, and its clock may have counted one that ended just before.
+        # Outside the main thread the clock does not yet leave out a pause (Ctrl-Z) that has just ended.
         self.seconds = min(self.seconds, CLOCK.now() - self._begun)
         error, self._error = self._error, None
         if error is not None and not isinstance(error, OutputError):
@@ -152,7 +152,7 @@ class BackgroundSaver:
             self._trouble.end(f"{self._placer.path}: saved again")
 
     def _write(self, contents: dict[str, Any] | None) -> None:
-        """Write the contents; None where memory did not suffice for a copy of them."""
+        """Write the contents, None if there was too little memory to copy them."""
         try:
             if contents is None:
                 raise MemoryError
@@ -161,7 +161,7 @@ class BackgroundSaver:
             self._then()
         except MemoryError:
             self._error = OutputError(f"{self._placer.path}: the checkpoint cannot be written (out of memory)")
-        except Exception as error:  # raised again in the thread that waits, but for what is expected
+        except Exception as error:  # `wait` raises it again unless it is an OutputError
             self._error = error
         self.seconds = CLOCK.now() - self._begun
-        self.cost += time.thread_time()  # all of this thread's
+        self.cost += time.thread_time()  # all CPU time of this thread

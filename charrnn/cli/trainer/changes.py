@@ -1,6 +1,6 @@
-"""What the flags ask for that a checkpoint was not trained with: what may change, what may be forced, and what cannot.
+"""Compare the flags with the options of a checkpoint, and refuse changes that are not allowed or not forced.
 
-It follows from the checkpoint alone, and is told before a text is read: that may take long, or be possible only once.
+This needs the checkpoint alone, and so comes before a text is read: that may take long, or be possible only once.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from charrnn.text.options import TextOptions
 
 
 def trained_with(stored: Checkpoint) -> dict[str, Any]:
-    """Every option that a checkpoint was trained with, by its name."""
+    """Every option that a checkpoint was trained with, by name."""
     return {**asdict(stored.text_options), **asdict(stored.model), **asdict(stored.train_config)}
 
 
 def changes_of(stored: Checkpoint, explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command line asks for and a checkpoint was not trained with, its end and the like apart."""
+    """The explicit options in `KEPT` that differ from those the checkpoint was trained with."""
     before = trained_with(stored)
     return {name: value for name, value in explicit.items() if name in KEPT and not _is_same(name, value, before[name])}
 
 
 def check_resume(stored: Checkpoint, request: Request) -> None:
-    """Refuse to go on with a run whose checkpoint lacks what that takes, or with flags that ask for another run.
+    """Refuse to resume an exported checkpoint, or with flags that do not fit the stored run.
 
     Raises:
-        CheckpointError: it was exported.
-        ConfigError: a change that is not forced, or that nothing can force.
+        CheckpointError: the checkpoint was exported, without the training state.
+        ConfigError: an option is changed without --force-resume, or cannot be changed at all.
     """
     path, changes = str(request.source), changes_of(stored, request.explicit)
     if not stored.can_go_on:
@@ -56,14 +56,14 @@ def check_resume(stored: Checkpoint, request: Request) -> None:
 
 
 def check_beginning(stored: Checkpoint, request: Request) -> None:
-    """Refuse to begin with weights that are made for something else than what is asked for.
+    """Refuse to begin with weights whose shape, or whose recall, does not fit the flags.
 
     Raises:
-        ConfigError: they are.
+        ConfigError: they do not fit, or a layer of one unit is normalised.
     """
     path, shape = str(request.source), asdict(stored.model)
     if request.explicit.get("lines", stored.text_options.lines) and stored.model.recall:
-        raise ConfigError(  # before --recall is told to be another, which may have been given for this one's sake
+        raise ConfigError(  # before the check of --recall, which may have been given only because of --lines
             f"--lines keeps lines apart, and the model in {path} recalls what stood before; leave --lines out, or "
             "begin with a model that was itself trained with --lines or with --recall 0"
         )
@@ -79,7 +79,7 @@ def check_beginning(stored: Checkpoint, request: Request) -> None:
 
 
 def _is_same(name: str, value: Any, before: Any) -> bool:
-    """Whether a flag asks for what there was before; an encoding has several names."""
+    """Whether a flag asks for the stored value; an encoding has several names."""
     if name == "encoding":
         return TextOptions(encoding=value).codec == TextOptions(encoding=before).codec
     return value in (before, "auto")

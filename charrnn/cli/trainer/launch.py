@@ -1,4 +1,4 @@
-"""From a request and a text to a run that is ready to train; one that goes on is in `resumption`."""
+"""Build a run that is ready to train from a request and a corpus; `resumption` builds runs that are resumed."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Launch:
 
     Attributes:
         run: its state.
-        corpus: what it learns from.
-        pieces: of that, what it is trained on, and what is held out.
-        chars_per_second: of training, as a few trial steps have shown.
-        reason: for the announcement: why this model was chosen, or what has changed at the resume.
-        keeper: of its threads.
-        origin: where it comes from.
-        wanted_precision: what it is to compute in; "auto" for what is fastest with the threads that there are.
-        plan: what it was set up for; None where it goes on as it began.
-        begun_by: the command that began it, where it goes on; empty where that is this process's own, or unknown.
-        differs: whether it has another end, another patience, or by force another option than the checkpoint knows.
+        corpus: the texts, encoded.
+        pieces: the training piece and the held-out piece of the corpus.
+        chars_per_second: training speed, measured in a few trial steps.
+        reason: for the announcement: why this model was chosen, or what has changed since the checkpoint.
+        keeper: adjusts the number of threads.
+        origin: where the run comes from.
+        wanted_precision: the precision asked for; "auto" for the fastest with the current number of threads.
+        plan: reviews the chosen hyperparameters under way; None for a run that keeps them as they are.
+        begun_by: for a resumed run, the command that began it; empty if unknown, or if this process begins the run.
+        differs: whether the end, the patience or a forced option differs from those in the checkpoint.
     """
 
     run: TrainingRun
@@ -57,14 +57,14 @@ class Launch:
 def start_run(
     request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE, *, rate_share: float = 1.0
 ) -> Launch:
-    """Begin a run as the flags say, and where they are silent as `suggest` does.
+    """Set up a new run; `suggest` chooses what the flags leave open.
 
     Args:
         request: with every option.
-        corpus: what is learned from.
+        corpus: the texts, encoded.
         neighbours: the other programs on the cores.
         ranks: the processes that train together.
-        rate_share: factor on the learning rate that is chosen.
+        rate_share: factor on the learning rate, if no flag sets it.
 
     Raises:
         ConfigError: a flag does not fit the text or the machine.
@@ -109,7 +109,7 @@ def start_run(
 def begin(
     model: ModelConfig, config: TrainConfig, request: Request, corpus: Corpus, pieces: tuple[Ids, Ids], ranks: Ranks
 ) -> TrainingRun:
-    """A run at its first step.
+    """Build a run before its first step.
 
     Raises:
         TooLargeError: there is too little memory for it.

@@ -1,8 +1,8 @@
-"""A training's log: one JSON object per report, in a file that a resumed run goes on with.
+"""A training's log: one JSON object per report, in a file to which a resumed run appends.
 
-Each line names its training, so that no other goes on with it. It is written before the checkpoint that comes after
-it, so that whatever moment a process is killed at, every evaluation that the checkpoint knows of stands in the log;
-what the checkpoint does not know of is cut off when the run goes on from it, and written anew.
+Each line names its run, so that no other run appends to the file. Lines are written before the checkpoint that covers
+them: whenever a process is killed, the log has every evaluation that the checkpoint has. Lines later than the
+checkpoint are cut off when the run resumes from it, and written again.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from charrnn.storage.origin import Origin
 from charrnn.storage.outputs import names_beside, replace_file
 
 EVALUATED = re.compile(rb'"step": [1-9].*"val_loss": [^n]')
-"""What a line of a log has that reports an evaluation after a step: a loss, and not null."""
+"""Matches a log line that reports an evaluation after a step: its validation loss is not null."""
 
 
 def job_of(path: Path) -> str:
-    """The job whose processes began a log; empty where that is none or unknown."""
+    """The torchrun job that began a log; empty if there was none, or it is unknown."""
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline())["job"])
@@ -44,17 +44,18 @@ def job_of(path: Path) -> str:
 def open_log(
     request: Request, origin: Origin, tell: Callable[[str], None], *, step: int, is_evaluated: bool
 ) -> TrainingLog | None:
-    """Open the log, where there is to be one.
+    """Open the log that the request names; None if it names none.
 
     Args:
-        request: that may name one.
+        request: with the path of the log.
         origin: of the run.
         tell: see `TrainingLog`.
-        step: after which it goes on; 0 where it begins.
+        step: after which the run goes on; 0 for a new run.
         is_evaluated: see `TrainingLog`.
 
     Raises:
-        OutputError: see `TrainingLog`; or it is that of the run whose weights another one begins with in its file.
+        OutputError: see `TrainingLog`; or the log belongs to the run whose weights this new run begins with, and whose
+            checkpoint it is to replace.
     """
     if request.log is None:
         return None
@@ -75,23 +76,23 @@ def open_log(
 
 
 class TrainingLog:
-    """A file that lines are added to; a line that cannot be written is kept until it can.
+    """A file to which lines are appended; a line that cannot be written is kept in memory until it can.
 
     Args:
-        path: of the file; it is made where it is not there.
-        origin: of the run, whose name and those of the runs that it has branched off from stand in its lines.
-        after_step: the step that the run goes on after: later lines are cut off, with a last line that is torn.
-        is_evaluated: whether the run knows what it was worth after that step; else a line that says so is later too.
+        path: of the file; created if it does not exist.
+        origin: of the run; the lines of the file carry its name, or the name of a run that it has branched off from.
+        after_step: the step after which the run goes on: later lines are cut off, and so is an incomplete last line.
+        is_evaluated: whether the run has an evaluation after that step; if not, the line of one is cut off too.
         replaced: names of runs whose lines are cut off too.
-        keeps: whether so are all but those of the run and of what it comes from, and what is there is kept, as
-            `ReplacedLog` does it, until `settle` is called.
-        tell: called with what the user should know: that it cannot be written, once a minute, and that it can again.
+        keeps: whether to cut off the lines of all runs but this one and those that it comes from, and to keep a copy
+            of the old log, see `ReplacedLog`, until `settle` is called.
+        tell: called with messages for the user: that the log cannot be written, once a minute, and that it can again.
 
     Attributes:
-        notice: what is to be known of it as it is gone on with, such as what is missing; empty where that is nothing.
+        notice: what the user should know of the log as the run resumes, such as missing steps; empty for nothing.
 
     Raises:
-        OutputError: the file cannot be written, or is something else than this run's log.
+        OutputError: the file cannot be written, or is not this run's log.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class TrainingLog:
         self.notice = f"{path}: {told}" if told else ""
 
     def write(self, fields: Mapping[str, Any]) -> None:
-        """Add a line; what JSON has no word for, such as infinity, becomes null."""
+        """Append a line; infinity and NaN become null."""
         plain = {key: finite_or_none(value) if isinstance(value, float) else value for key, value in fields.items()}
         line = json.dumps({"run": self._run, **plain}, allow_nan=False)
         if not self._pending:
@@ -142,23 +143,23 @@ class TrainingLog:
         self._trouble.end(f"{self._path}: the log is written again, and nothing of it is missing")
 
     def sync(self) -> None:
-        """Have the lines on the disk before the checkpoint that knows of them, as far as that can be done."""
+        """Flush the lines to the disk before the checkpoint that covers them; a failure is ignored."""
         with contextlib.suppress(OSError), self._open() as file:
             sync(file.fileno())
 
     def settle(self) -> None:
-        """Take note that the checkpoint is one of this run: what stood there before is needed no more."""
+        """Drop the copy of the replaced log, since the checkpoint is now one of this run."""
         self._before.let_go()
 
     @property
     def lost(self) -> str:
-        """What is missing if nothing more is written, and why; empty where all is there."""
+        """Which lines could not be written, and why; empty if all were written."""
         if not self._pending:
             return ""
         return f"{self._trouble.failure}: its lines from step {self._missing_from:,} on are missing"
 
     def _open(self) -> FileIO:
-        """Open it anew each time: it may have been deleted."""
+        """Open the file for each write: it may have been deleted."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)  # Windows would write line ends of its own
         return open(os.open(self._path, flags, 0o666), "r+b", buffering=0)
 
@@ -169,21 +170,21 @@ class TrainingLog:
             while written < len(self._pending):
                 written += file.write(self._pending[written:])
         except OSError:
-            file.truncate(end)  # no torn line stays
+            file.truncate(end)  # leaves no incomplete line
             raise
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What stays of a log.
+    """The part of a log that is kept.
 
     Attributes:
-        end: bytes of it.
+        end: its length in bytes.
         step: of its last line.
-        run: that wrote it; empty where there is none.
+        run: that wrote its last line; empty if no line is kept.
         begins_later: whether nothing is kept because the log's first line is of this run, but of a later step, or
-            because it has no whole line, as after a power cut.
-        cuts_parent: whether the first line that goes is one of a run that this one comes from.
+            because the log has no complete line, as after a power cut.
+        cuts_parent: whether the first line that is cut off belongs to a run that this one branched off from.
     """
 
     end: int = 0
@@ -194,22 +195,23 @@ class _Kept:
 
 
 def _put_aside(path: Path) -> str:
-    """Rename a log of a training that has evaluated steps, and so has saved, where another is to begin; say so.
+    """Rename the log of another training that has evaluated, and so has saved; return a message, empty if not renamed.
 
-    One that was killed before has left nothing to go on with, and its log is replaced. What is no log stays.
+    A training that was killed before it evaluated left no checkpoint, and its log is replaced. A file that is not a log
+    stays.
     """
     try:
         if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
             return ""
         kept = _free_name(path)
         path.rename(kept)
-    except OSError:  # told by whoever opens it
+    except OSError:  # reported when the log is opened
         return ""
     return f"{path}: is kept as {kept}"
 
 
 def _told_of(kept: _Kept, after_step: int, aside: Path | None, *, is_branch: bool) -> str:
-    """What is to be known of a log that is gone on with after a step; nothing where it is a run's own and whole."""
+    """The notice for a run that resumes with a log; empty if the log is complete and the run's own."""
     told = ""
     if after_step and kept.end and kept.step < after_step:
         told = (
@@ -225,22 +227,22 @@ def _told_of(kept: _Kept, after_step: int, aside: Path | None, *, is_branch: boo
 
 
 def _copy_aside(data: bytes, path: Path) -> Path:
-    """Keep beside it what a log was that may be a run's own, and no copy, where another is to begin amid it."""
+    """Copy a parent run's log beside itself before a branch cuts it: it may be the only one that the parent has."""
     kept = _free_name(path)
     replace_file(kept, lambda file: file.write(data))
     return kept
 
 
 def _free_name(path: Path) -> Path:
-    """Where a log can be kept beside its path."""
+    """A name beside a log's path that is not taken."""
     return next(name for name in names_beside(path, "before") if not os.path.lexists(name))
 
 
 def _is_of(run: str | None, path: Path) -> bool:
-    """Whether a log is there whose last line is of that run."""
+    """Whether the last line of the log at `path` is of that run."""
     try:
         return last_run(path.read_bytes()) == run
-    except OSError:  # told by whoever opens it, if it is there
+    except OSError:  # not there, or reported when the log is opened
         return False
 
 
@@ -254,10 +256,10 @@ def _find_kept(
     overwrites: bool,
     is_evaluated: bool,
 ) -> _Kept:
-    """Find the lines that stay: of a run's own steps up to `after_step`, and of its parents' up to where it left them.
+    """Find the lines to keep: the run's own up to `after_step`, and those of each parent up to where it branched off.
 
-    Later lines of its direct parent are cut off if the run begins here with a copy of the parent's log; otherwise they
-    are refused as another training's, unless these are to be replaced.
+    Later lines of the direct parent are cut off if the run branches off now, with a copy of the parent's log; otherwise
+    they are refused as another training's, unless that training is to be replaced.
     """
     kept, limits = _Kept(), dict(zip(origin.parents, origin.left_at, strict=True))
     begins = after_step in origin.left_at[:1]

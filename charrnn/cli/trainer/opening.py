@@ -1,6 +1,6 @@
-"""One `charrnn train`, up to where it needs PyTorch, whose loading takes seconds.
+"""One `charrnn train` up to the point where it needs PyTorch, which takes seconds to load.
 
-Whatever is wrong with the working directory, an output, a checkpoint's name or a text is told before that.
+Errors in the working directory, an output, a checkpoint's name or a text are reported before that.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from charrnn.training.torchrun import Place, read_place, told_of_no_rank
 
 
 def require_working_directory() -> None:
-    """Refuse a working directory that was deleted, of which PyTorch's libraries know nothing better than to abort.
+    """Refuse to run in a deleted working directory, in which PyTorch's libraries abort the process.
 
     Raises:
-        ConfigError: it is gone.
+        ConfigError: the working directory is gone.
     """
     try:
         os.getcwd()
@@ -43,7 +43,7 @@ def require_working_directory() -> None:
 
 
 def run_training(request: Request) -> None:
-    """Carry out a request: print the checkpoint's path on stdout at the end.
+    """Carry out a request, and print the checkpoint's path on stdout at the end.
 
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
@@ -65,7 +65,7 @@ def run_training(request: Request) -> None:
         except (KeyboardInterrupt, SystemExit):
             signals.tell_unsaved()
             raise
-    if ranks.is_first and sys.__stdout__ is not None:  # else nobody wants to know
+    if ranks.is_first and sys.__stdout__ is not None:  # None if stdout was closed
         try:
             print_path(str(request.path))
         except OSError as error:
@@ -74,10 +74,10 @@ def run_training(request: Request) -> None:
 
 
 def _settled(request: Request, place: Place, ranks: Ranks) -> Request:
-    """The request as the first process has checked it."""
+    """The request as the first process has checked and completed it."""
     place = replace(place, restarts=max(place.restarts, ranks.restarts), launches=ranks.launches)
     settled = ranks.broadcast(lambda: settle(request, place))
-    # where this process's host keeps encoded texts is its own matter
+    # the cache folder may differ from host to host
     return replace(settled, reading=replace(settled.reading, cache=request.reading.cache))
 
 
@@ -85,18 +85,18 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
     """Read the texts, load PyTorch, and train.
 
     Raises:
-        ConfigError: so many threads cannot be started.
+        ConfigError: the threads cannot be started.
     """
     log = None if request.log is None else Path(request.log)
     with locked_output(request.path, log) if ranks.is_first else contextlib.nullcontext():
         corpus = read_texts(request, _reading(request, ranks), ranks)
-        neighbours = Neighbours()  # without what the text came from
+        neighbours = Neighbours()  # only now: not counting a program that piped the text in
         with waiting(request, ranks, "loading PyTorch"), signals.held_back(), _told_of_memory(), loading_modules():
             from charrnn.cli.trainer.session import train_on
 
         try:
             train_on(request.holding_out(corpus), corpus, signals, ranks, neighbours)
-        except (IndexError, RuntimeError) as error:  # of an id that has no place in a table
+        except (IndexError, RuntimeError) as error:  # IndexError: an id outside the embedding table
             if isinstance(error, IndexError) or "device-side assert" in str(error):
                 check_sound(corpus.ids, len(corpus.encoder))
             if NO_THREAD in str(error):
@@ -109,10 +109,10 @@ def _train(request: Request, signals: TrainingSignals, ranks: Ranks) -> None:
 
 @contextlib.contextmanager
 def _told_of_memory() -> Iterator[None]:
-    """Tell of memory that runs out while PyTorch is loaded: no flag lets that take less.
+    """Turn memory errors while PyTorch is loaded into an error of our own; no flag makes loading need less memory.
 
     Raises:
-        TooLargeError: it does.
+        TooLargeError: memory ran out.
     """
     try:
         yield
@@ -126,9 +126,9 @@ def _told_of_memory() -> Iterator[None]:
 
 
 def _tell_of_early_stop(request: Request) -> None:
-    """Say that a signal came before a step was made, so that nothing was saved; with --quiet too, for it is no rule.
+    """Say that a signal came before the first step, so that nothing was saved; with --quiet too.
 
-    A reader who has stopped reading is not waited for.
+    The write does not wait for a reader of stderr that has stopped reading.
     """
     path, told = request.path, "stopped before a step was made; "
     told += f"{path} is as it was" if os.path.exists(path) else "nothing was saved"

@@ -1,6 +1,6 @@
-"""Where a training puts its checkpoint, save after save: at its path, or beside what must or can not be replaced there.
+"""Put each save of a training at the checkpoint's path, or beside it if the file there must not or cannot be replaced.
 
-What somebody else has put at the path meanwhile stays there.
+A file that another program has put at the path meanwhile is not replaced.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from charrnn.storage.outputs import folder_of, names_beside, put_in_place
 
 @dataclass(frozen=True)
 class Occupant:
-    """What a path holds, by what it is known again later.
+    """What a path holds, with what identifies it later.
 
     Attributes:
-        mark: size and time of the last change, which a file keeps as long as nobody touches it; None where
-            nothing lies there, a folder or a file that holds nothing. Inodes do not last on every file system.
-        run: name of the run whose checkpoint it is; None where it is none.
-        step: that this is of.
+        mark: size and modification time in ns; None for nothing, a folder or an empty file. Not the inode, which some
+            file systems do not keep.
+        run: name of the run whose checkpoint it is; None if it is not a checkpoint.
+        step: of that checkpoint.
     """
 
     mark: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class Occupant:
 
 
 NOTHING = Occupant()
-"""What is found where no file lies."""
+"""The occupant of a path where there is no file."""
 
 
 class Placer:
@@ -45,32 +45,32 @@ class Placer:
     Args:
         path: of the checkpoint.
         run: the run's name.
-        found: what lay there when it was found that it may be replaced.
-        step: that the run goes on after, if it does so from the checkpoint there.
+        found: what lay at the path when it was checked that it may be replaced.
+        step: of the checkpoint there, if the run resumes from it; else 0.
 
     Attributes:
         path: of the checkpoint.
-        unplaced: where the last save lies that could not be put at the path; None if it was.
+        unplaced: where the last save lies if it could not be put at the path; else None.
     """
 
     def __init__(self, path: Path, run: str, found: Occupant = NOTHING, step: int = 0) -> None:
         self.path = path
         self._run, self._found, self._step = run, found, step
-        self._aside = -1  # the step of what lies at `unplaced`, which somebody may move to the path
-        self._mode: int | None = None  # of what was last put at the path, which has taken it from the one before
+        self._aside = -1  # the step of the file at `unplaced`, which a user may move to the path
+        self._mode: int | None = None  # permissions of the last file put at the path, taken over from the one before
         self.unplaced: Path | None = None
 
     def put(self, temporary: Path, target: Path, step: int) -> None:
-        """Put a file that was written whole in its place.
+        """Move a completely written checkpoint to its place.
 
         Args:
             temporary: where it is.
-            target: the path, or where that leads.
-            step: that it is of.
+            target: the path, or the file that a link there points to.
+            step: of the checkpoint.
 
         Raises:
-            OutputError: that cannot be done; the file lies at `unplaced`.
-            OSError: nor can it be kept there.
+            OutputError: it cannot be moved there; it lies at `unplaced`.
+            OSError: it cannot be moved to `unplaced` either.
         """
         mark, mode = _mark_of(temporary), stat.S_IMODE(temporary.stat().st_mode)
         try:
@@ -78,7 +78,7 @@ class Placer:
             put_in_place(temporary, target)
         except OSError as error:
             aside = self.unplaced or self._free_name()
-            if self._mode is not None:  # it has that of a stranger's file
+            if self._mode is not None:  # the temporary file has the permissions of the other file
                 temporary.chmod(self._mode)
             put_in_place(temporary, aside)
             self.unplaced, self._aside = aside, step
@@ -86,15 +86,15 @@ class Placer:
             raise OutputError(told) from None
         self._found, self._step, self._mode = Occupant(mark, self._run), step, mode
         if self.unplaced is not None:
-            with contextlib.suppress(OSError):  # somebody else has used it meanwhile
+            with contextlib.suppress(OSError):  # already moved or removed, or not removable
                 self.unplaced.unlink()
             self.unplaced = None
 
     def _require_own(self, target: Path) -> None:
-        """Refuse to replace what somebody else has put there; one that was touched, or copied back, is none.
+        """Refuse to replace a file that is not this run's; this run's own may have been touched or copied back.
 
         Raises:
-            FileExistsError: it is; of the same run that is one which has gone further elsewhere.
+            FileExistsError: another file is there, or a checkpoint of this run that is further on.
         """
         if _mark_of(target) in (None, self._found.mark):
             return
@@ -104,42 +104,42 @@ class Placer:
             raise FileExistsError(errno.EEXIST, "another file was put there meanwhile")
 
     def _free_name(self) -> Path:
-        """Such as `verse.unplaced.pt`, or where that is taken `verse.unplaced2.pt`."""
+        """The first free name of `verse.unplaced.pt`, `verse.unplaced2.pt` and so on."""
         names = names_beside(folder_of(self.path) / self.path.name, "unplaced")
         return next(name for name in names if not os.path.lexists(name))
 
 
 def look_at(path: Path) -> Occupant:
-    """Take note of what lies at a path."""
+    """Identify what lies at a path."""
     mark = _mark_of(path)
     run, step = (mark and _read_run_and_step(path)) or (None, 0)
     return Occupant(mark, run, step)
 
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
-    """The latest save of a run that lies beside its path, and its step; None where none is of a later step."""
+    """The latest unplaced save of a run beside `path`, and its step; None if none is later than `step`."""
     saves = _saves_beside(path)
     steps = [(found, file) for file in saves if (found := step_of(file, run)) is not None and found > step]
     return max(steps)[::-1] if steps else None
 
 
 def find_unplaced(path: Path) -> Path | None:
-    """A checkpoint that lies beside a path since it could not be put there, of whichever run."""
+    """A checkpoint of any run that lies beside `path` because it could not be put there; None if there is none."""
     return next((file for file in _saves_beside(path) if look_at(file).run), None)
 
 
 def _saves_beside(path: Path) -> list[Path]:
-    """What lies where that goes which cannot be put at a path, of whatever number: a lower one may be free again."""
+    """The files with `unplaced` names beside a path, of any number: lower numbers may be free again."""
     is_one = re.compile(rf"{re.escape(path.stem)}\.unplaced\d*{re.escape(path.suffix)}").fullmatch
     try:
         return sorted(file for file in folder_of(path).iterdir() if is_one(file.name))
-    except OSError:  # a folder that may be written to and not be read: as far as the numbers go on
+    except OSError:  # the folder cannot be read: try the names in turn, up to the first that is free
         names = names_beside(folder_of(path) / path.name, "unplaced")
         return list(itertools.takewhile(os.path.lexists, names))
 
 
 def step_of(path: Path, run: str) -> int | None:
-    """The step of a run's checkpoint; None where a path holds none of it."""
+    """The step of the run's checkpoint at `path`; None if there is none of this run."""
     found = look_at(path)
     return found.step if found.run == run else None
 
@@ -154,4 +154,4 @@ def _mark_of(path: Path) -> tuple[int, int] | None:
 
 
 def _read_run_and_step(path: Path) -> tuple[str, int] | None:
-    return read_run_and_step(path) if os.path.isfile(path) else None  # a pipe is waited for
+    return read_run_and_step(path) if os.path.isfile(path) else None  # opening a pipe would block

@@ -1,7 +1,7 @@
-"""The log that a training replaces, kept beside it until its own checkpoint is saved.
+"""A copy of the log that a training replaces, kept until the training has saved its own checkpoint.
 
-With --overwrite the log begins anew at once, and the checkpoint is replaced by the first save. Whoever is killed in
-between leaves the old checkpoint, and a run that goes on from that needs its own log.
+With --overwrite the log is replaced at once, but the checkpoint only by the first save. A training killed in between
+leaves the old checkpoint, and a run that resumes from it needs the old log.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pathlib import Path
 from charrnn.storage.outputs import replace_file
 
 NO_LINE = (ValueError, TypeError, KeyError, RecursionError)
-"""What reading a line raises that is none of a log's."""
+"""Exceptions that parsing raises for a line that is not a log's."""
 
 
 def last_run(data: bytes) -> str:
-    """The run of a log's last line that is whole; empty where there is none."""
+    """The run named in a log's last complete line; empty if there is none."""
     last = data[: data.rfind(b"\n") + 1].splitlines()[-1:]
     try:
         run = json.loads(last[0])["run"] if last else ""
-    except NO_LINE:  # which whoever reads it tells
+    except NO_LINE:  # reported when the log is opened
         return ""
     return run if isinstance(run, str) and re.fullmatch("[0-9a-f]{12}", run) else ""
 
 
 class ReplacedLog:
-    """What stood at a log's path before; it is kept by the name of the run that wrote its last line.
+    """The copy of a replaced log, in a hidden file named after the run that wrote the log's last line.
 
     Args:
-        path: of the log; its folder is there.
+        path: of the log; its folder exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,17 +40,17 @@ class ReplacedLog:
         self._may_be_there = True
 
     def keep(self) -> None:
-        """Copy what is there, if anything is and if it can be: on a full disk it is replaced all the same."""
+        """Copy an existing log; if that fails, as on a full disk, the log is replaced without a copy."""
         with contextlib.suppress(OSError):
             data = self._path.read_bytes()
             if run := last_run(data):
                 replace_file(self._kept(run), lambda file: file.write(data))
 
     def bring_back(self, run: str) -> None:
-        """Put back what is kept for a run that goes on: what has replaced it was never saved.
+        """Restore the copy of the log of a run that resumes: the training that replaced it was never saved.
 
         Raises:
-            OSError: it cannot be done; it is still kept.
+            OSError: the log cannot be restored; the copy stays.
         """
         kept = self._kept(run)
         if not os.path.exists(kept):
@@ -61,7 +61,7 @@ class ReplacedLog:
         kept.unlink()
 
     def let_go(self) -> None:
-        """Remove what is kept for any run, or was about to be as its process was killed: the log's own run is saved."""
+        """Remove the copies for all runs, and temporary files of killed processes: the log's own run is saved."""
         if not self._may_be_there:
             return
         self._may_be_there = False

@@ -1,4 +1,4 @@
-"""What a `charrnn train` was asked for; whether it can be done is in `checking`, what to type next in `retyping`."""
+"""The parsed request of a `charrnn train`; `checking` validates it, `retyping` builds the commands to type next."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Request:
 
     Attributes:
         texts: paths of the corpus; "-" is standard input.
-        reading: how they are read.
-        out: path of the checkpoint; None for the text's name.
-        options: every option by field name; None where nothing was decided.
-        explicit: those of them that stood on the command line.
-        log: path of the log, if there is to be one.
+        reading: how the texts are read.
+        out: path of the checkpoint; None to derive it from the first text's name.
+        options: every option by field name; None for one that was not decided.
+        explicit: the options that were given on the command line.
+        log: path of the log; None for no log.
         resume: go on from a checkpoint.
-        resume_or_start: do so if one is there; `joining.settle` finds out.
-        resume_from: path of the checkpoint to go on from; None for the one that is written.
-        init_from: path of the checkpoint with whose weights to begin; None for weights from the seed.
-        force: with another text or other flags too.
-        overwrite: replace it.
-        quiet: show nothing but what goes wrong.
-        as_json: show it as JSON lines, what goes wrong too.
-        started: what `CLOCK.now()` would have given at the start of the process.
-        found: what lay at the checkpoint's path when that was checked.
+        resume_or_start: resume if there is a checkpoint, else start; `joining.settle` decides.
+        resume_from: path of the checkpoint to go on from; None for the output checkpoint itself.
+        init_from: path of the checkpoint that gives the initial weights; None for random ones from the seed.
+        force: resume even with another text or other flags.
+        overwrite: replace an existing checkpoint and log.
+        quiet: show only warnings and errors.
+        as_json: show everything, warnings and errors included, as JSON lines.
+        started: `CLOCK.now()` at the start of the process.
+        found: what lay at the checkpoint's path when the path was checked.
     """
 
     texts: tuple[str, ...]
@@ -63,7 +63,7 @@ class Request:
 
     @cached_property
     def path(self) -> Path:
-        """Where the checkpoint goes; a folder is given as `folder/`, or is there when it is first asked."""
+        """Where the checkpoint is written; `out` is a folder if it ends in a slash or exists as one at first access."""
         if self.out is None:
             return Path(self._name)
         is_folder = self.out.endswith(("/", os.sep)) or os.path.isdir(self.out)  # Path.is_dir fails at a name too long
@@ -71,11 +71,11 @@ class Request:
 
     @property
     def all_texts(self) -> tuple[str, ...]:
-        """Paths of what is learned from, and of what is held out by name."""
+        """Paths of the texts to learn from, then of the texts given by --val-text."""
         return (*self.texts, *self.reading.val_texts)
 
     def holding_out(self, corpus: Corpus) -> Request:
-        """This request with the share of a corpus that is held out by name, if any is."""
+        """This request with `val_fraction` set to the share of the corpus that --val-text holds out, if it does."""
         if not corpus.num_held_out:
             return self
         share = {"val_fraction": corpus.num_held_out / len(corpus.ids)}
@@ -90,17 +90,17 @@ class Request:
 
     @property
     def speaks_plainly(self) -> bool:
-        """Whether what is said is for people, who did not ask for silence."""
+        """Whether messages are plain text: neither --quiet nor --json was given."""
         return not (self.quiet or self.as_json)
 
     @property
     def named_cache(self) -> str | None:
-        """The folder for encoded texts, where it is not that without a flag."""
+        """The folder for encoded texts; None for the user's default folder, or if nothing is cached."""
         cache = self.reading.cache
         return None if cache is None or cache.folder == own_folder() else str(cache.folder)
 
     def new_origin(self) -> Origin:
-        """Where a training that is begun so comes from."""
+        """The origin of a training that this request begins."""
         reading = self.reading
         return Origin(
             texts=[*self.texts], val_texts=[*reading.val_texts], include=[*reading.include], exclude=[*reading.exclude],
@@ -111,36 +111,36 @@ class Request:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """What a training reads and writes beside its text: checkpoints and the log."""
+        """The files that a training reads and writes apart from its texts: checkpoints and the log."""
         log = () if self.log is None else (Path(self.log),)
         return (self.path, self.source, *log)
 
     @property
     def source(self) -> Path:
-        """Where the checkpoint to go on from, or to begin with, is."""
+        """Path of the checkpoint to go on from, or to take the initial weights from."""
         return Path(self.init_from or self.resume_from or self.path)
 
     @property
     def is_in_place(self) -> bool:
-        """Whether it goes on in the file that it goes on from; another holds nothing of this training yet."""
+        """Whether the run resumes from its output file; any other output holds nothing of this training yet."""
         return self.resume and self.resume_from is None
 
     @property
     def typed_resume(self) -> str:
-        """The flag by which it goes on in its own file."""
+        """The flag that makes the run resume from its output file."""
         return "--force-resume" if self.force else "--resume-or-start" if self.resume_or_start else "--resume"
 
     @property
     def may_replace(self) -> bool:
-        """Whether a checkpoint that is there may be replaced: it was asked for, or the run goes on from it."""
+        """Whether an existing checkpoint may be replaced: by --overwrite, or because the run resumes from it."""
         return self.overwrite or (self.resume and real(self.source) == real(self.path))
 
 
 def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
-    """How the texts are to be read, from the flags by their names.
+    """Build the reading options from the values of the flags by name.
 
     Raises:
-        ConfigError: they cannot be followed.
+        ConfigError: flags contradict each other, or a value is invalid.
     """
     if flags["no_cache"] and flags["cache"] is not None:
         raise ConfigError("--cache names a folder for encoded texts, and --no-cache keeps none; give one of them")

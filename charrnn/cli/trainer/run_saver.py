@@ -1,4 +1,4 @@
-"""The checkpoint of a training under way: when it is saved, what it holds and what a bad end leaves of it."""
+"""The checkpoint of a running training: when to save, what to store, and what is left after a failure."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from charrnn.training.run import FINISH_SECONDS
 class RunSaver:
     """Saves a run, and tells what its file holds.
 
-    Of several processes each has one, and all go through it alike; the first alone writes.
+    Every process has its own saver and calls it in the same order; only the first writes.
 
     Args:
         request: with the path of the checkpoint.
         launch: the run, and what is saved with it.
-        log: the run's, if this process writes one; each save settles it.
-        display: told of saves that fail, and of those that were asked for.
+        log: the run's log, if this process writes one; each save settles it.
+        display: shows failed saves, and those that a user asked for.
     """
 
     def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
         self._launch, self._run, self._ranks = launch, launch.run, launch.run.ranks
         self._path, self._log, self._display = request.path, log, display
-        self._name = self._ranks.broadcast(lambda: launch.origin.run)  # of a new run each has made one up
+        self._name = self._ranks.broadcast(lambda: launch.origin.run)  # each process of a new run has generated its own
         around = {} if log is None else {"first": log.sync, "then": log.settle}
         saved_step = self._run.step or None if request.is_in_place else None
         placer = Placer(request.path, self._name, request.found, saved_step or 0)
@@ -57,23 +57,23 @@ class RunSaver:
 
     @property
     def has_saved(self) -> bool:
-        """Whether there is a checkpoint to go on from, be it beside its path, as far as this process knows."""
+        """Whether a checkpoint exists, at its path or beside it, as far as this process knows."""
         return self.saved_step is not None or self._background.unplaced is not None
 
     @property
     def is_due(self) -> bool:
-        """Whether this rank finds that it is time to save, without an evaluation, and that no save is under way."""
+        """Whether a save is due on this rank without an evaluation, and none is under way."""
         self._background.poll()
         return self._background.is_due(evaluated=False)
 
     def save_first(self) -> None:
-        """Save a branch before its first step, and let all ranks know."""
+        """Save a branch before its first step, and tell all ranks that it is saved."""
         self._save()
         self._background.wait()
         self._agree()
 
     def save_if_due(self, *, evaluated: bool) -> None:
-        """Begin to save, if any rank finds that it is time, and take note of a save that is done.
+        """Start a save if one is due on any rank, and take note of a save that has finished.
 
         Args:
             evaluated: whether an evaluation has just been made.
@@ -83,7 +83,7 @@ class RunSaver:
         self._background.poll()
 
     def save_now(self) -> None:
-        """Save and say so: whoever asked wants to use the file."""
+        """Save as a signal asked for, wait for the file to be complete, and say so."""
         self._save()
         self._background.wait()
         if not self._background.failure:
@@ -93,15 +93,15 @@ class RunSaver:
         """Save for the last time.
 
         Args:
-            what: why no more follow, in words.
+            what: why this is the last save, in words.
 
         Raises:
-            SaveError: this save failed, or the log has lost lines.
+            SaveError: this save failed, or lines of the log could not be written.
         """
         self._save()
         self._background.wait(is_last=True)
         failed, lost = self._background.failure, "" if self._log is None else self._log.lost
-        # All wait for the one that saves, which torchrun would end 30 seconds after the others, and fail with it.
+        # All wait for the first, which torchrun would kill 30 seconds after the others ended, and fail if it fails.
         (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
         if some_failed and lost and not failed:
             raise SaveError(f"{what} and saved as {self._path}, but {lost}")
@@ -110,7 +110,7 @@ class RunSaver:
             raise SaveError(f"{what}, but {told}; {self.what_is_kept()}")
 
     def keep_the_best(self) -> str:
-        """Save the best weights to go on from, where there are some and others are saved; tell what the file holds."""
+        """After a divergence, save the run at its best weights unless they are saved; return what the file holds."""
         best = self._run.best
         failed = self._agree(bool(self.finish()))
         if best is None:
@@ -122,22 +122,23 @@ class RunSaver:
         return self._ranks.broadcast(self._told_of_the_best)
 
     def is_done(self, within: float) -> bool:
-        """Whether no save is under way any more, so many seconds from now at the latest."""
+        """Wait up to `within` seconds for a save under way; return whether none is left."""
         return self._background.is_done(within)
 
     def finish(self) -> str:
-        """Wait for a save under way, which would be lost with the process; tell why it failed, if it did."""
+        """Wait for a save under way, which would be lost with the process; return why it failed, or an empty string."""
         self._background.wait(is_last=True)
         return self._background.failure
 
     def what_is_kept(self, flag: str = "--resume") -> str:
-        """Say what the file holds; only the first process knows of the last save, others of one that they heard of.
+        """Say what the file holds, and how to go on from it.
 
-        That one looks at it: whoever moves or deletes a training's folder may do so while it goes on. So do those that
-        heard of none, which may be on the same host.
+        Only the first process knows of the last save; the others may know of an earlier one. The first reads the file,
+        since its folder may have been moved or deleted meanwhile. The others read it only if they know of no save,
+        since they may be on the same host.
 
         Args:
-            flag: by which to go on from it.
+            flag: to resume from the file.
         """
         step, unplaced = self._background.saved_step, self._background.unplaced
         if step is None and not self._ranks.is_first:
@@ -154,17 +155,17 @@ class RunSaver:
         return f"{self._path} is as it was after step {held:,}; go on with {flag}"
 
     def _whereabouts(self) -> str:
-        """What has become of a checkpoint that its path does not hold any more."""
+        """What is known of a path that no longer holds the checkpoint saved there."""
         try:
             os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return "is gone"
-        except OSError as error:  # of a folder that may not be entered any more, a share that is not there
+        except OSError as error:  # such as a folder without permission, or a network share that is gone
             return f"cannot be looked at ({error.strerror})"
         return "is another file now"
 
     def _save(self) -> None:
-        """Begin to write the checkpoint, and keep as much of a time limit as the last one took."""
+        """Start writing the checkpoint; reserve as much of the time limit for the final save as the last save took."""
         ensure_finite(self._run)
         training = self._run.state_dict()
         self._background.save(lambda: self._snapshot(training), self._run.step)
@@ -194,19 +195,19 @@ class RunSaver:
         return f"; {self._path} keeps the best so far"
 
     def _told_of_the_last(self) -> str:
-        """What is kept, if anything, of a run that was never evaluated, and would go wrong again as it is."""
+        """What is saved of a run that was never evaluated, and that diverges again if it is resumed unchanged."""
         kept = self.what_is_kept("--force-resume") if self.has_saved else ""
         return "".join(f"; {told}" for told in (self._background.failure, kept) if told)
 
     def _agree(self, answer: bool = False) -> bool:
-        """Whether any rank says yes; by the same exchange, one at every report, all learn what step is saved."""
+        """Whether any rank says yes; the same exchange, at every report, tells all ranks which step is saved."""
         found, step = self._ranks.all_reduce_max(answer, -1 if self.saved_step is None else self.saved_step)
         self._background.saved_step = None if step < 0 else int(step)
         return bool(found)
 
 
 def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
-    """What a checkpoint remembers of how it was made; see `Place` for the launches, `Launch` for what began it."""
+    """What a checkpoint stores of how it was made; see `Place` for `launches` and `Launch` for `begun_by`."""
     command = command_line()
     return {
         "charrnn": __version__,

@@ -1,6 +1,6 @@
-"""One `charrnn train`, from its encoded text to the checkpoint: start or go on, show, save, stop.
+"""Run one `charrnn train` from the encoded corpus to the final checkpoint: start or resume, show, save, stop.
 
-`charrnn.training.loop` trains and knows of none of this.
+`charrnn.training.loop` does the training itself and depends on nothing here.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from charrnn.training.torchrun import read_place
 from charrnn.training.validation import measure_cold
 
 SAMPLE_LENGTH = 240
-"""Characters that are shown of what the model writes by now."""
+"""Characters in a sample that is shown during training."""
 
 LAST_WORDS = 10.0
-"""Seconds after which a gone process is told of though a slow disk still saves; torchrun kills after 30."""
+"""Seconds to wait for a running save before warning that another process is gone; torchrun kills after 30."""
 
 
 def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:
-    """Begin or go on as a request says, and train to the end.
+    """Start or resume a run as requested, and train to the end.
 
     Args:
-        request: with an output that may be written.
+        request: whose output was checked.
         corpus: its texts, encoded.
-        signals: that stop the training.
+        signals: stop the training.
         ranks: the processes that train together.
-        neighbours: the other programs on the cores, watched for some time already.
+        neighbours: the other programs on the cores, watched since before PyTorch was loaded.
 
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
@@ -71,7 +71,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         for told in warnings(launch) if request.quiet else []:
             display.warn(told)
         if told := doubt(launch.run):
-            tell = display.note if request.resume_or_start else display.warn  # which is no news to a script
+            tell = display.note if request.resume_or_start else display.warn  # a script that runs again expects it
             tell(f"{request.path}: {told}")
         session.train(signals)
     if ranks.is_first and request.speaks_plainly:
@@ -83,7 +83,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
 class Session:
     """The loop around the training: shows every report, saves, and stops when a signal asks for it.
 
-    Of several processes each has one, and all go through it alike; the first alone shows, logs and writes.
+    Every process has its own session and takes the same path through it; only the first shows, logs and writes.
     """
 
     def __init__(self, request: Request, launch: Launch, display: Display) -> None:
@@ -106,17 +106,18 @@ class Session:
         """Train to the end, or until a signal.
 
         Raises:
-            DivergenceError: the numbers went wrong too often.
+            DivergenceError: the loss or the gradients went wrong too often.
             SaveError: the training is over and the last save failed.
-            LostRankError, TooLargeError: another process of this training is gone, or memory ran out after a save.
-            typer.Exit: a signal asked for it, and the checkpoint is saved.
+            LostRankError: another process of this training is gone.
+            TooLargeError: memory ran out after a save.
+            typer.Exit: a signal stopped the training, and the checkpoint is saved.
         """
         self._begin()
         signals.under_way = True
-        signals.keep_time_to_save(self._run.config.threads)  # all that there may be, whichever member they compute
+        signals.keep_time_to_save(self._run.config.threads)  # the most that may run at once
         try:
             if self._run.step and self._saver.saved_step is None and not self._run.finished:
-                self._saver.save_first()  # a branch: its file says its name before its log does
+                self._saver.save_first()  # a branch: the checkpoint names the run before the log does
             for report in train(self._run, self._request.options["report_every"], lambda: self._is_asked(signals)):
                 self._handle(report)
                 self._adapt(report)
@@ -137,9 +138,9 @@ class Session:
             raise
 
     def _begin(self) -> None:
-        """Say what is to be known before the first step; save a finished run that its file does not hold like that.
+        """Report what is known before the first step; save a finished run if its file does not hold all of it.
 
-        What weights of another training know is a first evaluation, which is reported and not saved: it is no gain yet.
+        A run that begins with the weights of another reports their evaluation. That alone is not worth a save.
         """
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
@@ -153,7 +154,7 @@ class Session:
             self._tell(first_report(self._run, expected_seconds(self._run, self._launch.chars_per_second)))
 
     def _handle(self, report: Report) -> None:
-        """Log a report, save when it is time, and show it."""
+        """Log a report, save if that is due, and show the report."""
         self._warn_of(report.trouble)
         self._write_down(report)
         if report.is_last:
@@ -164,11 +165,11 @@ class Session:
             self._evaluations += 1
             is_wanted = self._sample_every and self._evaluations % self._sample_every == 0
             spent = self._show_sample(report.step) if self._display.shows_samples and is_wanted else 0.0
-            self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # all decide alike when to evaluate next
+            self._run.pace.seconds += self._ranks.all_reduce_max(spent)[0]  # equal on all: they evaluate together
         self._display.update(report)
 
     def _tell(self, report: Report) -> None:
-        """Log and show a report that comes from elsewhere than a step that is done well, and after which none saves."""
+        """Log and show a report that does not follow a sound step, without a save."""
         self._write_down(report)
         self._display.update(report)
 
@@ -177,23 +178,23 @@ class Session:
             self._log.write(report_fields(report) | ({"job": self._job} if self._job else {}))
 
     def _show_sample(self, step: int) -> float:
-        """Show what the model writes; give the seconds that it took, which are no training."""
+        """Show a sample; return the seconds that this took, which do not count as training."""
         started = CLOCK.now()
         try:
             self._display.sample(step, self._sample(seed=step))
-        except DivergenceError:  # of the scores alone; whether training can go on shows in its losses
+        except DivergenceError:  # of the logits; the losses show whether training can go on
             self._display.warn(f"after step {step:,} no sample can be shown: the model's scores are not numbers")
         return CLOCK.now() - started
 
     def _sample(self, seed: int) -> str:
-        """Write a little with the weights as they are."""
+        """Generate a short text with the current weights."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         corpus = self._launch.corpus
         engine = Engine(self._run.model.config, sampling_weights(weights, corpus.encoder), corpus.line_feed)
         return write_sample(engine, corpus.encoder, corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _adapt(self, report: Report) -> None:
-        """Fit threads, precision and plan to how fast it goes now; note what has changed."""
+        """Adapt threads, precision and hyperparameters to the current speed; show what has changed."""
         keeper, plan = self._launch.keeper, self._launch.plan
         if not report.is_last and keeper.look(self._run.model):
             settle_precision_again(self._run, self._launch.wanted_precision, self._precisions)
@@ -206,7 +207,7 @@ class Session:
                 self._display.note(told)
 
     def _tell_of_rewind(self, report: Report) -> str:
-        """Say that training has gone back to its best weights, if it has just now; nothing where it ends."""
+        """Say that training has just gone back to its best weights; empty if it has not, or if it ends."""
         if report.is_last or report.rewinds == self._rewinds:
             return ""
         self._rewinds = report.rewinds
@@ -216,7 +217,7 @@ class Session:
         )
 
     def _is_asked(self, signals: TrainingSignals) -> bool:
-        """Whether a signal to any rank, or the time, asks for a save or a stop, whose step is to stand in the log."""
+        """Whether a save or a stop is due on any rank, by a signal or by time, so that this step must be reported."""
         return any(self._ranks.all_reduce_max(signals.asks, self._saver.is_due))
 
     def _obey(self, signals: TrainingSignals, *, is_over: bool) -> None:
@@ -231,7 +232,7 @@ class Session:
     def _stop(self, signal_number: int) -> None:
         self._saver.save_at_the_end(f"stopped after step {self._run.step:,}")
         self._display.interrupted(self._run.step)
-        self._display.close()  # so that what follows stands below it
+        self._display.close()  # so that the next line is below it
         if self._ranks.is_first and self._request.speaks_plainly:
             again = command_to_go_on(self._request, self._ranks.world_size)
             self._display.write(f"stopped after step {self._run.step:,}, saved; go on with: {again}")
@@ -243,7 +244,7 @@ class Session:
 
 
 def _is_kept(request: Request, launch: Launch) -> bool:
-    """Whether a run is over and its file holds all of it already, so that nothing is written."""
+    """Whether a run is finished and its file already holds all of it, so that nothing is written."""
     run = launch.run
     is_whole = not launch.differs and (run.cold_loss is not None or run.line_feed is not None)
     return run.finished and request.is_in_place and is_whole

@@ -1,4 +1,4 @@
-"""What goes wrong again and again while a training goes on: told once a minute, and once more when it is over."""
+"""Repeated failures during training: at most one warning a minute, and a note when the operation succeeds again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ TELL_EVERY = 60.0
 
 
 class Trouble:
-    """Something that training does over and over, and that may fail each time.
+    """The failures of an operation that training repeats, such as a save.
 
     Args:
-        tell: called with what the user should know.
+        tell: called with each message for the user.
 
     Attributes:
-        failure: why it failed the last time; empty where it did not.
+        failure: why the last attempt failed; empty if it succeeded.
     """
 
     def __init__(self, tell: Callable[[str], object]) -> None:
@@ -24,11 +24,11 @@ class Trouble:
         self._tell, self._told, self._told_at = tell, "", float("-inf")
 
     def begin(self, failure: str, *, is_safe: bool = False) -> None:
-        """Take note of a failure, the first one or another, and tell of it, if the last warning was long ago.
+        """Record a failure, and warn of it if the last warning was at least `TELL_EVERY` seconds ago.
 
         Args:
-            failure: why it failed.
-            is_safe: whether nothing is lost by it, so that it need not be told again until it is another.
+            failure: why the operation failed.
+            is_safe: whether nothing is lost by the failure: then warn only when its reason changes.
         """
         self.failure = failure
         if failure != self._told if is_safe else time.monotonic() - self._told_at >= TELL_EVERY:
@@ -36,7 +36,7 @@ class Trouble:
             self._tell(f"{failure}; training goes on, and tries again")
 
     def end(self, told: str) -> None:
-        """Take note that it did not fail, and tell so where it did before."""
+        """Record a success; if the attempt before failed, pass `told` to the user."""
         if self.failure:
             self.failure, self._told, self._told_at = "", "", float("-inf")
             self._tell(told)

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while there is nothing to show yet."""
+"""A transient message on the terminal while a slow preparation runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from charrnn.display.echo import is_in_foreground
 from charrnn.training.ranks import Ranks
 
 COLUMNS = 80
-"""Of a terminal that does not say how many it has."""
+"""Assumed width of a terminal that does not report one."""
 
 
 def has_viewer(request: Request) -> bool:
-    """Whether somebody looks on, who did not ask for silence or for JSON."""
+    """Whether the output goes to a live terminal, without --quiet or --json."""
     return request.speaks_plainly and is_live()
 
 
 @contextlib.contextmanager
 def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
-    """Show a message while something takes seconds, and take it away when that is done or has failed.
+    """Show a message while the body runs, and erase it when the body ends or fails.
 
     Args:
-        request: that may be watched.
-        ranks: the processes that train together, of which the first alone shows anything.
-        message: of which a narrow terminal shows as much as its line takes, since only one line is taken away.
+        request: decides whether anything is shown; see `has_viewer`.
+        ranks: the processes that train together; only the first shows anything.
+        message: cut to the width of the terminal, since only one line can be erased.
     """
     if not (ranks.is_first and has_viewer(request) and is_in_foreground(sys.stderr)):
         yield
@@ -38,7 +38,7 @@ def waiting(request: Request, ranks: Ranks, message: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if is_in_foreground(sys.stderr):  # else a shell's prompt may stand there by now
+        if is_in_foreground(sys.stderr):  # in the background, a shell's prompt may be on that line
             _put("\r" + " " * len(shown) + "\r")
 
 
