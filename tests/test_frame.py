@@ -241,6 +241,24 @@ def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, te
     assert amid == "_leave" or read_until(terminal[0], SHOW_CURSOR).endswith(b"a\r\n" + SHOW_CURSOR)
 
 
+@pytest.mark.parametrize("amid", ["_render", "write"])
+def test_a_process_that_is_to_end_amid_a_drawing_gives_the_cursor_back(stream, terminal, monkeypatch, amid):
+    """As by the handler of a signal, for whose return the drawing waits in vain."""
+
+    def leave(*_, **__):
+        frame.abandon_all()
+        assert read_until(terminal[0], SHOW_CURSOR) == HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
+        return ["a"]
+
+    monkeypatch.setattr(frame, "HURRY_SECONDS", 0.5)
+    drawn, outlet = framed(stream, ["a"])
+    drawn.start()
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(outlet if amid == "write" else drawn, amid, leave)
+        drawn.write("above\n")
+    drawn.stop()
+
+
 def test_typing_is_shown_again_though_an_exception_comes_as_it_is_hidden_or_shown(stream, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -104,10 +104,20 @@ class Frame:
                 self._former = None
 
     def abandon(self) -> None:
-        """Leave the terminal in order, and draw no more."""
+        """Leave the terminal in order, and draw no more.
+
+        A drawing that does not come to its end is not waited for: a signal's handler, which waits for this, may have
+        interrupted it.
+        """
         self._done.set()
-        with self._turn():
+        has_turn = self._lock.acquire(timeout=HURRY_SECONDS / 2)
+        if not has_turn:
+            self._outlet = Outlet(self._stream)  # the other one may be held as well
+        try:
             self._leave()
+        finally:
+            if has_turn:
+                self._lock.release()
 
     def write(self, text: str) -> None:
         """Write whole lines above what is drawn."""
