@@ -53,9 +53,10 @@ def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
         raise ConfigError(f"the shares in --mix sum to {total:g}, which leaves nothing for the first model")
     others = []
     for path, share in shares:
-        others.append(Other(path, read_checkpoint(path), share))
-        if (unit := others[-1].contents.text_options.unit) != first.text_options.unit:
+        contents = read_checkpoint(path)
+        if (unit := contents.text_options.unit) != first.text_options.unit:
             raise ConfigError(f"--mix {path} writes {unit}s and the first model {first.text_options.unit}s")
+        others.append(Other(path, contents, share))
     return others
 
 
