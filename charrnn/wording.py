@@ -11,7 +11,7 @@ KNOWN_SHARE = 0.5
 """It is told when at least this share of the held-out lines is learned from too."""
 
 
-def describe_loss(loss: float, unit: str = "character") -> str:
+def describe_loss(loss: float, unit: str) -> str:
     """A loss, of a character or of another unit, with its two other faces."""
     return f"{loss:.4f} nats (perplexity {format_perplexity(loss)}, {bits_per_char(loss):.3f} bits per {unit})"
 

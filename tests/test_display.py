@@ -190,7 +190,7 @@ def test_a_number_of_things_is_told_in_words(number, told):
 
 
 def test_a_loss_is_told_with_its_other_faces():
-    assert describe_loss(1.4123) == "1.4123 nats (perplexity 4.11, 2.038 bits per character)"
+    assert describe_loss(1.4123, "character") == "1.4123 nats (perplexity 4.11, 2.038 bits per character)"
 
 
 @given(st.text(st.characters(exclude_categories=[])))
