@@ -86,6 +86,11 @@ def history(train, val, rates=None, first_step=100):
             "still improving: .*and is 0.5000 nats above the training loss; more text would help more than time",
         ),
         ([2.0, 1.8, 1.6], [1.9, 1.7, 1.5], "still improving: .*fell by 0.2000 nats"),
+        (
+            [2.0, 2.0],
+            [1.9, 1.89996],
+            "too early to tell: 2 evaluations; the validation loss has not fallen between the two$",
+        ),
         ([2.0], [1.9], "too early to tell: 1 evaluation$"),
         ([], [], "no evaluation on record"),
     ],

@@ -154,8 +154,10 @@ def _too_early(history: Sequence[HistoryRow], begun: int, since: str) -> str:
     if len(history) >= FEWEST:
         seen, span = number_of(history[-1].step - begun, "step"), "between the first evaluation and the last"
     change = history[-1].val_loss - history[0].val_loss
-    moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats {span}"
-    return f"too early to tell: {seen}{since}; the validation loss {moved}"
+    moved = "has not fallen"
+    if abs(change) > LEAST_SHOWN:
+        moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats"
+    return f"too early to tell: {seen}{since}; the validation loss {moved} {span}"
 
 
 def _last_rise(history: Sequence[HistoryRow]) -> int:
