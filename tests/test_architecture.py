@@ -157,7 +157,7 @@ ALLOWED = {
         "losses": "arrays config counted errors numpy_ensemble recall",
         "ngrams": "arrays",
         "dynamic": "arrays backprop config losses recall shapes tape",
-        "surprise": "encoder losses numpy_ensemble recall softmax unknowns",
+        "surprise": "arrays encoder losses numpy_ensemble recall softmax unknowns",
         "features": "surrogates",
         "neurons": "cell_types config features shapes tape",
         "gradients": "arrays backprop cell_types config losses numpy_ensemble recall shapes tape",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.analysis.losses import require_finite, surprisals, window_length
+from charrnn.arrays import Doubles
 from charrnn.inference.numpy_ensemble import Engine
 from charrnn.recall import recall_text
 from charrnn.softmax import softmax
@@ -66,40 +67,39 @@ def follow(
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
     spelled = _spelled(encoder)
-    values: list[float] = []
+    values: list[Doubles] = []
     guesses: list[tuple[tuple[str, float], ...]] = []
     step = window_length(model.config, 1)
     for start in range(0, len(ids) - 1, step):
         targets = ids[start + 1 : start + step + 1]
         place = slice(start, start + len(targets))
         logits, state = model.forward(ids[place, None], state, None if recalled is None else recalled[place])
-        values += surprisals(logits[:, 0], targets).tolist()
+        values.append(surprisals(logits[:, 0], targets))
         guesses += [_guesses(row, spelled, top_k) for row in logits[:, 0]]
-    require_finite(np.array(values))
-    read = iter(_by_character(values, guesses, encoder, readable))
-    seen: list[SeenCharacter] = []
-    for character, is_known in zip(readable.text, readable.known, strict=True):
-        value, expected = next(read) if is_known or readable.reads_all else (price, ())
-        seen.append(SeenCharacter(character, (value if is_known else price) / math.log(2), expected))
-    return seen
+    of_ids = np.concatenate([np.zeros(0), *values])
+    require_finite(of_ids)
+    widths = encoder.widths(readable.read_text)
+    expected = (guesses[start] for start in np.cumsum(widths) - widths)  # of several bytes, what its first might be
+    bits = by_character(of_ids, encoder, readable, price) / math.log(2)
+    return [
+        SeenCharacter(character, value, next(expected) if is_known or readable.reads_all else ())
+        for character, value, is_known in zip(readable.text, bits.tolist(), readable.known, strict=True)
+    ]
+
+
+def by_character(of_ids: Doubles, encoder: CharEncoder, readable: Readable, price: float) -> Doubles:
+    """Turn the surprisals of the ids that are read into those of all characters: of an unknown one it is its price."""
+    widths = encoder.widths(readable.read_text)
+    values = np.full(len(readable.text), price)
+    if len(widths):
+        sums = np.add.reduceat(of_ids, np.cumsum(widths) - widths)
+        values[readable.known] = sums[readable.known] if readable.reads_all else sums
+    return values
 
 
 def mean_bits(seen: Sequence[SeenCharacter]) -> float:
     """Bits per character of a whole text."""
     return sum(one.bits for one in seen) / max(len(seen), 1)
-
-
-def _by_character(
-    values: Sequence[float],
-    guesses: Sequence[tuple[tuple[str, float], ...]],
-    encoder: CharEncoder,
-    readable: Readable,
-) -> list[tuple[float, tuple[tuple[str, float], ...]]]:
-    """Surprisal and guesses of each that is read: of one of several bytes their sum, and what its first might be."""
-    widths = encoder.widths(readable.read_text)
-    starts = np.cumsum(widths) - widths
-    sums = np.add.reduceat(values, starts).tolist() if len(starts) else []
-    return list(zip(sums, [guesses[start] for start in starts], strict=True))
 
 
 def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str, float], ...]:

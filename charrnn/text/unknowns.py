@@ -52,11 +52,6 @@ class Readable:
         return self.text if self.reads_all else self.known_text
 
     @property
-    def known_of_read(self) -> NDArray[np.bool_]:
-        """Which of these the model knows, shape (len(read_text),)."""
-        return self.known if self.reads_all else np.ones(len(self.known_text), dtype=np.bool_)
-
-    @property
     def num_unknown(self) -> int:
         """Characters that the model does not know."""
         return len(self.text) - len(self.known_text)

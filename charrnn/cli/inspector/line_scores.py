@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.analysis.losses import read_side_by_side
+from charrnn.analysis.surprise import by_character
 from charrnn.arrays import Doubles
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.scoring import best_fit
@@ -144,11 +145,7 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Double
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals
         if encoder.unit == BYTE or text.unknown:
-            widths = encoder.widths(text.read_text)
-            values = np.full(len(text.known), price)
-            if len(widths):
-                sums = np.add.reduceat(reading.surprisals, np.cumsum(widths) - widths)
-                values[text.known] = sums[text.known_of_read]
+            values = by_character(values, encoder, text, price)
             values = values[text.known] if rule == "skip" else values
         result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
         if rule == "skip" and text.text.strip("\r\n") and not text.known_text.strip("\r\n"):
