@@ -56,10 +56,6 @@ class Readable:
         """Characters that the model does not know."""
         return len(self.text) - len(self.known_text)
 
-    def num_counted(self, rule: str) -> int:
-        """Unknown characters that cost something: none by the rule "skip"."""
-        return 0 if rule == "skip" else self.num_unknown
-
 
 def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Readable:
     """Encode what can be encoded.

@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.common.terminal import terminal_width
-from charrnn.cli.inspector.subject import Subject, way_of
+from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject, way_of
 from charrnn.cli.inspector.tables import print_lines, print_table, wrapped
 from charrnn.display.card import card, judged, parameter_table
 from charrnn.display.curves import NO_ROOM, history_curve
@@ -22,9 +22,8 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     history, width = subject.contents.history, terminal_width()
     baseline = subject.baseline if history else None
-    print_table(
-        card(subject.contents, baseline or subject.absence_of_baseline, known=describe_known(*subject.known_lines))
-    )
+    why_not = subject.absence if subject.holds_out else NOTHING_HELD_OUT
+    print_table(card(subject.contents, baseline or why_not, known=describe_known(*subject.known_lines)))
     level = None if baseline is None else baseline.loss
     curve = history_curve(history, width, level, unit=subject.contents.encoder.unit)
     if len(history) > 1:

@@ -106,7 +106,8 @@ def score_lines(
     for place, subject in enumerate(subjects):
         columns.append(_bits(subject, [line.readings[place] for line in lines], rule))
         counted = [_as_read(line.text, subject, rule) for line in lines] if is_over_given else columns[-1]
-        means.append([_mean(*pair) for pair in zip(columns[-1], map(len, counted), strict=True)])
+        pairs = zip(columns[-1], map(len, counted), strict=True)
+        means.append([float(bits.sum()) / max(count, 1) for bits, count in pairs])
     has_cr_lf = all(_takes_cr_lf(subject, rule) for subject in subjects)
     return [
         ScoredLine(
@@ -151,10 +152,6 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Double
         if rule == "skip" and text.text.strip("\r\n") and not text.known_text.strip("\r\n"):
             result[-1] = np.array([math.nan])
     return result
-
-
-def _mean(bits: Doubles, count: int) -> float:
-    return float(bits.sum()) / count if count else 0.0
 
 
 def _worst(bits: Doubles) -> float:

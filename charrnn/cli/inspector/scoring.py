@@ -155,7 +155,7 @@ def score_text(
     work = len(readable.ids) * (1 + dynamic * subject.contents.model.members)
     loss, right, adapted = _read(subject, readable, free, dynamic, lambda read: watch(read / work))
     is_free_unknown = not counts_first and free in readable.unknown
-    price = (readable.num_counted(rule) - is_free_unknown) * unknown_price(subject)
+    price = 0.0 if rule == "skip" else (readable.num_unknown - is_free_unknown) * unknown_price(subject)
     return Score(
         characters=predicted,
         num_given=max(1, len(text) - len(free) - (len(readable.text) - len(counted))),

@@ -172,11 +172,6 @@ class Subject:
         """Why there is no text, and what to do."""
         return describe_absence(self.contents, self.path)
 
-    @property
-    def absence_of_baseline(self) -> str:
-        """Why there is no n-gram model's loss, and what to do if anything can be done."""
-        return self.absence if self.holds_out else NOTHING_HELD_OUT
-
 
 def read_subjects(
     paths: Sequence[str], given_text: str | None = None, member: int | None = None, encoding: str | None = None

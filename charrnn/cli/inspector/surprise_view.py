@@ -71,11 +71,6 @@ def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -
     return {"surprise": {**seen.data, "extent": shown.page_extent}}
 
 
-def shown_piece(piece: Piece, text: Piece, rule: str, length: int) -> Piece:
-    """What is coloured: the beginning of a text as it was, or of what the model reads of it."""
-    return (piece if rule == "skip" else text).first(length)
-
-
 def _readable(subject: Subject, piece: Piece, rule: str) -> tuple[Readable, int]:
     """A piece as the model reads it, and how many characters are left out that it does not know.
 

@@ -15,7 +15,7 @@ from charrnn.cli.inspector.novelty_view import novelty_section, require_text
 from charrnn.cli.inspector.page_sections import facts_section, samples_section
 from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, without_text
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
-from charrnn.cli.inspector.surprise_view import shown_piece, surprise_section
+from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.unit_views import gates_section, neurons_section, why_no_gates
 from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
 from charrnn.display.outlet import write_warning
@@ -85,7 +85,7 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
             page.lack("neurons", "gates", "gradients", reason=text.on_page(what_is_wrong(str(error))))
         piece = text
     watched = Watched(subject, piece)
-    shown = shown_piece(piece, text, flags.unknown, PAGE_CHARACTERS)
+    shown = (piece if flags.unknown == "skip" else text).first(PAGE_CHARACTERS)
     if page.is_whole:
         page.lack("gradients", reason=what_is_wrong(why_too_short([(subject, piece)])))
     elif flags.gradients:
