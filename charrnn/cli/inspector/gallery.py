@@ -49,7 +49,7 @@ MOST_COUNTED = 1 << 22
 def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
     """Print what the flags ask for of each model."""
     given = read_given(subjects, flags)
-    pieces = read_pieces(subjects, given, flags)
+    pieces = watched_pieces(subjects, given, flags)
     if flags.novelty is not None:  # before anything is shown
         for subject in subjects:
             require_text(subject)
@@ -85,7 +85,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given = read_given([subject], flags)
-    (piece,) = read_pieces([subject], given, flags)
+    (piece,) = watched_pieces([subject], given, flags)
     (view,) = make_views(subject, given, piece, flags)
     shown = " ".join([view.name, *([view.data["unit"]] if "unit" in view.data else [])])
     drawn = picture(view.tinted, f"{subject.name}: {shown}", view.legend)
@@ -112,7 +112,7 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None
     return given
 
 
-def read_pieces(subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> Sequence[Piece | None]:
+def watched_pieces(subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> Sequence[Piece | None]:
     """What each model reads while it is watched; None where nothing is asked for that watches it."""
     if not flags.watching:
         return [None] * len(subjects)
