@@ -36,7 +36,7 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
     given = read_given(subjects, flags)  # before the work
     page = Page(_facts(subjects, given), is_whole=flags.names_no_view)
     cases = [(subject, TEMPERATURE) for subject in subjects]
-    page.add("samples", lambda: {"samples": _of_each(sample, cases, must=False)})
+    page.values["samples"] = _of_each(sample, cases, must=False)
     without = next((subject for subject in subjects if subject.own_text is None), None)
     if given is not None or without is None or flags.watching:
         _add_what_they_read(page, subjects, given, flags)
@@ -98,9 +98,9 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
         section: Section = gradients_section(Watched(subject, piece))["gradients"]
         return section
 
-    page.add("surprise", lambda: {"surprise": _of_each(surprise, coloured, must=must)}, must=must)
+    page.values["surprise"] = _of_each(surprise, coloured, must=must)
     if going_back:
-        page.add("gradients", lambda: {"gradients": _of_each(gradients, going_back, must=must)}, must=must)
+        page.values["gradients"] = _of_each(gradients, going_back, must=must)
 
 
 def _pieces_to_go_back_in(
@@ -125,7 +125,9 @@ def _pieces_to_go_back_in(
     read = list(zip(streams, pieces, strict=True))
     if flags.gradients:
         require_length(read)
-    page.lack("gradients", reason=what_is_wrong(why_too_short(read)))
+    if why_not := why_too_short(read):
+        page.lack("gradients", reason=what_is_wrong(why_not))
+        return []
     each = iter(pieces)
     return [(subject, next(each) if subject.is_stream else None) for subject in subjects]
 
