@@ -101,7 +101,7 @@ ALLOWED = {
         "lane_choice": "arrays config gpu_lanes lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",
         "precision": "config ensemble errors loop passes randomness",
-        "evaluation": "arrays cache counted ensemble metrics model passes places ranks recall recalled_text",
+        "evaluation": "arrays cache clock counted ensemble metrics model passes places ranks recall recalled_text",
         "meeting": "torchrun",
         "group": "clock config errors meeting ranks torchrun",
         "optimizers": "config shapes",

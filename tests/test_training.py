@@ -19,8 +19,8 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.network.model import detach
 from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop, validation
-from charrnn.training.clock import Clock
-from charrnn.training.evaluation import evaluate_cold
+from charrnn.training.clock import LONGEST, Clock
+from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.health import REWIND_SHARE
 from charrnn.training.loop import REWIND_AFTER, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
@@ -607,6 +607,26 @@ def test_a_look_at_the_clock_by_another_thread_hides_no_pause(clock):
     thread.join()
     watch.leave_out_pause()
     assert watch.now() == 0.0
+
+
+@pytest.mark.parametrize("moment", [2, 3, 4])
+def test_an_evaluation_of_short_windows_is_not_taken_for_a_pause(moment, clock, monkeypatch):
+    """SIGCONT also comes to a process that was not stopped: systemd and Slurm send it beside SIGTERM."""
+    watch, windows = Clock(), itertools.count(1)
+    monkeypatch.setattr("charrnn.training.evaluation.CLOCK", watch)
+    run = start()
+    forward = run.model.forward
+
+    def slow(*arguments):
+        clock[0] += 0.75 * LONGEST
+        if next(windows) == moment:
+            watch.leave_out_pause()
+        return forward(*arguments)
+
+    run.model.forward = slow
+    evaluate(run.model, run.val_ids, batch_size=2)  # the second lane is warmed up, in two windows
+    assert next(windows) == 5
+    assert watch.now() == clock[0]
 
 
 def test_where_passes_began_moves_no_end_by_steps():

@@ -13,8 +13,9 @@ LONGEST = 2.0
 class Clock:
     """`time.perf_counter()`, without pauses.
 
-    Nobody tells a process when it was stopped: a pause begins with the last look at the clock, so that of a step or an
-    evaluation in which it fell the beginning is left out too.
+    Nobody tells a process when it was stopped, nor whether it was: SIGCONT also comes to some that were not. A pause
+    begins with the last look at the clock, so that of a step, or of an evaluation's window, in which it fell the
+    beginning is left out too.
     """
 
     def __init__(self) -> None:

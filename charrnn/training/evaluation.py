@@ -24,6 +24,7 @@ from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import let_go
 from charrnn.text.counted import MAX_LANES, WARM_UP, counted_lanes, spread
 from charrnn.text.places import cut_lines, find_lines
+from charrnn.training.clock import CLOCK
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
@@ -173,6 +174,7 @@ def _sum_of_losses(
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
         counted = to_device(model.device, torch.from_numpy(positions[:-1] < ends))  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
+        CLOCK.look()
     let_go(ids)
     return total.item()
 
@@ -209,6 +211,7 @@ def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
     before = ids_on(model.device, ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]])  # (lead, B)
     for piece in torch.split(before, _window(model, len(starts))):
         _, warmed = model(piece, warmed)
+        CLOCK.look()
     return map_state(lambda *lanes: torch.cat(lanes), cold, warmed)
 
 
