@@ -154,14 +154,14 @@ class Lanes(WindowReader):
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
         self.chars_per_window = self.lane_length * batch_size / self.windows_per_epoch
-        self._stretch = max(1, stretch // seq_len) if stretch else self.windows_per_epoch  # in windows
+        whole = self.windows_per_epoch
+        self._stretch = min(max(1, stretch // seq_len), whole) if stretch else whole  # in windows
         self._seed = seed
         self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
-        self._order = np.arange(0, dtype=np.uint32)
-        self._missing = self._after_shorter = 0  # windows: of the shorter stretch, and the first one after it
+        self._places = np.arange(0, dtype=np.uint32)  # in a lane, of the windows in the order of the epoch
 
     def _read(self, index: int) -> Window:
-        place = self._place(index)  # of the window in the lane
+        place = int(self._places[index])
         first, last = self._boundary(place), self._boundary(place + 1)
         piece = self._piece(first, last)  # (T + 1, B)
         if (index + 1) % LET_GO_EVERY == 0:
@@ -177,18 +177,10 @@ class Lanes(WindowReader):
 
     def _plan(self) -> None:
         """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""
-        count = -(-self.windows_per_epoch // self._stretch)
-        self._order = np.arange(count, dtype=np.uint32)
-        if count > 1:
-            np.random.default_rng([self._seed, self.epoch]).shuffle(self._order)
-        self._missing = count * self._stretch - self.windows_per_epoch
-        self._after_shorter = (int(np.argmax(self._order)) + 1) * self._stretch - self._missing
-
-    def _place(self, index: int) -> int:
-        """Which of the lane's windows is read at this index of the epoch."""
-        full = index if index < self._after_shorter else index + self._missing  # were all of them as long
-        stretch, within = divmod(full, self._stretch)
-        return int(self._order[stretch]) * self._stretch + within
+        count = math.ceil(self.windows_per_epoch / self._stretch)
+        stretches = np.arange(count * self._stretch, dtype=np.uint32).reshape(count, self._stretch)
+        places = np.random.default_rng([self._seed, self.epoch]).permutation(stretches).ravel()
+        self._places = places[places < self.windows_per_epoch]
 
     def _piece(self, first: int, last: int) -> NDArray[np.int64] | Tensor:
         """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""
