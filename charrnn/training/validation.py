@@ -36,10 +36,12 @@ def validate(run: TrainingRun) -> float:
     """
     # what was expected, or measured on another machine, may be far off
     longest = MOST_SLOWER * run.evaluation_seconds if run.has_evaluated else math.inf
+    run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
     if not run.has_evaluated and run.config.device == "cuda" and run.progress < 1:
-        _load_kernels(run)
+        # For nothing: the first time, a GPU loads each kernel. On a short text that is by far the most of what an
+        # evaluation takes, and the next one would wait until it is paid for.
+        _held_out_loss(run)
     while True:
-        run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
         give_back_freed_memory()
         started = run.ranks.now()
         loss = _held_out_loss(run)
@@ -90,15 +92,6 @@ def validate_beginning(run: TrainingRun) -> float:
 def copy_weights(model: Model) -> dict[str, Tensor]:
     """The weights as they are, whatever becomes of the model."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
-
-def _load_kernels(run: TrainingRun) -> None:
-    """Evaluate for nothing: the first time a GPU loads each kernel, which says little of what evaluations take.
-
-    On a short text it is by far the most of it, and the next evaluation would wait until that is paid for.
-    """
-    run.model.zero_grad(set_to_none=True)
-    _held_out_loss(run)
 
 
 def _held_out_loss(run: TrainingRun) -> float:
