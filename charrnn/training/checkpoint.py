@@ -93,7 +93,8 @@ def _store(contents: dict[str, Any], file: BinaryIO) -> None:
     """
     stream = _Stream(file)
     torch.save(contents, cast(BinaryIO, stream))
-    stream.finish()
+    if stream.failure is not None:
+        raise stream.failure
 
 
 class _Stream:
@@ -101,32 +102,26 @@ class _Stream:
 
     Args:
         file: open for writing in binary.
+
+    Attributes:
+        failure: the first, after which nothing more is written; None where there was none.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._failure: OSError | None = None
+        self.failure: OSError | None = None
 
     def write(self, data: memoryview) -> int:
         """Write, or after a failure let go; the number of bytes taken."""
-        if self._failure is None:
+        if self.failure is None:
             try:
                 self._file.write(data)
             except OSError as error:
-                self._failure = error
+                self.failure = error
         return len(data)
 
     def flush(self) -> None:
         """Leave it to the file, which is flushed and synced at its end."""
-
-    def finish(self) -> None:
-        """Tell of the failure, if there was one.
-
-        Raises:
-            OSError: it is that one.
-        """
-        if self._failure is not None:
-            raise self._failure
 
 
 def _bring(leaf: Any) -> Any:
