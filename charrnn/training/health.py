@@ -47,11 +47,6 @@ class Health:
     lowest: float = math.inf
     trouble: str = ""
 
-    @property
-    def rate_share(self) -> float:
-        """Factor on the learning rate."""
-        return RECOVERY_SHARE**self.recoveries
-
     def add_trouble(self, trouble: str) -> None:
         """Add a line, of what has gone wrong, to those that are still to be told."""
         self.trouble = f"{self.trouble}\n{trouble}" if self.trouble else trouble

@@ -18,7 +18,7 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, map_state
 from charrnn.storage.training_state import FIGURES
-from charrnn.training.health import REWIND_SHARE, Health
+from charrnn.training.health import RECOVERY_SHARE, REWIND_SHARE, Health
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
@@ -176,7 +176,7 @@ class TrainingRun:
     @property
     def rate_share(self) -> float:
         """Factor on the learning rate for what went back, and what went wrong, so far."""
-        return REWIND_SHARE**self.rewinds * self.health.rate_share
+        return REWIND_SHARE**self.rewinds * RECOVERY_SHARE**self.health.recoveries
 
     @property
     def seconds(self) -> float:
