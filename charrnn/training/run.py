@@ -246,7 +246,7 @@ class TrainingRun:
     @property
     def num_lanes(self) -> int:
         """Lanes that this process reads."""
-        return len(range(self.config.batch_size)[self.ranks.shard(self.config.batch_size)])
+        return len(self.state[0][0])
 
     def state_dict(self) -> dict[str, Any]:
         """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
