@@ -50,17 +50,16 @@ def go_back(run: TrainingRun, reason: str) -> None:
     Raises:
         DivergenceError: it has been done too often.
     """
-    health = run.health
-    where = f"after step {run.step:,} {reason}"
-    if health.tries >= RECOVERIES:
+    tries, where = run.health.tries, f"after step {run.step:,} {reason}"
+    if tries >= RECOVERIES:
         raise DivergenceError(
             f"{where}, and going back {RECOVERIES} times with half the learning rate has not helped; {_advice(run)}"
         )
     best = run.best
     restore_best(run)
     weights = f"the best weights, of step {best.step:,}," if best else "the first weights"
-    run.health.recoveries = health.recoveries + 1
-    run.health.tries = health.tries + 1
+    run.health.recoveries += 1
+    run.health.tries = tries + 1
     run.health.add_trouble(
         f"{where}: back to {weights} with half the learning rate ({run.health.tries} of {RECOVERIES} tries)"
     )
