@@ -64,8 +64,4 @@ def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.
     """
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
     methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
-    return type(optimizer.__name__, (optimizer,), methods | dict.fromkeys(_CHECKS, _pass))
-
-
-def _pass(_: torch.optim.Optimizer) -> None:
-    """What takes the place of a check."""
+    return type(optimizer.__name__, (optimizer,), methods | dict.fromkeys(_CHECKS, lambda _: None))
