@@ -24,8 +24,10 @@ SETUP_SECONDS = 5.0
 PROBE_LANES = {"cpu": 16, "cuda": 32}
 """Lanes with which a machine's speed is measured."""
 
-_SIZE = {"hidden_size": 512, "num_layers": 1}
-PROBE_LAYER: dict[str, dict[str, Any]] = {"cpu": {"embedding_dim": 64} | _SIZE, "cuda": {"embedding_dim": 128} | _SIZE}
+PROBE_LAYER: dict[str, dict[str, Any]] = {
+    "cpu": {"embedding_dim": 64, "hidden_size": 512, "num_layers": 1},
+    "cuda": {"embedding_dim": 128, "hidden_size": 512, "num_layers": 1},
+}
 """The layer with which it is measured: of the size that most texts get."""
 
 FASTEST = 150_000.0
