@@ -67,7 +67,8 @@ class Dropout(nn.Module):
         """
         if not self.training or _threshold(share) == 0:
             return vectors
-        keep = self._mask(vectors.shape[:-1], share) if vectors.device.type == "cpu" else _gpu_mask(vectors, share)
+        shape, device = vectors.shape[:-1], vectors.device
+        keep = self._mask(shape, share) if device.type == "cpu" else torch.rand(shape, device=device) >= share
         return vectors * keep[..., None].to(vectors.dtype)
 
     def _mask(self, shape: torch.Size, share: float) -> Tensor:
@@ -78,7 +79,3 @@ class Dropout(nn.Module):
 
 def _threshold(share: float) -> int:
     return int(min(round(share * 2**_BITS), 2**_BITS - 1))
-
-
-def _gpu_mask(vectors: Tensor, share: float) -> Tensor:
-    return torch.rand(vectors.shape[:-1], device=vectors.device) >= share
