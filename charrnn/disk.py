@@ -1,4 +1,4 @@
-"""What is to outlast a power cut, on its way to the disk."""
+"""Flushing writes to the disk, so that they survive a power cut."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ except ImportError:  # not a POSIX system
 
 
 def sync(descriptor: int) -> None:
-    """Wait until what was written to an open file, or was renamed in an open folder, is on the disk.
+    """Wait until the writes to an open file, or the renames in an open folder, are on the disk.
 
-    On macOS fsync leaves it in the disk's own memory, and there is F_FULLFSYNC, which not every file system knows.
+    On macOS fsync leaves them in the disk's own cache; F_FULLFSYNC flushes that, but not every file system supports it.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: the sync fails.
     """
     full = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:

@@ -1,43 +1,43 @@
-"""The failures that a user can cause or meet, each a single line of advice.
+"""The failures that a user can cause or meet, each reported in one line.
 
     CharRNNError                    exit code 1
     ├── ConfigError                 2  a flag out of its range, or flags that contradict each other
     ├── CorpusError                 2  a text that cannot be read, decoded or learned from
-    │   ├── UnpackingError          2  a compressed file that is damaged, or that nothing here unpacks
+    │   ├── UnpackingError          2  a compressed file that is damaged, or that no library here unpacks
     │   ├── UnreadableError         2  a file that its permissions keep from being read
-    │   ├── VanishedError           2  a file or a folder that was there when it was found, and is gone
-    │   ├── DecodingError           2  a file that is no text in the encoding that it is read in
-    │   ├── CacheError              2  an encoded text that cannot be kept, or that is damaged
+    │   ├── VanishedError           2  a file or a folder that has disappeared since it was found
+    │   ├── DecodingError           2  a file that is not text in the encoding in which it is read
+    │   ├── CacheError              2  an encoded text that cannot be cached, or whose cache file is damaged
     │   └── ForeignTextError        1  a text with characters that a checkpoint's alphabet lacks
     ├── OutputError                 2  a path that must not or cannot be written
-    ├── CheckpointError             1  a checkpoint that is missing, damaged, foreign or does not fit
+    ├── CheckpointError             1  a checkpoint that is missing, damaged, incompatible or no checkpoint
     ├── TooLargeError               1  a model, or PyTorch itself, for which this machine has too little memory
-    ├── SaveError                   1  a training that is over, and whose last save failed
-    ├── LostRankError               1  a training of several processes, one of which is gone
-    └── DivergenceError             1  numbers that grow without bound, in training, sampling or reading
+    ├── SaveError                   1  a finished training whose last save failed
+    ├── LostRankError               1  a training of several processes that has lost one
+    └── DivergenceError             1  numerical divergence in training, sampling or reading
 
-A message says what is wrong, where, and what to do next. Mistakes of our own are assertions, not these.
+A message says what is wrong, where, and what to do next. Bugs of charrnn itself are assertions instead.
 """
 
 from __future__ import annotations
 
 GPU_LIBRARIES = ("CUDA", "cuDNN", "NCCL")
-"""Names, of which one stands in each error of a GPU."""
+"""Every GPU error contains one of these names."""
 
 GPU_FULL = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
-"""What stands in errors of PyTorch, of cuBLAS and of cuDNN where a GPU has too little memory for them."""
+"""Parts of the errors of PyTorch, cuBLAS and cuDNN when a GPU's memory is full."""
 
 MEMORY_FULL = (
     "out of memory", "not enough memory", "can't allocate memory", "annot allocate memory",
-    "failed to map segment from shared object",  # the loader's, of a library
+    "failed to map segment from shared object",  # from the dynamic loader
 )  # fmt: skip
-"""What stands in errors of PyTorch and of the system where there is too little memory."""
+"""Parts of the errors of PyTorch and of the system when memory is full."""
 
 NOT_MADE = "could not create a primitive"
-"""What stands in those of oneDNN there, and where a processor cannot compute in a precision: it tells no reason."""
+"""Part of oneDNN's error when memory is full or the processor does not support a precision: it gives no reason."""
 
 NO_THREAD = "can't start new thread"
-"""What stands in Python's where this user, or this container, may have no more threads."""
+"""Part of Python's error when the user, or the container, may start no more threads."""
 
 
 class CharRNNError(Exception):
@@ -59,7 +59,7 @@ class CorpusError(CharRNNError):
 
 
 class UnpackingError(CorpusError):
-    """A compressed file that is damaged, or that nothing here unpacks."""
+    """A compressed file that is damaged, or that no library here unpacks."""
 
 
 class UnreadableError(CorpusError):
@@ -67,15 +67,15 @@ class UnreadableError(CorpusError):
 
 
 class VanishedError(CorpusError):
-    """A file or a folder that was there when it was found, and is gone."""
+    """A file or a folder that has disappeared since it was found."""
 
 
 class DecodingError(CorpusError):
-    """A file that is no text in the encoding that it is read in."""
+    """A file that is not text in the encoding in which it is read."""
 
 
 class CacheError(CorpusError):
-    """An encoded text that cannot be kept, or that is damaged."""
+    """An encoded text that cannot be cached, or whose cache file is damaged."""
 
 
 class ForeignTextError(CorpusError):
@@ -91,35 +91,35 @@ class OutputError(CharRNNError):
 
 
 class CheckpointError(CharRNNError):
-    """A checkpoint that is missing, damaged, foreign or does not fit."""
+    """A checkpoint that is missing, damaged, incompatible or no checkpoint."""
 
 
 class TooLargeError(CharRNNError):
-    """A model that this machine has too little memory to train, or to go on with, or to load PyTorch for."""
+    """Too little memory on this machine to load PyTorch, or to train, resume or run a model."""
 
 
 class SaveError(CharRNNError):
-    """A training that is over, and whose last save failed."""
+    """A finished training whose last save failed."""
 
 
 class LostRankError(CharRNNError):
-    """A training of several processes, one of which is gone."""
+    """A training of several processes that has lost one."""
 
 
 class DivergenceError(CharRNNError):
-    """Numbers that grow without bound: in training again and again, in sampling, or in reading a text."""
+    """Numerical divergence: repeatedly in training, in sampling, or in reading a text."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory is what was missing; torch, which is not imported here, has no class of its own for it."""
+    """Whether an error means that memory is full; PyTorch, not imported here, has no class of its own for it."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in (*MEMORY_FULL, NOT_MADE))
 
 
 def is_of_gpu(error: BaseException) -> bool:
-    """Whether it is torch's, of a GPU: of its memory, or of a failure."""
+    """Whether an error comes from a GPU: its memory is full, or it failed."""
     return any(name in str(error) for name in GPU_LIBRARIES)
 
 
 def is_out_of_gpu_memory(error: BaseException) -> bool:
-    """Whether a GPU has too little memory."""
+    """Whether an error means that a GPU's memory is full."""
     return is_of_gpu(error) and any(sign in str(error) for sign in GPU_FULL)

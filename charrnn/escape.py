@@ -1,4 +1,4 @@
-"""Showing text that is not ours: what would command a terminal is shown, not obeyed, and a word is one to a shell."""
+"""Showing untrusted text: control characters are made visible, and words are quoted for a shell."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from charrnn.surrogates import byte_of, is_byte, name_byte
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 SIGNS = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-"""Of Cf too, and seen: https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, Prepended_Concatenation_Mark."""
+"""Visible characters of category Cf: Prepended_Concatenation_Mark in
+https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt."""
 _ALLOWED = {"\n", "\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}", "\N{SOFT HYPHEN}", *SIGNS}
 _TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
-"""Flag emoji are spelled with these; they pass in a shown text, but not in a name, where nobody would see them."""
+"""Tag characters, which spell flag emoji: kept in shown text, escaped in names, where nobody would see them."""
 
 LISTED = 8
-"""Characters that a message names."""
+"""Most characters that a message lists."""
 
 
 def visible(text: str) -> str:
-    """Replace control and formatting characters, but for line ends, by pictures or code points; CR LF becomes LF.
+    """Replace control and formatting characters, except line feeds, by pictures or code points; CR LF becomes LF.
 
-    What stands for a byte that was not text becomes that byte's number.
+    A surrogate that stands for an undecodable byte becomes the byte's number.
     """
     return "".join(c if c in _TAGS else _picture(c) for c in text.replace("\r\n", "\n"))
 
 
 def quoted(text: str) -> str:
-    """Make a text visible on one line: a line feed becomes a backslash and an n, what spells flags a code point."""
+    """Like `visible`, but on one line: a line feed becomes a backslash and an n, and tag characters code points."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
 
 
 def as_typed(*words: str) -> str:
-    """Words as they stand on a command line, for a shell of the system's; what a terminal would obey is spelled out."""
+    """Quote words for a command line in the system's shell, with control characters escaped."""
     if os.name == "nt":
         return " ".join(map(_typed_on_windows, words))
     return " ".join(shlex.quote(word) if quoted(word) == word else f"$'{_spelled(word)}'" for word in words)
@@ -48,17 +49,17 @@ def describe_characters(characters: str) -> str:
 
 
 def _typed_on_windows(word: str) -> str:
-    """A word for PowerShell, which takes curly quotation marks for straight ones, and for cmd too where both agree."""
+    """Quote a word for PowerShell, to which curly quotation marks are like straight ones, and for cmd if possible."""
     if re.fullmatch(r"[\w.:\\/=+-]+", word):
         return word
-    word = re.sub(r"\\+$", r"\g<0>\g<0>", word)  # else the program would take the quotation mark behind it for text
+    word = re.sub(r"\\+$", r"\g<0>\g<0>", word)  # else they would escape the closing quotation mark
     if not re.search('["\u201c\u201d\u201e$`]', word):
         return f'"{word}"'
     return "'" + re.sub("['\u2018-\u201b]", r"\g<0>\g<0>", word) + "'"
 
 
 def _spelled(word: str) -> str:
-    """A word as it stands between $' and ' in bash and its kin."""
+    """Escape a word for $'...' in bash and similar shells."""
 
     def spell(character: str) -> str:
         if quoted(character) == character:
@@ -69,13 +70,13 @@ def _spelled(word: str) -> str:
 
 
 def _describe_character(character: str) -> str:
-    """A character as one reads it in a message; a byte that is no text by its number."""
+    """Show a character and its code point; an undecodable byte by its number."""
     if is_byte(character):
         return f"byte 0x{byte_of(character):02X}"
-    if character == "\\":  # which `repr` doubles
+    if character == "\\":  # `repr` would double it
         shown = f"'{character}'"
     else:
-        shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark lies on something
+        shown = f"'◌{character}'" if unicodedata.combining(character) else repr(character)  # a mark needs a base
     return f"{shown} (U+{ord(character):04X})"
 
 
@@ -85,7 +86,7 @@ def _picture(character: str) -> str:
     if character == "\t":
         return "    "
     if "\udd00" <= character <= "\udfff":
-        return "\N{REPLACEMENT CHARACTER}"  # no byte that is no text: the mark of rare characters
+        return "\N{REPLACEMENT CHARACTER}"  # stands for rare characters, not for a byte
     if is_byte(character):
         return name_byte(character)
     point = ord(character)

@@ -1,7 +1,7 @@
-"""Bytes that are no text, as a text holds them: surrogates, U+DC80 to U+DCFF, one for each byte from 0x80 on.
+"""Undecodable bytes in a string: lone surrogates U+DC80 to U+DCFF, which stand for the bytes 0x80 to 0xFF.
 
-So Python keeps what it cannot decode (PEP 383, https://peps.python.org/pep-0383/), and what was read can be written as
-it was. All other surrogates stand for nothing that could be written: no UTF-8 holds them.
+This is Python's surrogateescape (PEP 383, https://peps.python.org/pep-0383/): what was read can be written back
+unchanged. All other surrogates stand for no byte, and UTF-8 cannot encode them.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import os
 import re
 
 NO_TEXT = re.compile("[\udc80-\udcff]+")
-"""Bytes that are no text, as many as follow each other."""
+"""A run of undecodable bytes."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-"""What no UTF-8 holds, whether it stands for a byte or not."""
+"""Any surrogate, whether it stands for a byte or not."""
 
 _FOREIGN = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Those that stand for no byte."""
+"""A surrogate that stands for no byte."""
 
 
 def is_byte(character: str) -> bool:
-    """Whether a character stands for a byte that is no text."""
+    """Whether a character stands for an undecodable byte."""
     return "\udc80" <= character <= "\udcff"
 
 
 def byte_of(character: str) -> int:
-    """The byte that such a character stands for."""
+    """The byte that a surrogate stands for."""
     return ord(character) - 0xDC00
 
 
@@ -36,14 +36,14 @@ def name_byte(character: str) -> str:
 
 
 def name_surrogate(character: str) -> str:
-    """Name what no UTF-8 holds by its number, that of a byte or of a code point; leave any other as it is."""
+    """Name a surrogate by its byte, such as <0xE9>, or its code point, such as <U+D800>; leave any other character."""
     return f"<U+{ord(character):04X}>" if _FOREIGN.match(character) else name_byte(character)
 
 
 def to_bytes(text: str) -> bytes:
-    """Turn text into UTF-8, and what stands for a byte that was not text back into that byte.
+    """Encode text as UTF-8, with surrogates that stand for bytes as these bytes.
 
-    Any other lone surrogate, which no UTF-8 can hold, becomes a question mark.
+    Any other lone surrogate becomes a question mark.
     """
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -52,16 +52,16 @@ def to_bytes(text: str) -> bytes:
 
 
 def apart(text: str) -> str:
-    """Take a text apart into its bytes, each of which, where it is no ASCII, stands as one that is no text."""
+    """Split each character that is not ASCII into its UTF-8 bytes, as surrogates."""
     return text if text.isascii() else to_bytes(text).decode("ascii", "surrogateescape")
 
 
 def together(text: str, *, is_whole: bool = True) -> str:
-    """Put bytes that are no text by themselves together, as far as they are text; undoes `apart`.
+    """Join surrogates whose bytes are valid UTF-8 into characters; undoes `apart`.
 
     Args:
-        text: that may hold such bytes.
-        is_whole: whether nothing follows it; else the bytes at its end that begin a character are left out.
+        text: may hold undecodable bytes.
+        is_whole: whether nothing follows the text; otherwise an incomplete character at its end is dropped.
     """
     if not NO_TEXT.search(text):
         return text
@@ -70,11 +70,11 @@ def together(text: str, *, is_whole: bool = True) -> str:
 
 
 def in_utf8(path: str) -> str:
-    """A path whose UTF-8 is what it is on disk, in whichever encoding of the locale Python has read it.
+    """Decode a path's bytes on disk as UTF-8, whichever encoding the locale made Python decode them with.
 
-    Bytes that are no UTF-8 stand as surrogates. What comes from elsewhere, and no path of the locale's holds, stays.
+    Bytes that are not valid UTF-8 become surrogates. A string that the locale's encoding cannot hold stays as it is.
     """
-    if os.name == "nt":  # where paths are text
+    if os.name == "nt":  # where paths are text, not bytes
         return path
     try:
         return os.fsencode(path).decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Figures and numbers in words, as every command tells them."""
+"""Formatting of losses, speeds, durations and counts, the same in every command's messages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from charrnn.config import ModelConfig
 from charrnn.metrics import bits_per_char, perplexity
 
 KNOWN_SHARE = 0.5
-"""It is told when at least this share of the held-out lines is learned from too."""
+"""A warning appears if at least this share of the held-out lines is also in the training piece."""
 
 
 def describe_loss(loss: float, unit: str) -> str:
-    """A loss, of a character or of another unit, with its two other faces."""
+    """Format a loss per character, or per another unit, with its perplexity and its bits."""
     return f"{loss:.4f} nats (perplexity {format_perplexity(loss)}, {bits_per_char(loss):.3f} bits per {unit})"
 
 
 def describe_model(config: ModelConfig) -> str:
-    """A model's shape and what is hidden from it while it trains, in one phrase."""
+    """A model's architecture, including dropout, in one phrase."""
     members = f"{config.members} members of " if config.members > 1 else ""
     layers = f"{number_of(config.num_layers, 'layer')} of {config.hidden_size}"
     parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
@@ -27,51 +27,51 @@ def describe_model(config: ModelConfig) -> str:
 
 
 def describe_speed(chars_per_second: float, unit: str) -> str:
-    """A speed, of characters or of another unit."""
+    """Format a speed in characters, or another unit, per second."""
     return f"{chars_per_second:,.0f} {'char' if unit == 'character' else f'{unit}s'}/s"
 
 
 def format_perplexity(loss: float, decimals: int = 2) -> str:
-    """A perplexity as one reads it; a model that is worse than any alphabet is large has one of many digits."""
+    """Format a perplexity; from a million on, where a model is worse than a uniform guess, in scientific notation."""
     value = perplexity(loss)
     return f"{value:.{decimals}f}" if value < 1e6 else f"{value:.2g}"
 
 
 def describe_known(held_out: int, known: int) -> str:
-    """Say where the lines that are held out cannot show what a model knows by heart; nothing where they can."""
+    """Warn if so many held-out lines are trained on too that their loss cannot show overfitting; else empty."""
     if not known or known < held_out * KNOWN_SHARE:
         return ""
     return f"{known / held_out:.0%} of the lines held out are learned from too: their loss cannot show overfitting"
 
 
 def listed(*told: str) -> str:
-    """What there is to tell, one thing after the other, with commas between; the empty ones have nothing to say."""
+    """Join phrases with commas, leaving out empty ones."""
     return ", ".join(filter(None, told))
 
 
 def either(ways: Sequence[str]) -> str:
-    """Several ways, at least one, of which one holds: "a, b or c"."""
+    """Join alternatives, at least one, as "a, b or c"."""
     return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 
 
 def what_is_wrong(message: str) -> str:
-    """A message without what is to be done: behind its last semicolon, for before that a file's name may have some."""
+    """A message without its advice, the part after its last semicolon (a file name may contain earlier ones)."""
     return message.rpartition("; ")[0] or message
 
 
 def number_of(number: float, noun: str) -> str:
-    """A number of things: the noun, whose plural ends with an s, is of one or of several."""
+    """Format a count with its noun, which gets a plural s unless the count is 1."""
     shown = f"{int(number):,}" if float(number).is_integer() else f"{number:g}"
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
 def format_epochs(epochs: float) -> str:
-    """Passes over a text as one reads them: whole ones from ten on, else two digits."""
+    """Format a number of epochs: whole from ten on, else to two digits."""
     return f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}"
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as 12 s, 3 min 05 s or 2 h 10 min."""
+    """Format seconds as 12 s, 3 min 05 s or 2 h 10 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

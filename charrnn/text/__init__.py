@@ -1,1 +1,1 @@
-"""From any text to ids: found, unpacked, decoded, counted, and encoded in bounded memory."""
+"""From texts to ids: finding, unpacking, decoding, counting and encoding them in bounded memory."""

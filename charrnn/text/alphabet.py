@@ -1,7 +1,7 @@
 """Which characters of a text get an id of their own.
 
-All do, unless they are many: each costs a row of the output layer, and one that stands in a book three times is never
-learned but takes its share of every prediction.
+All do, unless they are many: each costs a row of the output layer, and a character that occurs three times in a book is
+never learned but takes its share of every prediction.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from charrnn.text.tally import Counts
 from charrnn.wording import number_of
 
 SMALL_VOCAB = 1000
-"""An alphabet of at most so many characters is kept whole unless a flag says otherwise."""
+"""An alphabet of at most this many characters is kept whole unless a flag says otherwise."""
 
 RARE_SHARE = 0.001
-"""Share of a text with a large alphabet that may be lost to characters too rare to be learned."""
+"""Largest share of a text with a large alphabet that may consist of characters too rare for an id."""
 
 
 def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEncoder:
-    """Give the alphabet that is decided already, if it fits the text, or choose one.
+    """Return the given alphabet if it fits the text, or choose one if none is given.
 
     Args:
-        counts: how often each character stands in the text, by code point, shape (CODE_POINTS,).
-        name: of the text, for the message.
-        reading: how it is read.
+        counts: how often each character occurs in the text, by code point, shape (CODE_POINTS,).
+        name: of the text, for messages.
+        reading: how the text is read.
 
     Raises:
-        ForeignTextError: the text has characters that the alphabet which is given lacks.
-        ConfigError: the flags leave no alphabet, or would choose another than the one that is given.
+        ForeignTextError: the text has characters that the given alphabet lacks.
+        ConfigError: the flags leave no alphabet, or would choose one of another size than the given one.
     """
     if reading.encoder is None:
         return choose_alphabet(counts, reading)
@@ -43,19 +43,19 @@ def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEnco
 
 
 def choose_alphabet(counts: Counts, reading: ReadOptions) -> CharEncoder:
-    """Choose the characters that are kept; where any are not, one id stands for all of them.
+    """Choose the characters to keep; if any are not kept, one id stands for all of those.
 
-    The commonest are, as many as `max_vocab`, if they stand in the text `min_count` times; before all others, and
-    however rare, the line feed where each line is a text of its own, and beside them all that are known. Where neither
-    is given, of more characters than `SMALL_VOCAB` as many are kept as leave at most `RARE_SHARE` of the text to the
-    others, and with them the line feed, without which no line could end.
+    Kept are the `max_vocab` commonest characters that occur at least `min_count` times, the line feed first, however
+    rare, where each line is a text of its own. Known characters are kept besides. If neither limit is given and there
+    are more than `SMALL_VOCAB` characters, the commonest are kept until the rest is at most `RARE_SHARE` of the text,
+    and the line feed in any case, since without it no line could end.
 
     Args:
-        counts: how often each stands in the text, by code point, shape (CODE_POINTS,).
-        reading: how it is read.
+        counts: how often each character occurs in the text, by code point, shape (CODE_POINTS,).
+        reading: how the text is read.
 
     Raises:
-        ConfigError: none would be left.
+        ConfigError: no character would be kept.
     """
     known, min_count, max_vocab = reading.known, reading.min_count, reading.max_vocab
     points = np.setdiff1d(np.flatnonzero(counts), () if known is None else known.points)
@@ -79,7 +79,7 @@ def choose_alphabet(counts: Counts, reading: ReadOptions) -> CharEncoder:
 
 
 def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
-    """How often each id stands in the text, shape (V,): the last for all that have none of their own."""
+    """How often each id occurs in the text, shape (V,); the last may count all characters without their own id."""
     own: list[int] = counts[encoder.points].tolist()
     return [*own, int(counts.sum()) - sum(own)] if encoder.has_unknown else own
 
@@ -98,7 +98,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str, beginning: str
 
 
 def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) -> None:
-    """Whether the flags that choose an alphabet, where they are given, would choose the one that there is."""
+    """Refuse flags that would choose an alphabet of another size than the given one."""
     if reading.min_count is reading.max_vocab is None:
         return
     chosen = len(choose_alphabet(counts, reading).characters)
@@ -110,6 +110,6 @@ def _check_chosen(counts: Counts, encoder: CharEncoder, reading: ReadOptions) ->
 
 
 def _enough(times: Counts) -> int:
-    """How many of the commonest characters leave at most `RARE_SHARE` of the text to the others."""
+    """The number of commonest characters to keep so that the rest is at most `RARE_SHARE` of the text."""
     covered = np.cumsum(np.sort(times)[::-1])
     return max(SMALL_VOCAB, 1 + int(np.searchsorted(covered, (1 - RARE_SHARE) * covered[-1])))

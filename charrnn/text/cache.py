@@ -1,9 +1,9 @@
-"""Ids of large texts on disk: mapped, so that they take no memory, and found again by what they were made from.
+"""Ids of large texts on disk: memory-mapped, and found again by a hash of what they were made from.
 
-A file holds the ids alone, and its name is a hash of the text's bytes, of all that decides its ids, and of its user, so
-that two users of one folder are not in each other's way. It is written beside its place, synced and renamed, so that it
-is there whole or not at all, after a power cut too. What was not used for `KEPT_DAYS` is deleted whenever another is
-written; files of other names in the folder are not touched.
+A file holds only the ids. Its name is a hash of the text's bytes, of everything else that decides the ids, and of the
+user, so that two users can share a folder. The file is written under a temporary name, synced and renamed, so that it
+is there whole or not at all, even after a power cut. Files not used for `KEPT_DAYS` are deleted whenever another is
+written; files with other names in the folder are not touched.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from charrnn.errors import CacheError, ConfigError
 
 KEPT_DAYS = 30
 ABANDONED_DAYS = 1
-"""Age of a half-written file whose writer is gone for certain."""
+"""Age from which on a half-written file is certain to have no writer any more."""
 
 _SUFFIX, _UNFINISHED = ".ids", ".tmp"
 _KEY_DIGITS = 40
@@ -43,20 +43,20 @@ class Cache:
     """A folder of encoded texts.
 
     Attributes:
-        folder: made when something is kept, for its user's eyes alone, as the files in it are; None where its user has
-            none, so that nothing can be kept.
-        others: where nothing is kept, and all is found that is.
+        folder: where files are written and found; created on the first write, readable by the user only, as are the
+            files. None if the user has no home folder: then nothing can be written.
+        others: more folders in which files are found but not written.
     """
 
     folder: Path | None
     others: tuple[Path, ...] = ()
 
     def find(self, key: str, num_ids: int, dtype: np.dtype[Any]) -> Ids | None:
-        """Map what was kept under a key; None where there is nothing, or something of another size."""
+        """Map the ids that were kept under a key; None if there are none, or the file has another size."""
         for folder in filter(None, (self.folder, *self.others)):
             path = folder / f"{key}{_SUFFIX}"
-            with contextlib.suppress(OSError, ValueError):  # a name that cannot be is one that is not there
-                os.utime(path)  # used today; a folder that may only be read is used all the same
+            with contextlib.suppress(OSError, ValueError):  # an impossible name counts as missing
+                os.utime(path)  # marks the file as used today; fails in a read-only folder
             with contextlib.suppress(OSError, ValueError):
                 if path.stat().st_size == num_ids * dtype.itemsize:
                     return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
@@ -67,7 +67,7 @@ class Cache:
 
         Raises:
             CacheError: the folder cannot be written to, or the disk is full.
-            ConfigError: there is none.
+            ConfigError: there is no folder.
         """
         folder = self.folder or default_folder()
         path = folder / f"{key}{_SUFFIX}"
@@ -75,7 +75,7 @@ class Cache:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _tidy(folder)
             with contextlib.ExitStack() as cleanup:
-                # a name of its own, not its process's number: in containers that share a folder these may be the same
+                # a random name instead of the process id, which may be the same in containers that share a folder
                 with tempfile.NamedTemporaryFile(
                     prefix=f"{path.name}.", suffix=_UNFINISHED, dir=folder, delete=False
                 ) as file:
@@ -95,22 +95,22 @@ class Cache:
 
 
 def _tidy(folder: Path) -> None:
-    """Delete what was not used for long, and what was never finished, but no user's own files."""
+    """Delete cached files that were not used for long or never finished, and no other files."""
     for path in folder.iterdir():
         if own := _OWN.fullmatch(path.name):
             days = ABANDONED_DAYS if own["unfinished"] else KEPT_DAYS
-            with contextlib.suppress(OSError):  # another process may delete it first
+            with contextlib.suppress(OSError):  # another process may have deleted it
                 if path.stat().st_mtime < time.time() - days * _DAY:
                     path.unlink()
 
 
 def _remove(unfinished: Path) -> None:
-    with contextlib.suppress(OSError):  # gone already where all went well
+    with contextlib.suppress(OSError):  # renamed already if all went well
         unfinished.unlink()
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Rename it, unless the same is there by now: others have that mapped, and over a network they would lose it."""
+    """Rename the finished file, unless an equal one exists: over a network, processes that map it would lose it."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size == unfinished.stat().st_size:
             return
@@ -122,36 +122,36 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
 
 
 def let_go(ids: Ids) -> None:
-    """Give back the memory of a mapped text's pages that were read; they are mapped again when they are wanted.
+    """Release the memory of a mapped text's pages that were read; they are read again when needed.
 
-    The system would do so too, but only where memory is short, and until then it counts as the process's. Ids that are
-    not mapped from a file, and systems that cannot do it, are left alone.
+    The system would release them too, but only when memory is short, and until then they count as the process's memory.
+    Does nothing with ids that are not mapped from a file, or on systems without MADV_DONTNEED.
     """
     base: Any = ids
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        with contextlib.suppress(OSError):  # of locked memory
+        with contextlib.suppress(OSError):  # the memory is locked
             base.madvise(mmap.MADV_DONTNEED)
 
 
 def check_sound(ids: Ids, vocab_size: int) -> None:
-    """Read mapped ids through; what is not mapped from a file is sound.
+    """Check all ids that are mapped from a file; ids in memory are sound.
 
     Raises:
-        CacheError: one of them is none of an alphabet of this size: the file was damaged, or changed.
+        CacheError: an id is not below the alphabet's size, so the file was damaged or changed.
     """
     if isinstance(ids, np.memmap) and len(ids) and int(ids.max()) >= vocab_size:
         raise CacheError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
 
 
 def is_kept(path: Path) -> bool:
-    """Whether a file is one of these by its name, whole or not."""
+    """Whether a file's name is that of a cached text, finished or not."""
     return _OWN.fullmatch(path.name) is not None
 
 
 def cache_key(**what: Any) -> str:
-    """A name for all that decides some ids, plain values in any order, and for whose they are."""
+    """Hash everything that decides the ids, given as JSON values, together with the user."""
     user = os.getuid() if hasattr(os, "getuid") else None
     return hashlib.sha256(json.dumps([user, what], sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
 
@@ -160,7 +160,7 @@ def default_folder() -> Path:
     """The user's cache folder by the platform's convention.
 
     Raises:
-        ConfigError: the user has no folder.
+        ConfigError: the user has no home folder.
     """
     if sys.platform == "darwin":
         return _home() / "Library" / "Caches" / "charrnn"
@@ -170,7 +170,7 @@ def default_folder() -> Path:
 
 
 def own_folder() -> Path | None:
-    """The same; None where the user has no folder."""
+    """Like `default_folder`, but None if the user has no home folder."""
     with contextlib.suppress(ConfigError):
         return default_folder()
     return None
@@ -179,7 +179,7 @@ def own_folder() -> Path | None:
 def _home() -> Path:
     try:
         return Path.home()
-    except RuntimeError:  # no HOME, and a number that no user has
+    except RuntimeError:  # no HOME, and a user id without an account
         raise ConfigError(
             "no home folder to keep encoded texts in; give a folder with --cache, or --no-cache"
         ) from None

@@ -1,9 +1,9 @@
-"""Turning texts into ids, in memory that does not grow with them, and what a checkpoint remembers of them.
+"""Encoding texts as ids, in bounded memory, and what a checkpoint stores about them.
 
-A first pass reads the bytes, hashes them and counts the characters; a second turns them into ids, in memory or, where
-there are many, in a memory-mapped file that is used again (`charrnn.text.cache`). Where reading is more than decoding
-UTF-8, the first keeps what it has read as long as that is not much, and there is no second. How ids become training
-windows is the matter of `charrnn.training.lanes`.
+The first pass reads the bytes, hashes them and counts the characters. A second turns them into ids, in memory or, if
+there are many, in a memory-mapped file that later runs reuse (`charrnn.text.cache`). Where reading is more than
+decoding UTF-8, the first pass keeps a text that is not large, and no second is needed. `charrnn.training.lanes` turns
+ids into training windows.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from charrnn.text.stream import TextStream
 from charrnn.text.tally import Counts, Tally
 
 MAPPED_BYTES = 64 << 20
-"""An encoded text of at least so many bytes is mapped from a file."""
+"""An encoded text of at least this many bytes is memory-mapped from a file."""
 
 RULES = 4
-"""Of how bytes become ids: a new number where one text may become other ids, so that none made before are used."""
+"""Version of the rules by which bytes become ids: raised when a text may get other ids, to invalidate cached ones."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class Corpus:
         name: the first path's name without its folders; "stdin" for standard input and for a shell's <(...), whose own
             name is a number.
         ids: shape (num_chars,), values in [0, V).
-        encoder: of the alphabet of the whole text, its held-out piece included.
-        counts: how often each character stands in the text, by id, shape (V,).
-        num_bytes: that were read, decompressed.
-        sha256: of those bytes, in hexadecimal.
-        options: how it was read.
-        num_documents: that it was read from.
+        encoder: of the alphabet of the whole text, including the held-out piece.
+        counts: how often each character occurs in the text, by id, shape (V,).
+        num_bytes: number of bytes read, decompressed.
+        sha256: hash of those bytes, in hexadecimal.
+        options: how bytes became characters.
+        num_documents: number of documents read.
         skipped: what was left out of folders, see `Found`.
-        num_distinct: characters, those included that are too rare for an id.
-        val_name: of the first text that is held out by name, as `name` is; empty where the end is held out.
-        num_held_out: characters at the end that are held out by name; 0 where `split` decides.
-        told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
-        misread: names of documents that are valid UTF-8 and were read otherwise.
-        endings: of the documents' names, such as .txt, and how many have each; the commonest first.
+        num_distinct: number of distinct characters, including those too rare for an id.
+        val_name: name of the first text given as held out, formed like `name`; empty if none is given.
+        num_held_out: characters at the end that belong to such texts; 0 if `split` chooses what to hold out.
+        told_of_patterns: message about patterns that matched nothing; empty if all matched.
+        misread: names of documents that are valid UTF-8 but were read in another encoding.
+        endings: file extensions of the documents, such as .txt, and how many have each, the commonest first.
     """
 
     name: str
@@ -87,26 +87,27 @@ class Corpus:
 
     @property
     def mean_line(self) -> float | None:
-        """Characters of a line on average, its line feed included, where each is a text of its own."""
+        """Mean length of a line in characters, including its line feed, where each line is a text of its own."""
         return None if self.line_feed is None else len(self.ids) / max(1, self.counts[self.line_feed])
 
     @property
     def is_spread(self) -> bool:
-        """Whether lines from all over the text are to be held out, not those at its end.
+        """Whether to hold out lines from all over the text instead of those at its end.
 
-        So it is where each is a text of its own: lists are sorted, as a rule, and the end of one is like nothing before
-        it. Not where the text is too large for a copy of it, nor where a text is held out by name.
+        True where each line is a text of its own: lists are usually sorted, and the end of a sorted list is unlike the
+        rest. False if the text is too large to copy, or if a text is given as held out.
         """
         return self.line_feed is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
 
     def split(self, val_fraction: float, *, spread: bool = False, bounded: bool = False) -> tuple[Ids, Ids]:
-        """Take the text apart: a piece to train on and the rest, held out, which is its end; between lines, if such.
+        """Split the text into a training piece and a held-out piece, between lines where each is a text of its own.
 
         Args:
-            val_fraction: share of the characters that are held out, or of the lines where these are spread; 0: all is
-                trained on, and what would be held out by the usual share is only evaluated.
-            spread: whether each of the two is of lines from all over the text, in their order.
-            bounded: whether none of these is held out that is longer than all that is to be, as a rule.
+            val_fraction: share of the characters to hold out, or of the lines if `spread`; 0 trains on the whole text,
+                and the piece that the default share would hold out is only evaluated.
+            spread: whether both pieces consist of lines from all over the text, in their order, where lines are texts;
+                otherwise the held-out piece is the end.
+            bounded: see `split_lines`.
 
         Raises:
             CorpusError: a piece would be too short to predict anything.
@@ -122,8 +123,8 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
     """Read and encode files, folders, and standard input for "-".
 
     Raises:
-        CorpusError: something is missing, unreadable, empty or not in its encoding.
-        ForeignTextError: it has characters that the alphabet which is given lacks, or is not the text that it is to be.
+        CorpusError: a text is missing, unreadable, empty or not in its encoding.
+        ForeignTextError: the text has characters that the given alphabet lacks, or does not have the expected hash.
         ConfigError: standard input is named twice, or the flags leave no alphabet.
     """
     reading, meter = reading or ReadOptions(), Meter(progress)
@@ -143,7 +144,7 @@ def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progre
 
 
 def _why_not(document: Document, reading: ReadOptions, meter: Meter) -> Cause | None:
-    """Why a file in a folder is no part of the text; None where it is."""
+    """Why a file in a folder is left out of the text; None if it is read."""
     assert document.path is not None, "it lies in a folder"
     is_made = reading.is_made is not None and reading.is_made(document.path)
     return MADE if is_made else why_no_text(document, reading.options, meter.advance)
@@ -178,7 +179,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
 
 
 def _tally(stream: TextStream) -> Tally:
-    """What the first pass finds; of a text that is costly to read, the text too, as long as that is not much."""
+    """Make the first pass: count the characters, and keep the text if it is costly to read and not large."""
     tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():
         tally.add(code_points(text))
@@ -186,7 +187,7 @@ def _tally(stream: TextStream) -> Tally:
 
 
 def _refuse_short(counts: Counts, num_learned: int, name: str, reading: ReadOptions) -> None:
-    """Refuse a text that is empty, or of which a piece that is given by name is too short to predict anything."""
+    """Refuse an empty text, and too short a piece to predict anything where the held-out text is given by name."""
     if reading.val_texts and min(num_learned, int(counts.sum()) - num_learned) < MIN_PIECE:
         which = name if num_learned < MIN_PIECE else _name(reading.val_texts[0])
         raise CorpusError(f"{which}: fewer than {MIN_PIECE} characters; give a longer text")
@@ -195,12 +196,12 @@ def _refuse_short(counts: Counts, num_learned: int, name: str, reading: ReadOpti
 
 
 def _refuse_without_lines(counts: Counts, name: str, reading: ReadOptions) -> None:
-    """Refuse a text without the lines that are to be learned."""
+    """Refuse a text without line feeds where each line is to be a text of its own."""
     if not reading.options.lines or counts[ord("\n")]:
         return
     if reading.is_settled:
         raise ForeignTextError(f"{name}: no line feed, and the model learned line by line; give a text of lines")
-    mend = "leave it out" if reading.known is None else "give a text of lines"  # it may be the model's own way
+    mend = "leave it out" if reading.known is None else "give a text of lines"  # --lines may come from the model
     if counts[ord("\r")]:
         as_bytes = r"turn its carriage returns into line feeds first (tr '\r' '\n')"
         is_bytes = reading.options.unit == BYTE
@@ -209,7 +210,7 @@ def _refuse_without_lines(counts: Counts, name: str, reading: ReadOptions) -> No
 
 
 def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter) -> Ids:
-    """The text's ids: of what was kept of it, or of a second reading, in memory or in the cache where they are many."""
+    """Encode the text, from what the first pass kept or by a second pass, in memory or, if large, in the cache."""
     kept, num_chars = tally.ids(encoder), int(tally.counts.sum())
     if kept is not None:
         return kept
@@ -217,12 +218,12 @@ def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: Rea
     if reading.cache is None or num_chars * encoder.dtype.itemsize < MAPPED_BYTES:
         return _gather(pieces, num_chars, encoder)
     key = cache_key(
-        **({"learned": stream.num_learned} if reading.val_texts else {}),  # nothing is normalised across the cut
+        **({"learned": stream.num_learned} if reading.val_texts else {}),  # normalising stops at the cut
         sha256=meter.sha256,
         sizes=meter.sizes,
         text={**asdict(reading.options), "encoding": reading.options.codec},
         rules=RULES,
-        python=sys.version_info[:2],  # of its decoders and of Unicode
+        python=sys.version_info[:2],  # whose decoders and Unicode tables may differ
         characters=encoder.characters,
         has_unknown=encoder.has_unknown,
     )
@@ -239,7 +240,7 @@ def _gather(pieces: Iterator[Ids], num_chars: int, encoder: CharEncoder) -> Ids:
 
 
 def _name(path: str) -> str:
-    """What a text is called; a folder that is given by dots alone has its own name."""
+    """The name of a text; for a folder given as "." or "..", the real name of that folder."""
     if has_no_name(path):
         return STDIN_NAME
     name = Path(path).name

@@ -1,8 +1,8 @@
 """From bytes to text, chunk by chunk, with the same result as from the whole.
 
-A document's bytes are decoded and its byte-order mark is left out; the text then has its line ends, its case and its
-Unicode form changed as the options say. What a chunk's end leaves open (half a character, a carriage return that may
-belong to a line feed, a letter that an accent may follow) is kept back until it is certain.
+A document's bytes are decoded and its byte-order mark is removed; then its line ends, case and Unicode form are changed
+as the options say. Whatever depends on the next chunk (half a character, a carriage return that may belong to a line
+feed, a letter that an accent may follow) is held back until that comes.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ Form = Literal["NFC", "NFKC"]
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 _TAKING_MARKS = ("utf-16", "utf-32")
-"""Codecs that leave out a byte-order mark themselves: one more is a character of the text."""
+"""Codecs that remove a byte-order mark themselves: a second one is part of the text."""
 
 _TOO_MUCH_HELD = "pending buffer overflow"
-"""How Python's decoders of ISO 2022 refuse a chunk that ends more than eight bytes into an escape sequence.
+"""Error of Python's ISO 2022 decoders for a chunk that ends more than eight bytes into an escape sequence.
 
-They know none of more than six, and see at the sixteenth byte of one that does not end that it is not valid.
+The escape sequences that they know have at most six bytes; at the sixteenth byte they report an invalid one.
 """
 
 SIGMA, FINAL_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER FINAL SIGMA}"
 
 _LETTER = "a"
-"""Any letter that has capitals, to see what `str.lower` makes of a sigma beside one."""
+"""Any cased letter, to see what `str.lower` makes of a sigma beside one."""
 
 
 class TextPreparer:
-    """Line ends, case and Unicode form of a text that comes in chunks, whatever their edges.
+    """Changes line ends, case and Unicode form of a text in chunks; the result does not depend on the chunk edges.
 
     Args:
-        options: what is changed.
+        options: what to change.
     """
 
     def __init__(self, options: TextOptions) -> None:
@@ -53,7 +53,7 @@ class TextPreparer:
         self._held = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
-        """Take the next chunk; give what is certain by now."""
+        """Take the next chunk; return the text that later chunks cannot change."""
         if self._newlines is not None:
             text = self._newlines.decode(text, final)
         if self._form is not None:
@@ -61,11 +61,11 @@ class TextPreparer:
             text = self._normalise(text)
         if self._small_letters is not None:
             text = self._small_letters.feed(text, final=final)
-            text = self._normalise(text)  # again: a small letter may be of several characters
+            text = self._normalise(text)  # again: lower case may consist of several characters
         return text
 
     def _take_piece(self, text: str, final: bool) -> str:
-        """The text so far, up to where normalising what follows cannot change it."""
+        """The text so far, up to where later text cannot change its normal form; the rest is held."""
         text = self._held + text
         cut = len(text) if final else next((i for i in range(len(text) - 1, 0, -1) if begins_piece(text[i])), 0)
         self._held = text[cut:]
@@ -76,18 +76,18 @@ class TextPreparer:
 
 
 class SmallLetters:
-    """Small letters in the place of a text's capitals, as `str.lower` makes them of the whole, whatever its chunks are.
+    """Lower-cases a text in chunks, with the same result as `str.lower` of the whole.
 
-    A capital sigma becomes a final one at a word's end: behind a letter and before none, where marks, apostrophes, full
-    stops and their kin count as nothing (Unicode Standard, section 3.13, Final_Sigma).
+    A capital sigma becomes a final one at the end of a word: after a letter and before none, where marks, apostrophes,
+    full stops and the like are ignored (Unicode Standard, section 3.13, Final_Sigma).
     """
 
     def __init__(self) -> None:
-        self._held = list[str]()  # from a sigma on, behind which nothing has come that counts
+        self._held = list[str]()  # a sigma that later text decides, and the ignored characters after it
         self._before = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:
-        """Take the next chunk; give what is certain by now."""
+        """Take the next chunk; return the text that later chunks cannot change."""
         if self._held and not final and _is_open(SIGMA + text):
             self._held.append(text)
             return ""
@@ -95,21 +95,21 @@ class SmallLetters:
         place = -1 if final else text.rfind(SIGMA)
         cut = place if place >= 0 and _is_open(text[place:]) else len(text)
         text, self._held = text[:cut], [text[cut:]] if cut < len(text) else []
-        before, after = self._before, _LETTER if self._held else ""  # as a sigma between them takes these
+        before, after = self._before, _LETTER if self._held else ""  # context by which `str.lower` decides on a sigma
         self._before = _LETTER if _ends_in_word(text, before) else ""
         return (before + text + after).lower()[len(before) :].removesuffix(after) if SIGMA in text else text.lower()
 
 
 def prepare(text: str, options: TextOptions) -> str:
-    """Change a whole text as the options say."""
+    """Apply `TextPreparer` to a whole text."""
     return TextPreparer(options).feed(text, final=True)
 
 
 def begins_piece(character: str) -> bool:
-    """Whether normalising never joins a character with one before it.
+    """Whether normalising never combines a character with the one before it.
 
-    That is so for all that decompose to something that begins with neither a mark nor a vowel or final of Hangul, nor a
-    vowel of Kirat Rai, which are letters and join since Unicode 16, Python 3.14's.
+    True unless its decomposition begins with a mark, with a Hangul vowel or final consonant, or with a vowel of Kirat
+    Rai; the latter are letters that combine since Unicode 16, the version of Python 3.14.
     """
     if character < "\N{COMBINING GRAVE ACCENT}":
         return True
@@ -127,26 +127,26 @@ def decode_document(
     is_alone: bool = True,
     doubt: Doubt = lambda name: None,
 ) -> Iterator[str]:
-    """Decode a document's bytes and leave out its byte-order mark; where the unit is the byte, take them as they are.
+    """Decode a document's bytes and remove its byte-order mark; where the unit is the byte, decode them as Latin-1.
 
     Args:
         chunks: the bytes, cut anywhere.
-        name: of the document, for the message.
-        options: its encoding, and what becomes of bytes that are not valid in it.
-        mend: what mends bytes that are not valid, where a model is to read them; empty for what they seem to need.
-        is_alone: whether no other text is read with it, in the same encoding.
+        name: of the document, for messages.
+        options: its encoding, and how to treat invalid bytes.
+        mend: advice for invalid bytes if an existing model is to read them; empty to derive it from the bytes.
+        is_alone: whether no other text is read in the same encoding.
         doubt: told of a text that seems to be misread.
 
     Yields:
         The text, in pieces, some of which may be empty.
 
     Raises:
-        DecodingError: the bytes are not in that encoding; the message gives the place.
+        DecodingError: the bytes are not valid in that encoding; the message gives the position.
     """
     if options.unit == BYTE:
         yield from (chunk.decode("latin-1") for chunk in chunks)
         return
-    encoding = "utf-8" if options.codec == "utf-8-sig" else options.encoding  # the mark is left out in any case
+    encoding = "utf-8" if options.codec == "utf-8-sig" else options.encoding  # the mark is removed in any case
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, mark, is_ascii = 0, "" if options.codec in _TAKING_MARKS else BOM, True
     head, rest = _take_head(chunks)
@@ -163,7 +163,7 @@ def decode_document(
                 decoder.setstate(state)
                 held = chunk
                 continue
-            is_cut = is_last and not held and not (options.is_wide and is_hardly_wide(head))  # all before is valid
+            is_cut = is_last and not held and not (options.is_wide and is_hardly_wide(head))  # all before it is valid
             offset = read - len(state[0])
             told = refusal(error, offset, head, options, mend, is_alone=is_alone, is_cut=is_cut, is_ascii=is_ascii)
             raise DecodingError(f"{name}: {told}") from None
@@ -175,14 +175,14 @@ def decode_document(
 
 
 def _is_open(text: str) -> bool:
-    """Whether it depends on what follows a text whether the sigma that it begins with ends a word."""
+    """Whether the text after a sigma, with which `text` begins, decides if the sigma ends a word."""
     return (_LETTER + text).lower()[1] != (_LETTER + text + _LETTER).lower()[1]
 
 
 def _ends_in_word(text: str, before: str) -> bool:
-    """Whether a sigma behind a text would stand behind a letter, if it could be seen as far as what is before the text.
+    """Whether a sigma after a text would follow a letter, given the context before the text.
 
-    A text's last character mostly tells; where that counts as nothing, all of it is looked at.
+    The text's last character usually decides; only if Final_Sigma ignores that is the whole text examined.
     """
     after_none, after_letter = (f"{letter}{text[-1:]}{SIGMA}".lower().endswith(FINAL_SIGMA) for letter in ("", _LETTER))
     if after_none == after_letter:
@@ -191,7 +191,7 @@ def _ends_in_word(text: str, before: str) -> bool:
 
 
 def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first chunks as one that is long enough to tell what the bytes are, and the rest."""
+    """Join the first chunks into one that is long enough to recognise the file type; return it and the rest."""
     rest, head = iter(chunks), b""
     while len(head) < LONGEST_HEAD and (chunk := next(rest, b"")):
         head += chunk
@@ -199,10 +199,10 @@ def _take_head(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _mark_last(chunks: Iterable[bytes], decoder: codecs.IncrementalDecoder) -> Iterator[tuple[bytes, bool]]:
-    """Each chunk, and at the end an empty one, which is the last.
+    """Yield each chunk, then an empty one marked as the last.
 
-    That one comes again for as long as the decoder holds bytes: Python's for Chinese, Japanese and Korean take all that
-    is left for one error, and surrogateescape may give no more of it than the first byte.
+    The empty chunk is repeated as long as the decoder holds bytes: Python's decoders for Chinese, Japanese and Korean
+    treat all that is left as one error, of which surrogateescape may return only the first byte.
     """
     for chunk in chunks:
         yield chunk, False

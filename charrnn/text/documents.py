@@ -1,4 +1,4 @@
-"""Documents that are read whole as text, and the question whether one is text at all."""
+"""Reading whole documents as text, and checking whether a document is text at all."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
 TO_A_NUL = 1_000
-"""Characters of a text, more than that to each that is NUL: a log has some where the power failed, and no text many."""
+"""A text has more than this many characters to each NUL: a log has a few where the power failed, but no text many."""
 
 
 Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
-"""Hands on a document's bytes, as `Meter.watch` does."""
+"""Passes on a document's bytes, as `Meter.watch` does."""
 
 
 def read_text(
@@ -37,7 +37,7 @@ def read_text(
     takes_nulls: bool = True,
     watch: Watch = iter,
 ) -> str:
-    """Read a file, or standard input for "-", as text, whole, for an existing model.
+    """Read a whole file, or standard input for "-", as text for an existing model.
 
     Args:
         path: of the file.
@@ -55,10 +55,10 @@ def read_text(
 def read_beginning(
     path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name: None
 ) -> tuple[str, bool]:
-    """Read a text as `read_text` does, up to a length in characters; of a pipe no more is waited for.
+    """Read a text as `read_text` does, up to a length in characters, without waiting for more of a pipe.
 
     Returns:
-        The text, and whether that is all of it.
+        The beginning of the text, and whether it is the whole text.
 
     Raises:
         CorpusError: as in `read_text`.
@@ -76,7 +76,7 @@ def read_beginning(
 
 
 def _num_begun(piece: str) -> int:
-    """How many characters begin among bytes, at least: what goes on with one in UTF-8 may be no text, and one each."""
+    """A lower bound on the characters in UTF-8 bytes: a stray continuation byte is one too, but is not counted."""
     return len(piece.encode("latin-1").translate(None, CONTINUING))
 
 
@@ -89,21 +89,21 @@ def read_in_each(
     takes_nulls: bool = True,
     watch: Watch = iter,
 ) -> Iterator[str]:
-    """Read a file as `read_text` does, in each of several encodings, at least one, in which it can be read.
+    """Read a file as `read_text` does, in each of several encodings in which it can be read.
 
     Args:
         path: of the file.
-        options: how it is read, but for its encoding.
-        encodings: these.
+        options: how it is read, except for its encoding.
+        encodings: the encodings to try, at least one.
         doubt: told of a text that seems to be misread.
-        takes_nulls: whether a text with many NUL characters may be one that is not misread.
+        takes_nulls: whether to accept a text with so many NUL characters that it seems to be misread.
         watch: sees the bytes, unpacked, each time they are read.
 
     Yields:
-        The text in one after another, each as it is asked for: a large one need not be held in all of them at once.
+        The text in one encoding after another, lazily, so that a large text need not be held in several at once.
 
     Raises:
-        CorpusError: the file is missing, unreadable or in none of them, as the first has it.
+        CorpusError: the file is missing, unreadable or valid in no encoding; the message is about the first.
         ConfigError: there is no such encoding, or the unit is the byte, which has none.
     """
     require_file(path)
@@ -128,9 +128,9 @@ def _read(document: Document, options: TextOptions, doubt: Doubt, watch: Watch) 
 
 
 def _refuse_nulls(text: str, name: str, options: TextOptions) -> None:
-    """Refuse what is no text in its encoding, though valid in it: many of its characters are NUL.
+    """Refuse a text that is valid in its encoding but has so many NUL characters that it is probably misread.
 
-    One that is astray is no reason: no flag would let a short text pass that has it.
+    A stray NUL is accepted, since no flag would let a short text with one pass.
     """
     if options.unit != BYTE and _has_nulls_of_wide(text):
         told = f"read as {options.encoding.upper()}, it has many NUL characters, as UTF-16 and UTF-32 have then"
@@ -138,23 +138,23 @@ def _refuse_nulls(text: str, name: str, options: TextOptions) -> None:
 
 
 def _has_nulls_of_wide(text: str) -> bool:
-    """Whether NUL characters are as many as where UTF-16 or UTF-32 is misread, or stand at most blanks, as there."""
+    """Whether NUL characters are as frequent, or stand beside blanks as often, as in misread UTF-16 or UTF-32."""
     num_blanks = text.count(" ") + text.count("\n")
     at_blanks = max(text.count(" \0") + text.count("\n\0"), text.count("\0 ") + text.count("\0\n"))
     return 4 * text.count("\0") > len(text) or (at_blanks > 1 and 2 * at_blanks > num_blanks)
 
 
 def _prepared(pieces: Iterable[str], options: TextOptions) -> str:
-    """A whole text, changed as the options say; bytes, where these are the unit, stand in it as characters."""
+    """Join and prepare a whole text; where the unit is the byte, its bytes are decoded as UTF-8."""
     text = prepare("".join(pieces), options)
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
-    """Whether a file, and no pipe, begins with so many bytes of this hash, and goes on: a log that has grown since.
+    """Whether a regular file is longer than `num_bytes` and these first bytes have this hash, as a log that has grown.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: the file cannot be read.
     """
     return os.path.isfile(path) and os.path.getsize(path) > num_bytes and _hash(path, num_bytes) == sha256
 
@@ -172,17 +172,17 @@ def _hash(path: str, num_bytes: int) -> str:
 def why_no_text(
     document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
 ) -> Cause | None:
-    """Why a document in a folder is no text; None where it is one in its encoding and has hardly any NUL characters.
+    """Why a document in a folder is no text; None if it is valid in its encoding and has hardly any NUL characters.
 
-    Where the unit is the byte, all are that can be unpacked.
+    Where the unit is the byte, every document is text that can be unpacked.
 
     Args:
-        document: what is read, as far as is needed to tell.
+        document: read until it proves to be no text, or to its end.
         options: its encoding.
-        advance: told of each piece how many bytes it has.
+        advance: told the size of each chunk in bytes.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: the document cannot be read.
     """
     try:
         num_chars = num_nulls = 0

@@ -1,8 +1,9 @@
-"""Characters to ids and back: the one thing that train, sample and inspect share.
+"""Characters to ids and back, as train, sample and inspect share it.
 
 A character is a Unicode code point or, where the unit is the byte, a byte. Ids are ranks in code-point order, so the
-alphabet alone, one string, restores the encoder; one more id, the last, stands for every character that was too rare to
-have its own, where there are such. No file is read here and nothing is repaired: what is unknown is an error.
+alphabet, a single string, suffices to restore the encoder. If some characters were too rare for an id of their own, one
+more id, the last, stands for all of them. This module reads no files and repairs nothing: an unknown character is an
+error.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from charrnn.surrogates import name_surrogate, to_bytes
 from charrnn.text.options import CHARACTER, TextOptions
 
 Points = NDArray[np.unsignedinteger[Any]]
-"""Code points in the narrowest type that a text needs; where the unit is the byte, bytes."""
+"""Code points, in one byte each if all are ASCII; bytes where the unit is the byte."""
 
 UNKNOWN_MARK = "\N{REPLACEMENT CHARACTER}"
 _MARKS = (UNKNOWN_MARK, *map(chr, range(0xDFFF, 0xDCFF, -1)))
-"""Rare characters are shown as the first of these that the alphabet does not contain. Surrogates that stand for no byte
-are in hardly any text; JSON and a terminal show them as the first."""
+"""Rare characters are shown as the first of these that the alphabet lacks. Surrogates that stand for no byte occur in
+hardly any text; JSON and a terminal show them as U+FFFD."""
 
 RARE = "<rare>"
-"""Name of the id shared by all rare characters; its mark cannot serve, as it may be a character of the text."""
+"""Name of the id that all rare characters share; the mark that shows them may be a character of another text."""
 
 AT_ONCE = 1 << 16
-"""Ids, or characters, that are turned into the others together: on the way they take twenty bytes each."""
+"""Ids or characters to convert at once: meanwhile each takes twenty bytes."""
 
 _WIDER_IN_UTF8 = (0x80, 0x800, 0x10000)
-"""Code points from which on one more byte is needed: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
+"""Code points from which on UTF-8 needs one more byte: https://datatracker.ietf.org/doc/html/rfc3629#section-3."""
 
 
 class CharEncoder:
@@ -59,7 +60,7 @@ class CharEncoder:
         return len(self.characters) + self.has_unknown
 
     def __contains__(self, character: str) -> bool:
-        """Whether a character has an id, or all of its bytes have."""
+        """Whether a character, or each of its bytes, is in the alphabet."""
         return all(unit in self._alphabet for unit in self._units(character))
 
     @property
@@ -69,28 +70,28 @@ class CharEncoder:
 
     @property
     def spelled(self) -> str:
-        """The character of each id, that of the unknown ones included, shape (V,)."""
+        """The character of each id, including the mark of the unknown ones, as a string of length V."""
         return self.characters + (self._mark if self.has_unknown else "")
 
     @property
     def alone(self) -> str:
-        """What each id is as a text by itself, shape (V,): its character, or its byte, which may be no text."""
+        """Each id as a text by itself, a string of length V: its character, or its byte, a surrogate if not ASCII."""
         spelled = self.spelled
         return spelled if self.unit == CHARACTER else spelled.encode("latin-1").decode("ascii", "surrogateescape")
 
     @property
     def names(self) -> list[str]:
-        """What each id is called, each by another name, shape (V,): its character, or by number what is no text."""
+        """Unique names of the ids, length V: their characters, or the numbers of surrogates."""
         known = self.alone[: len(self.characters)]
         return [*map(name_surrogate, known), *[RARE] * self.has_unknown]
 
     @property
     def unknown_id(self) -> int | None:
-        """The id of characters that have none of their own, which is never to be written."""
+        """The id of characters without one of their own, which must never be generated."""
         return len(self) - 1 if self.has_unknown else None
 
     def encode(self, text: str) -> Ids:
-        """Turn text into ids, shape (num_chars,) or (num_bytes,), of the narrowest unsigned type.
+        """Turn text into ids of the narrowest unsigned type, shape (num_chars,) or (num_bytes,).
 
         Raises:
             CharRNNError: the text holds characters that are not in the alphabet, and no id stands for them.
@@ -106,16 +107,16 @@ class CharEncoder:
         return ids
 
     def look_up(self, points: Points) -> Ids:
-        """Turn code points, or bytes, into ids without asking whether each has one."""
+        """Turn code points, or bytes, into ids without checking that each has one."""
         return translate(self._table, points)
 
     def widths(self, text: str) -> NDArray[np.int64]:
-        """How many ids each character of a text becomes, shape (num_chars,): one, or as many as it has bytes."""
+        """How many ids each character of a text becomes, shape (num_chars,): one, or its number of bytes."""
         if self.unit == CHARACTER:
             return np.ones(len(text), dtype=np.int64)
         points = code_points(text).astype(np.int64)
         widths = 1 + sum((points >= limit).astype(np.int64) for limit in _WIDER_IN_UTF8)
-        return np.where((points >= 0xD800) & (points < 0xE000), 1, widths)  # each is one byte: see `to_bytes`
+        return np.where((points >= 0xD800) & (points < 0xE000), 1, widths)  # a surrogate is one byte: see `to_bytes`
 
     def begins(self, text: str) -> NDArray[np.bool_]:
         """Which of the ids that a text becomes are the first of a character, shape (num_ids,)."""
@@ -126,11 +127,11 @@ class CharEncoder:
         )
 
     def lacking(self, text: str) -> str:
-        """The characters of a text that no id stands for, each once, in their order."""
+        """The characters of a text that no id stands for, each once, in order of appearance."""
         return "" if self.has_unknown else self.without_own_id(text)
 
     def without_own_id(self, text: str) -> str:
-        """The characters of a text that are not in the alphabet, each once, in their order."""
+        """The characters of a text that are not in the alphabet, each once, in order of appearance."""
         if _translate_text(self._knows, self._units(text)).all():
             return ""
         return "".join(character for character in dict.fromkeys(text) if character not in self)
@@ -140,13 +141,13 @@ class CharEncoder:
         return "".join(self.decode_pieces(ids))
 
     def decode_pieces(self, ids: Ids | Sequence[int]) -> Iterator[str]:
-        """Turn ids, shape (num_chars,), into text in pieces, so that of a large one not all is held."""
+        """Turn ids, shape (num_chars,), into text in pieces, to save memory."""
         pieces = (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE))
         texts = (from_code_points(self._points[np.asarray(piece, dtype=np.intp)]) for piece in pieces)
         return texts if self.unit == CHARACTER else _decode_bytes(texts)
 
     def spell(self, ids: Iterable[int]) -> Iterator[str]:
-        """Turn ids that come one by one into characters, each as soon as it is whole."""
+        """Turn a stream of ids into characters, each as soon as its last byte is there."""
         units = map(self.spelled.__getitem__, ids)
         return units if self.unit == CHARACTER else itertools.chain.from_iterable(_decode_bytes(units))
 
@@ -165,7 +166,7 @@ class CharEncoder:
 
     @cached_property
     def _table(self) -> Ids:
-        """Id of every code point up to one past the alphabet's last, which stands for all beyond."""
+        """The id of each code point; the last entry, one past the alphabet's last character, is for all beyond."""
         last = int(self.points[-1]) if len(self.characters) else -1
         table = np.full(last + 2, self.unknown_id or 0, dtype=self.dtype)
         table[self.points] = np.arange(len(self.characters), dtype=self.dtype)
@@ -173,14 +174,14 @@ class CharEncoder:
 
     @cached_property
     def _knows(self) -> NDArray[np.bool_]:
-        """Whether each code point of `_table` is in the alphabet."""
+        """Whether each code point is in the alphabet; indexed like `_table`."""
         knows = np.zeros(len(self._table), dtype=np.bool_)
         knows[self.points] = True
         return knows
 
     @cached_property
     def _mark(self) -> str:
-        """What stands for characters that have no id: one that has none either, or it would be read as another id."""
+        """The mark for characters without an id: not in the alphabet itself, or it would be read as another id."""
         marks = _MARKS if self.unit == CHARACTER else map(chr, reversed(range(256)))
         return next((mark for mark in marks if mark not in self._alphabet), "?")
 
@@ -195,12 +196,12 @@ def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
 
 
 def _decode_bytes(texts: Iterable[str]) -> Iterator[str]:
-    """Read bytes, each of which stands as the character of its value, as UTF-8, as they come."""
+    """Decode a stream of bytes, each given as the code point of its value, as UTF-8."""
     return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
 
 
 def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
-    """Find the value of each character, or byte, of a text; see `translate`."""
+    """Look up each character, or byte, of a text in a table; see `translate`."""
     values = np.empty(len(units), dtype=table.dtype)
     for start in range(0, len(units), AT_ONCE):
         piece = units[start : start + AT_ONCE]
@@ -209,18 +210,18 @@ def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
 
 
 def translate(table: NDArray[Any], numbers: Points) -> NDArray[Any]:
-    """Find each number's value in a table, whose last value stands for all numbers beyond it."""
-    if table.dtype == numbers.dtype == np.uint8:  # bytes are translated in half the time
+    """Look up numbers in a table, whose last value is for all numbers beyond it."""
+    if table.dtype == numbers.dtype == np.uint8:  # `bytes.translate` takes half the time
         whole = bytes(table.take(np.arange(256), mode="clip"))
         return np.frombuffer(numbers.tobytes().translate(whole), dtype=np.uint8)
     return table.take(numbers, mode="clip")
 
 
 def code_points(text: str) -> Points:
-    """Turn text into its code points, shape (num_chars,), bytes where all are ASCII; lone surrogates pass."""
+    """Turn text into its code points, shape (num_chars,), as uint8 if all are ASCII; lone surrogates pass."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    return np.array([text]).view(np.uint32)  # faster than the text's UTF-32
+    return np.array([text]).view(np.uint32)  # faster than encoding as UTF-32
 
 
 def from_code_points(points: Points) -> str:
@@ -229,7 +230,7 @@ def from_code_points(points: Points) -> str:
 
 
 def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where something begins that has so many places each."""
+    """Mark the first place of each of several consecutive runs of these widths."""
     firsts = np.zeros(widths.sum(), dtype=np.bool_)
     firsts[np.cumsum(widths) - widths] = True
     return firsts

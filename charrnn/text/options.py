@@ -1,4 +1,4 @@
-"""How text becomes characters: the options that a checkpoint keeps."""
+"""How bytes become characters: the options that a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from charrnn.limits import flag_name
 CHARACTER, BYTE = CHOICES["unit"]
 
 _OF_NO_FILE = ("unicode-escape", "punycode", "idna")
-"""Encodings of a program's literals and of hosts' names: what Python makes of a file in one depends on its pieces."""
+"""Encodings of string literals and of host names: Python's decoding of a file in one depends on how it is chunked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,11 @@ class TextOptions:
     Attributes:
         unit: "character", a Unicode code point, or "byte".
         encoding: of the files, by a name that Python knows.
-        errors: what becomes of bytes that are not valid in it: "strict", "replace" by U+FFFD, or "surrogateescape",
-            which keeps them.
+        errors: what happens to bytes that are not valid in it: "strict" refuses them, "replace" makes them U+FFFD,
+            and "surrogateescape" keeps them.
         newline: "keep", or "lf" to turn CR LF and CR into LF.
         normalize: "none", "nfc" or "nfkc" (https://unicode.org/reports/tr15/).
-        lowercase: whether capitals become small letters, a sigma at the end of a word a final one.
+        lowercase: whether to turn capitals into small letters, and a sigma at the end of a word into a final one.
         lines: whether each line is a text of its own.
 
     Raises:
@@ -52,25 +52,25 @@ class TextOptions:
 
     @property
     def _changing(self) -> list[str]:
-        """Options by which another text is read than the bytes of a file in UTF-8."""
+        """Options that change a file's bytes or are about its encoding, and so do not go with `unit` "byte"."""
         free = ("unit", "lines")
         return [f.name for f in fields(self) if f.name not in free and getattr(self, f.name) != f.default]
 
     @property
     def codec(self) -> str:
-        """The one name of an encoding that has several, such as cp1252 and windows-1252."""
+        """Python's canonical name of the encoding, which may have several, such as cp1252 and windows-1252."""
         return codecs.lookup(self.encoding).name
 
     @property
     def is_wide(self) -> bool:
-        """Whether a character takes two bytes or four."""
+        """Whether the encoding is UTF-16 or UTF-32."""
         return self.codec.startswith(("utf-16", "utf-32"))
 
     def in_encoding(self, encoding: str | None) -> TextOptions:
-        """These options for a text in another encoding; None for one in the same.
+        """These options with another encoding; None keeps the present one.
 
         Raises:
-            ConfigError: it is another one and the unit is the byte, which has none, or there is no such encoding.
+            ConfigError: there is no such encoding, or the unit is the byte, which has none.
         """
         if encoding in (None, self.encoding):
             return self

@@ -1,4 +1,4 @@
-"""How texts are read into a corpus: what is asked for of files, alphabet and cache, beside `TextOptions`."""
+"""How texts are read into a corpus: options of files, alphabet and cache, beside `TextOptions`."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class ReadOptions:
     """How texts are read.
 
     Attributes:
-        options: from bytes to characters.
-        separator: what stands between documents.
-        val_texts: paths of texts that are held out; none: the end of what is read is.
-        include: patterns of files in folders that are read; none: all.
-        exclude: patterns of those that are not.
-        outputs: files that are no part of a folder's text, wherever they lie.
-        is_made: whether a file in a folder was made by a training, and is no text whatever it holds; None: none is.
-        min_count: times that a character must stand in the text to get an id of its own; None: chosen.
-        max_vocab: characters with ids of their own, at most, the commonest; None: chosen.
-        encoder: the alphabet, where it is decided already.
-        beginning: flags that begin a training from this model's weights, told where the text has other characters.
-        known: an alphabet whose characters have ids in any case; None: there is none.
-        cache: where many ids are kept; None: they are held in memory.
-        length: bytes, decompressed, that are read of each document at most; None: all.
-        sha256: of the bytes that they are to have, of which alone ids are made; None: any.
+        options: how bytes become characters.
+        separator: text put between documents.
+        val_texts: paths of texts to hold out; none: part of what is read is held out.
+        include: patterns of files to read in folders; none: all.
+        exclude: patterns of files not to read in folders.
+        outputs: files that are left out of folders, wherever they lie.
+        is_made: whether a training wrote a file in a folder, which is then left out; None: no file.
+        min_count: times that a character must occur in the text to get an id of its own; None: chosen.
+        max_vocab: most characters that get an id of their own, the commonest; None: chosen.
+        encoder: the alphabet, if it is fixed already.
+        beginning: flags that start a new training from the model's weights, suggested if the text has other characters.
+        known: an alphabet whose characters get ids in any case; None: no such alphabet.
+        cache: where large encoded texts are kept; None: in memory.
+        length: most bytes to read of each document, decompressed; None: all.
+        sha256: hash that the bytes read must have; None: any.
     """
 
     options: TextOptions = field(default_factory=TextOptions)
@@ -51,5 +51,5 @@ class ReadOptions:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the alphabet is decided already: a model learned from the text, which is to be given so again."""
+        """Whether the alphabet is fixed already: a model has learned from the text, which must be the same again."""
         return self.encoder is not None

@@ -1,7 +1,7 @@
 """Where text comes from: files in the order given, folders walked in sorted order, standard input, compressed or not.
 
-Everything is a `Document` that can be opened twice, since encoding a large text takes two passes; what comes from
-standard input is kept for that (`charrnn.text.keeping`).
+Every source becomes a `Document` that can be opened twice, since encoding a large text takes two passes; standard input
+is copied for this (`charrnn.text.keeping`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, re
 from charrnn.text.walking import Walk, files_below, without_repeats
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
-"""Makes a file of a pipe, given with its name: a copy that can be read again, or one that is read as it comes."""
+"""Wraps a pipe, given with its name, as a file: a copy that can be read again, or one that is read as it comes."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text.
+    """One input text.
 
     Attributes:
         name: what messages call it.
-        path: of its file; None for what came through a pipe.
-        kept: what `Hold` made of that; None for a file.
+        path: of its file; None for a pipe.
+        kept: the file that `Hold` made of a pipe; None for a file.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Document:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
-        """A file's inode, size and time of change, which tell whether it has changed; None for a pipe.
+        """A file's inode, size and modification time, to detect changes; None for a pipe.
 
         Raises:
-            CorpusError: it is gone.
+            CorpusError: the file is gone.
         """
         if self.path is None:
             return None
@@ -64,11 +64,11 @@ class Document:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def chunks(self) -> Iterator[bytes]:
-        """Read it from its beginning, decompressed.
+        """Read the document from its beginning, decompressed.
 
         Raises:
             CorpusError: it is gone or unreadable.
-            UnpackingError: it is compressed, and damaged, or nothing here unpacks it.
+            UnpackingError: it is compressed, and damaged or of a kind that no library here unpacks.
         """
         with read_errors_of_found_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):
@@ -89,8 +89,8 @@ class Found:
     Attributes:
         documents: in order.
         skipped: what is left out of folders, and why.
-        held_out_from: place of the first document that is held out by name; None where none is.
-        told_of_patterns: what is to be known of patterns that have fitted nothing; empty where all have.
+        held_out_from: index of the first document that is given as held out; None if none is.
+        told_of_patterns: message about patterns that matched nothing; empty if all matched.
     """
 
     documents: list[Document]
@@ -99,7 +99,7 @@ class Found:
     told_of_patterns: str
 
     def close(self) -> None:
-        """Let go of what was kept."""
+        """Close the copies of pipes."""
         for document in self.documents:
             if document.kept is not None:
                 document.kept.close()
@@ -107,14 +107,14 @@ class Found:
 
 @contextlib.contextmanager
 def opened(path: str, hold: Hold) -> Iterator[Document]:
-    """Open a file, standard input for "-", or what else can be read only once, such as a shell's <(...).
+    """Open a file, standard input for "-", or another pipe, such as a shell's <(...).
 
     Args:
-        path: where it is.
-        hold: makes a file of a pipe; one that is read as it comes can be read only within the context.
+        path: of the file or pipe.
+        hold: makes a file of a pipe; if it is no copy, it can be read only within the context.
 
     Raises:
-        CorpusError: it is missing or unreadable.
+        CorpusError: the path is missing or unreadable.
     """
     name = name_of(path)
     with read_errors_told(name):
@@ -128,7 +128,7 @@ def opened(path: str, hold: Hold) -> Iterator[Document]:
 
 
 def require_texts(paths: Sequence[str]) -> None:
-    """Refuse names that lead nowhere: all that is missing is found out before a pipe is read, or anything is written.
+    """Refuse paths that do not exist, before a pipe is read or anything is written.
 
     Raises:
         CorpusError: a file or a folder is not there, or its name is empty.
@@ -158,19 +158,19 @@ def find_documents(
     """Find all documents that the paths name.
 
     Args:
-        paths: files, folders, and "-" for standard input, in their order.
-        held_out: likewise those whose documents follow, to be held out; folders are read without them.
-        include: patterns of the files in folders that are read, see `Patterns`; none: all.
-        exclude: patterns of those that are not.
-        outputs: files that are left out wherever they lie in a folder: what will be made of the text is no part of it.
-        kept_in: a folder for what can be read only once and is large; None for the system's temporary one.
-        may_repeat: whether two paths may lead to one file in any case, as in the text of a training that goes on.
-        why_not: why a document in a folder is left out; None where it is read.
-        advance: told of bytes that are kept, since they can be read only once.
+        paths: files, folders, and "-" for standard input, in order.
+        held_out: likewise the paths to hold out; their documents come last, and are left out of folders in `paths`.
+        include: patterns of the files to read in folders, see `Patterns`; none: all.
+        exclude: patterns of the files not to read in folders.
+        outputs: files that are left out wherever they lie in a folder, as results of the training.
+        kept_in: folder for the copies of large pipes; None for the system's temporary folder.
+        may_repeat: whether two paths may lead to one file even if none is held out, as when a training is resumed.
+        why_not: why a document in a folder is left out; None if it is read.
+        advance: told how many bytes of a pipe were copied.
 
     Raises:
-        CorpusError: a path is missing or unreadable, is to be held out too, or nothing is left; or two paths lead to
-            one file that may not repeat, and none is held out by name.
+        CorpusError: a path is missing or unreadable, is in `held_out` too, or has nothing to read; or two paths lead to
+            one file that may not repeat, and `held_out` is empty.
         ConfigError: standard input is named twice.
     """
     named = [*paths, *held_out]
@@ -204,7 +204,7 @@ def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> Walk:
 def _documents_at(
     walk: Walk, kept_out: Set[Identity], hold: Hold, patterns: Patterns, why_not: Callable[[Document], Cause | None]
 ) -> tuple[list[Document], list[LeftOut]]:
-    """The documents that one path leads to, and what is left out; see `find_documents`."""
+    """The documents that one path leads to, and what is left out of its folder; see `find_documents`."""
     path, missed = walk.path, walk.missed
     if path != STDIN and not _outside([Path(path)], kept_out):
         raise CorpusError(f"{path}: is to be learned from and held out with --val-text; give it once")
@@ -224,9 +224,9 @@ def _documents_at(
 
 
 def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | None], missed: Missed) -> list[Document]:
-    """The documents that are read; the others are `missed`.
+    """The documents that are text; adds the others to `missed`.
 
-    A file that is gone by now is one of these: to read many takes long.
+    Those include files that are gone after the check, since reading many takes long.
     """
     texts = list[Document]()
     for document in (Document(str(file), file) for file in files):
@@ -242,7 +242,7 @@ def _texts_among(files: Sequence[Path], why_not: Callable[[Document], Cause | No
 
 
 def _refuse_known(documents: Sequence[Document], known: set[Identity]) -> None:
-    """Refuse files that an earlier path has led to."""
+    """Refuse files that an earlier path has led to, and add the others to `known`."""
     files = {identity(document.path): document.name for document in documents if document.path is not None}
     if twice := [name for file, name in files.items() if file in known]:
         raise CorpusError(
@@ -253,7 +253,7 @@ def _refuse_known(documents: Sequence[Document], known: set[Identity]) -> None:
 
 
 def _is_read_otherwise(left: LeftOut, read: Set[Identity], patterns: Patterns) -> bool:
-    """Whether a link leads to one of the folders that are read, or to what is neither hidden nor left out in one."""
+    """Whether the target of a link to a folder is read anyway, by its own path or as part of another folder."""
     if left.cause != LINKED:
         return False
     target = real(left.name)
@@ -262,14 +262,14 @@ def _is_read_otherwise(left: LeftOut, read: Set[Identity], patterns: Patterns) -
 
 
 def _is_left_out(inner: Path, patterns: Patterns) -> bool:
-    """Whether a folder in one that is read is hidden or left out by the patterns, or lies in one that is."""
+    """Whether a folder below one that is read, or a folder around it, is hidden or excluded by the patterns."""
     folders = (inner, *inner.parents[:-1])
     return is_hidden(inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
 
 
 def _outside(files: Sequence[Path], others: Set[Identity]) -> Sequence[Path]:
-    """Those of some files that are none of others, and lie in none."""
+    """The files that neither are in `others` nor lie in a folder in `others`."""
     if not others:
         return files
-    is_one = cache(lambda path: identity(path) in others)  # of folders, each of which many files lie in
+    is_one = cache(lambda path: identity(path) in others)  # cached, as many files share a folder
     return [file for file in files if identity(file) not in others and not any(map(is_one, real(file).parents))]
