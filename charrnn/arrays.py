@@ -1,4 +1,4 @@
-"""Arrays of numpy by what they hold; shapes stand where they are used."""
+"""Type aliases for numpy arrays, by what they hold; shapes are documented where the arrays are used."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ids = NDArray[np.integer[Any]]
-"""Numbers of characters, from 0 to V - 1; of an encoded text in the narrowest unsigned type that holds them."""
+"""Character ids, from 0 to V - 1; an encoded text has the narrowest unsigned type that holds its ids."""
 
 Places = NDArray[np.int64]
-"""Places in a text, counted from 0."""
+"""Positions in a text, counted from 0."""
 
 Floats = NDArray[np.floating[Any]]
-"""Numbers of single or of double precision."""
+"""Single- or double-precision numbers."""
 
 Singles = NDArray[np.float32]
-"""Numbers of single precision, in which models compute."""
+"""Single-precision numbers, in which models compute."""
 
 Doubles = NDArray[np.float64]
-"""Numbers of double precision, in which losses are added up."""
+"""Double-precision numbers, in which losses are summed."""

@@ -1,4 +1,4 @@
-"""What a command writes with: a checkpoint's model, alone or mixed with others."""
+"""The model that a command samples from: a checkpoint's, alone or mixed with others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charrnn.generation.sampling import SamplingModel
 
 SMALLEST_SHARE = 1e-9
-"""What must be left for the first model in a mixture: less is what rounding leaves of nothing."""
+"""The smallest share of the first model in a mixture; anything less is a rounding error of 0."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Other:
     """A model that is mixed into another.
 
     Attributes:
-        path: of its checkpoint.
-        contents: of that.
+        path: path of its checkpoint.
+        contents: contents of that checkpoint.
         share: its weight in the mixture, between 0 and 1.
     """
 
@@ -40,12 +40,13 @@ def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
     """Read the models that are mixed into a first one.
 
     Args:
-        first: what they are mixed into.
+        first: the checkpoint that they are mixed into.
         mix: each with its share, as `OTHER.pt:0.3`.
 
     Raises:
-        ConfigError: a share is not between 0 and 1, they leave nothing for the first, or the models do not go together.
-        CheckpointError: one cannot be read.
+        ConfigError: a share is not between 0 and 1, the shares leave nothing for the first model, or a model's unit
+            differs from the first's.
+        CheckpointError: a checkpoint cannot be read.
     """
     shares = [_parse_share(entry) for entry in mix]
     total = sum(share for _, share in shares)
@@ -63,17 +64,17 @@ def read_others(first: Checkpoint, mix: Sequence[str]) -> list[Other]:
 def load_for_sampling(
     contents: Checkpoint, others: Sequence[Other] = (), device: str = "cpu"
 ) -> tuple[SamplingModel, CharEncoder]:
-    """The model as it writes, with the alphabet that it writes in.
+    """Build the model to sample from; return it with its encoder.
 
-    Unless others are mixed in, it writes and does no more: it lets go of the weights of which `Engine.forward` is made.
+    On the CPU, unless others are mixed in, the model keeps only the folded weights: `Engine.forward` does not work.
 
     Args:
-        contents: of the first checkpoint.
-        others: models that are mixed into it, on the CPU alone; see `read_others`.
+        contents: contents of the first checkpoint.
+        others: models that are mixed into it, on the CPU only; see `read_others`.
         device: "cpu", or "cuda" for torch, which takes seconds to import.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is not available.
     """
     if device == "cuda":
         assert not others, "refused before"
@@ -92,7 +93,7 @@ def load_for_sampling(
 
 
 def sampling_weights(weights: Mapping[str, Singles], encoder: CharEncoder) -> Mapping[str, Singles]:
-    """The weights of a model that never writes the mark for characters without an id."""
+    """Return the weights with a head bias of -inf for the unknown id, so that it is never drawn."""
     if encoder.unknown_id is None:
         return weights
     closed = {name: weights[name].copy() for name in weights if name.endswith("head.bias")}  # of every member

@@ -1,9 +1,9 @@
-"""Recall character by character, as a text is read: see `charrnn.recall`, which gives the same for a whole text.
+"""Recall character by character, while a text is read; `charrnn.recall` computes the same for a whole text at once.
 
-A model that writes reads its own words, and believes them. Once it has said a phrase twice, all contexts forecast it
-again, a low temperature makes sure of it, and the text goes round in a circle. So of its own words a model recalls
-short pieces alone, as long as a name: where the last `LONG` characters stood in them before, it recalls nothing, until
-it says something else. Figures stand in `tests/benchmarks/RECIPES.md`.
+A model that samples reads its own output. Once it has written a phrase twice, all contexts forecast the phrase again, a
+low temperature makes the repetition certain, and the text loops. So a model recalls only short pieces of its own
+output, about as long as a name: while the last `LONG` characters have occurred in its output before, it recalls
+nothing. For figures see `tests/benchmarks/RECIPES.md`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from charrnn.config import CONTEXTS
 from charrnn.recall import LONGEST, NEVER, NONE, Forecasts
 
 LONG = 8
-"""Characters of a piece of its own words that a model does not recall: one of `CONTEXTS`. The next longer still leads
-in circles, and with the next shorter fewer of the names that it has made up come again."""
+"""Length of the context, one of `CONTEXTS`, whose recurrence in the model's own output switches recall off. With the
+next longer context texts still loop; with the next shorter, fewer of the names that the model has made up return."""
 
 _LONG_CONTEXT = CONTEXTS.index(LONG)
 _NOTHING = [NONE] * len(CONTEXTS)
@@ -28,42 +28,43 @@ _FAR = 1 << 60
 """More characters than any text has."""
 
 FIRST_ROOM = 1 << 8
-"""Characters of texts that are read side by side for which there is room at first."""
+"""Initial capacity of `Memories`, in characters of each text."""
 
 _LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
-"""Characters between the ends of two contexts that together are one of the next length."""
+"""For each context but the longest, the distance between the ends of two such contexts that together make up the next
+longer one."""
 
 _TURNS = max(_LAGS) + 1
-"""Characters whose rows of bits are kept, in a ring."""
+"""Number of latest characters whose rows of bits are kept, in a ring buffer."""
 
 _NUMBERS = np.arange(len(CONTEXTS))[:, None]
 
 _WORD = np.dtype("<u8")
-"""What bits are combined and looked through by: the lowest is the first."""
+"""The words in which bits are combined and searched; the lowest bit comes first."""
 
 _WORD_BITS = 8 * _WORD.itemsize
 
 
 class Memory:
-    """The characters of one text so far, as far back as its reach, and where each context last ended.
+    """The last characters of one text, as far back as its reach, and where each context last ended.
 
     Args:
         reach: see `charrnn.recall.recall_text`.
-        vocab_size: V: ids are below.
-        own_from: the place of the first character that the model wrote itself; None: it wrote none, or shall recall its
-            own words as any others.
+        vocab_size: V; ids are below V.
+        own_from: position of the first character that the model wrote itself; None if it wrote none, or if its own
+            output is to be recalled like any other text.
     """
 
     def __init__(self, reach: int, vocab_size: int, own_from: int | None = None) -> None:
         self._reach, self._bits = reach, vocab_size.bit_length()
         self._last_given = (_FAR if own_from is None else own_from) - 1
-        self._recent = 0  # the last characters as one number, some bits for each: 0 before the text, else its id + 1
+        self._recent = 0  # the last characters packed into one number: id + 1 of each, 0 before the text
         self._history: list[int] = []
-        self._forgotten = 0  # characters before those in the history
+        self._forgotten = 0  # number of characters dropped before the history
         self._tables: list[tuple[int, dict[int, int]]] = [((1 << self._bits * length) - 1, {}) for length in CONTEXTS]
 
     def read(self, character: int) -> list[int]:
-        """Read one more character; give the forecasts of the next, one for each of `CONTEXTS`."""
+        """Read one more character; return the forecasts of the next, one for each of `CONTEXTS`."""
         history = self._history
         if len(history) >= 2 * self._reach + LONGEST:
             history = self._forget()
@@ -85,14 +86,14 @@ class Memory:
         return forecasts
 
     def copy(self) -> Memory:
-        """Begin a text with what was read of this one, which stays as it is."""
+        """Return an independent copy, from which another text can go on."""
         memory = copy.copy(self)
         memory._history = self._history.copy()
         memory._tables = [(mask, ends.copy()) for mask, ends in self._tables]
         return memory
 
     def _forget(self) -> list[int]:
-        """Let go of what is beyond reach."""
+        """Drop what is beyond reach; return the shortened history."""
         beyond = len(self._history) - self._reach
         self._forgotten += beyond
         self._history = self._history[beyond:]
@@ -104,15 +105,15 @@ class Memory:
 
 
 class Memories:
-    """The characters of N texts side by side, as `Memory` has one text's, in a few operations for all of them.
+    """The last characters of N texts side by side: `Memory` for many texts, vectorised over them.
 
-    For every distance back one bit says whether the character there is the one here. A longer context is found at a
-    distance where a shorter one is, and was a few characters before, as in `charrnn.recall`: whole rows of bits are
-    combined at once, and the first that is set is the last place of that context.
+    For every distance back, one bit says whether the character there equals the current one. A longer context recurs at
+    a distance where the shorter one recurs now and did so a few characters before, as in `charrnn.recall`. So whole
+    rows of bits are combined at once, and the first bit set is the latest occurrence of the context.
 
     Args:
         reach: see `charrnn.recall.recall_text`.
-        vocab_size: V: ids are below.
+        vocab_size: V; ids are below V.
         num_texts: N.
         own_from: see `Memory`.
     """
@@ -121,14 +122,14 @@ class Memories:
         self._reach, self._length = reach, 0
         self._own_from = _FAR if own_from is None else own_from
         self._rows = np.arange(num_texts)
-        # The last character first, so that what stands at some distances is a slice; the first of all is at the end.
+        # Latest character first, from `_newest` on, so that a range of distances is a slice.
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
         self._newest = FIRST_ROOM
-        # By turn, context and text, a bit for each distance of 1, 2, ...
+        # For each turn in the ring, context and text, a bit for each distance 1, 2, ...
         self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD)
 
     def read(self, characters: Ids) -> Forecasts:
-        """Read the next character of each text, shape (N,); give the forecasts of those after them, shape (N, C)."""
+        """Read the next character of each text, shape (N,); return the forecasts of the following, shape (N, C)."""
         if self._newest == 0:
             self._make_room()
         known = min(self._length, self._reach)
@@ -144,7 +145,7 @@ class Memories:
         now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")
         for number, lag in enumerate(_LAGS):
             np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
-        nearest = (now != 0).argmax(axis=-1)  # first the word, then the bit
+        nearest = (now != 0).argmax(axis=-1)  # index of the word; of the bit two lines below
         word = now[_NUMBERS, self._rows, nearest]
         is_known = word != 0
         nearest = np.where(is_known, _WORD_BITS * nearest + _zeros_below(word), 0)
@@ -153,7 +154,7 @@ class Memories:
         return np.where(is_known, followed, NONE).T
 
     def selected(self, rows: Ids) -> Memories:
-        """Begin texts with what was read of some of these, each as often as it is named; these stay as they are."""
+        """Return independent copies of the rows named, each as often as `rows` names it."""
         memories = copy.copy(self)
         memories._rows = np.arange(len(rows))
         memories._history = self._history.take(rows, axis=0)
@@ -161,7 +162,7 @@ class Memories:
         return memories
 
     def _make_room(self) -> None:
-        """Move to arrays twice as long as what can still be recalled, so that there is room for more."""
+        """Move to arrays twice as long as what can still be recalled."""
         kept = min(self._length, self._reach)
         history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
         history[:, kept:] = self._history[:, :kept]
@@ -172,6 +173,6 @@ class Memories:
 
 
 def _zeros_below(words: NDArray[np.uint64]) -> NDArray[np.intc]:
-    """How many bits of each word are 0 below its lowest that is 1; of a word that is 0 it is -1."""
+    """Count the trailing zero bits of each word; -1 for a word of 0."""
     lowest = words & -words
     return np.frexp(lowest.astype(np.float64))[1] - 1  # a power of two, which a float holds exactly

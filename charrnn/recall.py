@@ -1,13 +1,13 @@
-"""Recall: what followed when the last few characters stood in the text before.
+"""Recall: a cache of which character followed when the last few characters occurred in the text before.
 
 A recurrent state keeps the sense of what was read and loses the wording: a name that came up two pages ago has to be
 guessed anew, letter by letter. So forecasts of the next character are looked up: for contexts of a few lengths, what
-followed each of them when it last occurred. The model says, from its state, how far to trust each: see
-`charrnn.network.model.CharRNN`. Weighing a memory of what was just read is an old idea (Kuhn and De Mori 1990,
+followed each of them when it last occurred. The model computes from its hidden state how far to trust each forecast:
+see `charrnn.network.model.CharRNN`. Such caches are an old idea (Kuhn and De Mori 1990,
 https://doi.org/10.1109/34.56193; as a pointer, Merity et al. 2016, https://arxiv.org/abs/1609.07843).
 
-A forecast follows from the characters read and from nothing else: no weight, no state. Here forecasts are looked up for
-a whole text at once; `charrnn.memory` looks them up character by character and gives the same.
+A forecast depends on the characters read only, not on weights or hidden state. This module looks forecasts up for a
+whole text at once; `charrnn.memory` looks the same forecasts up character by character.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
 
 Forecasts = NDArray[np.integer[Any]]
-"""Ids that followed the contexts after some characters, or `NONE`, shape (..., C): one for each of `CONTEXTS`."""
+"""Forecast ids, shape (..., C), one for each of `CONTEXTS`: what followed its last occurrence, or `NONE`."""
 
 LONGEST = CONTEXTS[-1]
 
 NONE = -1
-"""In the place of a forecast, where its context did not occur before."""
+"""Stands for the forecast of a context that did not occur before."""
 
 SPAN = 1 << 14
-"""Characters of a whole text that are looked up together. With those before that they may recall, `config.FARTHEST` at
-most, they are fewer than 2 to the power of 16."""
+"""Characters of a whole text that are looked up together. With the characters before that they may recall, at most
+`config.FARTHEST`, they are fewer than 2 ** 16."""
 
 FEW = 1 << 10
-"""Characters of a piece that are looked up without sorting all those before, at most: sixteen bits hold their names."""
+"""The most characters of a piece that are looked up without sorting all those before: 16 bits hold their names."""
 
 WHOLE = slice(None)
 
 NEVER = -(1 << 40)
-"""Stands for a position where there is none; smaller than any position less any reach."""
+"""Stands for a missing position; smaller than any position minus any reach."""
 
 
 def recall_text(ids: Ids, reach: int, starts: Places | None = None, piece: slice = WHOLE) -> Forecasts:
@@ -47,10 +47,10 @@ def recall_text(ids: Ids, reach: int, starts: Places | None = None, piece: slice
 
     Args:
         ids: encoded text, shape (num_chars,).
-        reach: characters back in which contexts are looked for: from the end of one to that of the other.
-        starts: for each character, where the text begins that it belongs to, shape (num_chars,): what is before is not
-            looked at; None for one text.
-        piece: of the text, for whose characters alone they are looked up.
+        reach: how many characters back an earlier occurrence of a context may end.
+        starts: for each character, where the text that it belongs to begins, shape (num_chars,); nothing before is
+            looked at. None for a single text.
+        piece: look up the forecasts for this part of the text only.
     """
     first, last, _ = piece.indices(len(ids))
     blocks = [recall_block(ids, at, min(at + SPAN, last), reach, starts) for at in range(first, last, SPAN)]
@@ -58,14 +58,14 @@ def recall_text(ids: Ids, reach: int, starts: Places | None = None, piece: slice
 
 
 def recall_texts(texts: Sequence[Ids], reach: int) -> list[Forecasts]:
-    """Look up the forecasts in several texts, each by itself, at once: that is faster where they are short."""
+    """Look up the forecasts in several independent texts in one pass, which is faster for short texts."""
     lengths = np.array([len(text) for text in texts])
     ends = np.cumsum(lengths)
     return np.split(recall_text(np.concatenate(texts), reach, np.repeat(ends - lengths, lengths)), ends[:-1])
 
 
 def recall_columns(windows: Ids, reach: int) -> Forecasts:
-    """Look up the forecasts in windows of texts, shape (T, N), each by itself; the result's is (T, N, C)."""
+    """Look up the forecasts in N independent windows, shape (T, N); return them in shape (T, N, C)."""
     length, columns = windows.shape
     starts = np.repeat(np.arange(columns) * length, length)
     found = recall_text(np.ascontiguousarray(windows.T).ravel(), reach, starts)
@@ -73,7 +73,7 @@ def recall_columns(windows: Ids, reach: int) -> Forecasts:
 
 
 def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | None = None) -> Forecasts:
-    """Look up the forecasts after the characters from `first` to before `last`; see `recall_text`."""
+    """Look up the forecasts after the characters from `first` up to, but not including, `last`; see `recall_text`."""
     lead = max(0, first - reach - LONGEST)
     if starts is not None and first < len(ids):
         lead = max(lead, int(starts[first]))  # nothing before is looked at
@@ -91,20 +91,24 @@ def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | N
 
 
 def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
-    """For each of `CONTEXTS`, where the context at each character from `first` on last ended before; else `NEVER`.
+    """Find where the context that ends at each character from `first` on ended before; `NEVER` if it did not.
 
-    A context of length K is named by the names of its first and its last k characters, where k is the length before
-    and 2 k is at least K (Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905). Its own name is its
-    number in their order. The order by the last k is known, so that only that by the first has to be found, and names
-    of sixteen bits are sorted by counting: a third of the time of sorting both with their places.
+    A context of length K is identified by the names of its first and its last k characters, where k is the previous
+    length and 2 k >= K (prefix doubling: Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905). Its own
+    name is its rank in sorted order. The order by the last k characters is known from the previous length, so only the
+    first k remain to be sorted by, stably. For 16-bit names that is a radix sort: a third of the time of sorting pairs
+    of names with their positions.
 
     Args:
-        ids: shape (num_chars,), fewer than 2 to the power of 16 minus 1; each below 256, or below their number.
-        first: place of a character.
+        ids: shape (num_chars,), with num_chars < 2 ** 16 - 1; each id below 256 or below num_chars.
+        first: position of the first character to look up.
+
+    Yields:
+        For each of `CONTEXTS`, the end of the context's previous occurrence for each of these characters.
     """
     firsts = ids.astype(np.uint16)
     lasts = np.zeros_like(firsts)
-    order = np.arange(len(ids))  # places, by context, and of one context by place
+    order = np.arange(len(ids))  # positions, sorted by context and then by position
     for length, longer in zip(CONTEXTS, (*CONTEXTS[1:], LONGEST), strict=True):
         order = order[np.argsort(firsts[order], kind="stable")]
         is_new = np.ones(len(ids), dtype=bool)
@@ -117,18 +121,18 @@ def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
         yield ends[first:]
         lasts = np.empty_like(firsts)
         lasts[order] = is_new.cumsum().astype(np.uint16)  # from 1 on
-        firsts = np.zeros_like(lasts)  # 0: before the text, where no two contexts are the same
+        firsts = np.zeros_like(lasts)  # 0: reaches before the text, where no two contexts are the same
         firsts[longer - length :] = lasts[: max(0, len(ids) - (longer - length))]
 
 
 def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
-    """Find what `_last_ends` finds, faster where few characters are looked up: nothing is sorted but those.
+    """Find what `_last_ends` finds, faster where few characters are looked up, since only those are sorted.
 
-    Names are given to the contexts at these characters alone, and to the parts that these are named by; all others are
-    called 0. So few names have a table of all pairs of them.
+    Only the contexts at these characters, and the shorter contexts that those consist of, get a name of their own; all
+    others are named 0. With so few names, pairs of names are looked up in a table.
     """
-    begin = max(0, first - (LONGEST - 1))  # of the parts
-    numbers = np.arange(1, len(ids) - begin + 1)  # of the characters from there on
+    begin = max(0, first - (LONGEST - 1))  # where the first context with a name ends
+    numbers = np.arange(1, len(ids) - begin + 1)  # names for the contexts from there on
     count = len(numbers) + 1
     places = np.arange(len(ids))
     pairs = ids.astype(np.int64)
@@ -136,7 +140,7 @@ def _last_ends_of_few(ids: Ids, first: int) -> Iterator[Places]:
         table = np.zeros(max(count * count, len(ids), 256), dtype=np.int16)
         table[pairs[begin:]] = numbers
         if length > CONTEXTS[0]:
-            table[:count] = table[: count * count : count] = 0  # one of the pair is called 0
+            table[:count] = table[: count * count : count] = 0  # pairs that hold the name 0
         names = table.take(pairs).astype(np.int64)
         before = np.full(count, NEVER)
         before[names[:first]] = places[:first]

@@ -1,1 +1,1 @@
-"""The forward pass in numpy, written out from the equations, and the way back along it."""
+"""The forward and backward pass in numpy, written out from the equations."""

@@ -1,7 +1,7 @@
-"""Back-propagation through time, written out from the equations: the way back along a tape of `charrnn.inference.tape`.
+"""Backpropagation through time, written out from the equations, along a tape of `charrnn.inference.tape`.
 
-It needs no torch, so that a checkpoint can be asked how far back it learns, and can learn while it reads. It computes
-what torch's autograd computes, to rounding.
+It needs no torch, and serves to measure how far back a checkpoint's gradients reach, and to train while reading
+(dynamic evaluation). It computes what torch's autograd computes, to rounding.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ class Gradients:
     """Derivatives of a loss.
 
     Attributes:
-        weights: by each weight, by name, shaped as it is.
-        hidden: by each layer's h at every character, all its effects on later ones included, shape (T, N, H) each.
-        cells: by each LSTM layer's c, likewise, what it does by way of the h beside it included; else an empty list.
+        weights: with respect to each weight, by name, in the weight's shape.
+        hidden: with respect to each layer's h at every character, including its effects on later characters, shape
+            (T, N, H) each.
+        cells: likewise with respect to each LSTM layer's c, including its effects through h at the same character;
+            empty for other cells.
     """
 
     weights: dict[str, Floats]
@@ -33,13 +35,13 @@ class Gradients:
 
 
 def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: Floats) -> Gradients:
-    """Go back through a window. What lies before it gets no gradient: that is what truncates it.
+    """Backpropagate through a window, truncated at its start: nothing before the window gets a gradient.
 
     Args:
         config: the model's shape.
-        weights: those that the tape was recorded with.
-        tape: of the window.
-        by_logits: derivatives of the loss by the logits, shape (T, N, V).
+        weights: the weights that the tape was recorded with.
+        tape: the recorded forward pass over the window.
+        by_logits: derivatives of the loss with respect to the logits, shape (T, N, V).
     """
     gradients = {
         "head.weight": _outer(by_logits, tape.outputs),
@@ -74,7 +76,7 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
 
 
 def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
-    """Derivatives by what was added to the forecasts' logits, shape (T, N, C); zeros where nothing was."""
+    """Derivatives with respect to what was added to the forecasts' logits, shape (T, N, C); 0 where nothing was."""
     if tape.recalled is None:
         return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
     places = np.maximum(tape.recalled, 0).astype(np.intp)
@@ -83,7 +85,7 @@ def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
 
 
 def cross_entropy_gradient(logits: Floats, targets: Ids) -> Floats:
-    """Derivatives of -ln p(target), summed over all characters, by the logits: p less one at the target.
+    """Derivatives of -ln p(target), summed over all characters, with respect to the logits: p, minus 1 at the target.
 
     Args:
         logits: shape (T, N, V).
@@ -107,12 +109,12 @@ class _LayerGradients:
 def _through_layer(
     config: ModelConfig, weights: Weights, layer: int, tape: LayerTape, by_hidden: Floats
 ) -> _LayerGradients:
-    """Go back through a layer, given what is above it: from the last character to the first."""
+    """Backpropagate through a layer, from the last character to the first, given the derivatives from above."""
     weight_hh = weights[f"layers.{layer}.weight_hh"]
     previous = np.concatenate([tape.before[0][None], tape.hidden[:-1]])
     hidden, cells = np.empty_like(by_hidden), np.empty_like(by_hidden)
-    by_gates = np.empty_like(tape.gates)  # of what each gate squashes: from the input's side
-    by_products = by_gates  # and from the state's
+    by_gates = np.empty_like(tape.gates)  # with respect to W_xh x + b
+    by_products = by_gates  # with respect to W_hh h; differs for a GRU only
     if CELLS[config.cell].resets:
         by_products = np.empty_like(by_gates)
         inner = previous @ weight_hh[-config.hidden_size :].T + weights[f"layers.{layer}.bias_hn"]
@@ -142,7 +144,7 @@ def _through_layer(
 def _lstm_step(
     tape: LayerTape, step: int, cell_before: Floats, by_hidden: Floats, from_later: Floats, by_gates: Floats
 ) -> tuple[Floats, Floats]:
-    """One character back through an LSTM: fills `by_gates`; gives the derivative by this c and by the one before."""
+    """One step back through an LSTM: fills `by_gates`; returns the derivatives by this c and by the previous one."""
     i, f, g, o = np.split(tape.gates[step], 4, axis=-1)
     squashed = np.tanh(tape.cells[step])
     by_cell = from_later + by_hidden * o * (1 - squashed * squashed)
@@ -159,9 +161,10 @@ def _lstm_step(
 def _gru_step(
     gates: Floats, inner: Floats, before: Floats, by_hidden: Floats, by_gates: Floats, by_products: Floats
 ) -> Floats:
-    """One character back through a GRU: fills the last two; gives what goes to the h before by the update gate.
+    """One step back through a GRU: fills `by_gates` and `by_products`.
 
-    `inner` is W_hn h + b_hn, which the reset gate scales.
+    `inner` is W_hn h + b_hn, which the reset gate scales. Returns the part of the derivative with respect to the
+    previous h that flows through z * h; the rest flows through W_hh.
     """
     r, z, n = np.split(gates, 3, axis=-1)
     by_candidate = by_hidden * (1 - z) * (1 - n * n)
@@ -174,7 +177,7 @@ def _gru_step(
 
 
 def _through_norm(by_normalised: Floats, tape: LayerTape) -> Floats:
-    """Back through (h - mean) / deviation, which both depend on every unit."""
+    """Backpropagate through (h - mean) / deviation, where mean and deviation depend on every unit."""
     mean = by_normalised.mean(axis=-1, keepdims=True)
     along = (by_normalised * tape.normalised).mean(axis=-1, keepdims=True)
     result: Floats = tape.scale * (by_normalised - mean - tape.normalised * along)

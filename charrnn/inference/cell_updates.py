@@ -1,7 +1,7 @@
-"""What each cell does with a layer's inputs, in place, on arrays that are made once, for one text or many.
+"""The update of each cell, in place on preallocated arrays, for one text or many.
 
-To all are given W_hh h as the last product left it, shape (G * H,) or (G * H, N), its gates in the order and scaled as
-`charrnn.inference.folding` has them, and h, shape (H,) or (H, N), divided by its `state_scale`.
+Each update works on W_hh h of the last step, shape (G * H,) or (G * H, N), with the gates ordered and scaled by
+`charrnn.inference.folding`, and on h, shape (H,) or (H, N), divided by its `state_scale`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import numpy as np
 from charrnn.arrays import Singles
 
 CellUpdate = Callable[[Singles], None]
-"""Take the layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and change its h in place."""
+"""Takes a layer's inputs, W_xh x + b, shape (G * H,) or (G * H, N), and updates its h in place."""
 
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)
 
 
 def state_scale(cell: str) -> float:
-    """Give h over what a cell's update holds for it: an LSTM's leaves it twice too large."""
+    """The factor from a cell update's `hidden` array to h: an LSTM's array holds 2 h."""
     return 0.5 if cell == "lstm" else 1.0
 
 
 def make_update(
     cell: str, recurrent: Singles, hidden: Singles, half_bias_hn: Singles
 ) -> tuple[CellUpdate, list[Singles]]:
-    """Make what a cell does with a layer's inputs.
+    """Make a cell's update for one layer.
 
     Args:
-        cell: its name.
+        cell: the cell's name.
         recurrent: W_hh h, shape (G * H,) or (G * H, N).
-        hidden: h, shape (H,) or (H, N).
-        half_bias_hn: of a GRU, shape (H,).
+        hidden: h divided by its `state_scale`, shape (H,) or (H, N).
+        half_bias_hn: half of a GRU's b_hn, shape (H,).
 
     Returns:
-        The update, and what it keeps for the next character beside h: zeros, as at a text's beginning.
+        The update, and the arrays that it keeps for the next character besides `hidden`: zeros, the initial state.
     """
     if cell == "lstm":
         values = np.zeros((5 * len(hidden), *hidden.shape[1:]), dtype=np.float32)  # i, f, o, g, and the cell
@@ -47,7 +47,7 @@ def make_update(
 
 
 def _lstm(recurrent: Singles, hidden: Singles, values: Singles) -> CellUpdate:
-    """See `charrnn.inference.engine.lstm_step`; (1 + tanh) / 2 stands for each sigmoid, and `hidden` is 2 h."""
+    """See `charrnn.inference.engine.lstm_step`; each sigmoid is computed as (1 + tanh) / 2, and `hidden` is 2 h."""
     width = len(hidden)
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
     candidate_cell, cell = values[3 * width :], values[4 * width :]

@@ -1,7 +1,7 @@
 """The CharRNN's forward pass in numpy, written out from its equations.
 
-It needs no torch, so that sampling starts at once, and it is faster than torch where one character follows from the
-last. It computes what `charrnn.network.model` computes, to rounding, and serves as its oracle.
+It needs no torch, so that sampling starts at once, and it is faster than torch character by character. It computes what
+`charrnn.network.model` computes, to rounding, and is the oracle in that module's tests.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ LayerState = tuple[Floats, ...]
 State = tuple[LayerState, ...]
 
 CellStep = Callable[[Floats, LayerState, Floats, Floats], LayerState]
-"""Take a step from W_xh x + b, shape (N, G * H), the state before, W_hh and b_hn, which is empty where a cell has none.
+"""Takes W_xh x + b, shape (N, G * H), the previous state, W_hh, and b_hn (empty unless a GRU's); returns the new state.
 
-It gives the new state, and leaves in the place of W_xh x + b what each of the blocks is after its sigmoid or tanh. It
-computes in the type of the weights.
+It overwrites W_xh x + b with the blocks' activations (after sigmoid, tanh or ReLU), and computes in the weights' dtype.
 """
 
 _HALF = np.float32(0.5)
 
 
 def tanh_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
-    """Give h' = tanh(W_xh x + b + W_hh h)."""
+    """Compute h' = tanh(W_xh x + b + W_hh h)."""
     blocks += state[0] @ weight_hh.T
     np.tanh(blocks, out=blocks)
     return (blocks.copy(),)
 
 
 def relu_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
-    """Give h' = max(0, W_xh x + b + W_hh h)."""
+    """Compute h' = max(0, W_xh x + b + W_hh h)."""
     blocks += state[0] @ weight_hh.T
     np.maximum(blocks, 0, out=blocks)
     return (blocks.copy(),)
@@ -80,7 +79,7 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
 
 @functools.lru_cache
 def _lstm_halves(width: int) -> tuple[Singles, Singles]:
-    """One half for each of the rows of i, f and o, one for those of g; and what each lacks of one; shape (4H,) both."""
+    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4H,) each."""
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
     return halves, 1 - halves
 
@@ -89,14 +88,14 @@ CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": ta
 
 
 class NumpyCharRNN:
-    """One network, that of a model or of an ensemble's member; for what reads with it see `numpy_ensemble`.
+    """One network: a model, or a member of an ensemble; `charrnn.inference.numpy_ensemble` reads texts with it.
 
     Args:
         config: its shape.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
-        resets_at: an id that is always read from a state of zeros: the line feed, where lines were learned one by one.
-        keeps_weights: whether it holds the weights as they are beside the folded ones, which `forward` asks for; texts
-            that are read character by character do not.
+        resets_at: an id that is always read from a zero state: the line feed, where lines were learned one by one.
+        keeps_weights: whether to keep the original weights besides the folded ones; `forward` needs them, reading
+            character by character does not.
     """
 
     def __init__(
@@ -112,21 +111,21 @@ class NumpyCharRNN:
         self._keeps_weights = keeps_weights
         self._resets_at = resets_at
         self._cell = CELL_STEPS[config.cell]
-        # A product with 1/H is numpy's fastest mean over units.
+        # A product with a vector of 1/H is numpy's fastest mean over units.
         self._averaging: Singles = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
 
     def stepper(self, num_texts: int | None = None) -> Stepper:
-        """Begin N texts, or one without that axis."""
+        """Begin N texts; None: one text, without a batch axis."""
         return Stepper(self.config, self._folded, num_texts, self._resets_at)
 
     @functools.cached_property
     def _projected_characters(self) -> Singles:
-        """W_xh x + b of the first layer for each of V characters, shape (V, G * H): looked up, not computed."""
+        """W_xh x + b of the first layer for each of V characters, shape (V, G * H): a lookup in place of a product."""
         return self._project(0, self._weights["embedding.weight"])
 
     @functools.cached_property
     def _folded(self) -> FoldedWeights:
-        """What texts that are read character by character share."""
+        """The folded weights, shared by all texts that are read character by character."""
         return FoldedWeights(self.config, dict(self._weights) if self._keeps_weights else self._weights)
 
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
@@ -152,9 +151,9 @@ class NumpyCharRNN:
     def _run_layer(
         self, layer: int, projected: Singles, state: LayerState, keeps: Singles | None
     ) -> tuple[Singles, LayerState]:
-        """Take a layer through a window: outputs h, shape (T, N, H), and the last state.
+        """Run a layer over a window; return its outputs h, shape (T, N, H), and the last state.
 
-        `keeps`, shape (T, N, 1), is 0 where a text begins anew at a step.
+        `keeps`, shape (T, N, 1), is 0 where the state is reset before a step and 1 elsewhere.
         """
         weight_hh = self._weights[f"layers.{layer}.weight_hh"]
         bias_hn = self._weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
@@ -179,7 +178,7 @@ class NumpyCharRNN:
 
 
 def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + exp(-x)) by way of tanh, which cannot overflow."""
+    """1 / (1 + exp(-x)), computed with tanh, which cannot overflow."""
     x = np.tanh(x * _HALF)
     x *= _HALF
     x += _HALF

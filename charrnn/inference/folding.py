@@ -1,7 +1,7 @@
-"""The weights of a CharRNN with all that can be computed beforehand folded into them: see `charrnn.inference.stepper`.
+"""The weights of a CharRNN with all that can be precomputed folded into them: see `charrnn.inference.stepper`.
 
-Products and means are taken in float64 and rounded once. What is only put in order and scaled by powers of two, as the
-large recurrent weights are, stays float32: that is as exact, and a sample's first character waits for every copy.
+Products and means are computed in float64 and rounded once. Weights that are only reordered and scaled by powers of
+two, as the large recurrent ones, stay float32: that is as exact, and every copy delays a sample's first character.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from charrnn.config import ModelConfig
 from charrnn.inference.cell_updates import state_scale
 
 ROWS = 64
-"""Rows of a weight that are computed with at once: in float64 a whole one would take twice its place."""
+"""Rows of a weight that are converted to float64 at a time: a whole weight would take twice its memory."""
 
 MOST_FOLDED = 512
-"""The largest alphabet whose logits are folded into all that the head reads, where that is several things."""
+"""The largest alphabet for which the head is folded into each of its sources, if it has several."""
 
 
 class FoldedWeights:
-    """A model's weights, with all that needs no state multiplied in.
+    """A model's weights, with everything that does not depend on the hidden state multiplied out.
 
     Reader r is layer r, or the head for r = num_layers; it reads the sum of its sources' outputs (-1: the embedding).
-    Of a large alphabet the head would have a row for each character in each of them, with the embedding a table that
-    grows with the alphabet's square. So what it reads is added up first there, and multiplied once.
+    Folded into each of its sources, the head has a row for each character in each of them; with the embedding that is a
+    table of V * V. So with a large alphabet the sources are summed first, and the head is multiplied once.
 
     Args:
         config: the model's shape.
-        weights: by name; the large ones are taken out of it, each as soon as it is folded in.
+        weights: by name; the large ones are removed from it, each as soon as it is folded in.
 
     Attributes:
-        tables: for each layer and then the head what is known before any layer has run: a row for each character,
-            or one row where it does not depend on it.
-        matrices: for each layer what is multiplied with its h: rows of its own W_hh, then of all that read it, then,
-            with normalisation, the mean.
-        rows_by_reader: for each layer, who has which rows of that product.
-        head: the weight that the head's sum is multiplied with, shape (R, H), and its bias, shape (R,); None where its
-            readings are these products already.
-        half_biases_hn: for each layer half of a GRU's b_hn, shape (H,); of other cells, which have none, nothing.
+        tables: for each reader, its input before any layer has run: a row for each character, or a single row if it
+            does not depend on the character.
+        matrices: for each layer, what is multiplied with its h: the rows of its own W_hh, then of all its readers,
+            then, with layer normalisation, a row for the mean.
+        rows_by_reader: for each layer, the rows of that product that belong to each reader.
+        head: the weight that the head's summed input is multiplied with, shape (R, H), and its bias, shape (R,); None
+            if the head is folded into its sources.
+        half_biases_hn: for each layer, half of a GRU's b_hn, shape (H,); empty for other cells.
     """
 
     def __init__(self, config: ModelConfig, weights: MutableMapping[str, Singles]) -> None:
@@ -99,7 +99,7 @@ class FoldedWeights:
         return matrix, places
 
     def _fill_recurrent(self, layer: int, matrix: Singles) -> None:
-        """Move a layer's W_hh into the first rows of a matrix."""
+        """Move a layer's W_hh, reordered and scaled, into the first rows of a matrix."""
         cell, width = CELLS[self.config.cell], self.config.hidden_size
         blocks = _arrange(self._weights.pop(f"layers.{layer}.weight_hh"), cell)
         scales = _scales(cell, 0.5 if cell.resets else 1)  # the update resets by 1 + tanh, twice the gate
@@ -108,7 +108,7 @@ class FoldedWeights:
             np.multiply(block, scale * state_scale(self.config.cell), out=matrix[own])
 
     def _pieces(self, reader: int) -> Iterator[tuple[slice, Doubles, Doubles]]:
-        """What a layer reads its input with, or the head: some rows, their weight and their bias, to compute with."""
+        """Yield a reader's input weight and bias in float64, scaled, a few rows at a time, after the slice of rows."""
         end = 0
         for weight, bias, scale in self._blocks(reader):
             for first in range(0, len(bias), ROWS):
@@ -117,7 +117,7 @@ class FoldedWeights:
                 yield slice(end, end := end + len(exact)), weight[own].astype(np.float64) * scale, exact
 
     def _blocks(self, reader: int) -> list[tuple[Singles, Singles, float]]:
-        """The same as a weight, a bias and what they are multiplied by: of each gate, or of head and recall."""
+        """A reader's weights, biases and the factors to scale them by: one for each gate, or for head and recall."""
         if reader == self.config.num_layers:
             if self.head is not None:
                 width = self.config.hidden_size
@@ -132,21 +132,21 @@ class FoldedWeights:
         return sum(len(bias) for _, bias, _ in self._blocks(reader))
 
     def _let_go(self, reader: int) -> None:
-        """Forget the large weight of a layer or the head, which is folded in."""
+        """Drop the input weight of a layer or the head, once it is folded in."""
         is_head = reader == self.config.num_layers
         del self._weights["head.weight" if is_head else f"layers.{reader}.weight_ih"]
 
     def _exact(self, name: str) -> Doubles:
-        """A weight to compute with."""
+        """A weight in float64."""
         return self._weights[name].astype(np.float64)
 
 
 def _arrange(weight: Singles, cell: Cell) -> list[Singles]:
-    """A weight's blocks of rows in the stepper's order: gates first. An LSTM's candidate then lies beside its cell."""
+    """A weight's blocks of rows in the stepper's order: gates first, which puts an LSTM's candidate beside its cell."""
     named = zip(cell.blocks, np.split(weight, len(cell.blocks)), strict=True)
     return [rows for _, rows in sorted(named, key=lambda block: block[0] not in cell.gates)]
 
 
 def _scales(cell: Cell, of_candidate: float) -> list[float]:
-    """What the rows of each block are multiplied by, in that order: those of a gate by the half in its sigmoid."""
+    """The factor of each block, in the order of `_arrange`: for a gate, the half inside its sigmoid's tanh(x / 2)."""
     return [0.5] * len(cell.gates) + [of_candidate] * (len(cell.blocks) - len(cell.gates))

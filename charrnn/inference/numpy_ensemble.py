@@ -1,7 +1,7 @@
-"""A model in numpy, of one network or of several that read the same text and whose probabilities are averaged.
+"""A model in numpy: one network, or an ensemble of several that read the same text and average their probabilities.
 
-It computes what `charrnn.network.model` and `charrnn.network.ensemble` compute, to rounding, a window of text at a time
-or character by character, of one text or of many side by side.
+It computes what `charrnn.network.model` and `charrnn.network.ensemble` compute, to rounding, a window at a time or
+character by character, for one text or for many side by side.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from charrnn.softmax import log_softmax
 class Engine:
     """A trained CharRNN, or an ensemble of them, that reads texts.
 
-    A state is that of all layers of the first member, then of the second, and so on. What an ensemble gives as logits
-    are log-probabilities.
+    Its state holds the states of all layers of the first member, then of the second, and so on. The logits of an
+    ensemble are log-probabilities.
 
     Args:
-        config: the shape of each member, and how many there are.
+        config: the shape of each member, and the number of members.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
         resets_at: see `charrnn.inference.engine.NumpyCharRNN`.
-        keeps_weights: likewise.
+        keeps_weights: see there too.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Engine:
         ]
 
     def initial_state(self, batch_size: int = 1) -> State:
-        """The state before any character: zeros, each shape (batch_size, H)."""
+        """The state before any character: arrays of zeros, each of shape (batch_size, H)."""
         config = self.config
         zeros = np.zeros((batch_size, config.hidden_size), dtype=np.float32)
         return ((zeros,) * CELLS[config.cell].states,) * (config.members * config.num_layers)
@@ -61,9 +61,9 @@ class Engine:
 
         Args:
             ids: shape (T, N), values in [0, V).
-            state: of the characters before; left as it is.
-            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
-                without any.
+            state: the state after the characters before; not modified.
+            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for logits
+                without recall.
 
         Returns:
             Logits of the character after each, shape (T, N, V), and the new state.
@@ -81,7 +81,7 @@ class Engine:
 
         Args:
             ids: shape (N,), values in [0, V).
-            state: of the characters before; left as it is.
+            state: the state after the characters before; not modified.
             recalled: the forecasts after the characters, shape (N, C); see `forward`.
 
         Returns:
@@ -96,7 +96,7 @@ class Engine:
         return self.begin_one(Memory(config.recall, config.vocab_size, own_from) if config.recall else None)
 
     def begin_one(self, memory: Memory | None = None) -> Text:
-        """Begin one text, to be read with what a memory recalls or with forecasts that are given."""
+        """Begin one text, whose forecasts come from a memory or are passed to `Text.read`."""
         return Text([member.stepper() for member in self._members], memory)
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> Texts:
@@ -106,10 +106,7 @@ class Engine:
         return Texts([member.stepper(num_texts) for member in self._members], memories)
 
     def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Singles]:
-        """Begin N texts, to be read side by side in windows, by one member after the other.
-
-        See `Stepper.read_window`.
-        """
+        """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
         steppers = [member.stepper(num_texts) for member in self._members]
         return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)
 
@@ -118,11 +115,11 @@ class Text:
     """One text that is read character by character.
 
     Args:
-        steppers: of each member that reads it.
-        memory: what gives the forecasts; None where there are none, or they are given.
+        steppers: one for each member of the ensemble.
+        memory: computes the forecasts; None without recall, or if they are passed to `read`.
 
     Attributes:
-        read: read one more with the forecasts of the next; see `Stepper.read_one`.
+        read: reads one more character, given the forecasts of the next; see `Stepper.read_one`.
     """
 
     def __init__(self, steppers: Sequence[Stepper], memory: Memory | None) -> None:
@@ -134,11 +131,11 @@ class Text:
             self.read = lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
 
     def __call__(self, character: int) -> Singles:
-        """Read one more; give the logits of the next, shape (V,), valid until the next call."""
+        """Read one more character; return the logits of the next, shape (V,), valid until the next call."""
         return self.read(character, () if self._memory is None else self._memory.read(character))
 
     def copy(self) -> Text:
-        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        """Return an independent copy; see `charrnn.generation.sampling.Reader`."""
         memory = None if self._memory is None else self._memory.copy()
         return Text([stepper.selected(None) for stepper in self._steppers], memory)
 
@@ -147,8 +144,8 @@ class Texts:
     """N texts that are read side by side.
 
     Args:
-        steppers: of each member that reads them.
-        memories: of models that recall, what gives the forecasts; else None.
+        steppers: one for each member of the ensemble.
+        memories: computes the forecasts of a model that recalls; else None.
     """
 
     def __init__(self, steppers: Sequence[Stepper], memories: Memories | None) -> None:
@@ -156,28 +153,28 @@ class Texts:
         self._memories = memories
 
     def __call__(self, characters: Ids) -> Singles:
-        """Read the next character of each, shape (N,).
+        """Read the next character of each text, shape (N,).
 
         Returns:
-            Logits of those after them, shape (N, V), valid until the next call.
+            Logits of the characters after them, shape (N, V), valid until the next call.
         """
         recalled = None if self._memories is None else self._memories.read(characters)
         return average(stepper.read_many(characters, recalled) for stepper in self._steppers)
 
     def selected(self, rows: Ids) -> Texts:
-        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        """Return independent copies of some of the texts; see `charrnn.generation.side_by_side.BatchReader`."""
         memories = None if self._memories is None else self._memories.selected(rows)
         return Texts([stepper.selected(rows) for stepper in self._steppers], memories)
 
 
 def average(predictions: Iterable[Singles]) -> Singles:
-    """Make one prediction of all members': of one its own, of several the logarithm of their probabilities' mean.
+    """Combine the members' predictions: the logarithm of the mean of their probabilities.
 
     Args:
-        predictions: logits of each, shape (..., V).
+        predictions: logits of each member, shape (..., V).
 
     Returns:
-        Logits, or log-probabilities, shape (..., V).
+        Log-probabilities, shape (..., V); the logits themselves if there is only one member.
     """
     each = iter(predictions)
     total, count = next(each), 1
@@ -192,10 +189,10 @@ def average(predictions: Iterable[Singles]) -> Singles:
 
 
 def average_one(predictions: Sequence[Singles]) -> Singles:
-    """Average one text's predictions as `average` does, bit by bit, in half the time: by what is fastest when short.
+    """Average one text's predictions as `average` does, bit for bit, in half the time on arrays as short as these.
 
     Args:
-        predictions: logits of each member, shape (V,), of two at least.
+        predictions: logits of at least two members, shape (V,) each.
 
     Returns:
         Log-probabilities, shape (V,).

@@ -1,4 +1,4 @@
-"""What is recalled, put to use in numpy, as `charrnn.network.model.CharRNN` does it."""
+"""Forecasts added to the logits in numpy, as `charrnn.network.model.CharRNN` does it in torch."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from charrnn.recall import NONE, Forecasts
 
 
 def raise_logits(weights: Mapping[str, Floats], outputs: Floats, logits: Floats, recalled: Forecasts) -> None:
-    """Add to each forecast's logit what the model trusts it, in place.
+    """Raise each forecast's logit, in place, by the trust that the model computes for it.
 
     Args:
-        weights: of a model that recalls, by name.
-        outputs: what the head read, shape (..., H).
+        weights: weights of a model that recalls, by name.
+        outputs: input of the head, shape (..., H).
         logits: shape (..., V).
-        recalled: shape (..., C).
+        recalled: forecasts, shape (..., C).
     """
     add_raised(logits, outputs @ weights["recall.weight"].T + weights["recall.bias"], recalled)
 
 
 def add_raised(logits: Floats, raised: Floats, recalled: Forecasts) -> None:
-    """Add to each forecast's logit what is given for its context, in place.
+    """Add to each forecast's logit, in place, the amount for its context.
 
     Args:
         logits: shape (..., V).
-        raised: shape (..., C).
-        recalled: shape (..., C).
+        raised: amounts, shape (..., C).
+        recalled: forecasts, shape (..., C).
     """
     raised = raised * (recalled != NONE)
     places = np.maximum(recalled, 0).astype(np.intp)
-    for number in range(raised.shape[-1]):  # forecasts may agree
+    for number in range(raised.shape[-1]):  # one by one: several forecasts may name the same id
         own = places[..., number : number + 1]
         values = np.take_along_axis(logits, own, axis=-1) + raised[..., number : number + 1]
         np.put_along_axis(logits, own, values, axis=-1)

@@ -1,16 +1,15 @@
-"""The way of one text through a CharRNN, or of many side by side, with as little as possible done for a character.
+"""A CharRNN that reads one text, or many side by side, character by character, with as little work as possible.
 
-The equations are those of `charrnn.inference.engine`, with everything that can be computed beforehand folded into the
-weights:
+The equations are those of `charrnn.inference.engine`, with everything that can be precomputed folded into the weights:
 
-- what an embedding contributes is looked up by character;
-- all that reads a layer's output (the layer itself a step later, the layers above, the head) is one matrix, so that a
-  layer costs one product; layer normalisation's gain, offset and centring are in that matrix too, and only its division
-  is left;
-- sigmoid(x) = (1 + tanh(x / 2)) / 2 has its halves in the weights, so that all gates share one tanh.
+- the contribution of an embedding is looked up by character;
+- the weights of all readers of a layer's output (the layer itself a step later, the layers above, the head) form one
+  matrix, so that a layer costs one product; layer normalisation's gain and centring are in that matrix too, its offset
+  is in the tables, and only its division is left;
+- the halves of sigmoid(x) = (1 + tanh(x / 2)) / 2 are in the weights, so that all gates share one tanh.
 
-What is left works in place, on arrays that are made once. Many texts lie side by side as columns, shape (..., N), where
-each gate is a block of whole rows.
+The rest works in place, on preallocated arrays. Many texts lie side by side as columns, shape (..., N), so that each
+gate is a block of whole rows.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ class Stepper:
     Args:
         config: the model's shape.
         folded: its weights.
-        num_texts: N, or None for one text without that axis.
-        resets_at: an id that is always read from a state of zeros; None where there is none.
+        num_texts: N; None for one text, without that axis.
+        resets_at: an id that is always read from a zero state, or None.
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class Stepper:
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
         self._gather = [_gatherer(folded, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
-        scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # in the same place ever after
+        scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # later calls reuse this array
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
         self._all_logits = self._logits.reshape(-1)
-        if num_texts is None:  # to change one logit costs half of what it does by way of numpy
+        if num_texts is None:  # changing one logit through a memoryview costs half of what it does through numpy
             self._each_logit = self._logits.data.cast("B").cast("f")
 
     def read_one(self, character: int, recalled: Sequence[int] = ()) -> Singles:
@@ -60,15 +59,15 @@ class Stepper:
 
         Args:
             character: its id.
-            recalled: of a model that recalls, the forecasts of the one after it, one for each context.
+            recalled: for a model that recalls, the forecasts of the following character, one for each context.
 
         Returns:
-            Logits of the one after it, shape (V,), valid until the next call.
+            Logits of the following character, shape (V,), valid until the next call.
         """
         if character == self._resets_at:
             for layer in self._layers:
                 layer.forget(...)
-        for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gatherer is the head's
+        for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gather function is the head's
             layer.step(gather(character))
         self._gather[-1](character)
         if self._recalls:
@@ -83,27 +82,27 @@ class Stepper:
 
         Args:
             characters: their ids, shape (N,).
-            recalled: of a model that recalls, the forecasts of those after them, shape (N, C).
+            recalled: for a model that recalls, the forecasts of the following characters, shape (N, C).
 
         Returns:
-            Logits of those after them, shape (N, V), valid until the next call.
+            Logits of the following characters, shape (N, V), valid until the next call.
         """
         self._advance(characters)
         if recalled is not None:
             is_known = recalled.T != NONE
             places = recalled.T * len(self._columns) + self._columns
-            np.add.at(self._all_logits, places[is_known], self._raised[is_known])  # forecasts may agree
+            np.add.at(self._all_logits, places[is_known], self._raised[is_known])  # forecasts may name the same id
         return self._logits.T
 
     def read_window(self, windows: Ids, recalled: Forecasts | None) -> Singles:
-        """Read the next characters of each text.
+        """Read the next window of each text.
 
         Args:
-            windows: their ids, shape (T, N).
-            recalled: of a model that recalls, the forecasts of those after each, shape (T, N, C); else None.
+            windows: ids, shape (T, N).
+            recalled: for a model that recalls, the forecasts after each character, shape (T, N, C); else None.
 
         Returns:
-            Logits of those after each, shape (T, N, V).
+            Logits after each character, shape (T, N, V).
         """
         logits = np.empty((*windows.shape, len(self._logits)), dtype=np.float32)
         raised = np.empty((*windows.shape, len(self._raised)), dtype=np.float32)
@@ -115,10 +114,7 @@ class Stepper:
         return logits
 
     def selected(self, rows: Ids | None) -> Stepper:
-        """Begin texts where some of these are, each as often as it is named, or, by None, where the one text is.
-
-        These stay there.
-        """
+        """Return independent copies of the rows named, each as often as `rows` names it; None: of the one text."""
         stepper = Stepper(self._config, self._folded, None if rows is None else len(rows), self._resets_at)
         for layer, own in zip(stepper._layers, self._layers, strict=True):
             for values, of_all in zip(layer.memory, own.memory, strict=True):
@@ -126,7 +122,7 @@ class Stepper:
         return stepper
 
     def _advance(self, characters: Ids) -> None:
-        """Bring all up to date with the next character of each text, shape (N,)."""
+        """Update the state and the logits, before recall, with the next character of each text, shape (N,)."""
         if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
             for layer in self._layers:
                 layer.forget((slice(None), begins))
@@ -138,7 +134,7 @@ class Stepper:
 def _gatherer(
     folded: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
 ) -> Callable[[Any], Singles]:
-    """Give what adds up all that a layer reads, or the head, which counts as the layer above the last."""
+    """Make the function that sums up all inputs of a reader: a layer, or the head, numbered num_layers."""
     table = folded.tables[reader]
     parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
     total = np.empty((table.shape[-1], *columns), dtype=np.float32)
@@ -178,9 +174,9 @@ class _Layer:
     """A layer's state and the product of its weights with it.
 
     Attributes:
-        given: what others read of it, by reader: views of the product.
-        memory: all that stays for the next character, arrays of shape (.,) or (., N).
-        step: read inputs of shape (G * H,) or (G * H, N) and bring all up to date.
+        given: the layer's contribution to each of its readers, by reader: views of the product.
+        memory: all arrays that carry over to the next character, shape (.,) or (., N).
+        step: reads inputs of shape (G * H,) or (G * H, N) and updates all arrays in place.
     """
 
     def __init__(self, config: ModelConfig, folded: FoldedWeights, layer: int, columns: tuple[int, ...]) -> None:
@@ -200,13 +196,16 @@ class _Layer:
         self.step = step
 
     def forget(self, place: Any) -> None:
-        """Go back to a state of zeros: of the one text by `...`, of some by an index into arrays of shape (., N)."""
+        """Reset to the zero state: one text with `...`, some of many with an index into arrays of shape (., N)."""
         for values in self.memory:
             values[place] = 0
 
 
 def _product(matrix: Singles, hidden: Singles, product: Singles, rows: int, config: ModelConfig) -> Callable[[], None]:
-    """Multiply a layer's matrix with its h, and divide by the spread of h what others read."""
+    """Make the function that multiplies a layer's matrix with its h, and normalises the rows that readers take.
+
+    With layer normalisation, these rows are divided by the standard deviation of h.
+    """
     dot, multiply, sqrt = np.dot, np.multiply, math.sqrt
     if not config.layer_norm:
 
@@ -237,9 +236,9 @@ def _product(matrix: Singles, hidden: Singles, product: Singles, rows: int, conf
 
 
 def _product_of_unbounded(matrix: Singles, hidden: Singles, product: Singles, read: Singles) -> Callable[[], None]:
-    """The same where h may be large: in float32 a mean square less the square of the mean would leave hardly a digit.
+    """As `_product` with layer normalisation, for an unbounded h: here the variance is computed about the mean.
 
-    So the spread is taken about the mean.
+    With a large h, the mean square minus the squared mean would lose nearly all digits in float32.
     """
     dot, multiply, subtract, sqrt = np.dot, np.multiply, np.subtract, np.sqrt
     averaging = np.full(len(hidden), 1 / len(hidden), dtype=np.float32)

@@ -1,8 +1,8 @@
-"""A forward pass that forgets nothing: every gate, cell and state of every layer, at every character.
+"""A forward pass that keeps all its activations: every gate, cell and state of every layer, at every character.
 
-The equations are those of `charrnn.inference.engine`; what is kept is what it takes to show a neuron at work, and to go
-back through the text with gradients (`charrnn.inference.backprop`). It computes in the type of the weights it is given,
-so that tests can do so in double precision.
+The equations are those of `charrnn.inference.engine`. The tape serves to show a neuron at work, and to backpropagate
+through the text (`charrnn.inference.backprop`). The pass computes in the dtype of its weights, so that tests can run it
+in double precision.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ Weights = Mapping[str, Floats]
 
 @dataclass(frozen=True)
 class LayerTape:
-    """What happened in one layer.
+    """The activations of one layer.
 
     Attributes:
-        inputs: what it read, shape (T, N, E or H).
+        inputs: its input, shape (T, N, E or H).
         before: its state before the first character: h, or h and c.
-        gates: after their sigmoid or tanh, side by side, shape (T, N, G * H); of a cell without gates h once more,
-            after its tanh or ReLU.
+        gates: the blocks after their sigmoid or tanh, side by side, shape (T, N, G * H); for a plain RNN, h again.
         hidden: h, shape (T, N, H).
-        cells: c of an LSTM, shape (T, N, H); else h once more.
-        normalised: (h - mean) / deviation, shape (T, N, H), where the model normalises; else h.
-        scale: 1 / deviation, shape (T, N, 1), where the model normalises; else ones.
+        cells: c of an LSTM, shape (T, N, H); for other cells, h again.
+        normalised: (h - mean) / deviation, shape (T, N, H); without layer normalisation, h again.
+        scale: 1 / deviation, shape (T, N, 1); without layer normalisation, ones.
     """
 
     inputs: Floats
@@ -50,15 +49,15 @@ class LayerTape:
 
 @dataclass(frozen=True)
 class Tape:
-    """What happened in a model while it read.
+    """The activations of a model over a window.
 
     Attributes:
-        ids: what it read, shape (T, N).
-        layers: from the first to the last.
-        outputs: what the head read, shape (T, N, H).
-        logits: of the character after each, shape (T, N, V).
-        state: after the last character.
-        recalled: the forecasts after the characters, shape (T, N, C), where the logits have them.
+        ids: the characters read, shape (T, N).
+        layers: the tape of each layer, first to last.
+        outputs: the head's input, shape (T, N, H).
+        logits: the logits after each character, shape (T, N, V).
+        state: the state after the last character.
+        recalled: the forecasts after the characters, shape (T, N, C), if they were added to the logits.
     """
 
     ids: NDArray[np.integer[Any]]
@@ -82,15 +81,15 @@ def record(
     state: State,
     recalled: Forecasts | None = None,
 ) -> Tape:
-    """Read a window of each text and keep all of it.
+    """Read a window of each text and keep all activations.
 
     Args:
         config: the model's shape.
         weights: by name.
         ids: shape (T, N).
-        state: of the characters before; left as it is.
-        recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for the logits
-            without any.
+        state: the state after the characters before; not modified.
+        recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for logits
+            without recall.
     """
     x = weights["embedding.weight"][ids]  # (T, N, E)
     layers = []
@@ -126,7 +125,7 @@ def _record_layer(
 
 
 def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Floats]:
-    """The gates of a layer that lie between 0 and 1, by name, each of shape (T, N, H); a plain RNN has none."""
+    """The gates of a layer, with values between 0 and 1, by name, shape (T, N, H) each; a plain RNN has none."""
     cell = CELLS[config.cell]
     blocks = np.split(tape.gates, len(cell.blocks), axis=-1)
     return {name: block for name, block in zip(cell.blocks, blocks, strict=True) if name in cell.gates}
