@@ -1,4 +1,4 @@
-"""What `charrnn train` says before and after; what it says of its text is in `remarks`."""
+"""What `charrnn train` says before and after the training; `remarks` has what it says about the text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from charrnn.wording import describe_loss, describe_model, format_seconds, numbe
 
 
 def announcement(launch: Launch) -> list[str]:
-    """Say what was found and what was chosen, one line each."""
+    """Describe the text, the model and the training, one line each."""
     model = launch.run.model.config
     lines = [
         *describe_corpus(launch),
@@ -29,7 +29,7 @@ def announcement(launch: Launch) -> list[str]:
 
 
 def describe_training(launch: Launch) -> str:
-    """Say how the model is trained, until when, and what computes."""
+    """Describe how the model is trained, when it ends, and on what hardware."""
     run, config = launch.run, launch.run.config
     of_line = f"at most {config.seq_len} of a line"
     of_lane = f"{min(config.seq_len, _lane_length(run)):,}"
@@ -44,7 +44,7 @@ def describe_training(launch: Launch) -> str:
 
 
 def settings(launch: Launch) -> dict[str, Any]:
-    """Say for programs what is learned from, what the model's shape is, and how it is trained."""
+    """The corpus, the model and the training as values for --json."""
     run, corpus = launch.run, launch.corpus
     return {
         "step": run.step,
@@ -61,7 +61,7 @@ def settings(launch: Launch) -> dict[str, Any]:
 
 
 def doubt(run: TrainingRun) -> str:
-    """Say why a run that is about to begin will not train, or for one step alone; nothing where it will."""
+    """Say why a run that is about to begin will make no step, or only one; empty if it will make more."""
     limit = run.config.time_limit
     if run.is_out_of_patience and (run.finished or run.progress < 1):
         later = ": the steps since the last one are evaluated, and no more are made unless they have gained"
@@ -86,7 +86,12 @@ def doubt(run: TrainingRun) -> str:
 
 
 def farewell(run: TrainingRun, unit: str) -> str:
-    """Say how well the finished run did, whose losses are of a character or a byte."""
+    """Summarise a finished run: its best loss and its time.
+
+    Args:
+        run: that has been evaluated.
+        unit: of its losses, character or byte.
+    """
     best = run.best
     assert best is not None, "a finished run has been evaluated"
     cold = "" if run.cold_loss is None else f"; {run.cold_loss:.4f} in cold windows of {COLD_WINDOW}"
@@ -99,13 +104,13 @@ def farewell(run: TrainingRun, unit: str) -> str:
 
 
 def next_steps(path: str) -> str:
-    """Say what can be done with a checkpoint, whose path stands in a command as it is."""
+    """Suggest commands to use a checkpoint; `path` must be fit to stand as an argument."""
     typed = as_typed(path)
     return f"`charrnn sample {typed}` writes text with it; `charrnn inspect {typed}` shows how good it is"
 
 
 def _told_of_short_lanes(run: TrainingRun, unit: str) -> str:
-    """What to know where no lane fills a window, so that a pass over the text is one update; nothing elsewhere."""
+    """Warn that lanes are shorter than a window, so that an epoch is one update; empty if they are not."""
     lanes, length = run.config.batch_size, _lane_length(run)
     if run.step or lanes == 1 or run.line_feed is not None or length >= run.config.seq_len:
         return ""
@@ -124,12 +129,12 @@ def _end(config: TrainConfig) -> str:
 
 
 def _lane_length(run: TrainingRun) -> int:
-    """Characters of a lane, of a text that is not read by lines."""
+    """Characters in a lane, for a text that is not read with --lines."""
     return round(run.lanes.chars_per_window * run.lanes.windows_per_epoch / run.config.batch_size)
 
 
 def _rate(run: TrainingRun) -> str:
-    """The peak learning rate, and what has become of it in a run that goes on with less."""
+    """The peak learning rate; if it was cut, the current peak and the original one."""
     peak, factor = f"{run.config.learning_rate:g}", run.rate_share
     return peak if factor == 1 else f"{run.config.learning_rate * factor:.2g}, at first {peak}"
 

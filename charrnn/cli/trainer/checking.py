@@ -1,4 +1,4 @@
-"""Whether what a `charrnn train` was asked for can be done, as far as that shows before any work."""
+"""Check the request of a `charrnn train` before any work: its texts, its outputs, and flags that contradict."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from charrnn.text.options import BYTE
 from charrnn.text.sources import require_texts
 
 INTO_PIPES = "; to a pipe, --json writes such lines on stderr: --json 2> PIPE"
-"""What to do where the log, which is a file that later runs go on with, is to be read as it comes."""
+"""Advice for a log given as a pipe: the log must be a file, since later runs append to it."""
 
 MOUNTS = Path("/proc/self/mountinfo")
-"""Where Linux lists what is mounted; the fifth of a line's fields is the place, its odd characters in octal."""
+"""Linux's list of mounts; the fifth field of a line is the mount point, with special characters as octal escapes."""
 
 
 def check_texts(request: Request) -> None:
-    """Refuse a text that is not there, and a checkpoint in the place of one, which users of PyTorch give to --resume.
+    """Refuse a text that does not exist, and a checkpoint given as a text, as users of PyTorch do with --resume.
 
-    Where any bytes are to be learned from, those of a checkpoint are too.
+    A checkpoint is accepted as a text if arbitrary bytes may be learned from.
 
     Raises:
-        CorpusError: there is one.
+        CorpusError: a text does not exist, or is a checkpoint.
         ConfigError: standard input is named twice.
     """
     require_texts(request.all_texts)
@@ -48,12 +48,12 @@ def check_texts(request: Request) -> None:
 
 
 def check_output(request: Request) -> None:
-    """Find out, before any work, that the checkpoint may and can be written.
+    """Check, before any work, that the checkpoint and the log may and can be written.
 
     Raises:
-        OutputError: it must not or cannot.
+        OutputError: one of them must not or cannot be written.
         ConfigError: the flags contradict each other.
-        CheckpointError: the one to go on with, which no flag names, is not there.
+        CheckpointError: the checkpoint to resume from, the output itself, does not exist.
     """
     _check_flags(request)
     _check_path(request)
@@ -63,13 +63,13 @@ def check_output(request: Request) -> None:
 def _takes_any_bytes(request: Request) -> bool:
     options = request.reading.options
     if request.resume or request.init_from:
-        with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
+        with contextlib.suppress(CheckpointError):  # reported when the run resumes from it
             options = read_checkpoint(str(request.source)).text_options
     return options.unit == BYTE or options.errors != "strict"
 
 
 def _check_flags(request: Request) -> None:
-    """Refuse flags that contradict each other or name no file."""
+    """Refuse flags that contradict each other, and paths that cannot name a file."""
     if request.out is not None:
         require_output(request.out, "--out")
     if request.log is not None:
@@ -91,14 +91,14 @@ def _check_flags(request: Request) -> None:
 
 
 def _told_of_replacing(request: Request) -> str:
-    """What to do about --overwrite beside a flag that goes on in the file that there is."""
+    """The error for --overwrite together with a flag that resumes in the output file."""
     if not request.force:
         return "--resume goes on with a checkpoint and --overwrite replaces it; give one of them"
     return f"--force-resume replaces a checkpoint without --overwrite; leave that out, or give {way_to_begin(request)}"
 
 
 def _told_of_both_ways(request: Request, init_from: str) -> str:
-    """What to do about --init-from beside --resume, where the run did not begin so."""
+    """The error for --init-from together with --resume, if the stored run did not begin with that checkpoint."""
     path = request.path
     general = "--init-from begins a training with a model's weights, and --resume goes on with one; give one of them"
     if request.resume_from is not None:
@@ -121,7 +121,7 @@ def _told_of_both_ways(request: Request, init_from: str) -> str:
 
 
 def _check_path(request: Request) -> None:
-    """Refuse a checkpoint, or a log, that must not be written where it is to go, or cannot be."""
+    """Refuse paths of the checkpoint and the log that must not or cannot be written."""
     path = request.path
     _require_usable_name(path)
     if path.exists():
@@ -133,7 +133,7 @@ def _check_path(request: Request) -> None:
 
 
 def _check_resumed(request: Request) -> None:
-    """Refuse to go on with a checkpoint that has the text's name for want of another, where there is none."""
+    """Refuse to resume from the output file if it does not exist."""
     if request.is_in_place and not os.path.exists(request.path):
         which = "--out NAME.pt says which one to continue, and " if request.out is None else ""
         raise CheckpointError(
@@ -142,7 +142,7 @@ def _check_resumed(request: Request) -> None:
 
 
 def _require_usable_name(path: Path) -> None:
-    """Refuse a name that no file can have, and a folder's."""
+    """Refuse a name that is invalid on this file system, or that of a folder."""
     try:
         with contextlib.suppress(FileNotFoundError):
             path.lstat()
@@ -154,7 +154,7 @@ def _require_usable_name(path: Path) -> None:
 
 
 def _check_replaced(path: Path, request: Request) -> None:
-    """Refuse what lies there where it is no checkpoint, or no flag lets it be replaced."""
+    """Refuse to replace an existing file that is not a checkpoint, or that no flag allows to replace."""
     if not path.is_file():
         raise OutputError(f"{path}: is not a regular file; give another with --out")
     if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
@@ -171,7 +171,7 @@ def _check_replaced(path: Path, request: Request) -> None:
 
 
 def _ways_around(path: Path, request: Request) -> str:
-    """What may be done with a file that is there, apart from leaving it alone."""
+    """The ways to use an existing output, as the middle part of an error message."""
     if _is_foreign(path):
         return " and is not a checkpoint; "
     is_resumable = request.init_from is None and path.stat().st_size
@@ -179,13 +179,13 @@ def _ways_around(path: Path, request: Request) -> str:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a file that is there is none that a training may replace: no checkpoint, and not empty."""
+    """Whether an existing file is neither empty nor a checkpoint, so that no training may replace it."""
     return path.stat().st_size > 0 and not begins_as_checkpoint(path)
 
 
 @contextlib.contextmanager
 def _told_of_reading(path: Path, flag: str) -> Iterator[None]:
-    """Refuse a file of which this user cannot tell what it is."""
+    """Turn an error in reading an existing file, to find out what it is, into an OutputError."""
     try:
         yield
     except OSError as error:
@@ -214,12 +214,12 @@ def _check_log(log: Path, request: Request) -> None:
 def _is_pipe(path: str) -> bool:
     try:
         return stat.S_ISFIFO(os.stat(path).st_mode)
-    except (OSError, ValueError):  # nothing there, or no name at all, which whoever opens it tells
+    except (OSError, ValueError):  # not there, or an invalid name: reported when it is opened
         return False
 
 
 def _check_folder(path: Path, request: Request) -> None:
-    """Refuse a folder that is not there, or where this user may not write, or not replace what lies there."""
+    """Refuse a folder that does not exist, or in which this user may not write, or not replace the existing file."""
     folder = folder_of(path)
     require_folder(path, "--out")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -230,20 +230,20 @@ def _check_folder(path: Path, request: Request) -> None:
 
 
 def _why_it_stays(path: Path, folder: Path) -> str:
-    """Why a file cannot be replaced in a folder that can be written to; empty where it can, as far as that shows."""
+    """Why a file in a writable folder cannot be replaced; empty if nothing speaks against it."""
     if _is_replaced_by_owner_alone(path, folder):
         return "another user's, in a folder where only its owner may"
     return "it is mounted by itself; mount its folder instead" if _is_mounted(path) else ""
 
 
 def _is_replaced_by_owner_alone(path: Path, folder: Path) -> bool:
-    """Whether a file is another user's and its folder sticky, as /tmp is; no folder of Windows' is."""
+    """Whether a file is another user's and its folder has the sticky bit, as /tmp; never on Windows."""
     there, around = path.stat(), folder.stat()
     return bool(around.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, there.st_uid, around.st_uid)
 
 
 def _is_mounted(path: Path) -> bool:
-    """Whether a file is a mount of its own, as in containers, on Linux; `os.path.ismount` knows folders alone."""
+    """Whether a file is itself a mount point, as in containers, on Linux; `os.path.ismount` detects only folders."""
     target = re.sub(rb"[ \t\n\\]", lambda sign: b"\\%03o" % ord(sign[0]), os.path.realpath(os.fsencode(path)))
     try:
         mounts = MOUNTS.read_bytes().splitlines()
@@ -253,12 +253,12 @@ def _is_mounted(path: Path) -> bool:
 
 
 def _try_to_write(path: Path) -> None:
-    """Make a file beside a path, and remove it: a disk may be read-only, and Windows tells only what is tried."""
-    probe = temporary_beside(path)  # the checkpoint's own: what a killed process leaves is found
+    """Create and remove a file beside a path: a disk may be read-only, and on Windows only an attempt tells."""
+    probe = temporary_beside(path)  # named as a save's, so that it is cleared away if left behind
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         probe.unlink()
-    except FileExistsError:  # of a process with the same number, on another host
+    except FileExistsError:  # from a process with the same id on another host
         pass
     except OSError as error:
         mend = "raise their limit, `ulimit -n`" if error.errno == errno.EMFILE else "give another file with --out"

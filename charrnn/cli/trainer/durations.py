@@ -1,4 +1,4 @@
-"""Times as they are typed on a command line."""
+"""Parse durations given on the command line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _DURATION = re.compile(rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMB
 
 
 def parse_duration(text: str, name: str) -> float:
-    """Read a time such as `90s`, `10m`, `1h30m`, `2d` or a bare number of seconds.
+    """Parse a duration such as `90s`, `10m`, `1h30m`, `2d` or a bare number of seconds.
 
     Args:
-        text: what stands behind the flag.
-        name: of what it sets, in `charrnn.config.RANGES`.
+        text: the flag's value.
+        name: the option's name in `charrnn.config.RANGES`.
 
     Returns:
         Seconds.
 
     Raises:
-        ConfigError: the text is none of these, or too short or too long a time.
+        ConfigError: the text is not a duration, or is out of range.
     """
     flag = flag_name(name)
     typed = text.strip().lower()

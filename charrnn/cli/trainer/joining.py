@@ -1,4 +1,4 @@
-"""The processes of one training, from their meeting to their parting: who speaks, and what a new life goes on from."""
+"""Join the processes of a training, let one of them report errors, and settle what to resume after a restart."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from charrnn.training.torchrun import Place
 
 @contextlib.contextmanager
 def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> Iterator[Ranks]:
-    """Be one of the processes that train together; whatever goes wrong, one of them says so, in one line.
+    """Join the process group of a training; an error is reported by one process only, in one line.
 
-    One that failed alone on a GPU does not leave the group: NCCL would wait for the others, which still exchange
-    gradients with it. Its exit tells them.
+    A process that fails alone on a GPU exits without leaving the group: NCCL would wait for the others, which still
+    exchange gradients with it. Its exit is what tells them.
 
     Args:
         place: of this process.
-        signals: that stop it.
-        as_json: say so for programs.
+        signals: held back while the group is loaded.
+        as_json: report errors as JSON.
 
     Raises:
-        typer.Exit: something went wrong, and was told; or all have stopped together.
+        typer.Exit: an error occurred and was reported; or all processes have stopped together.
     """
     if place.world_size == 1:
         alone = Ranks()
@@ -54,11 +54,11 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         group.meet()
         yield group
         are_together = True
-    except typer.Exit:  # by a signal, which all of them heed after the same step
+    except typer.Exit:  # by a signal, at which all stop after the same step
         are_together = True
         raise
     except CharRNNError as error:
-        are_together = isinstance(error, (DivergenceError, SaveError))  # which all of them meet after the same step
+        are_together = isinstance(error, (DivergenceError, SaveError))  # raised on all, after the same step
         _tell_once(error, group, as_json)
         raise typer.Exit(error.exit_code) from None
     except (RuntimeError, MemoryError, OSError) as error:
@@ -75,26 +75,27 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
 
 
 def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
-    """Tell an error, where nobody has told one yet: at once, since torchrun ends what outlives another process."""
+    """Report an error unless another process has; at once, since torchrun kills the other processes after an exit."""
     if group.may_speak():
         where = "" if group.is_first else f"process {group.rank + 1} of {group.world_size} (rank {group.rank}): "
         write_error(f"{where}{error}", as_json=as_json)
 
 
 def settle(request: Request, place: Place) -> Request:
-    """Check the request; after a restart by torchrun, turn it into a resume of what this job saved before.
+    """Check the request; after a restart by torchrun, turn it into a resume of the checkpoint that this job saved.
 
-    What lies at the output then is what may be replaced: anything else comes there later.
+    The result records what lies at the output now: only that may be replaced, not what is put there later.
 
-    Torchrun starts all processes again, with the same flags, after one of them died or a host has come. A checkpoint
-    that the same job has written is then gone on from, whatever the flags say of resuming or overwriting; one of an
-    earlier job, though its name may be the same, is none. Who starts the same command again, with --resume, means what
-    it has begun.
+    Torchrun restarts all processes with the same flags after one of them died or a host has joined. The run then
+    resumes from a checkpoint of the same job, whatever the flags say about resuming or overwriting; a checkpoint of
+    an earlier job does not count, even under the same name. The same command with --resume and --init-from continues
+    the run that it began.
 
     Raises:
         OutputError: the output must not or cannot be written.
-        CorpusError: a text is a checkpoint.
-        ConfigError: the flags contradict each other, standard input was read in the life before, or a later save lies
+        CorpusError: a text does not exist, or is a checkpoint.
+        CheckpointError: the checkpoint to resume from does not exist.
+        ConfigError: the flags contradict each other, standard input was read before the restart, or a later save lies
             beside the checkpoint.
     """
     is_own = _has_written(place, request.path)
@@ -109,26 +110,27 @@ def settle(request: Request, place: Place) -> Request:
         )  # fmt: skip
     elif place.restarts and request.log is not None and not (request.resume or request.overwrite):
         log = Path(request.log)
-        if job_of(log) in place.launches:  # of the life before, which saved nothing
+        if job_of(log) in place.launches:  # from before the restart; nothing was saved
             log.unlink()
     if request.is_in_place and request.init_from is not None and _began_so(request):
-        reading = replace(request.reading, min_count=None, max_vocab=None)  # of what was new to that model
+        reading = replace(request.reading, min_count=None, max_vocab=None)  # for characters new to that model
         request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
     found = look_at(request.path)
     if request.is_in_place and (told := _told_of_later(request, found)):
-        if not (is_own or place.restarts):  # a restart has nobody who could follow that
+        if not (is_own or place.restarts):  # after a restart nobody is there to act on an error
             raise ConfigError(f"{told}, or move it away")
         write_warning(told, as_json=request.as_json)
     return replace(request, found=found)
 
 
 def _resumed_or_started(request: Request) -> Request:
-    """The request of a command that is given again until its training is done, whatever has ended it.
+    """Turn --resume-or-start into a resume if the checkpoint exists, else into a start that may overwrite.
 
     Raises:
-        ConfigError: it says in another way, too, what is to be done with a checkpoint; or one lies beside its path.
+        ConfigError: another flag also says what to do with a checkpoint; or a checkpoint that could not be put at its
+            path lies beside it.
     """
     others = [
         (request.resume_from is not None, "--resume-from"), (request.force, "--force-resume"),
@@ -148,7 +150,7 @@ def _resumed_or_started(request: Request) -> Request:
 
 
 def _told_of_later(request: Request, found: Occupant) -> str:
-    """Say of which later step a save of the training lies beside its checkpoint, whose lines a log may have too."""
+    """Say that a later save of the training lies beside its checkpoint; empty if none does."""
     if found.run is None or (later := find_later(request.path, found.run, found.step)) is None:
         return ""
     beside, step = later
@@ -159,11 +161,11 @@ def _told_of_later(request: Request, found: Occupant) -> str:
 
 
 def _began_so(request: Request) -> bool:
-    """Whether the output is of a training that began with weights of the same run as is asked for.
+    """Whether the training at the output began with weights of the run that --init-from names.
 
-    A path says less: it depends on the folder that one is in, and another model may lie there by now.
+    Compares runs, not paths: a path depends on the working directory, and may hold another model by now.
     """
-    with contextlib.suppress(CheckpointError):  # told by whoever goes on from it
+    with contextlib.suppress(CheckpointError):  # reported when the run resumes from it
         origin = read_checkpoint(str(request.path)).origin
         if not os.path.isfile(request.source) or request.source.samefile(request.path):  # it is gone, or replaced
             return str(request.source) == origin.init_from
@@ -172,10 +174,10 @@ def _began_so(request: Request) -> bool:
 
 
 def _has_written(place: Place, path: Path) -> bool:
-    """Whether a checkpoint is there that an earlier life of this job has written.
+    """Whether the checkpoint at `path` was written by this job before a restart.
 
-    Not all lives are counted: a host whose own processes are well does not, when others come or go. Where none was, it
-    is one of the same command: a script may have torchrun start several trainings in turn.
+    A restart count of 0 is no proof against it: a host does not count restarts caused by other hosts. In that case the
+    stored command must also be the same, since a script may have torchrun start several trainings in turn.
     """
     if not place.launches:
         return False

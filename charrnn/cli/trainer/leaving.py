@@ -1,7 +1,7 @@
-"""Leaving at once where Python cannot: its handlers of signals run between its own steps, and one may take minutes.
+"""End the process at once even while Python cannot run signal handlers: they run between bytecodes.
 
-Such a step is the filling of a large matrix, or a pass of a large model. A thread waits for signals beside it:
-Python's handler in C tells it of each at once.
+One bytecode may take minutes, such as the filling of a large matrix, or a pass of a large model. A separate thread
+watches for signals: Python's C-level handler writes each to its socket at once.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from charrnn.display.frame import abandon_all
 from charrnn.display.outlet import HURRY_SECONDS
 
 PATIENCE = 2.0
-"""Seconds in which a process that is to leave can do so by itself, and clear away what it made."""
+"""Seconds that a process has to exit by itself, and to clean up."""
 
 
 class Watcher:
-    """A thread that ends the process where a signal is to end it, and it is still there `PATIENCE` later.
+    """A thread that ends the process if a signal should have ended it and it still runs `PATIENCE` later.
 
     Args:
-        must_leave: called in the thread with the number of each signal that has come: whether the process is to leave
-            at once.
-        tell: called in the thread before it ends the process.
+        must_leave: called in the thread with the number of each signal; returns whether the process must exit at once.
+        tell: called before the thread ends the process; see `leave`.
     """
 
     def __init__(self, must_leave: Callable[[int], bool], tell: Callable[[], object]) -> None:
         self._must_leave, self._tell = must_leave, tell
         self._has_left = threading.Event()
-        self._ours, self._systems = socket.socketpair()  # which Windows has too, and where it need not block
+        self._ours, self._systems = socket.socketpair()  # not a pipe: on Windows only sockets can be non-blocking here
         self._systems.setblocking(False)
         self._former = signal.set_wakeup_fd(self._systems.fileno(), warn_on_full_buffer=False)
-        with contextlib.suppress(RuntimeError):  # this user may have no more threads: a stop waits, as it can
+        with contextlib.suppress(RuntimeError):  # the limit on threads is reached: a stop waits for Python's handler
             threading.Thread(target=self._watch, daemon=True).start()
 
     def close(self) -> None:
-        """Watch no more; the process goes on, or leaves by itself."""
+        """Stop watching; the process goes on, or exits by itself."""
         self._has_left.set()
         signal.set_wakeup_fd(self._former)
         self._systems.close()
@@ -55,13 +54,13 @@ class Watcher:
 
 
 def leave(number: int, tell: Callable[[], object]) -> NoReturn:
-    """End the process at once for a signal: the terminal is in order and no lock is left; for any thread.
+    """End the process at once for a signal, after restoring the terminal and removing locks; callable in any thread.
 
-    A disk that stands still is not waited for: it may be why somebody wants to leave.
+    Does not wait for a disk that hangs, which may be why the user wants to leave.
 
     Args:
         number: of the signal.
-        tell: called once the terminal is in order; it may look at a file.
+        tell: called after the terminal is restored; it may access files.
     """
 
     def finish() -> None:
@@ -72,7 +71,7 @@ def leave(number: int, tell: Callable[[], object]) -> NoReturn:
     thread = threading.Thread(target=finish, daemon=True)
     try:
         thread.start()
-        thread.join(2 * HURRY_SECONDS)  # a line may wait for its reader as well
-    except RuntimeError:  # no more threads: what lies there then locks nothing
+        thread.join(2 * HURRY_SECONDS)  # twice: writing a line may itself wait that long for its reader
+    except RuntimeError:  # the limit on threads is reached: the lock files stay, but lock nothing
         tell()
     os._exit(128 + number)

@@ -1,7 +1,7 @@
-"""One training at a time on an output: a lock that dies with its process, and what a killed one left behind.
+"""Let only one training at a time write an output, and clean up after killed ones.
 
-The lock is the system's, on a hidden file beside the checkpoint or the log, which is removed at the end. A file that a
-killed process left there locks nothing.
+The lock is the system's (`flock`), on a hidden file beside the checkpoint or the log, which is removed at the end. It
+ends with its process: a file that a killed process left locks nothing.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from charrnn.storage.outputs import strays_beside
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: two trainings on one output are not found out there
+except ImportError:  # not a POSIX system: two trainings on one output are not detected there
     fcntl = None  # type: ignore[assignment]
 
 _HELD: list[tuple[int, Path, bool]] = []
-"""The locks of this process: descriptor, file, and whether the system can tell that the two are still the same."""
+"""The locks of this process: descriptor, path, and whether comparing the two works on this file system."""
 
 ATTEMPTS = 100
-"""How often a lock is opened whose file seems to be another one each time, as on shares without lasting inodes."""
+"""Most tries to open a lock whose file differs from the opened one each time, as on shares without stable inodes."""
 
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-"""How a lock is opened: where it were a link, what that leads to would be emptied."""
+"""Flag for opening a lock: opening a link would truncate the file that it points to."""
 
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-"""And where it may only be read: a pipe would wait for somebody who writes."""
+"""Flag for opening a read-only lock: opening a pipe would wait for a writer."""
 
 
 @contextlib.contextmanager
 def locked_output(path: Path, log: Path | None = None) -> Iterator[None]:
-    """Keep other trainings from an output, and clear away the temporary files of killed ones.
+    """Lock an output against other trainings, and remove the temporary files of killed ones.
 
     Args:
-        path: of the checkpoint; its folder is there and can be written to.
-        log: of its training, if there is to be one; its folder is there.
+        path: of the checkpoint; its folder exists and is writable.
+        log: path of the training's log, if any; its folder exists.
 
     Raises:
-        OutputError: another training has one of them, or what stands in a lock's place cannot be opened.
+        OutputError: another training has locked one of them, or the file at a lock's path cannot be opened.
     """
     with contextlib.ExitStack() as locks:
         locks.enter_context(_locked(path, "--out"))
         if log is not None:
-            with contextlib.suppress(OSError):  # a folder that may only be read, a name without room for a lock's
+            with contextlib.suppress(OSError):  # a read-only folder, or a name too long for a lock's
                 locks.enter_context(_locked(log, "--log"))
         for stray in strays_beside(path):
-            with contextlib.suppress(OSError):  # on Windows another training may write it
+            with contextlib.suppress(OSError):  # on Windows another training may be writing it
                 stray.unlink(missing_ok=True)
         yield
 
 
 def give_up_all() -> None:
-    """Give up every lock of this process, which is to end at once and leave none; for any thread."""
+    """Release every lock of this process, which is about to end; callable in any thread."""
     for held in [*_HELD]:
         _give_up(*held)
 
@@ -77,17 +77,17 @@ def _locked(path: Path, flag: str) -> Iterator[None]:
 
 def _give_up(descriptor: int, lock: Path, can_tell: bool) -> None:
     with contextlib.suppress(OSError):  # the folder may be gone, or read-only by now
-        if not can_tell or _is_still(descriptor, lock):  # else the folder was moved, and this is another's
+        if not can_tell or _is_still(descriptor, lock):  # else the folder was moved: another's lock
             lock.unlink()
-    with contextlib.suppress(OSError):  # a disk over the network may tell only now that it is full
+    with contextlib.suppress(OSError):  # a network disk may report only now that it is full
         os.close(descriptor)
-    if fcntl is None:  # Windows removes no file that is open, here or in another training
+    if fcntl is None:  # Windows removes no file that is open, in this process or another
         with contextlib.suppress(OSError):
             lock.unlink(missing_ok=True)
 
 
 def _acquire(lock: Path, path: Path, flag: str) -> int:
-    """Open and lock the file; again where its former owner removed it between the two, as far as that shows."""
+    """Open and lock the file; try again if its former owner removed it in between."""
     for attempt in range(1, ATTEMPTS + 1):
         descriptor, is_own = _open(lock, path, flag)
         try:
@@ -95,7 +95,7 @@ def _acquire(lock: Path, path: Path, flag: str) -> int:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                return descriptor  # a file system without locks, such as some of the network's
+                return descriptor  # a file system without locks, such as some network ones
             owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
             os.close(descriptor)
             raise OutputError(
@@ -105,7 +105,7 @@ def _acquire(lock: Path, path: Path, flag: str) -> int:
         if fcntl is None or attempt == ATTEMPTS or _is_still(descriptor, lock):
             break
         os.close(descriptor)
-    with contextlib.suppress(OSError):  # whose it is helps others alone, and a full disk is told by whoever needs it
+    with contextlib.suppress(OSError):  # the process id is only information; a full disk shows elsewhere
         if is_own:
             os.truncate(descriptor, 0)
             os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -113,7 +113,7 @@ def _acquire(lock: Path, path: Path, flag: str) -> int:
 
 
 def _open(lock: Path, path: Path, flag: str) -> tuple[int, bool]:
-    """Open the file, and say whether it may be written to: what another user left may be locked all the same."""
+    """Open the file, and return whether it is writable: another user's file can be locked all the same."""
     try:
         return os.open(lock, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666), True
     except OSError as error:

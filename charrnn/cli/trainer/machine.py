@@ -1,4 +1,4 @@
-"""The machine that a training is on: its device, how PyTorch is set up on it, and how fast that is found to be."""
+"""Choose the device, set up PyTorch, and measure how fast this machine trains."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from charrnn.training.timetable import PASSES_SHARE
 from charrnn.wording import number_of
 
 PROBE_SHARE, MOST_PROBED = 0.01, 2.0
-"""Bounds on the probe of the machine's speed: a share of the time limit, and seconds. The dropout depends on it. Where
-other programs turn out to be at work it is done again, with fewer threads."""
+"""Bounds on the speed probe: a share of the time limit, and seconds. Model and dropout depend on its result. If other
+programs turn out to be running, it is repeated with fewer threads."""
 
 
 def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
-    """Settle the device, "cpu" or "cuda", and on which of the GPUs that it sees this process computes.
+    """Choose the device, "cpu" or "cuda", and for several processes the GPU of this one.
 
-    Processes that see the same GPUs take one after the other; some launchers show each of them one of its own.
+    Processes that see the same GPUs take them in order of rank; some launchers show each process only its own GPU.
 
     Args:
-        device: what is asked for; "auto" for a GPU where each process can have one.
+        device: as requested; "auto" for a GPU if each process can have one.
         ranks: the processes that train together.
 
     Returns:
-        The device, and what is to be told where there are GPUs that are left idle, else nothing.
+        The device, and a message if GPUs are left idle, else an empty string.
 
     Raises:
-        ConfigError: it is not there, or there are fewer GPUs than processes.
+        ConfigError: there is no usable GPU, or there are fewer GPUs than processes.
     """
     if device == "cpu":
         return device, ""
@@ -65,27 +65,27 @@ def choose_device(device: str, ranks: Ranks) -> tuple[str, str]:
 
 
 def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
-    """Settle memory, the threads and how they compute, before the first of them is made: they inherit it.
+    """Set up memory allocation, threads and their floating-point mode, which each thread inherits as it starts.
 
     Args:
-        threads: of the processor.
-        repeatable: whether a GPU shall compute the same again, by those of its kernels that do.
+        threads: CPU threads.
+        repeatable: whether a GPU is restricted to deterministic kernels.
 
     Raises:
-        RuntimeError: so many threads cannot be started.
+        RuntimeError: the threads cannot be started.
     """
     keep_freed_memory()
-    torch.set_num_threads(threads)  # which starts some of another kind
+    torch.set_num_threads(threads)  # this starts a pool of its own
     try_threads(threads - 1)
     torch.set_flush_denormal(True)  # denormals slow an LSTM down twenty times
     if repeatable:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of one size, as cuDNN asks of who wants to repeat
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # of one size: required for determinism
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nobody reads it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it is never read
 
 
 def measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
-    """Training arithmetic per second, on a model of the size that most texts get."""
+    """Measure training FLOP per second, on a model of the size that most texts get."""
     keeper.look_first()
     members = 2 if may_be_ensemble(options) and keeper.has_all else 1
     layer = PROBE_LAYER[options["device"]]
@@ -106,14 +106,14 @@ def measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKee
 
 
 def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
-    """Choose the precision where it is open, for good, and measure the speed: of all ranks together, in one.
+    """Settle the run's precision if it is "auto", and measure the speed of all ranks together.
 
     Returns:
-        Characters per second, and what is to be told of them: nothing as a rule.
+        Characters per second, and a message about deterministic kernels, empty without them.
     """
     keeper.share(run.model)
     probe = _probe(run)
-    order = ("bfloat16", "float16", "float32")  # where the ranks disagree, the last that any has chosen
+    order = ("bfloat16", "float16", "float32")  # if the ranks disagree, the last in this order
     (chosen,) = run.ranks.all_reduce_max(order.index(probe.precision))
     run.settle_precision(order[int(chosen)])
     (speed,) = run.ranks.all_reduce_sum(probe.chars_per_second)
@@ -123,22 +123,22 @@ def measure(run: TrainingRun, keeper: ThreadKeeper) -> tuple[float, str]:
         (free,) = run.ranks.all_reduce_sum(_probe(run).chars_per_second)
         torch.use_deterministic_algorithms(True)
         told = f"deterministic: {speed / free:.0%} of the speed that it would have here otherwise"
-    give_back_freed_memory()  # what the trial steps took; not between them, which would slow those down that follow
+    give_back_freed_memory()  # of the trial steps; not between them, which would slow down the next
     evaluated = run.config.num_evaluated(len(run.val_ids))
     run.evaluation_seconds = run.evaluation_seconds or evaluated / (FORWARD_SPEED * speed)
     return speed, told
 
 
 def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str]) -> None:
-    """Have a run go on in what is fastest with the threads that it has by now, unless the user has said in what.
+    """Switch a run to the fastest precision for its current number of threads, unless the user has set one.
 
-    Beside other programs two threads wait for each other most of the time, whatever they compute in: then the fastest
-    is a matter of chance, and may be half as fast as another once there is one thread alone.
+    Beside other programs two threads wait for each other most of the time, in any precision: which one measures fastest
+    is then chance, and with one thread it may be half as fast as another.
 
     Args:
-        run: on a processor.
-        wanted: "auto", or what the user has said.
-        found: by number of threads, what was the fastest; it grows.
+        run: on a CPU.
+        wanted: "auto", or the precision that the user has set.
+        found: the fastest precision by number of threads; results are added to it.
     """
     threads = torch.get_num_threads()
     if wanted == "auto":
@@ -147,13 +147,13 @@ def settle_precision_again(run: TrainingRun, wanted: str, found: dict[int, str])
 
 
 def _visible_gpus() -> list[str]:
-    """The ids of the GPUs that this process may use, which no two have in common."""
+    """The UUIDs of the GPUs that this process may use."""
     if gpu_trouble():
         return []
     return [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
 
 
 def _probe(run: TrainingRun) -> Probe:
-    """Try the run's windows, which are shorter than asked for where lines or lanes are."""
+    """Probe with the run's batch and window size; short lines or lanes make windows shorter than `seq_len`."""
     length = math.ceil(run.lanes.chars_per_window / run.config.batch_size)
     return probe_precision(run.model, run.num_lanes, run.config.precision, min(length, run.config.seq_len))

@@ -1,4 +1,4 @@
-"""The other programs that are at work on a training's cores, and the threads that it has beside them."""
+"""Measure how busy other programs keep a training's cores, and choose the number of threads beside them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import time
 from pathlib import Path
 
 STAT = Path("/proc/stat")
-"""Linux's: what each core has done, in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
+"""On Linux, each core's time in ticks: user, nice, system, idle, iowait, irq, softirq, steal."""
 
 NICE, IDLE, WAITING = 1, 3, 4
-"""Indices of the figures in `STAT` that are no work of others: niced programs, which give way, and idle time."""
+"""Indices of the times in `STAT` that do not count as work: of niced programs, which give way, idle and iowait."""
 
 SHARED, FREE = 0.45, 0.35
-"""Share of a core that others may use before its thread is given up, and share below which the thread comes back.
+"""Share of a core used by others above which its thread is given up, and share below which the thread comes back.
 
 Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
 """
 
 
 class Neighbours:
-    """How many cores other programs keep busy, on average from one look to the next; 0 where that cannot be known.
+    """Measures how many cores other programs keep busy, on average between two looks; 0 if that is unknown.
 
     Attributes:
-        began: `time.monotonic()` from which the first look counts.
+        began: `time.monotonic()` at the start of the first interval.
     """
 
     def __init__(self) -> None:
@@ -40,20 +40,20 @@ class Neighbours:
 
 
 def threads_beside(others: float, *, usable: int, threads: int, most: int) -> int:
-    """How many threads to go on with. All wait for the slowest, the one whose core others use most.
+    """Choose the number of threads to go on with; all wait for the slowest, whose core others use most.
 
     Args:
         others: cores that other programs keep busy.
-        usable: cores that there are.
-        threads: at work now.
-        most: that there may be.
+        usable: cores that this process may use.
+        threads: current number of threads.
+        most: largest number of threads.
     """
     fewer, more = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
     return min(most, fewer if fewer < threads else max(threads, more))
 
 
 def _work_done() -> tuple[float, float, float] | None:
-    """Seconds of the clock, of work on all cores that this process may use, and of its own; None where untold."""
+    """Seconds of the clock, of work on all usable cores, and of this process's CPU time; None if unknown."""
     try:
         lines = dict(line.split(maxsplit=1) for line in STAT.read_text().splitlines() if line.startswith("cpu"))
         ticks = 0

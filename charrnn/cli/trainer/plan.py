@@ -1,8 +1,7 @@
-"""What a training by the clock was set up for, and a second look at it under way.
+"""The expected number of epochs of a training with a time limit, reviewed once under way.
 
-How fast a machine is shows in a second or two before the start, and other programs may be at work in just these. How
-often the text will be passed over follows from it, and from that how much is hidden from the model and how fast it
-learns.
+The speed measured in a second or two before the start may be wrong, as other programs may be running just then. It
+gives the expected number of epochs, from which dropout and learning rate are chosen.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from charrnn.training.run import TrainingRun
 from charrnn.wording import format_epochs
 
 REVIEWED_AT = 0.1
-"""Share of a training after which it is looked at again."""
+"""Share of a training after which the plan is reviewed."""
 
 MEASURED_SECONDS = 1.0
-"""Time by which the speed is judged then, at least."""
+"""Least seconds of training that the review measures the speed over."""
 
 TOLERANCE = 1.2
-"""Factor between the passes that were planned and those that there will be, up to which all stays as it is."""
+"""Factor between planned and expected epochs up to which nothing is changed."""
 
 
 class Plan:
-    """How many passes over its text a run was set up for.
+    """The number of epochs that a run's hyperparameters were chosen for.
 
     Args:
         epochs: that number.
-        options: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None: not decided.
-        rate_share: factor on the learning rate that is chosen.
+        options: by field name of `ModelConfig` and `TrainConfig`; None for one that the user did not decide.
+        rate_share: factor on a learning rate that is chosen.
     """
 
     def __init__(self, epochs: float, options: Mapping[str, Any], rate_share: float = 1.0) -> None:
@@ -44,11 +43,14 @@ class Plan:
         self._first: Report | None = None
 
     def review(self, run: TrainingRun, report: Report) -> str:
-        """Choose anew, once, what follows from the passes, where there will be more or fewer; tell of it, or nothing.
+        """Once, choose dropout, learning rate and warm-up anew if more or fewer epochs are expected than planned.
 
         Args:
             run: changed in place.
-            report: the latest of it.
+            report: its latest report.
+
+        Returns:
+            What has changed, in words; empty for nothing.
         """
         first = self._first = self._first or report
         measured = report.seconds - first.seconds

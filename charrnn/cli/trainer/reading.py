@@ -1,4 +1,4 @@
-"""The texts that were asked for, read once and given to every process of a training."""
+"""Read the requested texts once, and give the corpus to every process of a training."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from charrnn.training.ranks import Ranks
 
 
 def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
-    """How the text of the run that a checkpoint holds was read, its alphabet included.
+    """The reading options for a resumed run: text options and alphabet as in the checkpoint.
 
     Raises:
-        CheckpointError: it cannot be read, or was exported.
-        ConfigError: a flag asks for another run.
+        CheckpointError: the checkpoint cannot be read, or was exported.
+        ConfigError: a flag does not fit the stored run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
     reading = replace(request.reading, options=text, encoder=encoder, beginning=way_to_begin(request))
-    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the alphabet stays
+    return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the stored alphabet stays
 
 
 def initial_reading(request: Request, ranks: Ranks) -> ReadOptions:
-    """How a text is read from which a model goes on to learn: as the flags say, and where they are silent as before.
+    """The reading options for a run with the weights of another: explicit flags, else the checkpoint's text options.
 
     Raises:
-        CheckpointError: the model cannot be read.
-        ConfigError: it reads another unit, or is made for something else.
+        CheckpointError: the checkpoint cannot be read.
+        ConfigError: the flags ask for another unit, or do not fit the weights.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
     given = {name: value for name, value in request.explicit.items() if name in asdict(text)}
@@ -61,13 +61,13 @@ def initial_reading(request: Request, ranks: Ranks) -> ReadOptions:
 
 
 def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
-    """Read and encode the texts; the first rank does, and the others get its ids, or map the file that it maps.
+    """Read and encode the texts on the first rank; the others receive its ids, or map the same cache file.
 
-    On a host where that file is not, one process reads the texts there, and the others map what it has made of them.
+    On a host without that file, one process reads the texts there, and the others map the file that it has written.
 
     Raises:
-        CorpusError: see `read_corpus`; or the texts of another host are other texts.
-        CheckpointError: a run is to go on with a text that has grown, and does not go with its alphabet any more.
+        CorpusError: see `read_corpus`; or the texts differ between hosts.
+        CheckpointError: the text of a resumed run has grown, and has characters that its alphabet lacks.
     """
     reading = replace(reading, outputs=request.outputs, is_made=is_made_by_training)
     corpus = _read_first(request, reading) if ranks.is_first else None
@@ -83,7 +83,7 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
     again = replace(reading, encoder=facts.encoder, min_count=None, max_vocab=None)
     for is_turn in (ranks.local_rank == 0, ranks.local_rank != 0):
         if mapped is None and is_turn:
-            made = again.cache.find(path.stem, num_ids, dtype) if again.cache else None  # in the first turn
+            made = again.cache.find(path.stem, num_ids, dtype) if again.cache else None
             mapped = _read_again(request, again, facts) if made is None else made
         ranks.barrier()
     assert mapped is not None, "each had its turn"
@@ -91,10 +91,11 @@ def read_texts(request: Request, reading: ReadOptions, ranks: Ranks) -> Corpus:
 
 
 def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
-    """Refuse to go on with another text than the one that a checkpoint has learned from.
+    """Refuse to resume with another text than the one that a checkpoint has learned from.
 
     Raises:
-        CheckpointError: it is another; what may have been forgotten is named, and how to go on where it has grown.
+        CheckpointError: it is another text; the message names flags that may be missing, or how to resume if the text
+            has grown.
     """
     before = stored.corpus
     if is_same_text(before, corpus):
@@ -114,12 +115,12 @@ def check_same(stored: Checkpoint, corpus: Corpus, request: Request) -> None:
 
 
 def is_same_text(before: CorpusFacts, corpus: Corpus) -> bool:
-    """Whether a text is what a checkpoint has learned from, in its characters too."""
+    """Whether a text is the one that a checkpoint has learned from: the same bytes, decoded to the same characters."""
     return (before.sha256, before.counts) == (corpus.sha256, corpus.counts)
 
 
 def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
-    """Which text to give, with flags that were forgotten, or with the text that was held out by name then."""
+    """Advice on which text to give: with flags that are missing, or with the --val-text of the stored run."""
     before, now = stored.origin, request.new_origin()
     if now.val_texts and not before.val_texts:
         return "give that text without --val-text"
@@ -133,7 +134,7 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
 
 
 def _named(name: str, origin: Origin) -> str:
-    """The name of what was learned from, how many texts there were beside that, and what was held out by name."""
+    """The name of the corpus, with the number of further texts and those held out by --val-text."""
     held_out = f" ({origin.held_out_by_name} held out)" if origin.val_texts else ""
     return quoted(f"{name}{origin.and_more_texts}{held_out}")
 
@@ -148,7 +149,7 @@ def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) 
 
 
 def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
-    """How to go on with a text that has grown; empty where it has not."""
+    """Advice on how to resume with a text that has grown; empty if it has not."""
     if len(request.all_texts) > 1 or not begins_as(request.texts[0], before.bytes, before.sha256):
         return ""
     piped = f"head -c {before.bytes} {typed_texts(request)} | {command_from_stdin(request)}"
@@ -158,12 +159,12 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
     check = check_resume if request.resume else check_beginning
-    check(stored, request)  # before a text is read, which may be a pipe
+    check(stored, request)  # before the texts are read: they may be pipes
     return stored.text_options, stored.encoder
 
 
 def _read_first(request: Request, reading: ReadOptions) -> Corpus:
-    """Read the texts; one that has grown may have characters that the run's alphabet lacks, and is told as that."""
+    """Read the texts; if the run's alphabet lacks characters because the text has grown, say so in the error."""
     try:
         return _read(request, reading)
     except (ForeignTextError, ConfigError):
@@ -185,19 +186,19 @@ def _read(request: Request, reading: ReadOptions) -> Corpus:
             corpus = read_corpus(request.texts, reading, partial(_look, bar=bar))
     else:
         corpus = read_corpus(request.texts, reading, _look)
-    CLOCK.look()  # for what follows, the loading of PyTorch
+    CLOCK.look()  # before the loading of PyTorch, which does not look
     return corpus
 
 
 def _look(done: int, bar: Callable[[int], None] | None = None) -> None:
-    """Look at the clock wherever the reading tells how far it is."""
+    """Progress callback of the reading: look at the clock, and update a bar."""
     CLOCK.look()
     if bar is not None:
         bar(done)
 
 
 def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[np.generic]] | None]:
-    """A corpus without its ids, and the file that these are mapped from, if they are."""
+    """A corpus without its ids, and path, length and dtype of the file that they are mapped from; None if in memory."""
     assert corpus is not None, "the first rank has one"
     ids = corpus.ids
     file = (Path(str(ids.filename)), len(ids), ids.dtype) if isinstance(ids, np.memmap) else None
@@ -205,7 +206,7 @@ def _describe(corpus: Corpus | None) -> tuple[Corpus, tuple[Path, int, np.dtype[
 
 
 def _read_again(request: Request, reading: ReadOptions, facts: Corpus) -> Ids:
-    """Read the texts on another host than the first rank's."""
+    """Read the texts on a host other than the first rank's."""
     if STDIN in request.all_texts:
         raise CorpusError(f"{name_of(STDIN)}: is too long to be sent to other hosts; give a file that all have")
     corpus = read_corpus(request.texts, reading)

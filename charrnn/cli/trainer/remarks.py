@@ -1,4 +1,4 @@
-"""What `charrnn train` says of its text: what it is, what became of it, and what may be wrong with it."""
+"""What `charrnn train` says about its text: what it is, how it was read, and what may be wrong with it."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from charrnn.text.splitting import count_known
 from charrnn.wording import describe_known, number_of
 
 MANY_CONTROLS = 0.05
-"""Share of a text above which C1 controls are no misread quotation marks: the encoding is another. Where so much of
-it is C0 controls, NUL apart, it is hardly a text."""
+"""Share of a text above which C1 controls point to a wrong encoding, not only to misread quotation marks. With that
+share of C0 controls other than NUL, it is hardly a text."""
 
 C0_CONTROLS = frozenset(map(chr, range(0x20))).difference("\b\t\n\v\f\r\x1b")
-"""Those that stand in no text, whose own are white space, bold letters by typing them twice, and colours."""
+"""C0 controls that do not occur in text: all but white space, backspace (overstrike) and escape (colours)."""
 
 FEW, ENOUGH = 5_000, 100_000
-"""Characters to train on below which no style is learned, and those that are a good beginning; of what is held out a
-tenth of the former is needed to judge by."""
+"""Training characters below which no style is learned, and those that are a good start; a tenth of `FEW` must be held
+out to judge by."""
 
 FEW_LINES = 100
-"""Lines below which no style is learned, where each is a text of its own; of these `FEW` are a good beginning."""
+"""With --lines: training lines below which no style is learned; `FEW` lines are a good start."""
 
 MANY_BLANK = 0.1
-"""Share of a list's lines from which on the blank ones are told: no other line is as likely as they are."""
+"""Share of blank lines from which a warning is given, with --lines: no other line is as likely."""
 
 NAMED = 3
-"""Files that are named of those left out for one reason."""
+"""Most files named in one message about files left out."""
 
 ENDINGS = 5
-"""Endings of files' names that are told, the commonest."""
+"""Most file name extensions that are listed, the most common first."""
 
 _MISREAD = "the text was misread, here or before: name its --encoding, or get it again"
 
 
 def describe_corpus(launch: Launch) -> list[str]:
-    """Say what the text is, and what should be known of what became of it, one line each."""
+    """Describe the text, how it was read and what may be wrong with it, one line each."""
     corpus, run = launch.corpus, launch.run
     lines = [
         _describe_pieces(launch),
         _told_of_cache(corpus),
-        _told_of_rare(corpus, is_fresh=not run.history),  # else its alphabet is of a text before, or has that in it
+        _told_of_rare(corpus, is_fresh=not run.history),  # with a history the alphabet comes from an earlier text
         _told_of_known_lines(launch),
     ]
     lines += _told_of_skipped(launch, corpus.skipped)
-    if not run.step:  # else it was told when the run began, and what mends it would be refused now
+    if not run.step:  # at a resume these were told before, and their remedies would be refused
         lines += _too_little(launch)
         lines.append(_told_of_blank_lines(launch))
         lines.append(corpus.told_of_patterns)
@@ -64,7 +64,7 @@ def describe_corpus(launch: Launch) -> list[str]:
 
 
 def warnings(launch: Launch) -> list[str]:
-    """Say of the text what should be known where nothing else is announced, one line each."""
+    """The remarks about the text that are shown even with --quiet, one line each."""
     corpus = launch.corpus
     told = _told_of_skipped(launch, [left for left in corpus.skipped if left.cause != MADE])
     told += [] if launch.run.step else [_told_of_utf8(corpus), _told_of_no_text(corpus)]
@@ -90,7 +90,7 @@ def _describe_pieces(launch: Launch) -> str:
 
 
 def _endings(corpus: Corpus) -> str:
-    """How many files of each kind there are, by their names; nothing where all are of one."""
+    """How many files there are of each extension; empty if all have the same."""
     counted = [f"{times:,} {ending or 'without an ending'}" for ending, times in corpus.endings.items()]
     more = ", ..." if len(counted) > ENDINGS else ""
     return f" ({quoted(', '.join(counted[:ENDINGS]))}{more})" if len(counted) > 1 else ""
@@ -106,7 +106,7 @@ def _told_of_cache(corpus: Corpus) -> str:
 
 
 def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
-    """How many characters have no id of their own; nothing where all have."""
+    """How many characters share the id for unknown ones; empty if none do."""
     if not (corpus.encoder.has_unknown and corpus.counts[-1]):
         return ""
     rare = corpus.num_distinct - sum(times > 0 for times in corpus.counts[:-1])
@@ -119,7 +119,7 @@ def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
 
 
 def _told_of_known_lines(launch: Launch) -> str:
-    """How many lines that are held out are learned from too; nothing where none are, or lines are no texts."""
+    """How many held-out lines also occur in the training piece; empty if none do, or without --lines."""
     corpus = launch.corpus
     if corpus.line_feed is None or not launch.run.config.holds_out:
         return ""
@@ -129,7 +129,7 @@ def _told_of_known_lines(launch: Launch) -> str:
 
 
 def _told_of_blank_lines(launch: Launch) -> str:
-    """How many lines are blank, where many are and each is a text of its own: a model may write hardly any other."""
+    """How many lines are blank, with --lines if many are: a model may write hardly any others."""
     corpus = launch.corpus
     if corpus.line_feed is None:
         return ""
@@ -137,7 +137,7 @@ def _told_of_blank_lines(launch: Launch) -> str:
     blank = count_blank_lines(corpus.ids, corpus.line_feed, white)
     if blank < MANY_BLANK * (lines := count_lines(corpus.ids, corpus.line_feed)):
         return ""
-    poems = "" if launch.run.history else ", and poems are learned without --lines"  # else the weights are of a list
+    poems = "" if launch.run.history else ", and poems are learned without --lines"  # else learned with it
     return (
         f"{blank:,} of {number_of(lines, 'line')} {'is' if blank == 1 else 'are'} blank, and each is learned as a text "
         f"of its own: many that it writes will be blank; grep '[^[:space:]]' leaves them out{poems}"
@@ -145,9 +145,9 @@ def _told_of_blank_lines(launch: Launch) -> str:
 
 
 def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
-    """Name what was left out of folders, and say why: a line for files, or folders, by what may be done about them.
+    """Name the files and folders that were left out, and why: one line for each remedy and kind.
 
-    Where a run goes on, nothing may: with them its text would be another.
+    A resumed run gets no remedies: with those files its text would be another.
     """
     groups = dict[tuple[str, str], list[LeftOut]]()
     for left in skipped:
@@ -156,7 +156,7 @@ def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
 
 
 def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
-    """Say why files, or folders, were left out: once where it is the same for all."""
+    """Name files, or folders, that were left out; a reason that all share is given once."""
     whys = {left.cause.why for left in files}
     is_shared = len(whys) == 1
     named = ", ".join(left.name if is_shared else f"{left.name} ({left.cause.why})" for left in files[:NAMED])
@@ -167,14 +167,14 @@ def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
 
 
 def _too_little(launch: Launch) -> list[str]:
-    """What to know of a text that is too short."""
+    """Warn of a training piece or a held-out piece that is too short."""
     corpus, pieces = launch.corpus, launch.pieces
     sizes, unit, few, enough = [*map(len, pieces)], corpus.options.unit, FEW, ENOUGH
     if corpus.line_feed is not None and sizes[0] < ENOUGH:
         sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
     training, held_out = sizes
     few_to_judge = 10 * held_out < few and launch.run.config.holds_out
-    if training >= few or launch.run.history:  # it begins with weights that have learned a style
+    if training >= few or launch.run.history:  # a history before step 1: the weights have learned a style
         return [_too_few_held_out(number_of(held_out, unit), corpus)] * few_to_judge
     judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
     are = "is" if training == 1 else "are"
@@ -182,16 +182,16 @@ def _too_little(launch: Launch) -> list[str]:
 
 
 def _too_few_held_out(held_out: str, corpus: Corpus) -> str:
-    """What to know where so little is held out of a text that is long enough."""
+    """Warn that too little is held out of a text that is long enough."""
     mend = "hold out more" if corpus.val_name else "hold out more by --val-fraction, or learn from all by 0"
     return f"{held_out} held out: too few to judge by, or to tell which weights are the best; {mend}"
 
 
 def _told_of_no_text(corpus: Corpus) -> str:
-    """What to say of what is hardly a text; nothing of any other.
+    """Warn of a corpus that is hardly a text, by its control characters; empty for any other.
 
-    NUL alone does not tell: English in UTF-16, say, is NUL by half where it is read as UTF-8. Other letters in it are
-    other controls too.
+    NUL alone is no evidence: half of an English text in UTF-16 is NUL if it is read as UTF-8. Other scripts in UTF-16
+    also give other control characters.
     """
     if corpus.options.unit != CHARACTER:
         return ""
@@ -207,13 +207,13 @@ def _told_of_no_text(corpus: Corpus) -> str:
 
 
 def _doubts(corpus: Corpus) -> list[str]:
-    """Characters that seldom belong in a text, and what may have brought them there."""
+    """Warn of characters that rarely belong in a text, with what may have caused them."""
 
     def times(characters: str) -> int:
         return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
 
     lines = [_told_of_utf8(corpus), _told_of_no_text(corpus)]
-    if lines[-1] and corpus.options.is_wide:  # else what follows tells which other one
+    if lines[-1] and corpus.options.is_wide:  # otherwise the lines below name a better encoding
         return lines
     if returns := times("\r"):
         lines.append(f"{number_of(returns, 'carriage return')} kept as characters; --newline lf makes all line ends LF")
@@ -236,9 +236,9 @@ def _doubts(corpus: Corpus) -> list[str]:
 
 
 def _advice_on_kept(nulls: int, corpus: Corpus) -> str:
-    """What to say of so many NUL characters behind their number.
+    """The likely cause of so many NUL characters, and a remedy; follows their number in the message.
 
-    Where each byte is read as a character, more than half are NUL of UTF-32, as a rule, and of UTF-16 half at most.
+    Read one byte a character, UTF-32 is usually more than half NUL, and UTF-16 at most half.
     """
     options, are_few = corpus.options, nulls * TO_A_NUL < len(corpus.ids)
     if are_few and not options.is_wide:
@@ -250,7 +250,7 @@ def _advice_on_kept(nulls: int, corpus: Corpus) -> str:
 
 
 def _told_of_utf8(corpus: Corpus) -> str:
-    """Name the texts that are valid UTF-8 and are read in another encoding, which may be a model's; empty without."""
+    """Warn of texts that are valid UTF-8 but read in another encoding, perhaps a checkpoint's; empty if none are."""
     if not corpus.misread:
         return ""
     name, *others = corpus.misread

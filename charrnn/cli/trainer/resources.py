@@ -1,7 +1,7 @@
-"""Whether a machine has the memory and the disk space that a training takes, found out as early as that can be.
+"""Check as early as possible that a machine has the memory and the disk space that a training needs.
 
-Weights are handed out by the system before it has them, and a large matrix takes minutes to fill: without this a model
-that can never be trained would be noticed late, when the system kills the process.
+The system hands out memory before it has it, and a large matrix takes minutes to fill: without this check, a model too
+large to train would show only when the system kills the process.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.run import TrainingRun
 
 LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
-"""Where either version of Linux's control groups has the memory that a group may take."""
+"""Files with the memory limit of a Linux control group, version 2 and version 1."""
 
 MEMINFO = Path("/proc/meminfo")
-"""Where Linux tells how much swap there is."""
+"""The file in which Linux reports the swap space."""
 
 FLOAT_BYTES = 4
 
 
 def check_memory(model: ModelConfig, config: TrainConfig, request: Request, ranks: Ranks = ALONE) -> None:
-    """Refuse a model that can never be trained here, whatever else is at work.
+    """Refuse a model that cannot be trained here even if no other program runs.
 
     Raises:
-        TooLargeError: it needs more memory than the machine has, or than it gives to this process's control group.
+        TooLargeError: it needs more memory than the machine has, or than this process's control group may use.
     """
     there, needed = memory_limit(), needed_bytes(model, config, ranks.local_world_size)
     if needed <= there:
         return
     mend = "lower --hidden-size, --num-layers or --members"
-    if request.resume or request.init_from is not None:  # whose shape stays
+    if request.resume or request.init_from is not None:  # the shape of the model is fixed
         mend = "a machine with more can train it"
     raise TooLargeError(
         f"out of memory: to train {count_parameters(model):,} parameters (hidden size {model.hidden_size:,}, layers "
@@ -52,16 +52,16 @@ def check_memory(model: ModelConfig, config: TrainConfig, request: Request, rank
 
 
 def check_space(path: Path, run: TrainingRun) -> None:
-    """Find out, before training, whether there is room for a checkpoint, and for another that replaces it.
+    """Check, before training, that the disk has room for a checkpoint and for another that replaces it.
 
-    A file system that does not know its size, such as some of FUSE's, is taken for large enough.
+    A file system that reports no size, such as some FUSE ones, is taken to be large enough.
 
     Raises:
-        OutputError: there is not.
+        OutputError: there is too little space.
     """
     config = run.config
     size = checkpoint.estimate_size(run.model.config, config, rows=len(run.history) + config.evaluations)
-    before = path.stat().st_size if os.path.exists(path) else 0  # which makes room once it is replaced
+    before = path.stat().st_size if os.path.exists(path) else 0  # freed once it is replaced
     needed = max(size, 2 * size - before)
     folder = folder_of(path)
     usage = shutil.disk_usage(folder)
@@ -74,14 +74,14 @@ def check_space(path: Path, run: TrainingRun) -> None:
 
 
 def refuse_full_memory(error: Exception, kept: str) -> None:
-    """Tell of a training that has been saved and then ran out of memory how it goes on: its shape stays.
+    """Turn an out-of-memory error into advice to go on elsewhere, for a run whose model cannot be made smaller.
 
     Args:
-        error: that ended it.
+        error: that ended the training.
         kept: what its checkpoint holds, and how to go on.
 
     Raises:
-        TooLargeError: memory is what was missing.
+        TooLargeError: `error` is an out-of-memory error.
     """
     if is_out_of_gpu_memory(error):
         raise TooLargeError(f"the GPU is out of memory; {kept} on a GPU with more, or with --device cpu") from None
@@ -91,10 +91,10 @@ def refuse_full_memory(error: Exception, kept: str) -> None:
 
 @contextlib.contextmanager
 def told_of_full_memory(request: Request) -> Iterator[None]:
-    """Tell of memory that runs out before anything is saved, where flags cannot make the model smaller.
+    """Report out-of-memory errors before the first save, for runs whose model cannot be made smaller by flags.
 
     Raises:
-        TooLargeError: it does, of a run that goes on or begins with another's weights.
+        TooLargeError: memory ran out in a run that resumes, or that begins with another's weights.
     """
     try:
         yield
@@ -107,15 +107,15 @@ def told_of_full_memory(request: Request) -> Iterator[None]:
 
 
 def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) -> int:
-    """The least that a training holds on the host, apart from what it computes with.
+    """The least host memory that a training needs, in bytes, activations apart.
 
-    On a processor each process has the weights, the best ones so far, gradients and the optimizer's moments. The first
-    alone saves, and has a copy of the moments, and of the best weights where these lie on a GPU, while it does.
+    On a CPU each process holds the weights, the best weights, the gradients and the optimizer's moments. The first
+    process, while it saves, also holds a copy of the moments, and of the best weights if they are on a GPU.
 
     Args:
         model: its shape.
         config: how it is trained.
-        processes: that train it on this host.
+        processes: number of training processes on this host.
     """
     moments = sum(name != "step" for name in MOMENTS[config.optimizer])
     copies = moments if config.device == "cpu" else 1 + moments
@@ -124,7 +124,7 @@ def needed_bytes(model: ModelConfig, config: TrainConfig, processes: int = 1) ->
 
 
 def memory_limit() -> float:
-    """Bytes of memory and swap that this process may have, by the machine and control groups; infinity if untold."""
+    """Bytes of memory and swap that the machine and control groups allow this process; infinity if unknown."""
     limits = [_physical_bytes()]
     for group in control_groups("memory"):
         for name in LIMIT_FILES:
@@ -134,10 +134,10 @@ def memory_limit() -> float:
 
 
 def _swap_bytes() -> float:
-    """What the machine can put on a disk: with it a training goes on, however slowly; infinity if untold."""
+    """The machine's swap space, with which a training can go on, however slowly; infinity if unknown."""
     try:
         lines = MEMINFO.read_text().splitlines()
-    except OSError:  # macOS, which makes such room as it is needed
+    except OSError:  # such as macOS, which adds swap as needed
         return math.inf
     return sum(float(line.split()[1]) * 1024 for line in lines if line.startswith("SwapTotal:"))
 
@@ -145,5 +145,5 @@ def _swap_bytes() -> float:
 def _physical_bytes() -> float:
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # Windows, which has no sysconf; a system that does not tell
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf; others may not know these names
         return math.inf

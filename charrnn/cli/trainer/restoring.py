@@ -1,4 +1,4 @@
-"""What a run takes up of the training state that a checkpoint holds: all of it, or what changes have left of it."""
+"""Restore a checkpoint's training state into a run, without the parts that forced changes have invalidated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ from charrnn.training.run import TrainingRun
 
 
 def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[str], path: str) -> None:
-    """Take up the stored training state and its losses, as far as they mean something.
+    """Restore the stored training state and history, as far as they are still valid.
+
+    Args:
+        run: changed in place.
+        stored: the checkpoint, with its training state.
+        corpus: the texts, encoded.
+        changed: names of the options changed by --force-resume.
+        path: of the checkpoint, for errors.
 
     Raises:
         CheckpointError: the state is damaged.
@@ -42,7 +49,7 @@ def restore(run: TrainingRun, stored: Checkpoint, corpus: Corpus, changed: set[s
 
 
 def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set[str]) -> dict[str, Any]:
-    """Take from a training state what no longer means anything, where changes were forced."""
+    """Reset the parts of a training state that forced changes have invalidated."""
     fresh = run.state_dict()
     if changed.intersection(PLACES):
         begun = state["lanes"]["epoch"] + bool(state["lanes"]["index"])
@@ -55,7 +62,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
     if "val_fraction" in changed:
         pace = vars(Pace(step=state["step"]))
         state = {**state, "cold_loss": None, "pace": pace, "beginning": state["weights"]}
-    if changed.intersection(RATES):  # the rate is as it is told, and what went wrong over
+    if changed.intersection(RATES):  # the rate is as given, and past trouble no longer lowers it
         state = {**state, "rewinds": 0, "health": {**fresh["health"], "recovered_at": state["step"]}}
         state["pace"] = {**state["pace"], "stale": 0, "lowest": math.inf}
     if "optimizer" in changed:
@@ -68,7 +75,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
 
 
 def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
-    """The passes over the text that were made before, in the way in which it was read then."""
+    """The number of epochs trained so far, counted with the stored options for reading the text."""
     before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
     train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread, bounded=before.val_bounded)
     lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
@@ -80,7 +87,7 @@ def _to_tensor(leaf: Any) -> Any:
 
 
 def _check_gpu_random_state(state: Any, device: str) -> None:
-    """Philox's seed and offset, of eight bytes each; torch takes no offset that four does not divide."""
+    """Refuse a random state that is not Philox's seed and offset, 8 bytes each, the offset a multiple of 4."""
     if state is None or device != "cuda":
         return
     own = torch.cuda.get_rng_state()

@@ -1,4 +1,4 @@
-"""From a checkpoint and a text to a run that goes on: as it was, or, where that is forced, with something changed."""
+"""Build a resumed run from a checkpoint and a corpus: unchanged, or with changes by --force-resume."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from charrnn.training.run import TrainingRun
 from charrnn.wording import listed
 
 MOST_THREADS = 4
-"""For each core: a file may ask for anything."""
+"""Limit on threads for each core, since a checkpoint may hold any number."""
 
 
 def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE) -> Launch:
-    """Rebuild the run that a checkpoint holds; the flags may move its end, and change more where that is forced.
+    """Rebuild the run that a checkpoint holds; the flags may move its end, and change more with --force-resume.
 
-    Another text that is forced on it begins a run of its own, with its weights.
+    With --force-resume and another text, a new run begins with the checkpoint's weights.
 
     Raises:
-        CheckpointError: it cannot be read, or it learned from another text.
-        ConfigError: a flag asks for another run.
+        CheckpointError: the checkpoint cannot be read, or learned from another text.
+        ConfigError: a flag does not fit the stored run.
     """
     path = str(request.source)
     stored = ranks.broadcast(lambda: read_checkpoint(path, with_training=True))
     if not request.force:
         check_same(stored, corpus, request)
-    check_resume(stored, request)  # again: what is held out by name is another share
+    check_resume(stored, request)  # again: --val-text may have changed `val_fraction`
     changes = changes_of(stored, request.explicit)
     model, config = _change(stored, changes, request, corpus)
     if not is_same_text(stored.corpus, corpus):
@@ -76,7 +76,7 @@ def resume_run(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: 
 def _settle(
     config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any], ranks: Ranks
 ) -> tuple[TrainConfig, str]:
-    """Fit device, precision and threads to this machine; tell of GPUs that are left idle, if any are."""
+    """Fit device, precision and threads to this machine; return also a message about idle GPUs, or an empty string."""
     before = stored.train_config.device
     wanted = explicit.get("device", "cpu" if before == "cpu" else "auto")  # a GPU if there is one
     device, told = choose_device(wanted, ranks)
@@ -85,7 +85,7 @@ def _settle(
 
 
 def _move_end(run: TrainingRun, before: TrainConfig) -> None:
-    """Plan the evaluations anew for an end that has moved; the same one again changes nothing."""
+    """Schedule the evaluations anew if the end has moved; the same end again changes nothing."""
     if has_changed(run.config, before, *ENDS):
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
@@ -94,7 +94,7 @@ def _move_end(run: TrainingRun, before: TrainConfig) -> None:
 def _reason(
     run: TrainingRun, stored: Checkpoint, request: Request, changes: Mapping[str, Any], told_of_device: str
 ) -> str:
-    """Say from where a run goes on, and what is not as it was."""
+    """Say at which step a run resumes, and what has changed."""
     before, now = stored.train_config, run.config
     told = [f"going on after step {run.step:,}, epoch {run.epoch:.2f}", _moved(now, before), told_of_device]
     if (world := _world_before(stored)) != run.ranks.world_size:
@@ -109,18 +109,18 @@ def _reason(
 
 
 def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
-    """Where a run comes from that goes on: as it is asked for now, and as it began; a branch has a name of its own.
+    """The origin of a resumed run: from this request and from its beginning; a branch gets a new name.
 
-    Where its text came without a name this time, it is where it was before.
+    If the text has no name this time, as from standard input, the stored paths are kept.
     """
     before, new = stored.origin, request.new_origin()
-    stays = before.threads_given and _world_before(stored) == run.ranks.world_size  # else they are chosen anew
+    stays = before.threads_given and _world_before(stored) == run.ranks.world_size  # else chosen anew
     is_given = "threads" in request.explicit or stays
     if request.is_in_place:
         new = replace(new, run=before.run, parents=before.parents, left_at=before.left_at)
     else:
         new = replace(new, parents=[before.run, *before.parents], left_at=[stored.step, *before.left_at])
-    if any(map(has_no_name, request.all_texts)):  # the text itself is found where it was
+    if any(map(has_no_name, request.all_texts)):
         new = replace(
             new, texts=before.texts, val_texts=before.val_texts, include=before.include, exclude=before.exclude,
             separator=before.separator,
@@ -134,9 +134,9 @@ def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
 
 
 def _beginning(command: str) -> str:
-    """The command that saved a run, if it is what began it; empty where it has gone on with it.
+    """The stored command, if it began the run; empty if it resumed the run.
 
-    So it may in a file of an older charrnn, which kept the last command alone.
+    For files of an older charrnn, which stored only the last command.
     """
     flags = {word.partition("=")[0] for word in command.split()}
     return "" if flags & {"--resume", "--resume-from", "--force-resume"} else command
@@ -145,7 +145,7 @@ def _beginning(command: str) -> str:
 def _change(
     stored: Checkpoint, changes: Mapping[str, Any], request: Request, corpus: Corpus
 ) -> tuple[ModelConfig, TrainConfig]:
-    """The stored configs with what was changed by force."""
+    """The stored configs with the changes made by --force-resume."""
     if not request.force:
         return stored.model, stored.train_config
     config = _replace_fields(stored.train_config, changes)
@@ -158,21 +158,21 @@ def _change(
 
 
 def _world_before(stored: Checkpoint) -> int:
-    """How many processes trained together."""
+    """How many processes trained the stored run."""
     others = stored.training.get("other_ranks", [])
     return 1 + (len(others) if isinstance(others, list) else 0)
 
 
 def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any], ranks: Ranks) -> TrainConfig:
-    """As many threads as before; fewer where this machine has fewer cores and nobody has asked for so many.
+    """Keep the stored number of threads, or fewer if this machine has fewer cores and no user has set the number.
 
-    Those of another number of processes are chosen anew, and of each but the first, which may be on another host: the
-    file knows the first one's.
+    The number is chosen anew if the number of processes has changed; and, unless a user has set it, on every process
+    but the first, which may be on another host: the checkpoint has only the first one's.
     """
     threads, is_asked = config.threads, "threads" in explicit
     here = default_threads(ranks.local_world_size)
 
-    def were_chosen() -> bool:  # as far as the first can tell
+    def were_chosen() -> bool:  # as far as the first process can tell
         is_same_host = stored.made.get("cores") == str(allotted_cores())
         return stored.origin.threads_given or (is_same_host and threads != here)
 
@@ -185,7 +185,7 @@ def _settle_threads(config: TrainConfig, stored: Checkpoint, explicit: Mapping[s
 
 
 def _moved(config: TrainConfig, before: TrainConfig) -> str:
-    """Say that a run goes on where it cannot go on bit for bit; nothing where it can."""
+    """Say why a run cannot resume bit for bit on this machine; empty if it can."""
     if config.device != before.device:
         return f"on {config.device}, before {before.device}: not bit for bit as it would have gone on there"
     if config.precision == "auto":
@@ -194,7 +194,7 @@ def _moved(config: TrainConfig, before: TrainConfig) -> str:
 
 
 def _told_of_alphabet(request: Request) -> str:
-    """Say that flags which choose an alphabet do nothing by force, since the weights are made for the one there is."""
+    """Say that --force-resume ignores flags that choose an alphabet, since the weights depend on the stored one."""
     given = [flag_name(name) for name in options_of(AtResume.ALPHABET) if name in request.explicit and request.force]
     return f"with the alphabet as it was, whatever {' and '.join(given)} would choose" if given else ""
 
@@ -204,7 +204,7 @@ def _replace_fields(config: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _take_what_may_change(config: TrainConfig, explicit: Mapping[str, Any]) -> TrainConfig:
-    """All of `MAY_CHANGE` that was given anew; a new end replaces the old one, whatever kind it was."""
+    """The config with the explicit options of `MAY_CHANGE`; a new end replaces the old one, of whatever kind."""
     changes = {name: value for name, value in explicit.items() if name in MAY_CHANGE}
     if any(name in changes for name in ENDS):
         changes = {**dict.fromkeys(ENDS), **changes}
@@ -212,10 +212,10 @@ def _take_what_may_change(config: TrainConfig, explicit: Mapping[str, Any]) -> T
 
 
 def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
-    """How often a run is evaluated that goes on to another end: by steps as one that had it from the start.
+    """The number of evaluations of a run with a new end.
 
-    By the clock at the same distances as before, where steps made them by the seconds that these took, and at least as
-    often as before.
+    With an end by steps, as many as a run that had this end from the start. With a time limit, at the same intervals
+    in seconds as before, taken from the past evaluations if there was no time limit, and not fewer than before.
     """
     limit = run.config.time_limit
     if limit is not None:
@@ -228,9 +228,9 @@ def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
 
 
 def _settle_precision(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any]) -> TrainConfig:
-    """Measure anew which precision is fastest, on another device and on a processor that lacks the one from before.
+    """Set the precision to "auto", to be measured anew, on another device or on one that is slow in the stored one.
 
-    One that was asked for stays: the run goes on as it would have, however slow that is here.
+    A precision that a user has set stays, however slow it is here: the run goes on as it would have.
     """
     if _is_precision_given(config, stored, explicit):
         return config
@@ -239,7 +239,7 @@ def _settle_precision(config: TrainConfig, stored: Checkpoint, explicit: Mapping
 
 
 def _is_precision_given(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any]) -> bool:
-    """Whether the precision is one that was asked for: now, or before for the same device."""
+    """Whether a user has set the precision: now, or before for the same device."""
     if "precision" in explicit:
         return bool(explicit["precision"] != "auto")
     return stored.origin.precision_given and config.device == stored.train_config.device

@@ -1,4 +1,4 @@
-"""What to type after a `charrnn train`, or in its place: its command again, and others that are like it."""
+"""Commands to type after a `charrnn train`, or instead of it, built from its request."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from charrnn.text.options import BYTE
 
 
 def command_line() -> str:
-    """What this process was started as, to be typed in a shell of Unix's."""
+    """The command line of this process, quoted for a POSIX shell."""
     return shlex.join(["charrnn", *sys.argv[1:]])
 
 
 def command_to_go_on(request: Request, world_size: int) -> str:
-    """The command that goes on with the training.
+    """The command that resumes the training.
 
     Args:
-        request: that it was begun by, or went on by.
-        world_size: processes that train together.
+        request: that began or resumed it.
+        world_size: number of processes that train together.
     """
     out = [f"--out {as_typed(request.out)}"] if request.out else []
     command = _command(request, typed_texts(request), *out, *_log_flag(request), "--resume")
     if world_size > 1:
-        return f"torchrun ... -m {'-- ' if request.log else ''}{command}"  # else it takes --log for its own
+        return f"torchrun ... -m {'-- ' if request.log else ''}{command}"  # else torchrun takes --log for its own
     return command
 
 
 def command_from_stdin(request: Request) -> str:
-    """The command that goes on as this one was to, into the same file, with a text from standard input."""
+    """The command that resumes as this request does, into the same file, but with the text from standard input."""
     out = f"--out {as_typed(str(request.path))}"
     way = [out, "--resume"]
     if request.resume_from is not None:
@@ -47,7 +47,7 @@ def command_from_stdin(request: Request) -> str:
 
 
 def way_to_begin(request: Request) -> str:
-    """What to type, and in place of which flags, to begin a training with the weights of the checkpoint."""
+    """The flags that begin a training with the checkpoint's weights, and the flags that they replace."""
     flags = f"--init-from {as_typed(str(request.source))}"
     if request.is_in_place or (request.may_replace and not request.overwrite):
         flags += " --overwrite"
@@ -57,18 +57,18 @@ def way_to_begin(request: Request) -> str:
 
 
 def typed_texts(request: Request) -> str:
-    """The texts' paths as they stand in a command."""
+    """The texts' paths, quoted for a command."""
     return as_typed(*map(_nameable, request.texts))
 
 
 def reading_flags(request: Request) -> list[str]:
-    """The flags that say what of the texts' paths is read, and how, as they are typed; no checkpoint keeps them."""
+    """The flags that say which files are read and how, quoted for a command; checkpoints do not restore them."""
     reading = request.reading
     flags = [("--val-text", _nameable(text)) for text in reading.val_texts]
     flags += [("--include", pattern) for pattern in reading.include]
     flags += [("--exclude", pattern) for pattern in reading.exclude]
     flags += [("--separator", escaped(reading.separator))] if reading.separator else []
-    if SURROGATE.search(reading.separator):  # which is refused without its unit, before a resume too
+    if SURROGATE.search(reading.separator):  # refused unless the unit is bytes, even at a resume
         flags.append(("--unit", BYTE))
     flags += [("--cache", request.named_cache)] if request.named_cache else []
     typed = [f"{flag} {as_typed(value)}" for flag, value in flags]
@@ -84,14 +84,14 @@ def _log_flag(request: Request) -> list[str]:
 
 
 def _nameable(text: str) -> str:
-    """A text's path for another command: not taken for a flag, and not a number that the shell gave to a <(...)."""
+    """A text's path for another command: not mistakable for a flag, and - for an open file such as a shell's <(...)."""
     if names_stream(text):
         return STDIN
     return text if text == STDIN else as_argument(text)
 
 
 def _typed(name: str, value: Any) -> str:
-    """An option as it is typed."""
+    """An option as typed on the command line."""
     flag = flag_name(name)
     if isinstance(value, bool):
         return flag if value else flag.replace("--", "--no-", 1)

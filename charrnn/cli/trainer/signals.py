@@ -1,4 +1,4 @@
-"""Stopping a training from outside, or asking it to save, at a point where it can; and telling its clock of a pause."""
+"""Handle signals that stop a training or ask it to save at the next safe point, and SIGCONT after a pause."""
 
 from __future__ import annotations
 
@@ -20,50 +20,51 @@ except ImportError:  # not a POSIX system
 
 _STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU")
 STOPS = [getattr(signal, name) for name in _STOPS if hasattr(signal, name)]
-"""Ctrl-C, a polite kill, a terminal that goes away, what Windows has for these, and processor time that is used up."""
+"""Ctrl-C, kill, a closed terminal, Ctrl-Break on Windows, and the soft limit on CPU time."""
 
 SAVES = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
-"""Save, and go on: what batch systems send some time before they kill."""
+"""Save, and go on: batch systems send these some time before they kill a job."""
 
 QUITS = [signal.SIGQUIT] if hasattr(signal, "SIGQUIT") else []
-r"""Ctrl-\: leave at once whatever there is to save, but with the terminal in order."""
+r"""Ctrl-\: exit at once without saving, but restore the terminal."""
 
 SAME_SECONDS = 0.25
-"""Time after a first stop in which a SIGINT is the same Ctrl-C: the terminal sends it, and so does coreutils' `timeout`
-to what it runs. Nobody presses two keys again as fast."""
+"""Time after a first stop in which a SIGINT counts as the same Ctrl-C: the terminal sends one, and coreutils' `timeout`
+sends another to its child. Nobody presses Ctrl-C twice as fast."""
 
 OUT_OF_TIME = getattr(signal, "SIGXCPU", None)
-"""The last of them, which comes again each second."""
+"""The signal of the limit on CPU time, which repeats every second."""
 
 SHARE_TO_SAVE, LEAST_TO_SAVE, MOST_TO_SAVE = 10, 3, 60
-"""Of a limit on processor time, what is kept for the last save: one part in so many, and bounds in seconds.
+"""CPU time reserved for the last save: the limit divided by the first figure, within bounds in seconds.
 
-That is for each thread, since the limit is on what all of them take together; of all of it no more than half."""
+This is for each thread, since the limit is on the time of all threads together; in all at most half of the limit."""
 
 GOES_ON = [signal.SIGCONT] if hasattr(signal, "SIGCONT") else []
-"""The process was stopped, and is no more."""
+"""The process continues after it was stopped."""
 
 
 class TrainingSignals:
-    """While it is entered, a signal is remembered instead of ending the process.
+    """Context manager in which a signal is recorded instead of ending the process.
 
-    That is so once the training is under way: before, there is nothing to save, and a stop leaves at once, by
-    KeyboardInterrupt or SystemExit. So does a SIGINT after another stop, which is not the same Ctrl-C that comes twice,
-    but for a process that a launcher started: there the same Ctrl-C may come from the terminal, from the launcher and
-    as its SIGTERM, and the launcher kills what stays for too long. A signal that was ignored before, as SIGINT is for a
-    background job of a script, stays ignored. Where a computation keeps Python from leaving at once, see `leaving`.
+    Before the training is under way there is nothing to save, and a stop exits at once, by KeyboardInterrupt or
+    SystemExit. Later, a SIGINT after another stop exits at once too, unless it is the same Ctrl-C delivered twice (see
+    `SAME_SECONDS`). It does not in a process started by a launcher: one Ctrl-C may arrive from the terminal, from the
+    launcher and as the launcher's SIGTERM, and the launcher kills processes that take too long. A signal that was
+    ignored before, as SIGINT is in a script's background job, stays ignored. `leaving` handles computations that keep
+    Python from exiting.
 
-    A limit on processor time tells of its end by a signal only if it can be raised; at the other, which a plain
-    `ulimit -t` sets too, the system kills. So while it is entered the first ends early enough for a save.
+    The system sends a signal at the soft limit on CPU time, and kills at the hard limit; a plain `ulimit -t` sets both
+    to the same time. So the soft limit is lowered inside the context, to leave time for a save.
 
     Args:
         is_launched: whether a launcher started this process.
-        tell: says that the process leaves with nothing saved; called by `tell_unsaved`.
+        tell: says that the process exits with nothing saved; called by `tell_unsaved`.
 
     Attributes:
         under_way: whether there is something to save.
-        received: number of the first signal to stop; 0 before.
-        save_wanted: whether one asked for a save; the caller sets it back.
+        received: number of the first signal that asked for a stop; 0 before.
+        save_wanted: whether a signal asked for a save; the caller resets it.
     """
 
     def __init__(self, *, is_launched: bool = False, tell: Callable[[], object] = lambda: None) -> None:
@@ -71,8 +72,8 @@ class TrainingSignals:
         self.under_way = self._holds = False
         self.received = 0
         self.save_wanted = False
-        self._first_stop = math.inf  # when it came, by the monotonic clock
-        self._is_leaving = False  # as the thread beside Python knows
+        self._first_stop = math.inf  # its `time.monotonic()`
+        self._is_leaving = False  # set by the watcher's thread
         self._has_told = False
         self._former: dict[int, Any] = {}
 
@@ -85,24 +86,24 @@ class TrainingSignals:
         return self
 
     def keep_time_to_save(self, threads: int) -> None:
-        """Let the signal of a limit on processor time come as early as so many threads need it."""
+        """Lower the soft limit on CPU time as far as a save with so many threads needs."""
         before = _leave_time_to_save(threads)
         self._former_limit = self._former_limit or before
 
     @property
     def asks(self) -> bool:
-        """Whether one asks for something that has not been done yet."""
+        """Whether a signal has asked for a stop, or for a save that was not made yet."""
         return bool(self.received or self.save_wanted)
 
     def tell_unsaved(self) -> None:
-        """Say once that nothing was saved, unless the training is under way: who pressed Ctrl-C twice then knows."""
+        """Say once that nothing was saved, unless the training is under way: then a second Ctrl-C was deliberate."""
         if not (self.under_way or self._has_told):
-            self._has_told = True  # first: a further signal comes amid it, or the thread beside Python
+            self._has_told = True  # first: another signal or the watcher may interrupt the call
             self._tell()
 
     @contextlib.contextmanager
     def held_back(self) -> Iterator[None]:
-        """Let a first stop wait: amid the loading of PyTorch, an exception would abort the process."""
+        """Defer a first stop to the end of the block: an exception while PyTorch is loaded would abort the process."""
         self._holds = True
         try:
             yield
@@ -120,7 +121,7 @@ class TrainingSignals:
             signal.signal(number, handler)
 
     def _must_leave(self, number: int) -> bool:
-        """Whether a signal that comes now is to end the process at once, whatever it does."""
+        """Whether a signal that arrives now must end the process at once; called in the watcher's thread."""
         if number in QUITS:
             return True
         if number not in STOPS or self._holds:
@@ -129,9 +130,9 @@ class TrainingSignals:
         return self._is_leaving or not self.under_way
 
     def _is_impatient(self, number: int) -> bool:
-        """Take note of a stop; tell whether it is a later Ctrl-C, of somebody who does not wait for a save.
+        """Record the time of a stop; return whether it is a second Ctrl-C, from a user who does not wait for a save.
 
-        Python's handler may hear of one long after the thread beside it, and of two at once.
+        Python's handler may run long after the watcher was told of the same signal, and for two signals at once.
         """
         now = time.monotonic()
         self._first_stop = min(self._first_stop, now)
@@ -159,17 +160,17 @@ class TrainingSignals:
 
 
 def _leave_time_to_save(threads: int) -> tuple[int, int] | None:
-    """Lower the limit on processor time at which a signal comes, where the one that kills is near it.
+    """Lower the soft limit on CPU time if it is too close to the hard limit for a save.
 
     Returns:
-        Both as they were; None if nothing was changed.
+        The soft and the hard limit as they were; None if nothing was changed.
     """
     if resource is None:
         return None
     limits = told, kills = resource.getrlimit(resource.RLIMIT_CPU)
     kept = threads * min(max(kills // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE)
     last = max(1, kills - min(kept, kills // 2))
-    if kills == resource.RLIM_INFINITY or 0 <= told <= last:  # no limit is -1, or as high as can be
+    if kills == resource.RLIM_INFINITY or 0 <= told <= last:  # RLIM_INFINITY is -1 or the largest value
         return None
     resource.setrlimit(resource.RLIMIT_CPU, (last, kills))
     return limits

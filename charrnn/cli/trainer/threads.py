@@ -1,7 +1,7 @@
-"""The threads of a training, fewer while other programs are at work on the same cores.
+"""Adjust the number of threads of a training: fewer while other programs use the same cores.
 
-The threads of one network wait for each other at every product. One that shares its core with another program holds up
-all, and two are then several times slower than one.
+The threads of one network wait for each other at every matrix product. A thread that shares its core with another
+program holds up all of them, and two threads are then several times slower than one.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.clock import CLOCK
 
 LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
-"""Time between looks at the others, at least, and from the start to the first; what they do is told in hundredths."""
+"""Least seconds between two looks at other programs, and before the first; Linux counts their time in 1/100 s."""
 
 WORTH_A_START = 30.0
-"""Seconds that must be left of a training where it is said to be faster if it is stopped and started again."""
+"""Least seconds left of a training for the advice that stopping and resuming it would be faster."""
 
 
 def default_threads(processes: int) -> int:
-    """The physical cores, as torch counts them, of those that this process is allotted: its part of them.
+    """The default number of threads of one process: its share of the physical cores, as torch counts them.
 
-    Where OMP_NUM_THREADS says how many threads a process is to have, that is the number.
+    No more than the cores allotted to the process. If OMP_NUM_THREADS is set, its number is for each process, and not
+    divided.
 
     Args:
-        processes: of a training on this host.
+        processes: of this training on this host.
     """
     threads = min(torch.get_num_threads(), allotted_cores())
     return threads if "OMP_NUM_THREADS" in os.environ else max(1, threads // processes)
 
 
 def try_threads(count: int) -> None:
-    """Start so many threads at once, and end them: where PyTorch's library may start none, it ends the process.
+    """Start so many threads at once, and end them; PyTorch's thread library would end the process if it could not.
 
     Raises:
         RuntimeError: one of them cannot be started.
@@ -57,19 +58,20 @@ def try_threads(count: int) -> None:
 
 
 class ThreadKeeper:
-    """Gives a training fewer threads while others need the cores, and all of them again when they are free.
+    """Gives a training fewer threads while other programs need the cores, and all of them again afterwards.
 
-    It does so only where the clock ends the training: else the same seed is to give the same weights, and sums depend
-    on the threads in their last digits. There it says what would be faster. Whatever it says, it says once.
+    It changes the number only with a time limit. Otherwise the same seed must give the same weights, and the last
+    digits of sums depend on the number of threads; then it only advises what would be faster. Either message is shown
+    once.
 
     Args:
-        options: how the training is set up, by field name of `TrainConfig`; its threads are those that there are.
+        options: of the training, by field name of `TrainConfig`; "threads" is the largest number of threads.
         neighbours: the other programs, watched for some time already.
-        is_fixed: whether the number never changes: --threads was given, or other processes train too.
+        is_fixed: whether the number never changes: --threads was given, or several processes train.
 
     Attributes:
-        threads: that there are now.
-        at_work: how many of them compute: all that can be shared evenly among members.
+        threads: their current number.
+        at_work: how many of them compute: as many as can be divided evenly among members.
         news: a message that was not shown yet; empty if there is none.
     """
 
@@ -84,9 +86,10 @@ class ThreadKeeper:
         self._has_told, self.news = False, ""
 
     def share(self, model: Model) -> None:
-        """Divide as many threads as there are now among the members of a model.
+        """Divide the current threads among the members of a model.
 
-        Members that can have one each do not wait for each other within a step, and stay side by side.
+        If there is at most one thread for each member, all threads are used: members do not wait for each other within
+        a step.
         """
         if self._are_apart(model):
             self.threads, self.news = self._most, ""
@@ -94,28 +97,28 @@ class ThreadKeeper:
 
     @property
     def has_all(self) -> bool:
-        """Whether the threads are as many as there may be."""
+        """Whether no thread has been given up."""
         return self.threads == self._most
 
     def look_first(self) -> None:
-        """See what others have done since the start, before there is a model to train."""
+        """Look at other programs before there is a model, and settle the number of threads."""
         self._see(FIRST_LOOK_SECONDS)
 
     def look(self, model: Model) -> bool:
-        """See what others do, where it is time to, and change the threads for it: whether they have changed."""
+        """If a look is due, fit the threads to what other programs use; return whether the number has changed."""
         if self._are_apart(model) or not self._see(LOOK_SECONDS):
             return False
         self.share(model)
         return True
 
     def _see(self, least: float) -> bool:
-        """Settle how many threads there are to be, `least` seconds after the last time: whether it is another one."""
+        """Settle the number of threads if the last look was `least` seconds ago; return whether it has changed."""
         if not self._looks or time.monotonic() < self._looked + least:
             return False
         self._looked = time.monotonic()
         left_out, self._left_out = self._left_out, self._looked - CLOCK.now()
         others = self._neighbours.look()
-        if self._left_out - left_out > least:  # it was stopped meanwhile: what they did then is over
+        if self._left_out - left_out > least:  # this process was paused: ignore what others did then
             return False
         threads = threads_beside(others, usable=usable_cores(), threads=self.threads, most=self._most)
         if threads == self.threads:
@@ -130,7 +133,7 @@ class ThreadKeeper:
         return self._may_change
 
     def tell(self, seconds_left: float) -> str:
-        """Give the news, once; near the end, advice to stop and start again is dropped.
+        """Return the pending message, once; near the end, the advice to stop and resume is dropped.
 
         Args:
             seconds_left: of the training.

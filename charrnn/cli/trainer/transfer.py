@@ -1,7 +1,7 @@
-"""A training that begins with the weights of another, on a text of its own: fine-tuning.
+"""Fine-tuning: begin a training on a new text with the weights of another training.
 
-The model's shape is the other's, and its alphabet has all of the other's characters. Everything else is chosen for the
-new text as if nothing had been before.
+The model keeps its shape, and its alphabet includes all characters of the old one. Everything else is chosen for the
+new text as for a new training.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from charrnn.wording import listed, number_of
 LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
 
 SUSPICIOUS_GAIN = 0.2
-"""A text looks as if it were learned before if it is so many nats easier than what the model's training held out."""
+"""A text was probably learned before if its loss is this many nats below that on the old training's held-out text."""
 
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
-"""Ends of the names of weights that have a row for each character."""
+"""Name suffixes of the weights that have one row for each character."""
 
 
 def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks) -> Launch:
-    """Begin a run with the best weights of the checkpoint that a request goes on from.
+    """Begin a run with the best weights of the request's source checkpoint.
 
     Raises:
-        CheckpointError: it cannot be read, or another has taken its place.
+        CheckpointError: the checkpoint cannot be read, or was replaced by another model.
         ConfigError: a flag asks for another shape, or does not fit the text or the machine.
     """
     path = str(request.source)
@@ -70,15 +70,15 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
 
 
 def _require_known(before: CharEncoder, now: CharEncoder, path: str) -> None:
-    """Refuse weights for characters that a text was not read for: reading takes long, and a job may replace a model."""
+    """Refuse a checkpoint with characters that the text's alphabet lacks: it was replaced while the text was read."""
     if {*before.characters} - {*now.characters} or before.has_unknown > now.has_unknown:
         raise CheckpointError(f"{path}: was replaced by another model while the text was read; start again")
 
 
 def told_of_overlap(stored: Checkpoint, launch: Launch) -> str:
-    """Say where weights have, or may have, learned from some of what is held out; nothing where they have not.
+    """Say that weights have, or may have, learned from some of the held-out text; empty if they have not.
 
-    Those that had when they were stored still have, where it is the same text by its name.
+    If they had learned from held-out text when they were stored, they still have, for the same text.
     """
     now, is_same = launch.run.config, stored.corpus.sha256 == launch.corpus.sha256
     if is_same and overlaps(stored.train_config, now):
@@ -88,10 +88,10 @@ def told_of_overlap(stored: Checkpoint, launch: Launch) -> str:
 
 
 def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
-    """Whether some of what is held out of another text may have been learned from before, as far as names tell.
+    """Whether some of the held-out part of a changed text may have been learned from before, judging by names.
 
-    One of the same name is taken for the same, which has grown at its end or lost some of that; from standard input,
-    which names nothing, a shorter one is not.
+    A text of the same name is taken for the same text, longer or shorter at its end. A shorter text from standard
+    input, which has no name of its own, is not.
     """
     before, now, corpus = stored.train_config, launch.run.config, launch.corpus
     num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
@@ -105,7 +105,7 @@ def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
 
 
 def told_of_low_loss(stored: Checkpoint, launch: Launch, loss: float) -> str:
-    """Say that weights may have learned a text, whatever its name, if their loss on it is low for one new to them."""
+    """Say that weights may have learned a text, whatever its name, if their loss on it is too low for a new text."""
     best, both_hold_out = stored.best, stored.train_config.holds_out and launch.run.config.holds_out
     if best is None or not both_hold_out or loss > best.val_loss - SUSPICIOUS_GAIN:
         return ""
@@ -114,15 +114,15 @@ def told_of_low_loss(stored: Checkpoint, launch: Launch, loss: float) -> str:
 
 
 def texts_learned(before: Origin) -> list[str]:
-    """Names of the texts that a model has learned from, in any of the trainings that have made it."""
+    """Names of the texts that a model has learned from, in all trainings that led to it."""
     known = before.public
     return sorted({*known.learned, *known.texts, *(known.val_texts if known.learned_held_out else [])})
 
 
 def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> set[str]:
-    """The texts, by name, of which a model may have learned what is to be held out as asked, so many characters.
+    """Names of the texts that a model may have learned from where the new run holds out `num_held_out` characters.
 
-    What the last of its trainings held out of its own texts, none before it has learned from, unless that was told.
+    What the model's last training held out of its own texts counts as not learned, unless its origin says so.
     """
     origin, before = stored.origin.public, stored.train_config
     if origin.learned_held_out:
@@ -134,7 +134,7 @@ def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> se
 
 
 def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
-    """Whether some of what is held out of a text was learned from when it was held out as `before` says."""
+    """Whether some of the text that `now` holds out was learned from by a training that held out as in `before`."""
     is_other = has_changed(now, before, "val_fraction", "val_spread", "val_bounded")
     is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
     return now.holds_out and (
@@ -143,20 +143,20 @@ def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
 
 
 def has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
-    """Whether any option of these names is another than before."""
+    """Whether any of the named options differs between two configs."""
     return any(getattr(config, name) != getattr(before, name) for name in names)
 
 
 def carry_over(
     weights: Mapping[str, Singles], fresh: Mapping[str, Tensor], before: CharEncoder, now: CharEncoder
 ) -> dict[str, Tensor]:
-    """Give a model of a larger alphabet what another has learned; characters that are new keep their fresh weights.
+    """Carry learned weights over to a model with a larger alphabet; new characters keep their fresh weights.
 
     Args:
-        weights: of the other, by name.
-        fresh: of the model as it begins, by the same names.
-        before: the other's alphabet.
-        now: the model's, which has all characters of `before`, and an id for unknown ones if that has.
+        weights: learned weights, by name.
+        fresh: initial weights of the new model, by the same names.
+        before: the alphabet of `weights`.
+        now: the new alphabet; it has all characters of `before`, and an id for unknown ones if `before` has one.
     """
     places = np.searchsorted(now.points, before.points).tolist()
     if before.unknown_id is not None and now.unknown_id is not None:
