@@ -1,4 +1,4 @@
-"""What is said of bytes that cannot be decoded: where they are, which encoding they seem to be in, what mends them."""
+"""Messages about bytes that cannot be decoded: their position, their probable encoding, and what to do."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from charrnn.text.misread import holds_utf8, is_hardly_wide
 from charrnn.text.options import TextOptions
 
 MANY = 50
-"""Bytes of which one that is NUL shows that all of them are hardly a text in one byte a character."""
+"""More than one NUL in this many bytes shows that they are hardly text in an encoding of one byte a character."""
 
 OTHER_ENCODING = "name its own encoding with --encoding"
-"""What mends a text that a model is to read, where any may be named."""
+"""Advice on a text that a model is to read, where the encoding may be chosen."""
 
 _PASSING = "or pass over such bytes with --errors replace"
 
 SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
-"""Encodings of texts in other letters than Latin ones: Chinese, Japanese, Korean, Cyrillic and Arabic."""
+"""Encodings of texts in other scripts than Latin: Chinese, Japanese, Korean, Cyrillic and Arabic."""
 
 OF_WINDOWS = {
     "iso8859-1": "windows-1252",
@@ -36,19 +36,19 @@ OF_WINDOWS = {
     "iso8859-15": "windows-1252",
     "tis-620": "cp874",
 }
-"""Encodings that have control characters where Windows, for the same languages, has quotation marks and dashes."""
+"""Encodings with control characters where the Windows encoding of the same languages has quotation marks and dashes."""
 
 _OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
-"""Encodings of Latin letters that bytes do not tell from the usual ones."""
+"""Encodings of Latin letters that cannot be told from the usual ones by their bytes."""
 
 _LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
-"""Encodings that go on where another ends, by that one; a text that is said to be in it often has more."""
+"""Supersets of encodings; a text labelled with the smaller encoding often uses the larger one."""
 
 _AROUND = 1000
-"""Bytes before and behind one that is wrong, by which the text's encoding is guessed."""
+"""Bytes before and after an invalid one that are examined to guess the text's encoding."""
 
 _RARELY_SPACES = 16
-"""Bytes of which one that is a space, and none that is NUL, shows that a text is not wide: spaces have NULs there."""
+"""More than one space in this many bytes, without any NUL, rules out UTF-16 and UTF-32, where spaces contain NULs."""
 
 _MARKS = {
     "utf-32-le": codecs.BOM_UTF32_LE,
@@ -56,7 +56,7 @@ _MARKS = {
     "utf-16-le": codecs.BOM_UTF16_LE,
     "utf-16-be": codecs.BOM_UTF16_BE,
 }
-"""How texts in wide encodings begin; UTF-32's mark first, which begins as UTF-16's does."""
+"""Byte-order marks; those of UTF-32 come first, since its little-endian mark begins with that of UTF-16."""
 
 
 def refusal(
@@ -70,29 +70,29 @@ def refusal(
     is_cut: bool,
     is_ascii: bool,
 ) -> str:
-    """What is wrong with bytes that cannot be decoded, and what to do.
+    """Say what is wrong with bytes that cannot be decoded, and what to do.
 
     Args:
-        error: of their decoder.
-        offset: the place in the document of the bytes that it was given.
+        error: raised by the decoder.
+        offset: position in the document of the bytes given to the decoder.
         head: the document's first bytes.
-        options: what it is to be decoded by.
+        options: how the document is decoded.
         mend: see `charrnn.text.decoding.decode_document`.
-        is_alone: likewise.
-        is_cut: whether nothing is wrong but that the text ends within a character.
-        is_ascii: whether all before is ASCII, which most encodings have in common.
+        is_alone: see `charrnn.text.decoding.decode_document`.
+        is_cut: whether the only fault is that the text ends within a character.
+        is_ascii: whether everything before is ASCII, which most encodings share.
     """
     if str(error).endswith("tream does not start with BOM"):  # a UnicodeDecodeError since Python 3.13
         advice = mend or _advice_on_order(head, options)
         return f"{options.codec.upper()} stream does not start with BOM; {advice}"
-    if not isinstance(error, UnicodeDecodeError):  # of a decoder that tells no place
+    if not isinstance(error, UnicodeDecodeError):  # from a decoder that gives no position
         return f"{error}; {mend or 'name the right --encoding'}"
     told, is_utf8 = "", options.codec.startswith("utf-8")
     if is_cut and (not is_ascii or (is_utf8 and len(error.object) > 1)):
         advice = _advice_on_cut(options, is_settled=bool(mend))
     else:
         advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
-        if not advice and is_cut and is_utf8:  # or it is the only accent of a text in another encoding
+        if not advice and is_cut and is_utf8:  # it may also be the only accent in another encoding
             told = "if it is UTF-8, it ends within a character, cut off or still being written; "
         if mend in ("", OTHER_ENCODING):
             advice = advice or advice_on_utf8(error, options, head, is_alone=is_alone)
@@ -101,9 +101,9 @@ def refusal(
 
 
 def told_of_other_mark(head: bytes, options: TextOptions, mend: str, *, is_alone: bool) -> str:
-    """What is wrong with a text in one byte order that is to be read in another, and what to do.
+    """Say that a text's byte-order mark contradicts the encoding it is read in, and what to do.
 
-    Nothing where the text has no mark, or what it is to be read in has no byte order; for the arguments see `refusal`.
+    Empty if the text has no mark, or the encoding names no byte order. For the arguments see `refusal`.
     """
     marked, codec = _marked_as(head), options.codec
     if not marked or codec not in _MARKS or head.startswith(_MARKS[codec]):
@@ -118,7 +118,7 @@ def told_of_other_mark(head: bytes, options: TextOptions, mend: str, *, is_alone
 
 
 def told_of_wide_mark(head: bytes, options: TextOptions) -> str:
-    """What is wrong with a text that is marked as UTF-16 or UTF-32 where lines are read, and what to do; else empty."""
+    """Say that a text marked as UTF-16 or UTF-32 cannot be read by lines, and what to do; empty if it has no mark."""
     if not (marked := _marked_as(head)):
         return ""
     kind = _kind_of(marked)
@@ -132,7 +132,7 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 
 
 def _advice_on_order(head: bytes, options: TextOptions) -> str:
-    """What mends a text that is to be wide, and has no mark: its byte order, unless it has spaces of one byte each."""
+    """Advice on a text read as UTF-16 or UTF-32 without a mark: name the byte order, or if not wide, its encoding."""
     head = head[:LONGEST_HEAD]
     if (likely := _wide_without_mark(head)) and not likely.startswith(options.codec):
         return f"it seems to be {_kind_of(likely)}: give --encoding {likely}"
@@ -140,11 +140,11 @@ def _advice_on_order(head: bytes, options: TextOptions) -> str:
         if head.isascii() or holds_utf8(head):
             return "it is valid UTF-8: give --encoding utf-8"
         return "it has no NUL bytes either, as that has; name the right --encoding"
-    return f"name its byte order: --encoding {options.codec}-le or -be"  # utf16-le is no name
+    return f"name its byte order: --encoding {options.codec}-le or -be"  # Python knows no name utf16-le
 
 
 def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> str:
-    """What mends a text that seems to be of another kind than UTF-8; what is read with it is to be of the same."""
+    """Advice on a text that seems to be in another encoding than UTF-8, in which all texts read with it must be."""
     if is_alone:
         return f"if it is {kind}, give --encoding {encoding}{aside}"
     convert = f"convert this one (iconv -f {_for_iconv(encoding)} -t utf-8)"
@@ -152,7 +152,7 @@ def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> s
 
 
 def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: bytes, *, is_alone: bool) -> str:
-    """What mends a training's text."""
+    """Advice on a text to train on."""
     probable = _other_encoding(head, options)
     if options.codec in _LARGER and probable in ("", _LARGER[options.codec]):
         return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
@@ -168,7 +168,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
             which = f"probably {probable}" if probable else f"such as {SCRIPTS}"
             ways = "all texts need one encoding: convert this one with iconv, or name that of each with --encoding"
             return f"{'name its --encoding' if is_alone else ways}, {which}, {_PASSING}"
-        # what Latin-1 prints, Windows-1252 has too, and quotation marks where the other has control characters
+        # Windows-1252 has all printable characters of Latin-1, and quotation marks in the place of control characters
         latin = _if_it_is("Windows-1252 or Latin-1", "windows-1252", f" ({_OTHER_LATIN})", is_alone=is_alone)
         return f"{latin}, {_PASSING}"
     kind = _kind_of(marked)
@@ -176,13 +176,13 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
 
 
 def _other_encoding(head: bytes, options: TextOptions) -> str:
-    """The encoding that a text is probably in, if that is another than it is read in; else empty."""
+    """The encoding that a text is probably in; empty if that is unknown or the one in which the text is read."""
     probable = likely_encoding(head)
     return "" if probable and codecs.lookup(probable).name == options.codec else probable
 
 
 def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
-    """What mends a text of which nothing but the last character is not valid."""
+    """Advice on a text of which only the last character is invalid."""
     encoding = _for_iconv(options.encoding)
     mend = f"leave that out (iconv -c -f {encoding} -t {encoding})"
     mend = mend if is_settled else f"{mend}, {_PASSING}"
@@ -190,13 +190,13 @@ def _advice_on_cut(options: TextOptions, *, is_settled: bool) -> str:
 
 
 def _for_iconv(encoding: str) -> str:
-    """What iconv calls an encoding: it has names of its own."""
+    """The name by which iconv knows an encoding."""
     codec = codecs.lookup(encoding).name.replace("_", "-").replace("iso2022", "iso-2022")
     return re.sub("-([bl]e)$|-sig$", r"\1", codec)
 
 
 def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
-    """What mends a text that is UTF-8 and is read in another encoding, maybe with others; nothing where it is none."""
+    """Advice on a UTF-8 text that is read in another encoding, possibly with other texts; empty if it is not UTF-8."""
     around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
     is_utf8 = holds_utf8(around) or (options.is_wide and is_hardly_wide(head))
     if options.codec.startswith("utf-8") or not is_utf8:
@@ -208,11 +208,11 @@ def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes,
 
 
 def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
-    """What to do about bytes that are not valid where NUL bytes stand among the first; nothing where hardly any do.
+    """Advice on invalid bytes in a text that begins with many NUL bytes; empty if there are hardly any.
 
     Args:
-        head: the bytes; those of UTF-16 and UTF-32 are known by their mark, or by where the NUL bytes are.
-        is_settled: whether a model reads its texts in one encoding, which no flag changes.
+        head: the text's first bytes; UTF-16 and UTF-32 are recognised by their mark, or by where the NUL bytes are.
+        is_settled: whether the encoding is the model's, which no flag changes.
         is_alone: see `charrnn.text.decoding.decode_document`.
     """
     head = head[:LONGEST_HEAD]
@@ -229,7 +229,7 @@ def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> 
 
 
 def _wide_without_mark(head: bytes) -> str:
-    """The encoding of a text in UTF-32 or UTF-16, by where its first bytes are NUL; empty where that does not tell."""
+    """Recognise UTF-32 or UTF-16 by where a text's first bytes are NUL; empty if it seems to be neither."""
     for encoding in ("utf-32-be", "utf-32-le"):
         if _is_utf32(head, encoding):
             return encoding
@@ -240,17 +240,17 @@ def _wide_without_mark(head: bytes) -> str:
 
 
 def _marked_as(head: bytes) -> str:
-    """The encoding, with its byte order, whose mark a text begins with; empty where it has none."""
+    """The encoding, including byte order, whose mark a text begins with; empty if it has no mark."""
     return next((encoding for encoding, mark in _MARKS.items() if head.startswith(mark)), "")
 
 
 def _kind_of(encoding: str) -> str:
-    """What an encoding with a byte order is called without it."""
+    """The name of an encoding without its byte order."""
     return encoding.rpartition("-")[0].upper()
 
 
 def _is_utf32(head: bytes, encoding: str) -> bool:
-    """Whether bytes, cut anywhere behind their first, are text in this one of UTF-32's byte orders."""
+    """Whether the first bytes of a document, cut anywhere, are text in UTF-32 of this byte order."""
     try:
         text = head[: len(head) // 4 * 4].decode(encoding)
     except UnicodeDecodeError:

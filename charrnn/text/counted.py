@@ -1,6 +1,6 @@
-"""Which characters of a held-out piece an evaluation counts: all, or of a long piece some from all over it.
+"""Which characters of a held-out piece an evaluation counts: all, or a sample from all over a long piece.
 
-The training measures its loss over them, and `inspect` that of the n-gram model beside it: both go by what stands here.
+The training measures its loss over them, and `inspect` that of the n-gram model it compares with: both choose here.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from charrnn.text.cache import let_go
 from charrnn.text.places import find_lines, lane_starts
 
 WARM_UP = 512
-"""Characters that a lane reads before it counts, where a text is scored in lanes: the state forgets its start long
-before, as tests show."""
+"""Characters that a lane reads before it counts, where a text is scored in lanes; tests show that the hidden state
+forgets its start much earlier."""
 
 MAX_LANES = 64
-"""Lanes that a text is scored in, at most."""
+"""Most lanes in which a text is scored."""
 
 
 def lanes_that_pay(num_chars: int, shortest: int = 4 * WARM_UP) -> int:
-    """How many lanes to read a text in: none shorter than `shortest`, for what each reads before it counts."""
+    """How many lanes to read a text in: each at least `shortest` characters, to make up for its warm-up."""
     return max(1, min(MAX_LANES, num_chars // shortest))
 
 
 def spread(num_pieces: int, num_chars: int, most: int) -> Places:
-    """Choose pieces of a text of `num_chars` at even distances, until they have `most` of them, nearly; or all.
+    """Choose evenly spaced pieces of a text of `num_chars` that hold about `most` characters, or all.
 
     Returns:
         Indices of the pieces, ascending, shape (num_chosen,).
@@ -38,28 +38,28 @@ def counted_lanes(num_chars: int, most: int | None, batch_size: int | None = Non
     """Choose the lanes in which a text is evaluated as one stream.
 
     Args:
-        num_chars: of the text, at least two.
-        most: characters to count, at most, nearly; None for all but the first.
+        num_chars: length of the text, at least two.
+        most: about how many characters to count at most; None for all but the first.
         batch_size: lanes to read side by side; None for as many as pay.
 
     Returns:
-        The place of the first character that each lane reads, and that of the last that it predicts; it predicts all
-        that follow the first. Both have shape (lanes,).
+        For each lane the place of the first character that it reads, and the place of the last that it predicts; it
+        predicts all that follow the first. Both have shape (lanes,).
     """
     whole = num_chars - 1
     count = whole if most is None else min(most, whole)
-    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # of pieces, more tell more
+    shortest = 4 * WARM_UP if count == whole else 2 * WARM_UP  # a sample is better with more lanes
     lanes = min(batch_size or lanes_that_pay(count, shortest), whole)
     starts = lane_starts(num_chars, lanes)
     return starts, np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
 
 
 def counted_places(ids: Ids, most: int, line_feed: int | None = None) -> Places:
-    """Give the places of the characters that are counted, ascending, shape (num_counted,).
+    """The places of the characters that are counted, ascending, shape (num_counted,).
 
     Args:
         ids: encoded text, shape (num_chars,), at least two characters.
-        most: of them, at most, nearly.
+        most: about how many characters to count at most.
         line_feed: the id that ends a line, where each line is a text of its own.
     """
     if line_feed is None:
@@ -73,7 +73,7 @@ def counted_places(ids: Ids, most: int, line_feed: int | None = None) -> Places:
 
 
 def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
-    """Take a text's lines at even distances until they have nearly `most` of its characters; or all."""
+    """Take evenly spaced lines of a text that hold about `most` characters, or the whole text."""
     if len(ids) <= most:
         return ids
     taken = ids[counted_places(ids, most, line_feed)]
@@ -82,6 +82,6 @@ def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
 
 
 def _ranges(starts: Places, lengths: Places) -> Places:
-    """The places from each start on, one range behind the other."""
+    """Concatenate the ranges of places with these starts and lengths."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Patterns of the names of files in a folder, such as *.py, and of folders, such as sub/."""
+"""Patterns for files in a folder, such as *.py, and for folders, such as sub/."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _BACKUP = re.compile(r"^#.*#$|~$", re.DOTALL)
 
 
 class Patterns:
-    """Which files of folders are read; of each pattern it is noted whether it has fitted anything.
+    """Which files of folders are read; records which patterns have matched anything.
 
     Args:
-        include: of files that are read, or of folders, with a slash at the end, in which all are; none: all.
-        exclude: of those that are not, and of folders; of folders alone with a slash at the end.
+        include: patterns of files to read or, with a slash at the end, of folders to read whole; none: all files.
+        exclude: patterns of files and folders not to read; with a slash at the end, of folders only.
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
@@ -29,15 +29,15 @@ class Patterns:
         self._fitting = set[str]()
 
     def leave_out(self, inner: Path, *, is_folder: bool) -> bool:
-        """Whether a file or a folder, by its path below the one that is read, is not read."""
+        """Whether a file or a folder, by its path below the folder that is read, is excluded."""
         return self._note([pattern for pattern in self.exclude if _fits(inner, pattern, is_folder=is_folder)])
 
     def take(self, inner: Path) -> bool:
-        """Whether a file, by its path below the folder that is read, is one of those that are."""
+        """Whether a file, by its path below the folder that is read, is included."""
         return self._note([pattern for pattern in self.include if _includes(inner, pattern)]) or not self.include
 
     def leave_out_backup(self, inner: Path) -> bool:
-        """Whether a file is an editor's backup, such as a.txt~ or #a.txt#, by its name, and no pattern means such."""
+        """Whether a file is an editor's backup by its name, such as a.txt~ or #a.txt#, that no pattern asks for."""
         is_wanted = any(_BACKUP.search(Path(pattern).name) and _includes(inner, pattern) for pattern in self.include)
         return _BACKUP.search(inner.name) is not None and not is_wanted
 
@@ -47,12 +47,12 @@ class Patterns:
 
     @property
     def told_of_idle(self) -> str:
-        """What is to be known of patterns that have fitted nothing by now; nothing where all have.
+        """A message about patterns that have matched nothing so far; empty if all have matched.
 
-        Hidden files are not read in any case.
+        Exclude patterns for hidden files are not reported, since these are never read.
         """
         idle = [f"--include {as_typed(pattern)}" for pattern in self.include if pattern not in self._fitting]
-        if self._fitting.isdisjoint(self.exclude):  # else what they mean may lie in a folder that another leaves out
+        if self._fitting.isdisjoint(self.exclude):  # else one may match within a folder that another excludes
             left = [pattern for pattern in self.exclude if not _HIDDEN.search(pattern)]
             idle += [f"--exclude {as_typed(pattern)}" for pattern in left]
         how = "patterns choose among the files of folders, by names and by paths below the folder"
@@ -60,26 +60,26 @@ class Patterns:
 
     @property
     def told_of_hidden(self) -> str:
-        """How a hidden file that is to be read is given; nothing where no pattern means one."""
+        """Advice on how to read a hidden file; empty if no include pattern asks for one."""
         is_wanted = any(map(_HIDDEN.search, self.include))
         return "hidden files are never read from a folder: name the file itself" if is_wanted else ""
 
 
 def is_hidden(inner: Path) -> bool:
-    """Whether a path in a folder that is read is that of a hidden file or folder, or leads through one."""
+    """Whether a path below a folder that is read is hidden, or leads through a hidden folder."""
     return any(part.startswith(".") for part in inner.parts)
 
 
 def _includes(inner: Path, pattern: str) -> bool:
-    """Whether a pattern fits a file, or a folder that it lies in."""
+    """Whether a pattern matches a file or, if it ends with a slash, a folder around the file."""
     is_below = pattern.endswith("/") and any(_fits(folder, pattern, is_folder=True) for folder in inner.parents[:-1])
     return is_below or _fits(inner, pattern, is_folder=False)
 
 
 def _fits(inner: Path, pattern: str, *, is_folder: bool) -> bool:
-    """Whether a pattern fits a path in a folder or, where it does not begin with `/` or `./`, the name at its end.
+    """Whether a pattern matches a path below a folder or, unless it begins with `/` or `./`, the last part of the path.
 
-    Both are taken composed: what comes from a Mac has names that are not, which look the same.
+    Both are compared in composed form (NFC), since files from a Mac may have decomposed names.
     """
     if pattern.endswith("/") and not is_folder:
         return False
@@ -92,7 +92,7 @@ def _composed(text: str) -> str:
 
 
 def _forms(pattern: str) -> list[str]:
-    """A pattern, in which a star stands for slashes too, and the same where any `**/` stands for no folder at all."""
+    """Variants of a pattern with and without each `**/`, which may match no folder (`fnmatch`'s star matches `/`)."""
     first, *others = _ANY_FOLDERS.split(_ROOT.sub("", pattern).rstrip("/"))
     forms = [first]
     for other in others:

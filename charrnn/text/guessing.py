@@ -1,4 +1,4 @@
-"""Which encoding of other letters than Latin ones a text is probably in, by the commonest letters of its language."""
+"""Guessing the encoding of a text in a script other than Latin, by the commonest letters of its language."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable
 
 READ = 1 << 12
-"""First bytes of a text by which it is guessed."""
+"""First bytes of a text that are examined."""
 
 ENOUGH = 50
-"""Characters that are no ASCII, fewer of which tell nothing."""
+"""Non-ASCII characters that are needed for a guess."""
 
 _ARABIC = ("اليمنوتر", 0.5)
-_CYRILLIC = ("оеаинтсря", 0.5)  # the last is the small letter that Windows and a Mac have in different places
+_CYRILLIC = ("оеаинтсря", 0.5)  # Windows and Mac encode the last letter differently
 _JAPANESE, _CHINESE = ("のにるたはいしをとが", 0.25), ("的一是不了在人有", 0.08)
 
 _COMMONEST = {
@@ -32,26 +32,26 @@ _COMMONEST = {
     "gb18030": _CHINESE,
     "big5hkscs": _CHINESE,
 }
-"""The commonest letters of texts in each encoding, and the share that they have at least of what is no ASCII there.
+"""The commonest letters of texts in each encoding, and their least share of a text's non-ASCII characters.
 
-Not koi8-r, in which Ukrainian letters are lines of boxes, nor tis-620, in which quotation marks are control characters:
-koi8-u and cp874 read a text in these just as well.
+koi8-r, which has box-drawing characters for Ukrainian letters, and tis-620, which has control characters for quotation
+marks, are missing: koi8-u and cp874 decode texts in them just as well.
 """
 
 LIKELY = 0.8
-"""Of that share, what a text in the encoding has; one in another has half of it, as a rule."""
+"""Factor of that share that a text must reach to count as being in the encoding; a wrong one usually reaches half."""
 
 _NO_ASCII = re.compile(rb"[\x80-\xff]+")
 
 
 def are_of_other_letters(runs: Iterable[int]) -> bool:
-    """Whether bytes that are no ASCII stand in runs of such lengths that they are hardly Latin letters and signs."""
+    """Whether runs of non-ASCII bytes with these lengths are too long for Latin letters and signs."""
     lengths = list(runs)
-    return 3 * sum(length for length in lengths if length > 2) > sum(lengths)  # of Latin ones there are two at most
+    return 3 * sum(length for length in lengths if length > 2) > sum(lengths)  # Latin runs have at most two bytes
 
 
 def likely_encoding(head: bytes) -> str:
-    """The encoding in which the first bytes of a text have most of the letters that are common there; empty if none."""
+    """The encoding in which a text's first bytes best match the letters common in it; empty if none matches well."""
     if not are_of_other_letters(map(len, _NO_ASCII.findall(head[:READ]))):
         return ""
     shares = {encoding: _share(head[:READ], encoding) for encoding in _COMMONEST}
@@ -60,7 +60,7 @@ def likely_encoding(head: bytes) -> str:
 
 
 def _share(head: bytes, encoding: str) -> float:
-    """The share of such letters in bytes, cut anywhere, over that which a text in the encoding has; 0 for no text."""
+    """The share of common letters in bytes, cut anywhere, relative to the usual share; 0 if that cannot be told."""
     letters, usual = _COMMONEST[encoding]
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)

@@ -1,4 +1,4 @@
-"""What can be read only once, such as standard input: kept so that it can be read again, or read as it comes."""
+"""Input that can be read only once, such as standard input: copied to be read again, or read as it comes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from charrnn.errors import CorpusError
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES
 
 HELD_BYTES = 64 << 20
-"""Bytes that are held in memory; more go to a temporary file."""
+"""Most bytes that are held in memory; a longer input goes to a temporary file."""
 
 
 def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[int], None]) -> IO[bytes]:
-    """Read a stream to its end, for one who reads it more than once: in memory or, where it is large, from the disk.
+    """Copy a stream to its end, in memory or, if it is large, to a temporary file, so that it can be read repeatedly.
 
     Args:
-        stream: what can be read once.
-        name: of the text, for the message.
-        folder: where a large one is kept, made if it is not there; None for the system's temporary one.
-        advance: told of each piece how many bytes it has.
+        stream: input that can be read only once.
+        name: of the text, for messages.
+        folder: folder of the temporary file, created if missing; None for the system's temporary folder.
+        advance: told the size of each chunk in bytes.
 
     Raises:
-        CorpusError: it cannot be kept there.
+        CorpusError: the copy cannot be written.
         OSError: the stream cannot be read.
     """
     place, is_over = None if folder is None else str(folder), False
     with contextlib.ExitStack() as closed_if_it_fails:
         kept = closed_if_it_fails.enter_context(tempfile.SpooledTemporaryFile(HELD_BYTES, dir=place))
-        while not is_over:  # at the first piece that is not whole: a terminal would wait for another end
+        while not is_over:  # ends at the first short chunk: a terminal would wait for a second end of file
             chunk = stream.read(CHUNK)
             is_over = len(chunk) < CHUNK
             with _keeping(name, folder):
@@ -45,15 +45,15 @@ def keep(stream: BinaryIO, name: str, folder: Path | None, advance: Callable[[in
 
 
 class Pipe(io.RawIOBase):
-    """What can be read only once, as it comes: no more of it is waited for than is there, but at its beginning.
+    """A pipe read as it comes: a read returns what is there instead of waiting for more, except at the beginning.
 
     Args:
-        stream: what can be read once.
+        stream: input that can be read only once.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._head = self._left = stream.read(HEAD_BYTES)
-        is_over = len(self._head) < HEAD_BYTES  # a terminal would wait for another end
+        is_over = len(self._head) < HEAD_BYTES  # a terminal would wait for a second end of file
         self._stream: Any = io.BytesIO() if is_over else stream
 
     def readable(self) -> bool:
@@ -68,14 +68,14 @@ class Pipe(io.RawIOBase):
         return len(piece)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go back to the beginning, as long as no more was read than what tells by what it is compressed."""
+        """Go back to the beginning; works only while no more than the first `HEAD_BYTES` were read."""
         self._left = self._head
         return 0
 
 
 @contextlib.contextmanager
 def _keeping(name: str, folder: Path | None) -> Iterator[None]:
-    """Turn what can go wrong with the copy of a pipe into one line."""
+    """Turn errors in writing the copy of a pipe into a `CorpusError`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: a text, a text and much else as a document has it, or none."""
+"""Recognising a file by its first bytes: plain text, a document that holds more than text, or no text at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from charrnn.text.options import TextOptions
 from charrnn.text.unpacking import compression_of
 
 ZIP = b"PK\x03\x04"
-"""How a zip archive begins, and so every checkpoint."""
+"""First bytes of a zip archive, and so of every checkpoint."""
 
 DOCUMENTS = {
     ZIP: "a zip archive, as Word, LibreOffice and EPUB write",
@@ -18,11 +18,11 @@ DOCUMENTS = {
     b"%PDF-": "a PDF document",
     b"{\\rtf": "a rich-text document",
 }
-"""Files that hold a text and much else, by how they begin."""
+"""Documents that hold more than plain text, by their first bytes."""
 
 _FIRST_IN_DOCUMENTS = (b"[Content_Types].xml", b"_rels/.rels", b"mimetype")
 _ZIP_NAME, _ZIP_NAME_SIZE = 30, slice(26, 28)
-"""Where in a zip archive the name of its first file stands, and how long that is."""
+"""Offset of the first file's name in a zip archive, and where the name's length is stored."""
 
 _NO_TEXTS = {
     b"\x89PNG": "a picture (PNG)",
@@ -39,30 +39,30 @@ _NO_TEXTS = {
     b"MZ": "a program for Windows",
     b"SQLite format 3": "a database (SQLite)",
 }
-"""Files that are no text, by how they begin; a NUL byte soon after tells each from a text that begins alike."""
+"""Files that are no text, by their first bytes; a NUL byte soon after distinguishes each from a text."""
 
 _NUL_WITHIN = 32
-"""First bytes of such a file, of which one is NUL."""
+"""First bytes of such a file, among which there is a NUL."""
 
 _TAR_MARK, _IN_TAR = slice(257, 262), b"ustar"
 
 LOG_BEGINNING = b'{"run": "000000000000", "step": '
-"""Of every line of a training's log, with the training's own name in the place of the zeros."""
+"""Beginning of every line of a training's log, with the training's own name in the place of the zeros."""
 
 _LOG_BEGINNING = re.compile(LOG_BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
 
 GIVE_TEXT = "give a text file"
-"""What to do about a file that is no text."""
+"""Advice on a file that is no text."""
 
 LONGEST_OBJECT = 100_000_000
-"""Bytes of the JSON object that a file of safetensors begins with, at most, by its library."""
+"""Most bytes in the JSON header of a safetensors file, a limit of the safetensors library."""
 
 LONGEST_HEAD = _TAR_MARK.stop
-"""Bytes that tell what a file is."""
+"""First bytes of a file that suffice to recognise it."""
 
 
 def holds_weights(head: bytes) -> bool:
-    """Whether a file is one of safetensors by its first bytes: the length of a JSON object, eight bytes, and that."""
+    """Whether a file begins like safetensors: eight bytes with the length of a JSON header, then that header."""
     return len(head) > 8 and int.from_bytes(head[:8], "little") <= LONGEST_OBJECT and head[8:10] == b'{"'
 
 
@@ -72,7 +72,7 @@ def holds_log(head: bytes) -> bool:
 
 
 def kind_without_text(head: bytes) -> str:
-    """What a file is that holds no text, such as a picture, by its first bytes; empty where they do not tell."""
+    """Name the kind of a file that holds no text, such as a picture, by its first bytes; empty if not recognised."""
     if b"\0" not in head[:_NUL_WITHIN]:
         return ""
     if head[4:8] == b"ftyp":
@@ -81,9 +81,9 @@ def kind_without_text(head: bytes) -> str:
 
 
 def document_kind(head: bytes) -> str:
-    """What a document is, such as one of Word, by its first bytes; empty where they are no document's.
+    """Name the kind of a document, such as one of Word, by its first bytes; empty if it is none.
 
-    A zip archive is one if its first file is what documents begin with: a checkpoint is a zip archive too.
+    A zip archive counts as a document only if its first file is typical of one: a checkpoint is a zip archive too.
     """
     is_other_zip = head.startswith(ZIP) and first_in_zip(head) not in _FIRST_IN_DOCUMENTS
     return "" if is_other_zip else _by_beginning(head, DOCUMENTS)
@@ -95,14 +95,14 @@ def first_in_zip(head: bytes) -> bytes:
 
 
 def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled: bool) -> None:
-    """Refuse a file that holds no text, or a text and much else, by its first plain bytes, unless any may be text.
+    """Refuse a file that is no plain text by its first unpacked bytes, if invalid bytes are errors too.
 
-    What is compressed is unpacked once and never taken for text, though any bytes may be.
+    A file that is compressed twice is refused whatever `options.errors` is, except in UTF-16 and UTF-32.
 
     Raises:
-        DecodingError: it is one.
+        DecodingError: the file is no plain text, or compressed twice.
     """
-    # in a wide encoding such bytes may be any character
+    # in a wide encoding the magic numbers may be ordinary characters
     if not options.is_wide and (packed := compression_of(head)):
         raise DecodingError(f"{name}: is compressed twice; unpack it once (what comes then is still so, by {packed})")
     if options.errors != "strict":
@@ -120,5 +120,5 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
 
 
 def _by_beginning(head: bytes, kinds: Mapping[bytes, str]) -> str:
-    """The kind of a file that begins as one of some does; empty where it begins as none."""
+    """The kind whose first bytes a file begins with; empty if there is none."""
     return next((kind for beginning, kind in kinds.items() if head.startswith(beginning)), "")

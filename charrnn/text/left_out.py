@@ -1,4 +1,4 @@
-"""What is left out of the folders that are read: each with its own cause, and what to do to have it read."""
+"""Files and folders that are left out of a folder that is read: the cause of each, and how to have it read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from charrnn.errors import CorpusError, UnreadableError, VanishedError
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a file, or a folder in another, is left out.
+    """Why a file or a subfolder is left out.
 
     Attributes:
-        why: in a phrase that may stand for one or for several.
-        mend: what to do about it; empty for nothing.
+        why: a phrase that fits one file or several.
+        mend: what to do about it; empty if nothing.
     """
 
     why: str
@@ -24,7 +24,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is left out of a folder, by its path, and why; and whether that is a file or a folder."""
+    """The path of what is left out of a folder, the cause, and whether it is a "file" or a "folder"."""
 
     name: str
     cause: Cause
@@ -43,22 +43,22 @@ NULS = Cause(
     "name the file itself to read it all the same, or give --unit byte",
 )
 NO_MEND = "--exclude leaves such files out and says nothing of them"
-"""What to do about files that no flag makes a text."""
+"""Advice on files that no flag turns into text."""
 
 
 @dataclass(frozen=True)
 class Missed:
-    """What is left out of folders, as it is found."""
+    """Collects what is left out of folders."""
 
     files: list[LeftOut] = field(default_factory=list)
 
     def add(self, name: str, cause: Cause, kind: str = "file") -> None:
-        """Leave out one more."""
+        """Add a file or a folder."""
         self.files.append(LeftOut(name, cause, kind))
 
     @contextlib.contextmanager
     def noting(self, name: str, kind: str = "file") -> Iterator[None]:
-        """Note what may not be read, or is gone by now: a folder is read without it."""
+        """Add the file or folder, instead of raising, if it is unreadable or gone."""
         try:
             yield
         except UnreadableError:
@@ -68,6 +68,6 @@ class Missed:
 
 
 def cause_in(error: CorpusError, name: str) -> Cause:
-    """Take an error's message apart: behind the file's name is what is wrong, and behind a semicolon what to do."""
+    """Split an error's message "NAME: is WHY; MEND" into a cause."""
     why, _, mend = str(error).removeprefix(f"{name}: ").partition("; ")
     return Cause(why.removeprefix("is "), mend)

@@ -1,4 +1,4 @@
-"""Other ways to write what a model does not know: another Unicode form, letters without accents, other line ends."""
+"""Replacing characters unknown to a model: another Unicode form, letters without accents, other line ends."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ TWINS = (
     '"\u201c\u201d\u201e\u201f\u00ab\u00bb',  # double ones
     "-\u2013\u2014\u2010\u2011\u2012\u2015\u2212",  # hyphens, dashes and the minus sign
 )
-"""Signs that are typed for each other, the commonest first."""
+"""Groups of interchangeable signs, the commonest first."""
 
 PAIRS = {'"': ("\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb"), "'": ("\u2018\u2019", "\u201a\u2018", "\u2039\u203a")}
-"""What opens and what closes a quotation, in the place of a straight mark that does both, the commonest first."""
+"""Pairs of an opening and a closing quotation mark that may replace a straight one, the commonest first."""
 
 _IS_FIRST = r"(?:(?<![^\s(\[{\u201c\u2018\u201e\u201a\u00ab\u2039])|(?<=[\-\u2013\u2014])(?=[\"']+\w))"
-"""Where straight marks open: at the beginning, behind a space, a bracket or what opens another, and between a dash and
-a word."""
+"""Where a straight mark opens a quotation: at the beginning, after a space, a bracket or another opening mark, and
+between a dash and a word."""
 
 SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
-"""What is written in the place of letters that no Unicode form takes apart, and of a tab."""
+"""Replacements of letters that no Unicode form decomposes, and of a tab."""
 
 FULL_WIDTH = 0xFF01
-"""Where the full-width forms of ASCII's signs and letters begin, the exclamation mark first."""
+"""First full-width form of an ASCII character, the exclamation mark; the others follow in order."""
 
 SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
-"""Variation selectors ask for another form of the character before. Dropping them, or anything of category Cf, goes
-unseen."""
+"""Variation selectors, which ask for another form of the character before. Unknown ones are dropped, as are unknown
+characters of category Cf."""
 
 VOICED = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")
-"""A half-width katakana with its voicing mark, which are one character in full width."""
+"""A half-width katakana and its voicing mark: one character in full width."""
 
 TATWEEL = "\N{ARABIC TATWEEL}"
-"""What stretches an Arabic word, and is no letter of it."""
+"""Stretches an Arabic word for justification; not a letter."""
 
 STRAY_LINE_ENDS = 0.05
-"""By how much of the one the numbers of LF and CR may differ, at most, in a text whose lines end by both."""
+"""Largest difference of the numbers of CR and LF, relative to LF, in a text whose lines end by CR LF."""
 
 
 def to_nearest(text: str, encoder: CharEncoder) -> str:
-    """Put what is nearest in the place of every unknown character, where the model knows all of that.
+    """Replace every unknown character by the nearest one that the model knows, if any.
 
-    That is the same letter with its accent as a character of its own or within it, in the other case or without its
-    accent, what a ligature or a sign is made of, or another form of a quotation mark, a dash, a space or a line's end,
-    or of what is of full width; nothing, for what cannot be seen or but stretches a word.
+    The nearest is, among others, the other Unicode form, the letter without its accent or in the other case, the parts
+    of a ligature, or another form of a quotation mark, a dash, a space, a line end or a full-width character. Unknown
+    invisible characters and the Arabic tatweel are dropped.
     """
     text = VOICED.sub(lambda found: _in_full_width(found[0], encoder), with_known_line_ends(text, encoder))
     text = _with_paired_marks(text, encoder)
@@ -58,24 +58,24 @@ def to_nearest(text: str, encoder: CharEncoder) -> str:
 
 
 def in_known_form(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> str:
-    """Put the other Unicode form, composed or decomposed, in the place of what is unknown, where all of that is known.
+    """Replace unknown letters by their composed or decomposed form, where the model knows all of that form.
 
     Args:
         text: any text.
         encoder: of the model's alphabet.
-        decomposes: whether several characters may stand for one.
+        decomposes: whether the decomposed form is tried too.
     """
     known = other_forms(text, encoder, decomposes=decomposes)
     return "".join(known.get(found[0], found[0]) for found in _letters(text)) if known else text
 
 
 def other_forms(text: str, encoder: CharEncoder, *, decomposes: bool = True) -> dict[str, str]:
-    """The letters of a text that a model knows in their other Unicode form alone, each once, and that form of each.
+    """Map each letter of a text that the model knows only in its other Unicode form to that form.
 
     Args:
-        text: any text; what is held of it besides is each of its letters once.
+        text: any text; memory grows only with its distinct letters.
         encoder: of the model's alphabet.
-        decomposes: whether several characters may stand for one.
+        decomposes: whether the decomposed form is tried too.
     """
     if not encoder.without_own_id(text):
         return {}
@@ -90,11 +90,11 @@ def with_known_line_ends(text: str, encoder: CharEncoder) -> str:
 
 
 def ends_lines_by_cr_lf(encoder: CharEncoder, counts: Sequence[int]) -> bool:
-    """Whether a text's lines end by CR LF, as far as its characters tell: it has about as many of one as of the other.
+    """Whether a text's lines seem to end by CR LF: it has about as many CR as LF.
 
     Args:
-        encoder: of its alphabet.
-        counts: how often each character stands in it, by id.
+        encoder: of the text's alphabet.
+        counts: how often each character occurs in the text, by id.
     """
     ids = [encoder.characters.find(character) for character in "\r\n"]
     returns, feeds = (counts[id_] if id_ >= 0 else 0 for id_ in ids)
@@ -107,24 +107,24 @@ def with_cr_lf(text: str) -> str:
 
 
 def _letters(text: str) -> Iterator[re.Match[str]]:
-    """The characters of a text, each with the marks, or the Hangul vowels and finals, that stand behind it."""
+    """The characters of a text, each with the marks or the Hangul vowels and finals that follow it."""
     behind = _behind_letters(text)
     return re.finditer(f"(?s).[{behind}]*" if behind else "(?s).", text)
 
 
 def _behind_letters(text: str) -> str:
-    """Those of a text's characters that join the letter before, each once: marks, and Hangul's vowels and finals."""
+    """The distinct characters of a text that combine with the letter before: marks, and Hangul vowels and finals."""
     return "".join(c for c in set(text) if unicodedata.category(c)[0] == "M" or "\u1160" <= c <= "\u11ff")
 
 
 def _known_form(letter: str, encoder: CharEncoder, *, decomposes: bool = True) -> str | None:
-    """A letter as it is, composed or decomposed, whichever the model knows all of; None where it is none of them."""
+    """A letter unchanged, composed or decomposed, whichever first form the model knows entirely; None if none."""
     forms = [letter, unicodedata.normalize("NFC", letter), *[unicodedata.normalize("NFD", letter)] * decomposes]
     return next((form for form in forms if all(c in encoder for c in form)), None)
 
 
 def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
-    """A letter and the accents behind it, as one character or several, or without those that are unknown."""
+    """A letter and the accents after it in a form that the model knows, or else without the unknown accents."""
     known = _known_form(letter, encoder)
     if known is not None:
         return known
@@ -133,9 +133,9 @@ def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
 
 
 def _with_paired_marks(text: str, encoder: CharEncoder) -> str:
-    """Put marks that open and close quotations in the place of straight ones, where the model knows both of a pair.
+    """Replace straight quotation marks that are unknown by a pair of opening and closing marks that the model knows.
 
-    Those that stand together all open, or all close.
+    Adjacent marks all open, or all close.
     """
     pairs = dict[str, str]()
     for straight, marks in PAIRS.items():

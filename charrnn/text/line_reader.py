@@ -1,4 +1,4 @@
-"""Lines of text from a file or a pipe, as they come: a line is handed on as soon as it is there."""
+"""Reading lines of text from a file or a pipe, each as soon as it is there."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 from charrnn.text.unreadable import read_errors_told, require_file
 
 FIRST_PIECE = 1 << 13
-"""Bytes that are read at first, so that the first lines do not wait for many; then twice as many each time."""
+"""Bytes of the first read, few so that the first lines come soon; each further read takes twice as many."""
 
 _SHIFTING = ("iso2022", "hz", "utf-7")
-"""Encodings in which bytes change the meaning of those that follow, beyond a line's end too."""
+"""Stateful encodings, in which the meaning of a line's bytes may depend on the lines before."""
 
 _AFTER = b"\n\n"
-"""What a line is decoded with behind its line feed: a decoder that lacks bytes of a character that is cut off there
-takes the line feed for one of them, and only with all four sees that it is none."""
+"""Appended to a line, after its line feed, while it is decoded: after a character that is cut off, a decoder takes the
+line feed for its next byte, and sees that it is invalid only when all four bytes are there."""
 
 
 def read_lines(
@@ -38,25 +38,23 @@ def read_lines(
     doubt: Doubt = lambda name: None,
     watch: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Iterator[list[str]]:
-    """Decode line by line, in constant memory but for the longest line; only a line feed ends a line.
+    """Decode a text line by line, in constant memory except for the longest line; only a line feed ends a line.
 
     Args:
-        path: of the file, which may be compressed, or "-" for standard input, as it is.
-        options: its encoding, in which a line feed must be the one byte that it is in ASCII, and no line may depend
-            on those before it.
-        is_tolerant: whether bytes that are not in it stand in the lines as surrogates.
-        advance: called after each group of lines with how many more bytes of the file were read, of a compressed one
-            before they are unpacked.
+        path: of the file, which may be compressed, or "-" for standard input, which may not.
+        options: its encoding, which must be stateless and encode a line feed as the ASCII byte.
+        is_tolerant: whether invalid bytes become surrogates instead of errors.
+        advance: called after each group of lines with the number of further bytes read, before unpacking.
         doubt: told of a text that seems to be misread.
         watch: sees the bytes, unpacked, as `Meter.watch` does.
 
     Yields:
-        The whole lines that were there, one or more, each with its line feed; the last may lack one.
+        The complete lines that are there, one or more, each with its line feed; the last may lack one.
 
     Raises:
         CorpusError: the file is missing or unreadable, or a line is not in its encoding; those before were given.
     """
-    if options.codec == "utf-8-sig":  # the mark is left out in any case
+    if options.codec == "utf-8-sig":  # the mark is removed in any case
         options = replace(options, encoding="utf-8")
     name = name_of(path)
     if not _has_lines(options):
@@ -71,7 +69,7 @@ def read_lines(
             )
         return
     with read_errors_told(path), open(path, "rb") as file:
-        is_raw, place = not file.seekable(), 0  # a pipe cannot be looked into first
+        is_raw, place = not file.seekable(), 0  # the kind of a pipe cannot be examined first
         with contextlib.nullcontext(file) if is_raw else decompressed(file, path) as plain:
             for lines in _split(watch(_pieces(plain)), path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
                 yield lines
@@ -82,7 +80,7 @@ def read_lines(
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     size = FIRST_PIECE
-    # read1: what there is, and no waiting until it is much
+    # read1 returns what is there, without waiting for `size` bytes
     while piece := file.read1(size):  # type: ignore[attr-defined]  # all buffered files have it
         size = min(2 * size, CHUNK)
         yield piece
@@ -112,7 +110,7 @@ def _has_lines(options: TextOptions) -> bool:
 
 
 def _refuse_no_text(head: bytes, name: str, options: TextOptions, *, is_raw: bool) -> None:
-    """Refuse what is no text with lines by its first bytes; a pipe's are raw: they are not unpacked if need be."""
+    """Refuse by its first bytes what is not text with lines; `is_raw` bytes, those of a pipe, were not unpacked."""
     if is_raw and (kind := compression_of(head)):
         raise CorpusError(f"{name}: compressed by {kind}; pass it through a program that unpacks it, such as zcat")
     if options.unit != BYTE:
@@ -122,7 +120,7 @@ def _refuse_no_text(head: bytes, name: str, options: TextOptions, *, is_raw: boo
 
 
 def _decode(lines: list[bytes], number: int, name: str, options: TextOptions, look: FirstLook) -> Iterator[list[str]]:
-    """Decode lines, of which the first has that number; those before a bad one are handed on."""
+    """Decode lines, the first of which has this number; the lines before an invalid one are yielded first."""
     encoding, errors = options.encoding, "surrogateescape" if options.unit == BYTE else options.errors
     texts: list[str] = []
     for place, line in enumerate(lines, number):

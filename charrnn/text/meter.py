@@ -1,4 +1,4 @@
-"""What the bytes of a text were, and whether they are the same when it is read again."""
+"""Counting and hashing the bytes of a text, to check that a second pass reads the same."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 
 Progress = Callable[[int], None]
-"""Called now and then with the bytes read so far. A large text is read twice; pipes and folders once before that."""
+"""Called now and then with the bytes read so far, in all passes. A large text is read twice; pipes and folders once
+more before that."""
 
 
 class Meter:
-    """Watches bytes on their way: how many they are, and their hash.
+    """Counts and hashes the bytes that pass through `watch`.
 
     Args:
-        progress: told of every chunk, if anyone wants to know.
+        progress: called after every chunk; None for no calls.
 
     Attributes:
-        sizes: bytes of each document, and of each piece of text between two of them, in the first pass.
+        sizes: bytes of each document, and of each separator between two of them, in the first pass.
     """
 
     def __init__(self, progress: Progress | None) -> None:
@@ -28,12 +29,12 @@ class Meter:
 
     @property
     def num_bytes(self) -> int:
-        """Of the first pass."""
+        """Number of bytes in the first pass."""
         return sum(self.sizes)
 
     @property
     def sha256(self) -> str:
-        """Of the bytes of the first pass, in hexadecimal."""
+        """Hash of the bytes of the first pass, in hexadecimal."""
         return self._first.hexdigest()
 
     @property
@@ -43,12 +44,12 @@ class Meter:
         return self._hash.digest() == self._first.digest()
 
     def advance(self, more: int) -> None:
-        """Tell of bytes that are read, but not watched."""
+        """Report bytes to `progress`; `watch` does so for those that it passes on."""
         self._seen += more
         self._progress(self._seen)
 
     def begin_again(self, *, compares: bool) -> None:
-        """Begin another pass, of which each document ends where it ended in the first: it may have grown since.
+        """Begin another pass, in which each document is cut at its size in the first, since it may have grown.
 
         Args:
             compares: whether `is_same` will be asked for.
@@ -56,7 +57,7 @@ class Meter:
         self._hash, self._place = hashlib.sha256() if compares else None, 0
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Hand on the next document's bytes."""
+        """Pass on the bytes of the next document or separator."""
         is_first, place, size = self._hash is self._first, self._place, 0
         self._place += 1
         for chunk in chunks:

@@ -1,6 +1,6 @@
-"""Texts in UTF-8 that are read in an encoding in which hardly any bytes are wrong.
+"""Detecting UTF-8 texts that are misread in an encoding in which hardly any bytes are invalid.
 
-Those of one byte a character are such, and UTF-16, in which ASCII, two characters at a time, makes Chinese.
+Such are the encodings of one byte a character, and UTF-16, in which two ASCII characters make a Chinese one.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ import codecs
 from collections.abc import Callable
 
 Doubt = Callable[[str], None]
-"""Told the name of a text that is valid UTF-8 and is read otherwise."""
+"""Called with the name of a text that is valid UTF-8 but is read in another encoding."""
 
 CONTINUING = bytes(range(0x80, 0xC0))
-"""Bytes that begin no character in UTF-8."""
+"""UTF-8 continuation bytes."""
 
 SHORTEST_WIDE = 32
-"""Bytes of a text in UTF-16 from which on they are not valid UTF-8 by chance: half of those of Chinese are no ASCII."""
+"""Bytes of UTF-16 text from which on it is not valid UTF-8 by chance: half of the bytes of Chinese are not ASCII."""
 
 
 class FirstLook:
-    """Finds out whether the first bytes of a text that are not ASCII are valid UTF-8, which they hardly are by chance.
+    """Checks whether the first chunk of a text with non-ASCII bytes is valid UTF-8, which is hardly ever by chance.
 
     Args:
         name: of the text.
-        doubt: told of the text, once, if they are and each of them was read as a character.
-        is_wide: whether it is read in UTF-16 or UTF-32; then the first bytes of all are looked at, and to be valid
-            UTF-8 without a NUL is enough.
+        doubt: called once if the chunk is, and each of its bytes was decoded as one character.
+        is_wide: whether the text is read as UTF-16 or UTF-32; then the very first chunk is checked, and it is enough
+            that it is valid UTF-8 without a NUL.
     """
 
     def __init__(self, name: str, doubt: Doubt, *, is_wide: bool = False) -> None:
         self._name, self._doubt, self._is_wide, self._is_over = name, doubt, is_wide, False
 
     def take(self, data: bytes, text: str) -> None:
-        """Look at the next bytes, and at what has become of them."""
+        """Look at the next bytes and the text decoded from them."""
         if self._is_over or (data.isascii() and not self._is_wide):
             return
         self._is_over = True
@@ -41,18 +41,18 @@ class FirstLook:
 
 
 def is_hardly_wide(head: bytes) -> bool:
-    """Whether a text's first bytes are valid UTF-8, ASCII maybe, without a NUL, as those of UTF-16 hardly ever are."""
+    """Whether a text's first bytes are valid UTF-8 (maybe ASCII) without a NUL, so hardly UTF-16 or UTF-32."""
     return len(head) >= SHORTEST_WIDE and 0 not in head and _decode(head) is not None
 
 
 def holds_utf8(data: bytes) -> bool:
-    """Whether bytes from anywhere in a text are valid UTF-8, but for what is cut at their ends, and not all ASCII."""
+    """Whether bytes from within a text are valid UTF-8, except for characters cut at the ends, and not all ASCII."""
     begun = data[:3].lstrip(CONTINUING) + data[3:]
     return not (_decode(begun) or "").isascii()
 
 
 def _decode(data: bytes) -> str | None:
-    """Decode UTF-8, but for what is cut at its end; None where it is not valid."""
+    """Decode UTF-8 except for a character cut at its end; None if it is invalid."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Where the lanes of a text, and its lines, begin."""
+"""Positions in a text at which its lanes and its lines begin."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from charrnn.arrays import Ids
 from charrnn.text.cache import let_go
 
 Positions = NDArray[np.signedinteger[Any]]
-"""Places in a text, in four bytes where that is enough: of each line there are three such numbers."""
+"""Positions in a text, in four bytes each where possible, since three are held for each line."""
 
 PIECE = 1 << 22
-"""Characters in which line feeds are sought at once."""
+"""Characters that are searched for line feeds at once."""
 
 
 def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
-    """Give the first position of each lane, shape (B,), such that the last lane ends with the text."""
+    """The first position of each lane, shape (B,); the lanes are evenly spaced and the last ends with the text."""
     return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size
 
 
@@ -39,8 +39,8 @@ def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positi
     """Cut each line into the fewest pieces of at most `limit` characters, whose lengths differ by one at most.
 
     Args:
-        starts: of lines, shape (num_lines,).
-        lengths: of these, at least 1 each, shape (num_lines,).
+        starts: positions of the lines, shape (num_lines,).
+        lengths: of the lines, at least 1 each, shape (num_lines,).
         limit: at least 1.
 
     Returns:
@@ -55,7 +55,7 @@ def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positi
 
 
 def next_line(ids: Ids, place: int, line_feed: int) -> int:
-    """The first position from `place` on, which is above 0, at which a line begins; len(ids) if none does."""
+    """The first position from `place` (at least 1) on at which a line begins; len(ids) if there is none."""
     for first in range(place - 1, len(ids) - 1, PIECE):
         found = np.flatnonzero(ids[first : min(first + PIECE, len(ids) - 1)] == line_feed)
         if len(found):
@@ -64,7 +64,7 @@ def next_line(ids: Ids, place: int, line_feed: int) -> int:
 
 
 def previous_line(ids: Ids, place: int, line_feed: int) -> int:
-    """The last place, up to a given one, at which a line begins: 0, the text's beginning, if no other does."""
+    """The last position up to `place` at which a line begins; 0, the text's beginning, if there is no other."""
     for end in range(place, 0, -PIECE):
         first = max(0, end - PIECE)
         found = np.flatnonzero(ids[first:end] == line_feed)
@@ -83,7 +83,7 @@ def count_lines(ids: Ids, line_feed: int) -> int:
 
 
 def count_blank_lines(ids: Ids, line_feed: int, white: Sequence[int]) -> int:
-    """How many lines of a text hold nothing before their line feed but, at most, some of the ids of white space."""
+    """How many lines of a text hold nothing but the ids `white` of white space before their line feed."""
     blank, is_at_start = 0, True
     for place in range(0, len(ids), PIECE):
         piece = ids[place : place + PIECE]

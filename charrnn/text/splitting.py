@@ -1,4 +1,4 @@
-"""Taking a text apart: a piece to learn from, and one that is held out."""
+"""Splitting a text into a training piece and a held-out piece."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MIN_PIECE = 2
 """Characters that either piece must have: one to read and one to predict."""
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
-"""Its multiples, less their whole parts, lie evenly between 0 and 1, and never fall into step with what recurs."""
+"""The fractional parts of its multiples are evenly spread over [0, 1) and have no period that the text could share."""
 
 MOST_LOOKED_AT = 1 << 22
-"""Characters to learn from in which lines are looked for that are held out too, and of these that are looked for."""
+"""Most characters of the training piece, and of the held-out piece, whose lines `count_known` compares."""
 
 
 def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -> tuple[Ids, Ids]:
@@ -26,15 +26,15 @@ def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -
 
     Args:
         ids: encoded text, shape (num_chars,).
-        val_fraction: share of the characters that are held out.
-        line_feed: the id that ends a line, if that is so.
-        name: of the text, for the message.
+        val_fraction: share of the characters to hold out.
+        line_feed: the id that ends a line, where each line is a text of its own.
+        name: of the text, for messages.
 
     Returns:
-        The piece to learn from, and the one that is held out.
+        The training piece and the held-out piece.
 
     Raises:
-        CorpusError: a piece would be too short to predict anything, or there is one line.
+        CorpusError: a piece would be too short to predict anything, or there is only one line.
     """
     held_out = max(MIN_PIECE, round(len(ids) * val_fraction))
     _require_enough(len(ids), held_out, name)
@@ -45,24 +45,24 @@ def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -
 
 
 def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bounded: bool = False) -> tuple[Ids, Ids]:
-    """Hold out lines from all over a text: one of each so many, now here and now there among them.
+    """Hold out lines from all over a text: one of each group of consecutive lines, at a varying place in the group.
 
-    A list is sorted, as a rule, and the end of one is like nothing before it. The lines of both pieces stand in their
-    order, and both are copies.
+    Lists are usually sorted, and the end of a sorted list is unlike the rest. Both pieces are copies and keep the order
+    of the lines.
 
     Args:
         ids: encoded text, shape (num_chars,).
-        val_fraction: share of the lines that are held out.
+        val_fraction: share of the lines to hold out.
         line_feed: the id that ends a line.
-        name: of the text, for the message.
-        bounded: whether no line is held out that is longer than that share of the text, where most are shorter: one
-            that holds most of a text would leave next to nothing to learn from.
+        name: of the text, for messages.
+        bounded: whether to keep lines longer than `val_fraction` of the text in the training piece, if most lines are
+            shorter: holding out a line that makes up most of the text would leave next to nothing to learn from.
 
     Returns:
-        The piece to learn from, and the one that is held out.
+        The training piece and the held-out piece.
 
     Raises:
-        CorpusError: a piece would be too short to predict anything, or there is one line.
+        CorpusError: a piece would be too short to predict anything, or there is only one line.
     """
     _require_enough(len(ids), MIN_PIECE, name)
     starts, lengths = find_lines(ids, line_feed)
@@ -77,11 +77,11 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bou
 
 
 def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, int]:
-    """Count the lines that are held out, and those of them that are learned from too.
+    """Count the held-out lines, and those of them that are in the training piece too.
 
-    Lines that are blank, or have characters without an id of their own, are left aside. Of long pieces the same share
-    is looked at, from the beginning on: in a sorted list that is what may be the same. Of neither is it more than
-    `MOST_LOOKED_AT`.
+    Blank lines and lines with characters without an id of their own are not counted. Of long pieces only the same share
+    of each is compared, from the beginning on, since that is where a sorted list may have equal lines; never more than
+    `MOST_LOOKED_AT` characters of either.
     """
     share = min(1.0, MOST_LOOKED_AT / max(1, len(train)))
     pieces = (ids[: min(round(share * len(ids)), MOST_LOOKED_AT)] for ids in (train, held_out))
@@ -93,9 +93,9 @@ def count_known(train: Ids, held_out: Ids, encoder: CharEncoder) -> tuple[int, i
 
 
 def _choose_evenly(num_lines: int, val_fraction: float) -> NDArray[np.bool_]:
-    """Which of so many lines, two at least, are held out: not all of them, and at least one."""
+    """Choose which of `num_lines` lines, at least two, to hold out: at least one, and not all."""
     count = min(max(1, round(num_lines * val_fraction)), num_lines - 1)
-    holds_out_most = count * GOLDEN_RATIO > num_lines  # of places so near one another two may be in one line
+    holds_out_most = count * GOLDEN_RATIO > num_lines  # then choose the others: of closer places two may be in one line
     number = np.arange(num_lines - count if holds_out_most else count)
     places = (number + number * GOLDEN_RATIO % 1) * (num_lines / len(number))
     is_held_out = np.full(num_lines, holds_out_most)
@@ -104,7 +104,7 @@ def _choose_evenly(num_lines: int, val_fraction: float) -> NDArray[np.bool_]:
 
 
 def _require_enough(num_chars: int, held_out: int, name: str) -> None:
-    """Refuse a text of which too little is left to learn from where so many characters are held out."""
+    """Refuse a text of which too little is left to learn from if `held_out` characters are held out."""
     if num_chars < held_out + MIN_PIECE:
         mend = "give a longer text" if num_chars < 2 * MIN_PIECE else "lower --val-fraction"
         raise CorpusError(
@@ -114,7 +114,7 @@ def _require_enough(num_chars: int, held_out: int, name: str) -> None:
 
 
 def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
-    """Where to cut so that no line is split: the next line's beginning or, if none is left, the last one before."""
+    """Move a cut to the beginning of the next line or, if there is none, of the last line before."""
     after = next_line(ids, cut, line_feed)
     if after < len(ids):
         return after

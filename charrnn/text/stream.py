@@ -1,4 +1,4 @@
-"""Documents as one text that can be read twice, with the same result or an error."""
+"""Several documents as one text that can be read twice, with the same result or an error."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from charrnn.text.unreadable import CHANGED
 class TextStream:
     """Several documents, prepared and joined.
 
-    Where each line is a text of its own, one that a document's end leaves open ends there.
+    Where each line is a text of its own, a line feed is added between documents if the former ends without one.
 
     Args:
-        found: the documents; before the first that is held out by name the text ends and begins anew.
-        reading: how they are read; where that is settled, messages must not suggest flags that change it.
+        found: the documents; before the first that is given as held out, preparing starts anew without a separator.
+        reading: how they are read; if the alphabet is fixed, messages must not suggest flags that change it.
         meter: sees every byte.
 
     Attributes:
-        num_learned: characters before what is held out by name, once they are read.
-        misread: names of documents that are valid UTF-8 and read otherwise, once they are read.
+        num_learned: characters before the documents given as held out, known after `read`.
+        misread: names of documents that are valid UTF-8 but read in another encoding, known after `read`.
     """
 
     def __init__(self, found: Found, reading: ReadOptions, meter: Meter) -> None:
@@ -42,12 +42,12 @@ class TextStream:
 
     @property
     def is_costly(self) -> bool:
-        """Whether it takes long to read: it is compressed, in another encoding, or changed by an option."""
+        """Whether reading is slow: a document is compressed, in another encoding, or changed by an option."""
         is_plain = replace(self._options, unit=CHARACTER, lines=False, encoding=self._options.codec) == PLAIN
         return not is_plain or any(document.is_packed() for document in self._documents)
 
     def read(self) -> Iterator[str]:
-        """Read all of it, in pieces.
+        """Read the whole text, in pieces.
 
         Raises:
             CorpusError: a document cannot be read or is not in its encoding.
@@ -59,13 +59,13 @@ class TextStream:
             yield text
 
     def _read_numbered(self) -> Iterator[tuple[int, str]]:
-        """Pieces of text, each with its document's number; what stands between two belongs to the one before."""
+        """Pieces of text, each with its document's number; a separator belongs to the document before."""
         preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
         last = ""
         for number, document in enumerate(self._documents):
             between = self._separator if number and number != self._held_out_from else ""
             if last == "\r" and between.startswith("\n") and self._options.newline == "lf":
-                between = "\n" + between  # with one of which that CR is one line end
+                between = "\n" + between  # the CR and one LF are a single line end
             if self._options.lines and last not in ("", "\n") and not between.startswith(("\n", "\r\n")):
                 between = "\n" + between
             last = between[-1:] or last
@@ -85,20 +85,20 @@ class TextStream:
         yield len(self._documents) - 1, preparer.feed("", final=True)
 
     def _note(self, name: str) -> None:
-        if name not in self.misread:  # it may be read again
+        if name not in self.misread:  # a document may be read again
             self.misread.append(name)
 
     def read_again(self, num_chars: int) -> Iterator[str]:
-        """Read it once more, each document up to where it ended before.
+        """Read the text once more, each document up to its size in the first pass.
 
-        Where a file's signature is another than at first, the bytes of both passes are compared by their hashes; where
-        that shows at the end alone, those of a third are.
+        If a file's signature has changed since the first pass, the hashes of both passes are compared; if it changes
+        during this pass, a third pass is read and compared.
 
         Args:
-            num_chars: that it had at first; never more are given.
+            num_chars: length of the text in the first pass; no more characters are yielded.
 
         Raises:
-            CorpusError: it is not what it was.
+            CorpusError: the text has changed.
         """
         has_changed = self._sign() != self._signatures
         self._meter.begin_again(compares=has_changed)
@@ -113,12 +113,12 @@ class TextStream:
             raise CorpusError(CHANGED)
 
     def _is_still_the_same(self) -> bool:
-        """Read once more the bytes that were there at first, and compare them: a log may only have grown meanwhile."""
+        """Read and compare the bytes of the first pass once more: a log may merely have grown."""
         self._meter.begin_again(compares=True)
         try:
             for _ in self.read():
                 pass
-        except CorpusError:  # it is cut short within a character, or another text altogether
+        except CorpusError:  # the text is cut within a character, or another one altogether
             return False
         return self._meter.is_same
 
@@ -127,7 +127,7 @@ class TextStream:
 
 
 def _first_of(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
-    """The first bytes of some, so many at most."""
+    """The first `length` bytes of the chunks, or all if there are fewer."""
     left = length
     for chunk in chunks:
         yield chunk[:left]

@@ -1,7 +1,7 @@
-"""What one pass over a text finds: how often each character stands in it and, of a text that is not large, all of it.
+"""The result of one pass over a text: how often each character occurs and, if the text is not large, the text itself.
 
-Characters are numbered as they come, ASCII's by their codes and all others from 128 on. Once the text is at its end and
-its alphabet known, the numbers become ids: what was read need not be read and decoded again.
+Characters are numbered in order of appearance, ASCII ones by their codes and all others from 128 on. When the whole
+text is read and the alphabet known, the numbers become ids, so that the text need not be read and decoded again.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from charrnn.text.encoder import CharEncoder, Points, translate
 
 Counts = NDArray[np.int64]
 Numbers = NDArray[np.unsignedinteger[Any]]
-"""Of characters in the order in which they were first seen, in the narrowest type; bytes where all are ASCII."""
+"""Numbers of characters, in order of first appearance, in the narrowest type; bytes if all are ASCII."""
 
 NUM_ASCII = 128
 
 COMMON = 0x20000
-"""Code points below it, emoji among them, are counted by a table of all of them."""
+"""Code points below this, including emoji, are counted with `bincount`."""
 
 LONG_PIECE = 1 << 15
-"""Characters of a piece from which on counting pairs is faster; below, 65,536 counters cost more than they save."""
+"""Length of a piece from which on counting pairs is faster; below it 65,536 counters cost more than they save."""
 
 BLOCK = 1 << 23
-"""Numbers that are kept in one array: large ones come in large pages, which is several times faster."""
+"""Numbers in one array: large arrays get large memory pages, which is several times faster."""
 
 PIECE = 1 << 18
-"""Numbers that become ids at once."""
+"""Numbers to convert to ids at once."""
 
 
 class Tally:
-    """The characters of a text that comes in pieces.
+    """Counts, and keeps, the characters of a text that comes in pieces.
 
     Args:
-        kept_bytes: how many bytes of numbers are kept at most; of a longer text the counts alone stay.
+        kept_bytes: most bytes of numbers to keep; of a longer text only the counts are kept.
     """
 
     def __init__(self, kept_bytes: int) -> None:
@@ -46,13 +46,13 @@ class Tally:
         self._points = np.arange(NUM_ASCII, dtype=np.uint32)  # by number
         self._times = np.zeros(NUM_ASCII, dtype=np.int64)
         self._numbers = self._number_points(np.dtype(np.uint8))
-        self._counts = np.zeros(CODE_POINTS, dtype=np.int64)  # of what has no numbers
+        self._counts = np.zeros(CODE_POINTS, dtype=np.int64)  # of characters after the text became too long to keep
         self._blocks: list[Numbers] | None = [] if kept_bytes else None
-        self._filled = 0  # of the last block
+        self._filled = 0  # numbers in the last block
         self._size = 0  # in bytes
 
     def add(self, points: Points) -> None:
-        """Take the next piece as code points, shape (num_chars,), bytes where all are ASCII."""
+        """Add the next piece as code points, shape (num_chars,), bytes if all are ASCII."""
         if not len(points):
             return
         if self._blocks is None:
@@ -61,7 +61,7 @@ class Tally:
         numbers = points if points.dtype == np.uint8 else self._number(points)
         found = _count(numbers)
         self._times[: len(found)] += found[: len(self._times)]
-        if self._blocks:  # a block for each piece that is narrower than the last would be many
+        if self._blocks:  # widen narrower pieces, since each change of type begins a block
             numbers = numbers.astype(np.promote_types(numbers.dtype, self._blocks[-1].dtype), copy=False)
         self._size += numbers.nbytes
         if self._size <= self._kept_bytes:
@@ -71,13 +71,13 @@ class Tally:
 
     @property
     def counts(self) -> Counts:
-        """How often each code point stands in the text, shape (CODE_POINTS,)."""
+        """How often each code point occurs in the text, shape (CODE_POINTS,)."""
         counts = self._counts.copy()
         counts[self._points] += self._times
         return counts
 
     def ids(self, encoder: CharEncoder) -> Ids | None:
-        """The whole text as ids, shape (num_chars,); None where it was too long to be kept."""
+        """The whole text as ids, shape (num_chars,); None if it was too long to keep."""
         if self._blocks is None:
             return None
         table = encoder.look_up(self._points)
@@ -110,14 +110,14 @@ class Tally:
         return self._numbers.take(points, mode="clip")
 
     def _number_points(self, dtype: np.dtype[Any]) -> Numbers:
-        """The number of each code point; the largest that the type holds marks those that have none yet."""
+        """The number of each code point; the type's largest value marks code points without a number."""
         numbers = np.full(CODE_POINTS, np.iinfo(dtype).max, dtype=dtype)
         numbers[self._points] = np.arange(len(self._points), dtype=dtype)
         return numbers
 
 
 def _count_points(counts: Counts, points: Points) -> None:
-    if points.dtype != np.uint8 and points.max(initial=0) >= COMMON:  # few texts, and it takes long
+    if points.dtype != np.uint8 and points.max(initial=0) >= COMMON:  # slow, but rare
         values, times = np.unique(points[points >= COMMON], return_counts=True)
         counts[values] += times
         points = points[points < COMMON]
@@ -128,7 +128,7 @@ def _count_points(counts: Counts, points: Points) -> None:
 def _count(numbers: Numbers) -> Counts:
     if numbers.dtype != np.uint8 or len(numbers) < LONG_PIECE:
         return np.bincount(numbers, minlength=1)
-    even = len(numbers) & ~1  # two at a time: half as many steps
+    even = len(numbers) & ~1  # counts pairs: half as many steps
     pairs = np.bincount(numbers[:even].view(np.uint16), minlength=0x10000).reshape(256, 256)
     counts: Counts = pairs.sum(0) + pairs.sum(1)
     counts[numbers[even:]] += 1

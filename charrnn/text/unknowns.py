@@ -1,11 +1,11 @@
-"""Texts with characters that a model never saw: what becomes of them when a text is read by it.
+"""How a model reads a text with characters that it has never seen, and what they cost.
 
-By the rule "count" an unknown character costs what it would cost to write it by other means: one escape, which a model
-that saw n characters gives 1 in n + 1, and then one of all code points that it does not know. That is 35 to 40 bits:
-enough that a line with a strange character stands out, and little enough that one of them in a long text does not drown
-the rest. Scores of models with different alphabets can so be compared. The model itself reads on as if the character
-were not there, or, where it has one id for all rare characters, reads that: it costs the same, since that it foresaw
-one of them says nothing of which.
+By the rule "count" an unknown character costs what encoding it by other means would cost: an escape of probability
+1 / (n + 1) for a model that learned from n characters, then a uniform choice among all code points that it does not
+know. That is 35 to 40 bits: enough for a line with a strange character to stand out, and not enough for one such
+character to dominate a long text. It makes scores of models with different alphabets comparable. The model itself skips
+the character or, if it has one id for all rare characters, reads that id. The cost is the same, since predicting that
+id does not tell which rare character comes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from charrnn.text.likeness import to_nearest
 
 @dataclass(frozen=True)
 class Readable:
-    """A text, as far as a model knows its characters.
+    """A text, encoded as far as a model knows its characters.
 
     Attributes:
-        text: the text that is read.
-        known_text: the characters of it that the model knows, in order.
-        unknown: those that it does not know, each once.
-        ids: of the characters that are read, shape (num_read,); of their bytes, where the model reads bytes.
-        reads_all: whether these are all, an id for rare characters standing for each that is unknown; else the known.
+        text: the whole text.
+        known_text: its characters that the model knows, in order.
+        unknown: its characters that the model does not know, each once.
+        ids: of the characters that are read, shape (num_read,); of their bytes, if the model reads bytes.
+        reads_all: whether all characters are read, the unknown ones as the id of rare characters; otherwise only the
+            known ones are.
     """
 
     text: str
@@ -53,18 +54,18 @@ class Readable:
 
     @property
     def num_unknown(self) -> int:
-        """Characters that the model does not know."""
+        """Number of characters that the model does not know."""
         return len(self.text) - len(self.known_text)
 
 
 def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Readable:
-    """Encode what can be encoded.
+    """Encode a text as far as the model knows its characters.
 
     Args:
         text: any text.
         encoder: of the model's alphabet.
-        rule: "count", "skip", "nearest" or "error"; by "nearest" a known letter stands for an unknown one where there
-            is such. By "error" the caller has refused a text with unknown ones.
+        rule: "count", "skip", "nearest" or "error"; "nearest" first replaces unknown characters by similar known ones,
+            and for "error" the caller must have refused a text with unknown characters.
     """
     if rule == "nearest":
         text = to_nearest(text, encoder)
@@ -76,10 +77,10 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:
-    """What an unknown character costs, in nats; see the module's text.
+    """What an unknown character costs, in nats; see the module docstring.
 
     Args:
-        num_characters: that the model learned from.
-        vocab_size: of them distinct.
+        num_characters: number of characters that the model learned from.
+        vocab_size: number of distinct ones among them.
     """
     return math.log(num_characters + 1) + math.log(CODE_POINTS - vocab_size)

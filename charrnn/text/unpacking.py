@@ -1,4 +1,4 @@
-"""What a file is compressed by, which its first bytes tell, and its plain bytes."""
+"""Recognising how a file is compressed by its first bytes, and decompressing it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from typing import IO, Any, cast
 from charrnn.errors import UnpackingError
 
 CHUNK = 1 << 18
-"""Bytes to read at once: what is made of them stays in the processor's cache."""
+"""Bytes to read at once, few enough for the processor's cache."""
 
 PACKED_CHUNK = 1 << 10
-"""Bytes to unpack at once: four of Zstandard's may stand for 128 KiB, and what they become comes all at once."""
+"""Compressed bytes to unpack at once: four bytes of Zstandard may become 128 KiB, which come all at once."""
 
 LARGEST_WINDOW = 31
-"""Of Zstandard, as a power of two in bytes: the most of `zstd --long`, and more than the libraries allow unasked."""
+"""Base-2 logarithm of Zstandard's window in bytes: the most of `zstd --long`, above the libraries' default limit."""
 
 DAMAGE = (gzip.BadGzipFile, EOFError, zlib.error)
-"""What a damaged file leads to."""
+"""Exceptions that a damaged file raises."""
 
 HEAD_BYTES = 16
-"""Bytes that tell what packed a file."""
+"""First bytes of a file that tell how it is compressed."""
 
 _KINDS = {
     "gzip": rb"\x1f\x8b\x08",
@@ -37,20 +37,20 @@ _KINDS = {
     "xz": rb"\xfd7zXZ\x00",
     "Zstandard": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
 }
-"""How compressed files begin. bzip2: a text may begin with "BZh1", so the mark of the first block must follow, or in an
-empty file that of the end. Zstandard: an ordinary frame, or a skippable one."""
+"""Magic numbers of compressed files. bzip2: a text may begin with "BZh1", so the mark of the first block, or of the end
+in an empty file, must follow. Zstandard: an ordinary frame, or a skippable one."""
 
 
 def compression_of(head: bytes) -> str | None:
-    """What packed a file, by its first bytes; None for nothing that is known."""
+    """The compression of a file, by its first bytes; None if not recognised."""
     return next((kind for kind, beginning in _KINDS.items() if re.match(beginning, head)), None)
 
 
 def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[Any]:
-    """A reader of the plain bytes of a file that may be compressed.
+    """A reader of the decompressed bytes of a file that may be compressed.
 
     Raises:
-        UnpackingError: what can unpack it is not there.
+        UnpackingError: no library here can unpack it.
     """
     kind = compression_of(file.read(HEAD_BYTES))
     file.seek(0)
@@ -62,15 +62,15 @@ def decompressed(file: IO[bytes], name: str) -> contextlib.AbstractContextManage
 
 
 class UnpackingReader(io.RawIOBase):
-    """The plain bytes of a file compressed by bzip2, xz or Zstandard, of all its streams.
+    """Decompresses all streams of a file compressed by bzip2, xz or Zstandard.
 
-    Behind one may stand another, or zeros, as xz has them for padding. With anything else there the file is damaged, as
-    where it ends within a stream; the libraries' own readers then leave out the rest and say nothing.
+    A stream may be followed by another one, or by zeros, which xz uses as padding. If anything else follows, or the
+    file ends within a stream, it is damaged; the libraries' own readers would drop the rest without an error.
 
     Args:
         file: the compressed bytes.
-        begin: makes what unpacks one stream, such as a `bz2.BZ2Decompressor`.
-        damage: what that raises.
+        begin: makes a decompressor of one stream, such as a `bz2.BZ2Decompressor`.
+        damage: the exception that the decompressor raises for invalid data.
     """
 
     def __init__(self, file: IO[bytes], begin: Callable[[], Any], damage: type[Exception]) -> None:
@@ -123,7 +123,7 @@ class UnpackingReader(io.RawIOBase):
 
 
 class _ZstandardFrame:
-    """What unpacks one frame by the zstandard library, called as Python's own unpackers are; it knows no limit."""
+    """Wraps the zstandard library's decompressor of one frame in the interface of Python's; ignores `max_length`."""
 
     needs_input = True
 
@@ -143,10 +143,10 @@ class _ZstandardFrame:
 
 
 def _find_unpacker(kind: str, name: str) -> tuple[Callable[[], Any], type[Exception]]:
-    """What unpacks a stream of a kind, and what it raises.
+    """The decompressor for a kind of compression, and the exception that it raises for invalid data.
 
     Raises:
-        UnpackingError: neither Python's own library for Zstandard, from 3.14 on, nor zstandard is at hand.
+        UnpackingError: neither Python's own Zstandard module (from 3.14 on) nor the zstandard library is there.
     """
     if kind == "bzip2":
         return bz2.BZ2Decompressor, OSError

@@ -1,4 +1,4 @@
-"""Files and folders that hold no text to be read: what is wrong with one, in one line."""
+"""Messages about files and folders that cannot be read or hold no text."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOu
 from charrnn.text.unpacking import DAMAGE
 
 CHANGED = "the text was changed while it was read; try again when nothing changes it"
-"""What is said of a text that is not what it was."""
+"""Message about a text that has changed while it was read."""
 
 _SAVE = "give a folder or a file of plain text"
 
 
 def require_file(path: str) -> None:
-    """Refuse an empty name, and a folder, where a text file is wanted, or "-".
+    """Refuse an empty name or a folder in the place of a text file or "-".
 
     Raises:
-        CorpusError: it is one of these.
+        CorpusError: the path is one of these.
     """
     if not path:
         raise CorpusError("a file's name is empty; give a text file, or - for standard input")
@@ -34,12 +34,12 @@ def require_file(path: str) -> None:
 
 @contextlib.contextmanager
 def read_errors_told(name: str) -> Iterator[None]:
-    """Turn what can go wrong with a file into one line.
+    """Turn the errors of reading a file into errors with a one-line message.
 
     Raises:
-        CorpusError: it did.
-        UnreadableError: permissions are what is missing.
-        UnpackingError: what is compressed cannot be unpacked.
+        CorpusError: the file is missing or cannot be read.
+        UnreadableError: its permissions forbid it.
+        UnpackingError: it is compressed, and damaged.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def read_errors_told(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def read_errors_of_found_told(name: str) -> Iterator[None]:
-    """As `read_errors_told`, for what was found before: if it is gone by now, say so and suggest no other name.
+    """Like `read_errors_told`, for a file or a folder found before: if it is missing now, suggest no other name.
 
     Raises:
         CorpusError: it cannot be read; see `read_errors_told`.
@@ -69,17 +69,17 @@ def read_errors_of_found_told(name: str) -> Iterator[None]:
     with read_errors_told(name):
         try:
             yield
-        except (FileNotFoundError, NotADirectoryError):  # the latter: a file stands where a folder was
+        except (FileNotFoundError, NotADirectoryError):  # the latter if a file has replaced a folder
             raise VanishedError(f"{name}: is gone, so that {CHANGED}") from None
 
 
 def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
-    """What is wrong with a folder in which nothing is left to be read, and what to do.
+    """Say why nothing is left to be read in a folder, and what to do.
 
     Args:
         path: of the folder.
         patterns: which of its files are read.
-        missed: what of it is left out.
+        missed: what is left out of it.
     """
     if others := [left for left in missed.files if left.cause not in (LOCKED, BROKEN, LINKED)]:
         return f"holds no plain text ({_such_as(others)}); {_mend(others[0].cause)}"
@@ -99,7 +99,7 @@ def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
 
 
 def _to_fit(path: str, patterns: Patterns, links: Sequence[str]) -> str:
-    """What to do where no file of a folder fits the patterns: some would not whatever these are."""
+    """Advice if no file of a folder matches the patterns, which never choose hidden files or links to folders."""
     if hidden := _hidden_that_fits(path, patterns):
         return f"{hidden} would, but what is hidden is never read from a folder: name the file itself"
     if patterns.told_of_hidden:
@@ -109,14 +109,14 @@ def _to_fit(path: str, patterns: Patterns, links: Sequence[str]) -> str:
 
 
 def _hidden_that_fits(path: str, patterns: Patterns) -> str:
-    """A hidden file, or one in a hidden folder, that `--include` alone would have read; or nothing."""
+    """The path of a file that `--include` matches but that is hidden, or in a hidden folder; empty if none."""
     files = (Path(place, name) for place, _, names in os.walk(path) for name in sorted(names))
     hidden = ((file, file.relative_to(path)) for file in files if patterns.include)
     return next((str(file) for file, inner in hidden if is_hidden(inner) and patterns.take(inner)), "")
 
 
 def _such_as(files: Sequence[LeftOut]) -> str:
-    """How many files are left out, and of the first why."""
+    """Say how many files are left out, and why the first is."""
     which = "1 file," if len(files) == 1 else f"{len(files):,} files, such as"
     return f"{which} {files[0].name}: {files[0].cause.why}"
 
@@ -126,7 +126,7 @@ def _mend(cause: Cause) -> str:
 
 
 def _ask_for_neighbour(path: str) -> str:
-    """Ask whether a file beside it is meant, whose name has an ending more or nearly the same letters; or nothing."""
+    """Suggest a file in the same folder with an extension added or a similar name; empty if there is none."""
     folder, name = os.path.split(path)
     try:
         names = sorted(os.listdir(folder or "."))
@@ -140,5 +140,5 @@ def _ask_for_neighbour(path: str) -> str:
 
 
 def _has_others(folder: str) -> bool:
-    """Whether there is anything but folders in it, at any depth."""
+    """Whether a folder holds any file, at any depth."""
     return any(files for _, _, files in os.walk(folder))

@@ -1,4 +1,4 @@
-"""The files below a folder that are read."""
+"""Finding the files to read below a folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from charrnn.text.unreadable import read_errors_of_found_told, read_errors_told
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
-"""A drive that is not there, a name that cannot be, a link that leads back to itself."""
+"""Windows errors: a missing drive, an invalid name, a link to itself."""
 
 _JUNCTION = 0xA0000003
-"""`stat.IO_REPARSE_TAG_MOUNT_POINT`, which Python has on Windows alone."""
+"""`stat.IO_REPARSE_TAG_MOUNT_POINT`, which Python defines on Windows only."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Walk:
     """What one path on the command line leads to.
 
     Attributes:
-        path: as it was given.
-        files: those of a folder, in order, or the one that is given by its own name.
-        links: those of a folder's that are links.
-        missed: what is left out of a folder; None where it is none.
-        had_repeats: whether links were taken out that lead to what is read anyway.
+        path: as given.
+        files: the files of a folder, in order, or the single file at the path.
+        links: those files of a folder that are links.
+        missed: what is left out of a folder; None if the path is no folder.
+        had_repeats: whether links to files that are read anyway were removed.
     """
 
     path: str
@@ -44,9 +44,9 @@ class Walk:
 
 
 def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
-    """Take the links out of folders that lead to what is read anyway: by its own name, or by an earlier link.
+    """Remove links in folders whose target is read anyway, by its own name or through an earlier link.
 
-    A folder that is given twice has its links twice, as all its files.
+    A folder that is given twice keeps its links twice, like all its files.
     """
     if not any(walk.links for walk in walks):
         return list(walks)
@@ -61,15 +61,15 @@ def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
 
 
 def files_below(root: Path, patterns: Patterns, missed: Missed) -> Iterator[Path]:
-    """Find the files below a folder that are not hidden, nor backups, and that the patterns choose.
+    """Find the files below a folder that the patterns choose, except hidden files and backups.
 
-    They are sorted by their paths' parts.
+    The files are sorted by the parts of their paths.
 
     Args:
         root: the folder.
-        patterns: matched with paths from there on.
-        missed: what may not be read, leads nowhere or to another folder, may have no end, or is an editor's backup, is
-            noted here, and so is a folder that is gone before it is listed.
+        patterns: matched with paths relative to the folder.
+        missed: collects what is unreadable, a broken link, a link to a folder, no regular file or an editor's backup,
+            and folders that are gone before they are listed.
 
     Raises:
         CorpusError: the folder itself cannot be read.
@@ -84,7 +84,7 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         is_folder = is_linked or entry.is_dir(follow_symlinks=False)
         if _is_hidden(entry) or patterns.leave_out(inner, is_folder=is_folder):
             continue
-        if is_linked:  # which may lead anywhere, back to here too
+        if is_linked:  # may lead anywhere, even back here
             missed.add(str(path), LINKED, "folder")
         elif is_folder:
             yield from _walk(path, root, patterns, missed)
@@ -96,7 +96,7 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
 
 
 def _entries_of(folder: Path, root: Path, missed: Missed) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name; nothing of one below the root that may not be read, or that is gone by now."""
+    """A folder's entries, sorted by name; empty for a folder below the root that is unreadable or gone."""
     if folder == root:
         with read_errors_told(str(root)):
             return _listed(root)
@@ -110,26 +110,26 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_linked(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a link to a folder, or a junction, Windows' own kind, which `DirEntry.is_symlink` does not know."""
+    """Whether an entry is a link to a folder, or a Windows junction, which `DirEntry.is_symlink` does not recognise."""
     return _noted(entry, "st_reparse_tag") == _JUNCTION or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:
-    """Whether its name begins with a dot, or the system has it hidden, as Windows' `desktop.ini`."""
+    """Whether an entry's name begins with a dot, or the system hides it, as Windows does `desktop.ini`."""
     marks = _noted(entry, "st_file_attributes") & stat.FILE_ATTRIBUTE_HIDDEN, _noted(entry, "st_flags") & stat.UF_HIDDEN
     return entry.name.startswith(".") or any(marks)
 
 
 def _noted(entry: os.DirEntry[str], field: str) -> int:
-    """What Windows or macOS has noted of an entry of a folder; 0 where nothing like it is noted."""
-    with contextlib.suppress(OSError):  # it is gone since
-        if sys.platform in ("win32", "darwin"):  # else each entry would cost a call for nothing
+    """A `stat` field of a folder's entry that only Windows or macOS has; 0 if it is missing."""
+    with contextlib.suppress(OSError):  # gone since it was listed
+        if sys.platform in ("win32", "darwin"):  # elsewhere the call would be wasted
             return getattr(entry.stat(follow_symlinks=False), field, 0)
     return 0
 
 
 def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
-    """Whether an entry of a folder is a file, or a link to one; `Path.is_file` tells no reason since Python 3.14."""
+    """Whether an entry is a file, or a link to one; since Python 3.14 `Path.is_file` raises no error to report."""
     with missed.noting(name), read_errors_told(name):
         try:
             if stat.S_ISREG(os.stat(entry.path).st_mode):
@@ -138,6 +138,6 @@ def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
         except OSError as error:
             if error.errno not in _LEADS_NOWHERE and getattr(error, "winerror", None) not in _NOWHERE_ON_WINDOWS:
                 raise
-            if entry.is_symlink():  # else it is gone since
+            if entry.is_symlink():  # else it is gone since it was listed
                 missed.add(name, BROKEN)
     return False
