@@ -1,1 +1,1 @@
-"""What a model knows: where it is surprised, what its neurons follow, how far back it looks."""
+"""Analyses of a model: surprisal, what its neurons respond to, how much context it uses."""

@@ -1,10 +1,10 @@
-"""Dynamic evaluation: a model that goes on learning from a text while it is scored on it.
+"""Dynamic evaluation: a model keeps learning from a text while it is scored on it.
 
-After every segment the weights take a step down the gradient of that segment's loss, and a step back towards where they
-began. No character is seen before it has been predicted, so the loss is as honest as the static one (Krause, Kahembwe,
-Murray, Renals 2017, "Dynamic evaluation of neural sequence models", https://arxiv.org/abs/1709.07432). As there, each
-weight's step is divided by the root of the mean square of its gradients; here that mean is taken over the segments so
-far, since a checkpoint does not have its text with it, and the step back is the same share for all weights.
+After every segment the weights take a gradient step on the segment's loss, and decay towards their initial values. Each
+character is predicted before the model learns from it, so the loss is as fair as the static one (Krause, Kahembwe,
+Murray, Renals 2017, "Dynamic evaluation of neural sequence models", https://arxiv.org/abs/1709.07432). As in the paper,
+each weight's step is divided by the root mean square of its gradients. Unlike there, the mean is over the segments of
+this text so far, because a checkpoint does not contain its training text, and all weights decay at the same rate.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SEGMENT = 32
 """Characters between two steps."""
 
 RATE = 1e-4
-"""How far a weight goes at a step, where its gradient is of its usual size."""
+"""Learning rate: the size of a weight's step where its gradient has its usual size."""
 
 DECAY = 3e-3
-"""The share of its way that a weight goes back at each step."""
+"""Share of a weight's distance from its initial value that each step takes back."""
 
 SMOOTHING = 0.99
-"""Share of the mean square of a weight's gradients that stays at each segment."""
+"""Decay rate of the moving mean square of the gradients, per segment."""
 
 EPSILON = 1e-8
-"""Added to its root, so that a weight without a gradient stays where it is."""
+"""Added to the root mean square in the denominator; a weight without gradient takes no step."""
 
 
 def adapt(
@@ -52,14 +52,14 @@ def adapt(
 
     Args:
         config: the model's shape.
-        weights: to begin with; left as they are.
+        weights: initial weights, which are not modified.
         ids: encoded text, shape (num_chars,), at least two characters.
-        rate: of a step, about what each weight moves.
-        decay: towards the first weights at each step.
-        watch: told, now and then, how many more characters were read.
+        rate: learning rate, about what each weight moves per step.
+        decay: towards the initial weights, per step.
+        watch: called with the number of characters read since the last call.
 
     Yields:
-        -ln p of each character but the first, in nats, one `PIECE` after another: of a long text not all is held.
+        -ln p of each character but the first, in nats, one `PIECE` after another, which bounds the memory.
     """
     learner = _Learner(config, weights, rate, decay)
     for first in range(0, len(ids) - 1, PIECE):
@@ -84,14 +84,14 @@ def adapted_loss(
     *,
     watch: Watch = lambda read: None,
 ) -> float:
-    """What a text costs a model that learns from it as it reads, in nats; of an ensemble each member does, by itself.
+    """Total dynamic loss of a text in nats; the members of an ensemble adapt independently.
 
     Args:
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,), at least two characters.
-        counts: which of its ids but the first do, shape (num_chars - 1,).
-        watch: told, now and then, how many more characters one of them has read.
+        counts: whether each id but the first counts, shape (num_chars - 1,).
+        watch: called with the number of characters that a member has read since the last call.
 
     Raises:
         DivergenceError: a surprisal is not finite.
@@ -107,7 +107,7 @@ def adapted_loss(
 
 
 class _Learner:
-    """A model whose weights move; see `adapt`."""
+    """A model with weights that adapt; see `adapt`."""
 
     def __init__(self, config: ModelConfig, weights: Weights, rate: float, decay: float) -> None:
         self._config, self._weights, self._rate, self._decay = config, weights, rate, decay

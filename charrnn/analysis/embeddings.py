@@ -1,4 +1,4 @@
-"""Which characters a model takes for alike: the rows of its embedding, or of its head, near and far."""
+"""Similarity of characters to a model, from the rows of its embedding or of its output head."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from charrnn.arrays import Doubles
 
 NEIGHBOURS = 5
-"""Characters that are named as the most similar to one."""
+"""Number of nearest neighbours listed for a character."""
 
 _ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
 class EmbeddingMap:
-    """The characters as points.
+    """Nearest neighbours of the characters, and a map in two dimensions.
 
     Attributes:
         neighbours: for each character the ids of the most similar ones, nearest first.
-        similarities: their cosines, from -1 to 1.
-        places: in two dimensions, along the directions in which they differ most, shape (V, 2), from -1 to 1.
-        explained: share of the variance that these two have.
+        similarities: cosine similarities of these, from -1 to 1.
+        places: coordinates along the first two principal components, scaled to -1 to 1, shape (V, 2).
+        explained: share of the variance that these two components explain.
     """
 
     neighbours: list[list[int]]
@@ -34,11 +34,11 @@ class EmbeddingMap:
 
 
 def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> EmbeddingMap:
-    """Compare the rows of an embedding by their directions.
+    """Compare the rows of an embedding by cosine similarity, and project them by PCA.
 
     Args:
         embedding: a row for each character, shape (V, E).
-        count: neighbours to list.
+        count: number of neighbours to list.
     """
     rows = embedding.astype(np.float64)
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -55,7 +55,7 @@ def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> Embeddin
 
 
 def _nearest(unit: Doubles, count: int) -> tuple[list[list[int]], list[list[float]]]:
-    """The nearest rows of each row, and their cosines; some rows at a time, as an alphabet may be large."""
+    """Indices and cosines of the nearest rows of each row, computed in blocks, as an alphabet may be large."""
     neighbours: list[list[int]] = []
     similarities: list[list[float]] = []
     for first in range(0, len(unit), _ROWS_AT_ONCE):

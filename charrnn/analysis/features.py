@@ -1,8 +1,8 @@
-"""What a neuron might stand for: features of a text, a number for each of its characters.
+"""Features of a text that a neuron may track: a number for each character.
 
-The value at a character is what is known once it has been read; only "characters left in line" and the features
-called "next" look ahead. They are those that Karpathy, Johnson and Fei-Fei looked for by eye (2015,
-"Visualizing and understanding recurrent networks", section 4.2, https://arxiv.org/abs/1506.02078), and their like.
+The value at a character is what is known once it has been read; only "characters left in line" and the features whose
+names begin with "next" look ahead. The features are those that Karpathy, Johnson and Fei-Fei looked for by eye (2015,
+"Visualizing and understanding recurrent networks", section 4.2, https://arxiv.org/abs/1506.02078), and similar ones.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from charrnn.surrogates import name_byte
 Values = NDArray[np.float32]
 
 NEXT_CHARACTERS = 12
-"""The most frequent characters, each of which may be the next one."""
+"""Number of the most frequent characters, each of which has a "next is ..." feature."""
 
 BRACKETS = {"( )": "()", "[ ]": "[]", "{ }": "{}", "< >": "<>"}
 VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # noqa: RUF001
 SHORT = frozenset("йўЙЎ")
-"""Cyrillic consonants that are a vowel with a breve to Unicode."""
+"""Cyrillic consonants whose Unicode decomposition is a vowel and a breve."""
 
 QUOTES = {**dict.fromkeys('"“', '"”'), "„": '"”“', "«": "»", "「": "」", "『": "』"}
-"""By what opens a quotation, what closes it. “ opens one in English, and closes what „ has opened in German. One within
-another has other signs, as « » in „ ”, or “ ” in « »."""
+"""The closing quotation marks for each opening one. “ opens a quotation in English and closes one after „ in German.
+Nested quotations use another pair, as « » within „ ”, or “ ” within « »."""
 
 QUOTES_ELSEWHERE = {"»": "«»", "”": "”"}
-"""Signs that close a quotation in most languages, and open it in some: in German books » «, in Swedish » » and ” ”."""
+"""Marks that close a quotation in most languages but open one in some: » « in German books, » » and ” ” in Swedish."""
 
 OTHER = "other"
-"""The kind of a character that is of none."""
+"""The kind of a character that has no other."""
 
 
 def text_features(text: str) -> dict[str, Values]:
-    """Compute every feature of a text, by name, each of shape (num_chars,); yes is one and no is zero."""
+    """Compute all features of a text, by name, each of shape (num_chars,); boolean features are 1 or 0."""
     lines = _line_features(text)
     words = _word_features(text)
     kinds = {name: _yes(map(test, text)) for name, test in _KINDS.items()}
@@ -52,14 +52,14 @@ def text_features(text: str) -> dict[str, Values]:
 
 
 def name_character(character: str) -> str:
-    """Name a character where a blank would not be seen."""
+    """A visible name for a character: a space, line feed, tab, other blank or byte is spelled out."""
     is_blank = len(character) == 1 and unicodedata.category(character) == "Zs"
     named = f"<U+{ord(character):04X}>" if is_blank else character
     return {" ": "space", "\n": "line feed", "\t": "tab"}.get(character, name_byte(named))
 
 
 def kind_of(character: str) -> str:
-    """The one kind that a character is of: a vowel, another small letter, a capital, a digit, and so on."""
+    """The kind of a character: capital, vowel, other letter, digit, white space, punctuation or `OTHER`."""
     order = ("capital", "vowel", "letter", "digit", "white space", "punctuation")
     return next((name for name in order if _KINDS[name](character)), OTHER)
 
@@ -83,7 +83,7 @@ _KINDS: dict[str, Callable[[str], bool]] = {
 
 
 def _line_features(text: str) -> dict[str, Values]:
-    """Where in its line a character stands; the line feed is the place before the next line's first."""
+    """Features of a character's place in its line; a line feed has position 0 of the next line."""
     position, indentation, capitals = [], [], []
     column = depth = 0
     leading, upper, lower = True, False, False
@@ -109,7 +109,7 @@ def _line_features(text: str) -> dict[str, Values]:
 
 
 def _distance_ahead(ends: NDArray[np.bool_]) -> Values:
-    """How far the next end is, from the character after this one."""
+    """Characters between each character and the next line end, or the end of the text."""
     places = np.where(ends, np.arange(len(ends)), len(ends))
     following = np.append(np.minimum.accumulate(places[::-1])[::-1][1:], len(ends))
     return (following - np.arange(len(ends)) - 1).astype(np.float32)
@@ -134,14 +134,14 @@ def _word_features(text: str) -> dict[str, Values]:
 
 
 def _opens(sign: str, text: str) -> bool:
-    """Whether one of `QUOTES_ELSEWHERE` opens quotations in a text: its usual beginnings are fewer there, or none."""
+    """Whether one of `QUOTES_ELSEWHERE` opens quotations in a text: the usual opening marks are rarer, or absent."""
     if sign == "”":
         return "“" not in text and "„" not in text
     return len(re.findall(r"»\w", text)) > len(re.findall(r"«\w|(?<!\S)«\s", text))
 
 
 def _inside_quotes(text: str) -> Values:
-    """Between double quotes, straight or curly; a blank line ends what was never closed."""
+    """Whether each character is inside double quotes, straight or curly; a blank line ends an unclosed quotation."""
     values, closing, previous = [], "", ""
     quotes = QUOTES | {sign: closing for sign, closing in QUOTES_ELSEWHERE.items() if _opens(sign, text)}
     for character in text:
@@ -162,7 +162,7 @@ def _inside_brackets(text: str, opening: str, closing: str) -> Values:
 
 
 def _inside_comment(text: str) -> Values:
-    """After a number sign or two slashes up to the line's end, or between slash-star and star-slash."""
+    """Whether each character is in a comment: from # or // to the line's end, or between /* and */."""
     values, kind, previous = [], "", ""
     for character in text:
         pair = previous + character

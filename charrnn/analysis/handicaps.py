@@ -1,4 +1,4 @@
-"""What likely holds a model back that an n-gram model clearly beats: as far as its settings tell."""
+"""Finds settings that likely hold a model back which an n-gram model clearly beats."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from charrnn.suggest import SIZES
 from charrnn.wording import number_of
 
 FAR = 5
-"""How many times the learning rate that would be chosen is far too high, and which fraction of the fewest units that
-would be chosen is far too few."""
+"""A learning rate this many times the default is far too high, and a layer this many times smaller than the smallest
+default far too small."""
 
 
 def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, yardstick: float) -> list[str]:
-    """Name settings that are far from what charrnn would choose, of a model that is clearly behind an n-gram model.
+    """Describe settings far from charrnn's defaults, if the model is clearly worse than an n-gram model; else none.
 
     Args:
-        model: its shape.
+        model: the model's shape.
         config: how it was trained.
-        steps: that it made.
-        loss: its best loss, in nats.
-        yardstick: an n-gram model's on the same text.
+        steps: number of training steps.
+        loss: best loss, in nats.
+        yardstick: loss of an n-gram model on the same text, in nats.
     """
     if loss <= yardstick + margin(yardstick, CLEAR):
         return []

@@ -1,7 +1,7 @@
-"""What a model makes of a given text: the surprisal of every character, and how often its first guess is right.
+"""Evaluates a model on a text: the surprisal of every character, and whether the most probable one was right.
 
-Many texts are read side by side, which is several times faster than one after the other. One long text is cut into
-lanes for the same reason: a lane that begins in the middle first reads the characters before it, which do not count.
+Many texts are read as a batch, which is several times faster than one after the other. For the same reason, one long
+text is cut into lanes: a lane that starts mid-text first reads some characters before it as a warm-up, uncounted.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from charrnn.recall import Forecasts, recall_text, recall_texts
 from charrnn.text.counted import MAX_LANES, WARM_UP, lanes_that_pay
 
 WINDOW = 256
-"""Characters read at once, at most: the state is carried on, so that this changes the memory used and nothing else."""
+"""Most characters per forward call. The state is carried over, so this affects memory alone."""
 
 PIECE = 1 << 20
-"""Characters of a long text that are read at once: what is recalled in them, and what is found, is held."""
+"""Characters of a long text per piece; recall forecasts and results of one piece are held in memory."""
 
 LEAST_SHARE = 0.5
-"""Length of a text over that of the longest that is read beside it, at least: what it lacks is computed in vain."""
+"""Least length of a text relative to the longest in its batch, as the computation on padding is wasted."""
 
 MOST_PADDED = 1 << 20
-"""Characters, padding included, of the texts that are read side by side: what is found out of each is held."""
+"""Most characters of a batch, padding included, since the results of all of them are held in memory."""
 
 SCORES_AT_ONCE = 1 << 19
-"""Scores of one window, at most: two megabytes, which a processor's cache holds."""
+"""Most logits of one window: two megabytes, which fit a CPU's cache."""
 
 Watch = Callable[[float], object]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model made of a text, character by character, all but the first.
+    """A model's predictions of every character of a text but the first.
 
     Attributes:
         surprisals: -ln p of each character given all before it, in nats, shape (num_chars - 1,).
-        hits: whether it was the most probable one, shape (num_chars - 1,).
+        hits: whether the character was the most probable one, shape (num_chars - 1,).
     """
 
     surprisals: Doubles
@@ -60,11 +60,11 @@ def read_pieces(
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
-        lanes: to cut each piece of it into; None for as many as pay.
-        watch: told, now and then, how many more characters were read.
+        lanes: number of lanes to cut each piece into; None for as many as pay.
+        watch: called with the number of characters read since the last call.
 
     Yields:
-        What it made of one `PIECE` after another, so that of a long text not all is held.
+        The reading of one `PIECE` after another, which bounds the memory for a long text.
 
     Raises:
         DivergenceError: a surprisal is not finite.
@@ -76,7 +76,7 @@ def read_pieces(
 
 
 def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | None, watch: Watch) -> Reading:
-    """Read the characters after the first to the last of a long text, in lanes that read a little before them."""
+    """Predict the characters at first + 1 to last, in lanes that each read a warm-up first."""
     lanes = lanes_that_pay(last + 1 - first) if lanes is None else lanes
     bounds = np.linspace(first, last, lanes + 1).astype(int)
     starts = np.maximum(bounds[:-1] - WARM_UP, 0)
@@ -85,7 +85,7 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
     if model.config.recall:
         of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
         recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
-    share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # of what counts
+    share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
     readings = read_side_by_side(model, [ids[place] for place in places], recalled, lambda read: watch(share * read))
     skipped = bounds[:-1] - starts
     pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
@@ -95,11 +95,11 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
 
 
 def uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterator[Reading]:
-    """Let some of what was read cost nothing, and not be right.
+    """Mask readings: set the surprisals of ids that do not count to 0, and their hits to False.
 
     Args:
         readings: of a text in pieces.
-        counts: which of its ids but the first do, shape (num_chars - 1,).
+        counts: whether each id but the first counts, shape (num_chars - 1,).
     """
     place = 0
     for reading in readings:
@@ -109,19 +109,19 @@ def uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterato
 
 
 def add_up(readings: Iterable[Reading], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
-    """Add up what was made of a text in pieces.
+    """Sum the readings of a text over its pieces.
 
     Args:
-        readings: of its ids but the first.
-        begins: which of those that count are the first of a character, shape (num_counted,); one of several bytes may
-            begin in one piece and go on in the next.
-        unread: ids that do not count, before them.
+        readings: of all ids of the text but the first.
+        begins: for each id after the `unread` ones, whether it is the first of its character, shape (num_counted,). A
+            character of several bytes may begin in one piece and continue in the next.
+        unread: number of ids at the start that do not count.
 
     Returns:
-        What it costs, in nats, and how many of its characters are right in all of their ids.
+        The total surprisal in nats, and the number of characters of which every id was predicted right.
     """
     losses, right = list[float](), 0
-    place, last = 0, np.zeros(0, dtype=np.bool_)  # of a character of which more may follow
+    place, last = 0, np.zeros(0, dtype=np.bool_)  # hits of the piece's last character, which may continue
     for reading in readings:
         losses.append(float(reading.surprisals[unread:].sum()))
         hits = np.concatenate([last, reading.hits[unread:]])
@@ -137,13 +137,13 @@ def read_side_by_side(
     recalled: Sequence[Forecasts] | None = None,
     watch: Watch = lambda read: None,
 ) -> list[Reading]:
-    """Read many texts, each from a zero state, with one product for all of them.
+    """Read many texts in batches, each text from a zero state.
 
     Args:
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
-        recalled: the forecasts after each of their characters; None where each of them recalls itself alone.
-        watch: told, now and then, how many more characters were read.
+        recalled: recall forecasts after each character; None: computed here, each text recalling only itself.
+        watch: called with the number of characters read since the last call.
     """
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
@@ -176,10 +176,10 @@ def surprisals(logits: Singles, targets: Ids) -> Doubles:
 
 
 def require_finite(values: NDArray[Any]) -> None:
-    """Refuse what was found out about a text, where it is no number any more.
+    """Refuse values that are not all finite.
 
     Raises:
-        DivergenceError: some of it is not.
+        DivergenceError: a value is infinite or NaN.
     """
     if not np.isfinite(values).all():
         raise DivergenceError(
@@ -189,12 +189,12 @@ def require_finite(values: NDArray[Any]) -> None:
 
 
 def window_length(config: ModelConfig, columns: int) -> int:
-    """Characters of each of N texts to read at once, so that their scores stay in a processor's cache."""
+    """Characters per window for a batch of N texts, such that the logits fit a CPU's cache."""
     return max(1, min(WINDOW, SCORES_AT_ONCE // (columns * config.vocab_size)))
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:
-    """Pad texts, or arrays with one row per character, with zeros into columns; the longest comes first."""
+    """Stack texts, or arrays with one row per character, as zero-padded columns; the longest must come first."""
     padded = np.zeros((len(texts[0]), len(texts), *texts[0].shape[1:]), dtype=np.result_type(*texts))
     for column, text in enumerate(texts):
         padded[: len(text), column] = text
@@ -204,7 +204,7 @@ def _side_by_side(texts: Sequence[Ids]) -> Ids:
 def _read_sorted(
     model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None, watch: Watch
 ) -> list[Reading]:
-    """Read texts, the longest first, window after window of all of them."""
+    """Read a batch of texts, sorted by length in descending order, window by window."""
     lengths = [len(text) - 1 for text in texts]
     padded = _side_by_side(texts)
     found = None if recalled is None else _side_by_side(recalled)

@@ -1,12 +1,12 @@
-"""What the neurons of a model do while it reads a text, and which of them stand for something.
+"""Records the activations of a model's units on a text, and finds units that correlate with features of the text.
 
-Of hundreds of cells and dozens of features some will agree by chance. So the cell for a feature is chosen on the first
-half of the text and its effect measured on the second. There it must beat what chance gives: the feature is shifted
-along the half, round its end, by every distance that is not short, which keeps both of them as smooth as they are and
-takes away what they have to do with each other. A finding counts if its effect, in deviations of its own shifted ones,
-is reached by any pair in at most one shift of twenty: the largest over all pairs is what corrects for the many
-comparisons (Westfall, Young 1993, "Resampling-based multiple testing"). It must also have the sign that the cell was
-chosen for.
+Among hundreds of units and dozens of features some pairs correlate by chance. The unit for a feature is therefore
+chosen on the first half of the text, and the effect is measured on the second half and tested there by permutation: the
+feature is shifted circularly by every distance that is not short, which keeps the autocorrelation of feature and unit
+and removes their relation. Effects are divided by the standard deviation of the pair's shifted correlations. A finding
+is significant if, in at most one shift of twenty, the maximum over all pairs reaches its effect; the maximum corrects
+for multiple comparisons (Westfall, Young 1993, "Resampling-based multiple testing"). The effect must also have the sign
+of the correlation on the first half.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ from charrnn.inference.tape import Weights, gate_values, record, zero_state
 from charrnn.shapes import each_member
 
 SIGNIFICANT = 0.05
-"""Chance at which a finding still counts, all comparisons taken together."""
+"""Significance level of a finding; its p-value is corrected for all comparisons."""
 
 MIN_CASES = 20
-"""Characters in each half at which a feature of yes and no must be either."""
+"""Characters of each half at which a feature must differ from its most frequent value."""
 
 SHORTEST_TEXT = 4 * MIN_CASES
-"""Characters of a text in which anything can be found."""
+"""Least length in characters of a text in which anything can be found."""
 
 ENOUGH = 2_000
-"""Characters in which most of what a neuron follows is found."""
+"""Characters that suffice to find most of what units respond to."""
 
 SHORTEST_SHIFT = 0.05
-"""Share of a half by which a feature is shifted at least: nearer, it may still be about itself."""
+"""Least shift of a feature, as a share of a half: shifted less, it may still correlate with itself."""
 
 ACTIVATIONS_HELD = 1 << 25
-"""Activations that are held: 128 megabytes."""
+"""Most activations held in memory: 128 megabytes."""
 
 UNITS_AT_ONCE = 256
-"""Units that are compared with all features together, for what that takes of memory."""
+"""Units that are compared with all features at once, a limit on memory."""
 
 MAX_VIEWED = 20_000
-"""Of a text that is looked at, for what that takes of time."""
+"""Most characters of a text that a view reads, a limit on time."""
 
 SHUT, OPEN = 0.1, 0.9
-"""Values of a gate below and above which it is called that, as in Karpathy, Johnson and Fei-Fei 2015."""
+"""A gate counts as shut below the first value and as open above the second, as in Karpathy, Johnson, Fei-Fei 2015."""
 
 _WINDOW = 256
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A value of a layer's state, or of one of its gates.
+    """One component of a layer's state or of one of its gates.
 
     Attributes:
-        layer: from 0, as the weights are named; an ensemble's members follow one another.
-        number: from 0.
-        part: "h"; of an LSTM also "c", its cell, of which the tanh is looked at, and its gates "i", "f" and "o"; of a
-            GRU also its gates "r" and "z".
+        layer: counted from 0, as in the weights' names; the layers of an ensemble's members follow one another.
+        number: index within the layer, from 0.
+        part: "h", the hidden state; in an LSTM also "c", the cell state (recorded as its tanh), and the gates "i", "f"
+            and "o"; in a GRU also the gates "r" and "z".
     """
 
     layer: int
@@ -72,17 +72,17 @@ class Unit:
 
     @property
     def is_state(self) -> bool:
-        """Whether it is no gate's."""
+        """Whether the unit belongs to a state, not to a gate."""
         return self.part in "hc"
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What the units of a model did, character by character.
+    """The activations of a model's units, character by character.
 
     Attributes:
-        units: U of them.
-        values: shape (num_chars, U), after each character was read; a gate's as it was read.
+        units: the U units.
+        values: shape (num_chars, U): of a state after each character, of a gate while the character is read.
     """
 
     units: list[Unit]
@@ -96,14 +96,14 @@ class Activations:
 
 @dataclass(frozen=True)
 class Finding:
-    """A unit, or its gate, that follows a feature.
+    """The unit that correlates best with a feature.
 
     Attributes:
-        feature: its name.
-        unit: the one that follows it best on the first half.
-        chosen: correlation there, from -1 to 1.
+        feature: name of the feature.
+        unit: the unit with the highest absolute correlation on the first half.
+        chosen: correlation on the first half, from -1 to 1.
         effect: correlation on the second half.
-        p: chance that the best of all pairs would do as well if none had to do with its feature.
+        p: p-value, corrected for the comparison of all pairs.
     """
 
     feature: str
@@ -115,14 +115,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class GateUse:
-    """How a gate of a layer is used.
+    """Saturation of one gate of a layer.
 
     Attributes:
         layer: from 0.
-        gate: its name.
-        mean: over all characters and units.
-        open: for each unit, the share of characters at which it is above `OPEN`.
-        shut: likewise below `SHUT`.
+        gate: name of the gate.
+        mean: value over all characters and units.
+        open: for each unit, the share of characters at which the gate is above `OPEN`.
+        shut: the same for values below `SHUT`.
     """
 
     layer: int
@@ -133,11 +133,11 @@ class GateUse:
 
 
 def readable_length(config: ModelConfig, ids_each: int) -> int:
-    """Characters of which all activations can be held.
+    """Number of characters whose activations fit `ACTIVATIONS_HELD`, at most `MAX_VIEWED`.
 
     Args:
         config: the model's shape.
-        ids_each: that a character becomes, at most: there are activations for each.
+        ids_each: most ids per character; every id has activations.
     """
     units = len(parts_of(config)) * config.hidden_size * config.num_layers * config.members
     return min(MAX_VIEWED, ACTIVATIONS_HELD // (units * ids_each))
@@ -149,20 +149,20 @@ def has_gates(config: ModelConfig) -> bool:
 
 
 def parts_of(config: ModelConfig) -> str:
-    """What there is of a model's unit, a letter each, states first; see `Unit`."""
+    """The parts of a model's units, one letter each, states first; see `Unit`."""
     cell = CELLS[config.cell]
     return "hc"[: cell.states] + "".join(GATE_LETTERS[gate] for gate in cell.gates)
 
 
 def record_units(config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None) -> Activations:
-    """Read a text from a zero state and note what every unit and every gate does.
+    """Read a text from a zero state and record the activations of all units.
 
     Args:
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,).
-        resets_at: an id that is read from a zero state again, if there is one: the line feed of a model of lines. It is
-            read before the text too, as that begins a line, and is no character of it.
+        resets_at: an id at which the state is reset to zero, for a model trained with --lines the line feed. It is also
+            read before the text, which starts a line, without being recorded.
     """
     before = [] if resets_at is None else [resets_at]
     ids = np.concatenate([before, ids]).astype(np.int64)
@@ -176,7 +176,7 @@ def record_units(config: ModelConfig, weights: Weights, ids: NDArray[Any], reset
 
 
 def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
-    """What the gates do, by the values of all units, shape (num_chars, U)."""
+    """Summarise the gates from the values of all units, shape (num_chars, U)."""
     cell, layers = CELLS[config.cell], range(config.num_layers * config.members)
     parts = values.reshape(len(values), len(layers), -1, config.hidden_size)
     return [
@@ -190,7 +190,7 @@ def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
 def _record_member(
     config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None, values: Values
 ) -> None:
-    """Write what a network's units do into the values, shape (len(ids), its units)."""
+    """Record the activations of one ensemble member into `values`, shape (len(ids), the member's units)."""
     state = zero_state(config, weights)
     for start, end, is_new in _windows(ids, resets_at):
         state = zero_state(config, weights) if is_new else state
@@ -204,7 +204,7 @@ def _record_member(
 
 
 def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
-    """Where each window begins and ends, and whether it begins from a zero state."""
+    """Yield the start and end of each window, and whether it starts from a zero state."""
     resets = [] if resets_at is None else np.flatnonzero(ids == resets_at).tolist()
     bounds = sorted({0, *resets, len(ids)})
     for first, last in pairwise(bounds):
@@ -213,14 +213,14 @@ def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, in
 
 
 def find_neurons(activations: Activations, features: Mapping[str, Values]) -> list[Finding]:
-    """For every feature that varies, find the unit that follows it best; those beyond chance have a small p.
+    """For every feature that varies enough, find the unit that correlates best with it, and test it.
 
     Args:
         activations: of a text.
         features: of the same text, each of shape (num_chars,).
 
     Returns:
-        A finding for each such feature, the largest effect first.
+        A finding per such feature, significant or not, sorted by absolute effect in descending order.
     """
     half = len(activations.values) // 2
     names = [name for name, values in features.items() if _varies(values[:half]) and _varies(values[half:])]
@@ -236,7 +236,7 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
     columns = _standard(activations.values[half:, best])
     correlations = _shifted_correlations(_standard(table[half:]), columns)
     effects = correlations[0]
-    turned = chosen[np.arange(len(names)), best] * effects <= 0  # of another sign than it was chosen for
+    turned = chosen[np.arange(len(names)), best] * effects <= 0  # the sign differs from that on the first half
     p_values = np.where(turned, 1.0, _corrected(correlations))
     findings = [
         Finding(name, activations.units[unit], float(chosen[row, unit]), float(effects[row]), float(p_values[row]))
@@ -246,13 +246,13 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
 
 
 def _varies(values: Values) -> bool:
-    """Whether there is enough of a feature to follow."""
+    """Whether a feature differs from its most frequent value at `MIN_CASES` characters or more."""
     counts = np.unique(values, return_counts=True)[1]
     return len(counts) > 1 and len(values) - int(counts.max()) >= MIN_CASES
 
 
 def _standard(values: NDArray[Any]) -> Values:
-    """Columns of mean 0 and deviation 1; one that never moves becomes zeros."""
+    """Standardise columns to mean 0 and deviation 1; a constant column becomes zeros."""
     centred = values - values.mean(axis=0, dtype=np.float64)
     deviation = centred.std(axis=0)
     result: Values = (centred / np.where(deviation > 1e-9, deviation, np.inf)).astype(np.float32)
@@ -260,7 +260,7 @@ def _standard(values: NDArray[Any]) -> Values:
 
 
 def _shifted_correlations(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """Correlate each column with its partner shifted by every distance, shape (distances, pairs): by Fourier."""
+    """Circular cross-correlation of paired columns by FFT, shape (distances, pairs)."""
     length = len(left)
     product = np.fft.rfft(left, axis=0).conj() * np.fft.rfft(right, axis=0)
     result: NDArray[Any] = np.fft.irfft(product, n=length, axis=0) / length
@@ -268,7 +268,7 @@ def _shifted_correlations(left: NDArray[Any], right: NDArray[Any]) -> NDArray[An
 
 
 def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
-    """For each pair, in how many shifts the most extreme of all pairs is as extreme as it is unshifted."""
+    """Corrected p-value of each pair: the share of shifts at which the maximum over all pairs reaches its effect."""
     margin = max(1, int(SHORTEST_SHIFT * len(correlations)))
     shifted = correlations[margin : len(correlations) - margin + 1]
     deviation = np.sqrt((shifted * shifted).mean(axis=0)) + 1e-12
@@ -279,5 +279,5 @@ def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
 
 
 def beyond_chance(findings: Sequence[Finding]) -> list[Finding]:
-    """Those that are beyond chance."""
+    """The findings that are significant."""
     return [finding for finding in findings if finding.p <= SIGNIFICANT]

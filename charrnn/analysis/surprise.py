@@ -1,7 +1,7 @@
-"""Where a model is surprised: the surprisal of every character of a text, and what it expected instead.
+"""The surprisal of every character of a text, and the model's likeliest characters at each place.
 
-The picture of Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks"
-(https://karpathy.github.io/2015/05/21/rnn-effectiveness/): a text with its likeliest characters below.
+Follows a figure in Karpathy 2015, "The unreasonable effectiveness of recurrent neural networks"
+(https://karpathy.github.io/2015/05/21/rnn-effectiveness/), which shows the likeliest characters below a text.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from charrnn.text.encoder import RARE, CharEncoder
 from charrnn.text.unknowns import Readable
 
 HIGHEST_BITS = 8
-"""At which the colours end: a character with a probability of 1 in 256."""
+"""Surprisal at the end of the colour scale: a probability of 1 in 256."""
 
 
 @dataclass(frozen=True)
 class SeenCharacter:
-    """A character of a text as a model saw it coming.
+    """A character of a text with the model's prediction of it.
 
     Attributes:
-        character: itself.
+        character: the character itself.
         bits: its surprisal.
-        guesses: the likeliest characters in its place, each with its probability, the likeliest first; a byte that is
-            but a part of a character is spelled as one that is not text, see `charrnn.surrogates.name_byte`.
+        guesses: the likeliest characters in its place with their probabilities, in descending order. A byte that is
+            only part of a character is spelled like an invalid byte, see `charrnn.surrogates.name_byte`.
     """
 
     character: str
@@ -50,15 +50,15 @@ def follow(
     price: float,
     top_k: int = 0,
 ) -> list[SeenCharacter]:
-    """Read a text and note at every character what was expected.
+    """Read a text and record the prediction of every character.
 
     Args:
         model: reads the text.
-        encoder: of its alphabet.
+        encoder: the model's.
         readable: the text.
-        beginning: id that it reads before, such as a line feed's.
-        price: surprisal of a character that it does not know, in nats.
-        top_k: guesses to note.
+        beginning: id to read before the text, such as that of a line feed.
+        price: surprisal of a character that the model does not know, in nats.
+        top_k: number of guesses to record.
 
     Raises:
         DivergenceError: a surprisal is not finite.
@@ -79,7 +79,7 @@ def follow(
     of_ids = np.concatenate([np.zeros(0), *values])
     require_finite(of_ids)
     widths = encoder.widths(readable.read_text)
-    expected = (guesses[start] for start in np.cumsum(widths) - widths)  # of several bytes, what its first might be
+    expected = (guesses[start] for start in np.cumsum(widths) - widths)  # for several bytes, the guesses at the first
     bits = by_character(of_ids, encoder, readable, price) / math.log(2)
     return [
         SeenCharacter(character, value, next(expected) if is_known or readable.reads_all else ())
@@ -88,7 +88,7 @@ def follow(
 
 
 def by_character(of_ids: Doubles, encoder: CharEncoder, readable: Readable, price: float) -> Doubles:
-    """Turn the surprisals of the ids that are read into those of all characters: of an unknown one it is its price."""
+    """Sum the surprisals of ids per character; a character that the model does not know gets `price`."""
     widths = encoder.widths(readable.read_text)
     values = np.full(len(readable.text), price)
     if len(widths):
@@ -98,7 +98,7 @@ def by_character(of_ids: Doubles, encoder: CharEncoder, readable: Readable, pric
 
 
 def mean_bits(seen: Sequence[SeenCharacter]) -> float:
-    """Bits per character of a whole text."""
+    """Mean surprisal of a text, in bits per character."""
     return sum(one.bits for one in seen) / max(len(seen), 1)
 
 
@@ -111,5 +111,5 @@ def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str
 
 
 def _spelled(encoder: CharEncoder) -> list[str]:
-    """The character of each id, and what all rare ones are called; a byte that is but a part of one as if alone."""
+    """How to spell each id, and `RARE` for the id of rare characters; a partial byte is spelled on its own."""
     return [*encoder.alone[: len(encoder.characters)], *[RARE] * encoder.has_unknown]

@@ -1,9 +1,9 @@
-"""The command line: parses, calls and shows; what it calls is imported inside each command, so that it starts at once.
+"""The command line. Each command imports its dependencies lazily, so that the program starts at once.
 
-stdout is data and stderr is everything else. Every expected failure becomes one line in one place, here.
+stdout carries data and stderr everything else. This module turns every expected failure into one line on stderr.
 
-The modules with flags evaluate their annotations as they are imported, without `from __future__ import annotations`:
-of text, typer would compile each flag's twice at every start, which takes longer than all the rest that it does here.
+The modules that declare flags do without `from __future__ import annotations`: typer would compile each flag's string
+annotation twice at every start, which takes longer than everything else that typer does here.
 """
 
 import contextlib
@@ -38,12 +38,15 @@ from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out
 from charrnn.garbage import loading_modules
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
-"""The commands, by the module that each is in: a function of that name, and with `PARTS` and `EXAMPLES`, which
-`with_parts` takes, `WORDS`, which `offer_words` takes, `HELP`, its first paragraph what the list of commands says, and
-`SPEAKS_JSON` where that is so. `HELP` is no docstring, which Python leaves out with `-OO`."""
+"""The module of each command, by the command's name.
+
+The module has a function of the command's name, `PARTS` and `EXAMPLES` for `with_parts`,
+`WORDS` for `offer_words`, `HELP`, whose first paragraph is the summary in the list of commands, and `SPEAKS_JSON` where
+the command reports in JSON. `HELP` is not a docstring, because `python -OO` strips docstrings.
+"""
 
 OWN_FLAGS, MUCH_ALIKE = ("--version", "--install-completion", "--show-completion", "--help"), 0.8
-"""Flags of no command, and the share of the letters that another has in common with one that is meant."""
+"""Flags of the program itself, and the similarity from which on an unknown flag counts as a misspelling of one."""
 
 EXAMPLES = ("charrnn train mybook.txt --time 10m", 'charrnn sample mybook.pt --prompt "Once"')
 
@@ -52,13 +55,13 @@ SMALLER = {
     "sample": "lower --length or --num-samples",
     "inspect": "give it less text",
 }
-"""What takes less memory, by the command."""
+"""Advice on using less memory, by command."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of writing alone. One of a file names the file; one without a name came from standard output."""
+"""Error numbers that only writing raises. An `OSError` with one of these and no file name came from standard output."""
 
 NO_HOME = "Could not determine home directory"
-"""What stands in Python's error where HOME is not set and the user is none that the system knows."""
+"""Text of Python's error where HOME is not set and the system does not know the user."""
 
 
 class OneLineErrors(TyperGroup):
@@ -66,28 +69,28 @@ class OneLineErrors(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        names: dict[str, Any] = dict.fromkeys(COMMANDS)  # to list, and to guess what is meant by another
+        names: dict[str, Any] = dict.fromkeys(COMMANDS)  # for the help's list, and to suggest one for an unknown name
         self.commands = names
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Make the command that is asked for, which imports its module: one run needs no other."""
+        """Make the named command; only its module is imported."""
         return _make_command(cmd_name) if cmd_name in COMMANDS else None
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **kwargs: Any) -> Any:
-        """Parse the command line; --help and --version are carried out here."""
-        if not args:  # help, which typer gives by an error
+        """Parse the command line; typer handles --help and --version in this step."""
+        if not args:  # typer shows the help by raising an error
             return super().make_context(info_name, args, parent, **kwargs)
         if args[0] == "help":
             args = [*(word for word in args if word != "help"), "--help"]
         with _one_line_errors():
             try:
-                return super().make_context(info_name, [*args], parent, **kwargs)  # a copy, of which it takes all
+                return super().make_context(info_name, [*args], parent, **kwargs)  # a copy: it empties the list
             except USAGE_ERROR as error:
                 raise _of_command(error, args) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; of what another program calls it, and of a file in its place, tell what is meant."""
-        if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
+        """Find the command; for another program's name of one, or a path in its place, say what to type instead."""
+        if ctx.resilient_parsing:  # shell completion of an unfinished line
             return super().resolve_command(ctx, args)
         if args[0] in mistakes.COMMANDS:
             raise usage_error(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
@@ -103,12 +106,12 @@ class OneLineErrors(TyperGroup):
             return result
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help as wide as the terminal is."""
+        """Write the help, as wide as the terminal."""
         fit_terminal(formatter)
         super().format_help(ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """End the help with how to begin."""
+        """End the help with examples."""
         write_examples(EXAMPLES, formatter)
 
 
@@ -119,13 +122,13 @@ def _make_command(name: str) -> Any:
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
     function = getattr(module, name)
     offer_words(function, module.WORDS)
-    summary = module.HELP[0]  # which is not cut
+    summary = module.HELP[0]  # else typer would shorten it
     alone.command(cls=command, help="\n\n".join(module.HELP), short_help=summary)(function)
     return typer.main.get_command(alone)
 
 
 def _of_command(error: Any, words: list[str]) -> Exception:
-    """An error before any command; a flag that stands there is a command's, if one follows."""
+    """The error to raise for one before any command: a flag there is taken for that of the command that follows."""
     flag, command = getattr(error, "option_name", ""), next((word for word in words if word in COMMANDS), "")
     is_ours = bool(get_close_matches(flag, OWN_FLAGS, 1, MUCH_ALIKE))
     if is_ours or not (flag and command):
@@ -135,7 +138,7 @@ def _of_command(error: Any, words: list[str]) -> Exception:
 
 
 def _told_of_file(path: str) -> str:
-    """What to do with a file, or a folder, that stands where a command belongs."""
+    """Message for a path that was typed in place of a command."""
     from charrnn.escape import as_typed
     from charrnn.storage.archive import is_checkpoint
 
@@ -181,7 +184,7 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
 
 
 def _stream_of(error: OSError) -> str:
-    """The stream that an error comes from which names no file; empty where it may be another."""
+    """The standard stream that an error without a file name comes from; empty if that is not known."""
     closed = {"standard input": sys.__stdin__ is None, "standard output": sys.__stdout__ is None}
     if error.errno == errno.EBADF:
         return " or ".join(name for name, is_closed in closed.items() if is_closed)
@@ -189,21 +192,21 @@ def _stream_of(error: OSError) -> str:
 
 
 def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
-    """Whether who read has gone; Windows calls that an invalid argument at times (cpython's issue 79935).
+    """Whether the reader of a pipe has closed it; Windows sometimes reports EINVAL then (cpython issue 79935).
 
-    An error with a number of Windows' own is another one, such as of a library that does not load.
+    An error that has a `winerror` is something else, such as a library that does not load.
     """
     nameless = error.filename is None and getattr(error, "winerror", None) is None
     return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
 
 
 def _smaller(ctx: Any) -> str:
-    """What takes less memory."""
+    """Advice on using less memory, for the command that runs."""
     return SMALLER.get(ctx.invoked_subcommand if ctx else "", "ask for less")
 
 
 def _of_gpu(error: Exception, smaller: str) -> str:
-    """What to do where a GPU gives up; of torch's message, which goes on for many lines, the first."""
+    """Message for a failure of the GPU, with the first line of PyTorch's long message."""
     if is_out_of_gpu_memory(error):
         return f"the GPU is out of memory; {smaller}, or use --device cpu"
     return f"the GPU has failed ({str(error).splitlines()[0].rstrip('.')}); try again, or use --device cpu"
@@ -226,11 +229,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of an overflow: where one matters it is found and told
-    # Should a cuDNN read a layer's weights in another order than it is given them: PyTorch then copies a few MB a call.
+    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of overflow: one that matters is found and reported
+    # Some versions of cuDNN may want a layer's weights in another order; PyTorch then copies a few MB per call.
     warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     prepare_streams()
-    app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would become what fits it
+    app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would be globbed
 
 
 def _print_version(wanted: bool) -> None:

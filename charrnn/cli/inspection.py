@@ -1,4 +1,4 @@
-"""`charrnn inspect`: its flags, and what they ask for."""
+"""The `charrnn inspect` command: its flags, and the dispatch to what they ask for."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +32,7 @@ EXAMPLES = (
 )
 
 WORDS = {"unknown": UNKNOWN_RULES, "by": ("line",)}
-"""What flags may be, for a shell to complete; `checking` refuses all else."""
+"""Values of flags, for shell completion; `checking` refuses any other value."""
 
 
 def inspect(
@@ -42,7 +42,7 @@ def inspect(
         typer.Argument(
             help="Files that `charrnn train` wrote; - for stdin.",
             metavar="CHECKPOINT...",
-            callback=lambda paths: expanded(paths),  # itself it has a type that typer fails at on 3.10
+            callback=lambda paths: expanded(paths),  # a lambda: typer fails on the type of `expanded` on 3.10
         ),
     ],
     score: Annotated[
@@ -109,7 +109,7 @@ def inspect(
         bool, typer.Option("--verify", help="Read all of it, check every checksum, and say what was checked.")
     ] = False,
 ) -> None:
-    """Carry out the command; `HELP` is what its help begins with."""
+    """Carry out the command; the text of its help is in `HELP`."""
     flags = InspectFlags(**context.params)
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
@@ -154,10 +154,10 @@ def inspect(
 
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
-    """Check all of each checkpoint, also where another is damaged; of several, tell which it is.
+    """Verify every checkpoint, continuing after a damaged one, and print the results.
 
     Raises:
-        Exit: one is damaged, which has been told.
+        Exit: a checkpoint is damaged; the error has been printed.
     """
     from charrnn.cli.inspector.tables import print_json, print_table
     from charrnn.display.outlet import write_error

@@ -1,4 +1,4 @@
-"""`charrnn sample`: its flags, and what they ask for."""
+"""The `charrnn sample` command: its flags, and the dispatch to what they ask for."""
 
 import sys
 from typing import Annotated
@@ -12,7 +12,7 @@ from charrnn.garbage import loading_modules
 from charrnn.paths import told_of_typing
 
 FEWEST_TEXTS = 16
-"""Texts for which a process of their own pays."""
+"""Number of texts from which on an additional process pays."""
 
 PARTS = {
     "prompt": "The beginning", "length": "How much", "temperature": "How it chooses", "allow": "What it may write",
@@ -29,7 +29,7 @@ EXAMPLES = (
 )
 
 WORDS = {"unknown": UNKNOWN_RULES, "device": tuple(STREAMS_AT_ONCE)}
-"""What flags may be, for a shell to complete; `checking` refuses all else."""
+"""Values of flags, for shell completion; `checking` refuses any other value."""
 
 
 def sample(
@@ -146,7 +146,7 @@ def sample(
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
-    """Carry out the command; `HELP` is what its help begins with."""
+    """Carry out the command; the text of its help is in `HELP`."""
     flags = SampleFlags(**context.params)
     wanted = flags.num_samples // FEWEST_TEXTS if flags.device == "cpu" else 1
     processes = spread_over_cores(wanted)  # before numpy is imported
@@ -172,7 +172,7 @@ def sample(
         from charrnn.cli.sampler.interactive import converse
 
         if not converse(job, flags) and not sys.stdin.isatty():
-            raise typer.Exit(1)  # for a program that cannot see which text is missing
+            raise typer.Exit(1)  # a calling program cannot see which text is missing
         return
     if flags.as_json:
         shortfall = write_json(out, job, with_log_probabilities=flags.logprobs)
@@ -182,5 +182,5 @@ def sample(
         shortfall = write_many(out, job)
     if not flags.quiet:
         tell_left_out(shortfall, job)
-    if not flags.as_json and (not flags.quiet or flags.length_is_chosen):  # a record tells itself why it ended
+    if not flags.as_json and (not flags.quiet or flags.length_is_chosen):  # a JSON record says why it ended
         tell_short(shortfall, job)

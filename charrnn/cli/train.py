@@ -18,7 +18,7 @@ from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
 
 STARTED = time.perf_counter() - time.process_time()
-"""`time.perf_counter()` at the start of this process, nearly: up to here its CPU time is about its elapsed time."""
+"""About `time.perf_counter()` at the start of this process: up to here, CPU time is about the elapsed time."""
 
 CHOSEN = "[default: by the text's size and the time]"
 MEMBERS = f"{CHOSEN[:-1]}; 1 with --hidden-size or --num-layers]"
@@ -279,7 +279,7 @@ def train(
 
 @contextlib.contextmanager
 def _one_of_several_tells() -> Iterator[None]:
-    """Let only the first process on each host report an error in the flags, which are the same for all."""
+    """Let only one process per host report an error in the flags, which are the same for all processes."""
     try:
         yield
     except ConfigError as error:

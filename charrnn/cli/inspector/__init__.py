@@ -1,1 +1,1 @@
-"""What the command line shows of a checkpoint."""
+"""The views of `charrnn inspect`."""

@@ -1,4 +1,4 @@
-"""What every HTML page has of a model, whatever is asked for; the sections of views stand with these."""
+"""The sections that every HTML page has; the sections of views are in the views' modules."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from charrnn.display.card import frequencies, merged_parameters, provenance_rows
 from charrnn.generation.filters import SamplingOptions
 
 MOST_EVALUATIONS = 1_000
-"""Points of a curve: more nobody would look at."""
+"""Most points of a loss curve."""
 
 MOST_LISTED = 200
-"""Of a vocabulary, the most frequent."""
+"""Number of characters listed of a vocabulary, the most frequent."""
 
 LEFT_OUT = ("parameters", "characters", "names", "made")
-"""Of the card: the page shows it otherwise, or in part."""
+"""Fields of the card that the page leaves out, because it shows them in another form or in part."""
 
 TEMPERATURES = (0.5, 0.8, 1.1)
 PAGE_SAMPLE_LENGTH = 400
 
 
 def facts_section(subject: Subject) -> Section:
-    """What every page has, whatever is asked for: the card, the weights, the vocabulary, where it comes from."""
+    """The facts about a model on every page: card, weights, vocabulary and origin."""
     card = {name: value for name, value in describe(subject).items() if name not in LEFT_OUT}
     del card["corpus"]["counts"]
     return {
@@ -37,7 +37,7 @@ def facts_section(subject: Subject) -> Section:
         "summary": summary(subject.contents.model),
         "has_gates": has_gates(subject.contents.model),
         "card": {**card, "history": thinned(card["history"])},
-        "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # of all members together
+        "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # summed over the members
         "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
         "origin": [[name.strip(), value] for name, value in provenance_rows(subject.contents)],
         "yardstick": {"name": YARDSTICK, "context": ORDER - 1},
@@ -45,17 +45,17 @@ def facts_section(subject: Subject) -> Section:
 
 
 def samples_section(subject: Subject) -> Section:
-    """What it writes, at several temperatures."""
+    """Samples at several temperatures."""
     return {"samples": [sample(subject, t) for t in TEMPERATURES]}
 
 
 def sample(subject: Subject, temperature: float) -> Section:
-    """What a model writes at a temperature."""
+    """One sample at a temperature."""
     text = subject.sample(PAGE_SAMPLE_LENGTH, SamplingOptions(temperature=temperature))
     return {"temperature": temperature, "text": text}
 
 
 def thinned(rows: list[Any]) -> list[Any]:
-    """Some of many evaluations, the last among them."""
+    """At most `MOST_EVALUATIONS` rows, evenly spaced, the last included."""
     step = -(-len(rows) // MOST_EVALUATIONS) or 1
     return rows[::-step][::-1]

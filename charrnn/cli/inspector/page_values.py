@@ -1,4 +1,4 @@
-"""The values of a page as they are gathered, and why some of them are absent."""
+"""Collects the values of an HTML page, and the reasons for absent sections."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
 
 PAGE_CHARACTERS = 1_500
-"""Of a text that is shown, with the guesses and the cells' values for each."""
+"""Most characters of a text on a page: each comes with guesses and cell values."""
 
 READ = ("surprise", "neurons", "gates", "gradients")
-"""Sections about a text that a model reads."""
+"""Sections that need a text for the model to read."""
 
 
 class Page:
-    """The values of a page, as they are gathered.
+    """The values of a page, which are added section by section.
 
     Args:
-        facts: what every page has.
-        is_whole: whether all is wanted that can be shown; of what cannot, the reason is told then.
+        facts: the values that every page has.
+        is_whole: whether the page shows all it can and gives reasons for the rest, or only what flags name.
 
     Attributes:
-        values: by the names under which the page's script reads them; "absent" has the reasons, by section.
+        values: by the names under which the page's script reads them; "absent" holds the reasons, by section.
     """
 
     def __init__(self, facts: Section, *, is_whole: bool) -> None:
@@ -36,10 +36,10 @@ class Page:
         self.values: dict[str, Any] = {**facts, "absent": self._absent}
 
     def add(self, name: str, make: Callable[[], Section], *, must: bool = False) -> None:
-        """Add a section that is not known to be absent; where its figures are no numbers, it is, by that reason.
+        """Add a section, unless it is already marked absent; mark it absent if its figures are not finite.
 
         Raises:
-            DivergenceError: they are no numbers, and it must be there.
+            DivergenceError: the figures are not finite, and `must` is set.
         """
         if name in self._absent:
             return
@@ -51,11 +51,11 @@ class Page:
             self.lack(name, reason=what_is_wrong(str(error)))
 
     def lack(self, *names: str, reason: str) -> None:
-        """Tell why sections are absent, where that is not told yet; without a reason they are not."""
+        """Mark sections absent for a reason; an earlier reason stays, and an empty one marks nothing."""
         if reason:
             self._absent |= {name: reason for name in names if name not in self._absent}
 
 
 def without_text(subject: Subject) -> str:
-    """Why there is nothing for which a model's own text must be read, for one who can do nothing about it."""
+    """Why sections that need the training text are absent, without advice, which a page's reader could not follow."""
     return f"for want of the text that it learned from: {what_is_wrong(subject.absence)}"

@@ -1,4 +1,4 @@
-"""How far long work is, shown on a terminal."""
+"""Progress bars for long work, on a terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from charrnn.cli.common.terminal import is_live
 
 @contextlib.contextmanager
 def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Watch]:
-    """Show on a terminal how far some work is; give who is to be told of more.
+    """Show a progress bar if stderr is a terminal; yield a function that advances it.
 
     Args:
         name: of the work.
-        total: of what is told of it.
-        is_shown: whether it may be.
+        total: of all advances, at the end of the work.
+        is_shown: whether to show a bar at all.
     """
     if not (is_shown and is_live()):
         yield lambda read: None

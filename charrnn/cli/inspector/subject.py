@@ -1,4 +1,4 @@
-"""A checkpoint that is being looked into, and what is found out about it once and used by several views."""
+"""A checkpoint under inspection, with the results that several views share."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
 
 PREPARING = ("newline", "normalize", "lowercase")
-"""Options by which a text is changed before it is read."""
+"""Options that change a text before it is read."""
 
 SEED = 1
-"""Of what it writes."""
+"""Seed of the samples."""
 
 LINES_FORGET = "it learned line by line and forgets at every line's end"
-"""Why nothing looks further back than a line in a model of lines."""
+"""Why views that look further back than one line refuse a model that was trained with --lines."""
 
 NOTHING_HELD_OUT = "nothing was held out of its text"
-"""Why there is no figure of what a model has not learned from."""
+"""Why there is no figure for held-out text."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A checkpoint that is being looked into.
+    """A checkpoint under inspection.
 
     Attributes:
         path: of the file, as the user gave it.
-        name: what to call it where many are shown.
-        contents: what is in it.
-        given_text: where the user says that its text is, if they do.
-        encoding: that the user names of texts that it reads; None: that of its own.
+        name: the label where several models are shown.
+        contents: the checkpoint that was read.
+        given_text: path of the training text, if the user gives one.
+        encoding: encoding of the texts to read, if the user names one; None: that of the training text.
     """
 
     path: str
@@ -59,10 +59,10 @@ class Subject:
 
     @property
     def text_options(self) -> TextOptions:
-        """How a text is read that is given to it.
+        """How to read a text that the user gives to the model.
 
         Raises:
-            ConfigError: it reads bytes, which have no encoding, or there is no such one.
+            ConfigError: there is no such encoding, or the model reads bytes, which have none.
         """
         return self.contents.text_options.in_encoding(self.encoding)
 
@@ -77,49 +77,50 @@ class Subject:
         return load_for_sampling(self.contents)[0]
 
     def sample(self, length: int, options: SamplingOptions | None = None) -> str:
-        """Write so many characters, or bytes, without a prompt; the same each time."""
+        """Sample `length` characters (or bytes) without a prompt; the seed is fixed, so the text is always the same."""
         encoder, counts = self.contents.encoder, self.contents.corpus.counts
         return write_sample(self._writer, encoder, counts, length, seed=SEED, options=options)
 
     @property
     def is_stream(self) -> bool:
-        """Whether it reads a text as one stream."""
+        """Whether the model reads a text as one stream, and not line by line."""
         return not self.contents.text_options.lines
 
     def require_stream(self, view: str) -> None:
-        """Refuse what looks further back than a line, where the model does not.
+        """Refuse a view that looks further back than one line, for a model that reads line by line.
 
         Raises:
-            CharRNNError: it reads lines one by one.
+            CharRNNError: the model reads line by line.
         """
         if not self.is_stream:
             raise CharRNNError(f"{name_of(self.path)}: {LINES_FORGET}; {view} is for a model of one stream")
 
     @cached_property
     def own_text(self) -> FoundText | None:
-        """The text that it learned from, where it can be found."""
+        """The text that the model learned from; None if it cannot be found."""
         return find_text(self.contents, self.path, self.given_text)
 
     @property
     def counted(self) -> Places | None:
-        """Places in the held-out text of the characters that its losses are over; None without the text."""
+        """Places in the held-out text of the characters that the validation loss is over; None without the text."""
         if self.own_text is None:
             return None
         return counted_places(self.own_text.held_out, self.contents.train_config.evaluated, self.contents.line_feed)
 
     @cached_property
     def baseline(self) -> Baseline | None:
-        """Loss of an n-gram model over the same characters as its own; None without that, or where it learned these.
+        """Loss of an n-gram model over the characters that the model's validation loss is over.
 
-        Before each of them it sees all that is held out, whether that counts or not, or of a model of lines its line.
+        The context of each character is all held-out text before it, counted or not; with --lines, that of its line.
+        None without the text, or where nothing was held out.
         """
         counted = self.counted
         if self.own_text is None or counted is None or not self.holds_out:
             return None
         train, held_out = self.own_text.train, self.own_text.held_out
-        is_part = len(counted) < len(held_out) - 1  # of a stream the first never counts
+        is_part = len(counted) < len(held_out) - 1  # the first character of a stream is never predicted
         places = counted
-        if self.contents.line_feed is not None:  # what a first line is read after
+        if self.contents.line_feed is not None:  # the first line is read after a line feed
             held_out, places = np.insert(held_out, 0, self.contents.line_feed), counted + 1
         model = NgramModel(train, self.contents.model.vocab_size, line_feed=self.contents.line_feed)
         return Baseline(
@@ -130,16 +131,17 @@ class Subject:
 
     @cached_property
     def known_lines(self) -> tuple[int, int]:
-        """Lines that are held out, and those of them that it learned from too; none where it reads one stream."""
+        """Number of held-out lines, and how many of them the training text has too; (0, 0) for a stream."""
         if self.is_stream or not self.holds_out or self.own_text is None:  # a stream has no lines to look for
             return 0, 0
         return count_known(self.own_text.train, self.own_text.held_out, self.contents.encoder)
 
     @property
     def part(self) -> tuple[float, int | None, bool]:
-        """Which part of its text its losses are over.
+        """Which part of the text the validation loss is over.
 
-        The share held out; how much of that, nearly, or None for all of it; and whether it is of lines, not of pieces.
+        The share held out; about how many of those characters count, or None for all; and whether the part consists of
+        lines rather than pieces.
         """
         is_chosen = self.num_counted < self._num_held_out
         return (
@@ -150,17 +152,17 @@ class Subject:
 
     @property
     def holds_out(self) -> bool:
-        """Whether its losses are over text that it did not learn from."""
+        """Whether text was held out from training, for the validation loss."""
         return self.contents.train_config.holds_out
 
     @property
     def holds_out_lines(self) -> bool:
-        """Whether what was held out of its text are lines from all over it, not its end."""
+        """Whether the held-out text is lines from all over the text, and not its end."""
         return self.contents.train_config.val_spread
 
     @property
     def num_counted(self) -> int:
-        """Characters that its losses are over, nearly, told without the text."""
+        """About how many characters the validation loss is over; needs no text."""
         return self.contents.train_config.num_evaluated(self._num_held_out)
 
     @property
@@ -169,24 +171,24 @@ class Subject:
 
     @cached_property
     def absence(self) -> str:
-        """Why there is no text, and what to do."""
+        """Why the training text is missing, and what to do about it."""
         return describe_absence(self.contents, self.path)
 
 
 def read_subjects(
     paths: Sequence[str], given_text: str | None = None, member: int | None = None, encoding: str | None = None
 ) -> list[Subject]:
-    """Read checkpoints, or standard input for "-", and give each a name of its own.
+    """Read checkpoints and give each a unique name.
 
     Args:
-        paths: of the files.
-        given_text: where the user says that their text is.
-        member: whom of an ensemble to look at alone; None for all together.
-        encoding: of the texts that they are to read; None for that of their own.
+        paths: of the files, or "-" for standard input.
+        given_text: path of the training text, if the user gives one.
+        member: index of the ensemble member to inspect alone; None for the whole ensemble.
+        encoding: of the texts that the models are to read; None: that of each model's training text.
 
     Raises:
-        CheckpointError: one cannot be read.
-        ConfigError: one has no such member.
+        CheckpointError: a checkpoint cannot be read.
+        ConfigError: a checkpoint has no such member.
     """
     names = [STDIN_NAME if path == STDIN else Path(path).stem for path in paths]
     if len(set(names)) < len(names):
@@ -199,9 +201,9 @@ def read_subjects(
 
 
 def way_of(subject: Subject) -> tuple[str, TextOptions]:
-    """The text that a model learned from, and how it was read but for its unit: the same in models that compare.
+    """The SHA-256 of the training text and how it was read, unit aside: equal for models whose losses compare.
 
-    What becomes of invalid bytes counts only where there are some, as far as its characters tell.
+    The rule for invalid bytes counts only where the alphabet shows that the text had some.
     """
     contents, characters = subject.contents, subject.contents.encoder.characters
     has_invalid = NO_TEXT.search(characters) or "\N{REPLACEMENT CHARACTER}" in characters  # kept, or replaced
@@ -211,7 +213,7 @@ def way_of(subject: Subject) -> tuple[str, TextOptions]:
 
 
 def reading_flags(subjects: Sequence[Subject]) -> list[str]:
-    """The flags of training by which several models make unlike texts of one before they read it."""
+    """The training flags in which models differ so that they prepare the same text in different ways."""
     ways = [vars(subject.contents.text_options) for subject in subjects]
     return [flag_name(name) for name in PREPARING if len({way[name] for way in ways}) > 1]
 

@@ -1,4 +1,4 @@
-"""What every view is: what was found out about a model, as plain values, and drawn for a terminal or a picture."""
+"""The result type of all views: findings about a model as plain values, and drawn for a terminal or a picture."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from charrnn.display.svg import Tinted
 
 @dataclass(frozen=True)
 class View:
-    """Something found out about a model.
+    """Findings about a model.
 
     Attributes:
         name: its key in the JSON.
-        data: plain values.
-        lines: draws it for a terminal of some width, with colour or without.
-        tinted: the text that it colours, if it colours one.
-        legend: what the colours of a picture of it stand for.
-        cut: how much of its text that is, in words, where it is the beginning alone.
+        data: the findings as plain values.
+        lines: draws the view; takes the terminal's width and whether to use colour.
+        tinted: the coloured text, for a picture; empty if the view has none.
+        legend: what the colours of the picture stand for.
+        cut: a note on how much of the text is shown; empty if all of it is.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`charrnn inspect --html`: all that was asked for as one page."""
+"""`charrnn inspect --html`: writes everything that was asked for to one page."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from charrnn.wording import what_is_wrong
 
 
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
-    """Write a page about a model, or about several; without any flag for a view it has all that can be shown.
+    """Write a page about one model or several; without a flag for a view it has all that can be shown.
 
-    What it lacks for want of a model's own text is told, since only who writes it can give that.
+    A warning on stderr says that sections are missing for want of a training text: the page's author can supply it.
 
     Raises:
-        OutputError: something else is there, or it cannot be written.
+        OutputError: the path holds something other than a report, or the page cannot be written.
     """
     check_replaceable(path, MARK, "a report", "--html")  # before the work
     values = collect(subjects[0], flags) if len(subjects) == 1 else collect_comparison(subjects, flags)
@@ -47,7 +47,7 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
-    """All values of the page; what was to be in it and cannot be is told by the reason."""
+    """All values of the page, with the reasons for sections that are missing."""
     given = read_given([subject], flags)  # before the work
     if flags.novelty is not None:
         require_text(subject)
@@ -72,13 +72,13 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
 
 
 def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags: InspectFlags) -> None:
-    """Add what can be seen while the model reads: all of it, or the surprise and what was asked for."""
+    """Add the sections in `READ`: all of them on a whole page, else the surprise and those that flags ask for."""
     (text,) = choose_texts([subject], given)
     try:
         (piece,) = choose_pieces(
             [subject], [text], flags.unknown, keeps_activations=page.is_whole or flags.keeps_activations
         )
-    except CharRNNError as error:  # it knows nothing of the text, which surprise alone can read
+    except CharRNNError as error:  # it knows no character of the text; the surprise view needs none
         if flags.watching:
             raise
         if page.is_whole:

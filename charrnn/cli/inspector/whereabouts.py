@@ -1,7 +1,8 @@
-"""Where a text may lie that a checkpoint learned from: as the training had it, here, and near the checkpoint.
+"""Candidate paths of a checkpoint's training text.
 
-Paths are kept as they were typed, in a folder that is not known any more. They are followed from the current one, from
-that of the checkpoint and from a few above it: where a text and its models lie in neighbouring folders, one is it.
+A checkpoint stores paths as they were typed, but not the working directory of that run. A path is therefore tried from
+the current directory, from the checkpoint's folder and from a few folders above that, which finds a text whose folder
+is a neighbour of the checkpoint's.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from pathlib import Path
 from charrnn.storage.archive import Checkpoint
 
 NUM_ABOVE = 3
-"""Folders above the checkpoint's own from which a path is followed too."""
+"""Number of folders above the checkpoint's own from which paths are tried."""
 
 
 def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
-    """What may be the text: a file or a folder alone, in each of its places, or all that the training named."""
+    """Lists of paths that may be the text: one file or folder each, then all paths of the training together."""
     alone = [[place] for place in places_of(checkpoint, checkpoint_path)]
     if not is_of_several(checkpoint):
         return alone
@@ -27,25 +28,25 @@ def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
 
 
 def places_of(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
-    """Where the text may be, or the first of several; what came from standard input has no path, but a name."""
+    """Candidate paths of the text, or of the first of several; a text from standard input has a name only."""
     name = checkpoint.corpus.name
     typed = next((text for text in checkpoint.origin.texts[:1] if Path(text).name in (name, "", "..")), name)
     return _places(typed, name, checkpoint_path)
 
 
 def places_of_held_out(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
-    """Paths of the texts that were held out by name, each in the first of its places that is there."""
+    """Paths of the --val-text files, each the first candidate that exists, else the first of all."""
     each = (_places(text, Path(text).name, checkpoint_path) for text in checkpoint.origin.val_texts)
     return [next(filter(os.path.exists, places), places[0]) for places in each if places]
 
 
 def is_of_several(checkpoint: Checkpoint) -> bool:
-    """Whether a training learned from several texts, one behind the other."""
+    """Whether the training text was several files or folders, joined."""
     return len(checkpoint.origin.texts) > 1
 
 
 def at_home(paths: Sequence[str]) -> list[str]:
-    """Those for which Windows asks no other machine: a checkpoint may come from anyone, and must not name one to it."""
+    """The paths without network (UNC) paths: an untrusted checkpoint must not make Windows contact a host."""
     return [path for path in paths if not path.replace("\\", "/").startswith("//")]
 
 
@@ -57,6 +58,6 @@ def _places(typed: str, name: str, checkpoint_path: str) -> list[str]:
 
 
 def _roots(checkpoint_path: str) -> list[Path]:
-    """The folders from which a path is followed: this one, the checkpoint's, and those above that."""
+    """The folders from which paths are tried: the current one, the checkpoint's, and those above that."""
     beside = Path(checkpoint_path).parent
     return [Path(), *(beside.joinpath(*[os.pardir] * height) for height in range(NUM_ABOVE + 1))]
