@@ -1,6 +1,6 @@
 """Run the command line, as `charrnn` or `python -m charrnn`.
 
-To load the parser takes a tenth of a second, in which Ctrl-C would end in a stack trace: here it ends as it does later.
+Loading the parser takes a tenth of a second. Ctrl-C during that time is handled here, or it would print a stack trace.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import sys
 from charrnn.garbage import loading_modules
 
 INTERRUPTED = 130
-"""Exit code of what Ctrl-C has ended, as shells have it: 128 and the signal's number."""
+"""Exit code after Ctrl-C, by the shells' convention: 128 plus the signal's number."""
 
 FIRST = 1
-"""Number of the process that a container begins with: it is sent no signal that it does not handle, but to kill it."""
+"""Process id of a container's first process. The kernel sends it only signals that it handles, and SIGKILL."""
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _end_by_signals() -> None:
-    """Let SIGTERM and SIGHUP end the process at once, as they end any other that does not care for them."""
+    """Let SIGTERM and SIGHUP end the process at once, as they end any other process without a handler for them."""
     import signal
 
     for name in ("SIGTERM", "SIGHUP"):

@@ -1,4 +1,4 @@
-"""How many passes over its text a model gets, by the flags that end a training and by the machine's speed."""
+"""How many epochs a model gets, from the flags that end a training and from the machine's speed."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from charrnn.regimen import wanted_epochs
 from charrnn.shapes import training_cost
 
 PATIENT_CHARS = 4_500_000
-"""Characters to train on, over all epochs and members, where no flag ends the training and the text has a million.
+"""Characters to train on, over all epochs and members, where no flag ends the training of a million-character text.
 
-It grows with the square root of the text's length: some three minutes for a million characters on two cores, and an
-hour for a hundred million, whose model is larger.
+The budget grows with the square root of the text's length: some three minutes for a million characters on two cores,
+and an hour for a hundred million, whose model is larger.
 """
 
 SETUP_SECONDS = 5.0
-"""What a time limit loses before the first step and after the last, at least."""
+"""Least seconds of a time limit that pass before the first step and after the last."""
 
 PROBE_LANES = {"cpu": 16, "cuda": 32}
-"""Lanes with which a machine's speed is measured."""
+"""Batch size with which a machine's speed is measured."""
 
 PROBE_LAYER: dict[str, dict[str, Any]] = {
     "cpu": {"embedding_dim": 64, "hidden_size": 512, "num_layers": 1},
     "cuda": {"embedding_dim": 128, "hidden_size": 512, "num_layers": 1},
 }
-"""The layer with which it is measured: of the size that most texts get."""
+"""The layer with which a machine's speed is measured: of the size that most texts get."""
 
 FASTEST = 150_000.0
-"""Characters per second that no model trains faster than: below some size, what a step costs in any case decides."""
+"""Most characters per second of any model: for small models the fixed cost of a step dominates."""
 
 TYPICAL_FLOPS = 2e11
-"""Training arithmetic per second where it was not measured: two cores of a recent laptop or server."""
+"""Training FLOP/s assumed where the speed was not measured: two cores of a recent laptop or server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a model is chosen for.
+    """The text, machine and flags that a model is chosen for.
 
     Attributes:
-        given: what is decided already, by field name of `ModelConfig` and `TrainConfig`.
+        given: options decided already, by field name of `ModelConfig` and `TrainConfig`.
         train_chars: characters to train on.
-        step_chars: of a step.
+        step_chars: characters of a step.
         vocab_size: distinct characters.
-        flops: training arithmetic per second here.
-        processes: that do it together.
-        elapsed: seconds of a time limit that are over.
+        flops: training FLOP/s of this machine, of all processes together.
+        processes: number of processes that train together.
+        elapsed: seconds of the time limit that are already over.
     """
 
     given: Mapping[str, Any]
@@ -61,11 +61,11 @@ class Task:
 
     @property
     def usual_chars(self) -> int:
-        """Length of a text whose default share would leave `train_chars`: what rules on a text's length go by."""
+        """Length of a text that leaves `train_chars` at the default `val_fraction`; rules on text length use this."""
         return max(1, round(self.train_chars / (1 - TrainConfig.val_fraction)))
 
     def planned_epochs(self, model: ModelConfig) -> float:
-        """Passes over the training piece until the first of the ends that are given."""
+        """Passes over the training piece until the first of the given limits, or by default where there is none."""
         end = min(self.epochs_by_steps, self.epochs_by_clock(model))
         if end < math.inf:
             return end
@@ -74,12 +74,12 @@ class Task:
 
     @property
     def epochs_by_steps(self) -> float:
-        """Passes that `--epochs` and `--max-steps` allow; infinity where neither is given."""
+        """Epochs that `--epochs` and `--max-steps` allow; infinity where neither is given."""
         steps = self.given.get("max_steps", math.inf)
         return float(min(self.given.get("epochs", math.inf), steps * self.step_chars / self.train_chars))
 
     def epochs_by_clock(self, model: ModelConfig) -> float:
-        """Passes that there is time for; infinity where no time is given."""
+        """Epochs that the time limit allows; infinity where there is none."""
         if "time_limit" not in self.given:
             return math.inf
         seconds = max(self.given["time_limit"] - max(SETUP_SECONDS, self.elapsed), 1.0)
@@ -90,8 +90,8 @@ class Task:
 
 
 def _gpu_speed(model: ModelConfig, flops: float) -> float:
-    """Characters per second that a GPU trains on at most.
+    """Most characters per second that a GPU trains on.
 
-    A smaller layer takes it as many steps as the one that was measured, and each takes as long.
+    A layer smaller than `PROBE_LAYER` is no faster: a step of it takes as long.
     """
     return flops / (model.members * training_cost(replace(model.member, **PROBE_LAYER["cuda"])))

@@ -1,23 +1,23 @@
-"""The recurrent cells by name: what each is made of, which is all that most of the house must know of it."""
+"""The recurrent cells by name, with the properties that the rest of the program needs to know."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "update": "z"}
-"""What the gates are called in equations."""
+"""The gates' symbols in equations."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a recurrent cell is made of; for its equations see `charrnn.inference.engine`.
+    """The structure of a recurrent cell; for its equations see `charrnn.inference.engine`.
 
     Attributes:
         blocks: names of the blocks of hidden_size rows in each of its weight matrices, in order.
-        states: vectors of hidden_size values that a layer hands on: h, or h and c.
+        states: number of state vectors of hidden_size values that a layer carries on: h, or h and c.
         is_bounded: whether h lies between -1 and 1.
-        resets: whether a gate scales what its candidate, the last block, takes of h: the product with W_hh, to which a
-            bias of its own, b_hn, is added before.
+        resets: whether a reset gate scales the recurrent part of the candidate, the last block: the product of W_hh
+            and h, plus the candidate's own bias b_hn.
     """
 
     blocks: tuple[str, ...]
@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """The blocks that lie between 0 and 1."""
+        """The blocks that are gates, with values between 0 and 1."""
         return tuple(block for block in self.blocks if block in GATE_LETTERS)
 
 

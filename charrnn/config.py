@@ -1,4 +1,4 @@
-"""What a model is and how it is trained: every option, its range and its fixed default, once.
+"""The configs of a model and of its training: every option with its range and, if it has one, its fixed default.
 
 Options whose best value depends on the text or the machine have no default here: `charrnn.suggest` chooses them.
 """
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
-"""The lengths of context that `charrnn.recall` looks up, each at most twice the one before, and the most characters
-back that it may look. The lengths belong to the checkpoint's format: a model learns how far to trust each."""
+"""The context lengths that `charrnn.recall` looks up, each at most twice the one before, and the largest distance back,
+in characters, that `ModelConfig.recall` may set. The lengths are part of the checkpoint's format, since a model learns
+how far to trust each of them."""
 
 EVALUATION_SHARE = 0.04
-"""Share of a training's time that its evaluations may take."""
+"""Share of the training time that evaluations may take."""
 
 MOST_EVALUATED = 1_000_000
-"""Characters of the held-out piece that are evaluated: more would take long and tell little more."""
+"""Most characters of the held-out piece that are evaluated by default: more would take long and tell little more."""
 
 EVALUATED_SHARE = 0.1
-"""Share of a text that its losses are over where nothing is held out of it."""
+"""Share of the text that evaluations read where nothing is held out."""
 
 CODE_POINTS = 0x110000
-"""Characters that Unicode has room for."""
+"""Number of code points in Unicode."""
 
 LAYER_NORM_EPSILON = 1e-5
 """Added to the variance in layer normalisation; torch's default."""
@@ -86,10 +87,10 @@ RANGES: dict[str, Range] = {
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Check every option that has a range or a choice; None stands for "not given".
+    """Check every option that has a range or choices; None stands for "not given".
 
     Raises:
-        ConfigError: a value is out of its range or none of its choices.
+        ConfigError: a value is out of its range or not one of its choices.
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
@@ -101,21 +102,21 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The shape of a CharRNN: with the weights, all that is needed to compute it.
+    """The architecture of a CharRNN: together with the weights, all that is needed to compute it.
 
     Attributes:
-        vocab_size: V, the number of ids: one per character, and one shared by all rare characters if there is one.
-        cell: recurrent cell, one of `charrnn.cell_types.CELLS`.
+        vocab_size: V, the number of ids: one per character, plus one that all rare characters share, if any.
+        cell: recurrent cell, a key of `charrnn.cell_types.CELLS`.
         hidden_size: H, units of each recurrent layer.
-        num_layers: L, recurrent layers, one on the other.
-        embedding_dim: E, width of a character's vector.
-        dropout: share of values dropped, while training, before each layer but the first and before the output.
-        input_dropout: share of the characters that are hidden from it while training.
+        num_layers: L, number of stacked recurrent layers.
+        embedding_dim: E, width of a character's embedding.
+        dropout: share of values dropped during training before each layer but the first and before the output layer.
+        input_dropout: share of the input characters that are hidden from the network during training.
         residual: add a layer's input to its output wherever their widths are equal.
         layer_norm: normalise each layer's output (Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450).
-        members: networks of this shape that learn apart and whose predictions are averaged.
-        recall: characters back in which what followed the last few before is looked up; 0: it is not.
-        recall_dropout: share of the characters after which nothing is recalled while training.
+        members: networks of this shape that are trained independently and whose predictions are averaged.
+        recall: how many characters back `charrnn.recall` looks for earlier occurrences of the last few; 0: no recall.
+        recall_dropout: share of the recalled forecasts that are hidden during training.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -138,15 +139,15 @@ class ModelConfig:
         check_options(asdict(self))
 
     def input_size(self, layer: int) -> int:
-        """Width of what a layer reads: E for the first, H for the others."""
+        """Width of a layer's input: E for the first, H for the others."""
         return self.hidden_size if layer else self.embedding_dim
 
     @property
     def losses_compare(self) -> bool:
-        """Whether its training loss says something beside its validation loss.
+        """Whether the training loss can be compared with the validation loss.
 
-        It does not where training is the harder task: with dropout, with forecasts hidden, or where each member learns
-        alone and all predict together.
+        It cannot where training is the harder task: with dropout, with hidden forecasts, or with several members, which
+        train alone but predict together.
         """
         hides_forecasts = self.recall > 0 and self.recall_dropout > 0
         return self.members == 1 and not (self.dropout or self.input_dropout or hides_forecasts)
@@ -157,7 +158,7 @@ class ModelConfig:
 
     @property
     def member(self) -> ModelConfig:
-        """The shape of one member."""
+        """The config of one member."""
         return replace(self, members=1)
 
 
@@ -166,41 +167,46 @@ class TrainConfig:
     """How a model is trained.
 
     Attributes:
-        batch_size: B, lanes that advance side by side.
-        seq_len: characters of one window of truncated BPTT, at most.
-        stretch: characters that a lane is read on end before it is read on elsewhere, nearly; 0: all of it.
-        epochs: passes over the training piece after which training ends; None for no such end.
-        max_steps: optimizer updates after which training ends; None for no such end.
-        time_limit: seconds of wall-clock time after which the whole command ends; None for no such end.
-        learning_rate: what the rate falls from; its highest value, nearly, since it falls while it still warms up.
-        final_learning_rate: what the rate falls towards, linearly in the progress before a step, as a share of
-            `learning_rate`; the last step does not quite reach it.
-        warmup_steps: steps over which the rate is also multiplied by a factor that rises linearly to 1 at the next.
+        batch_size: B, the number of lanes, the parts of the text that are read in parallel.
+        seq_len: most characters of a window of truncated BPTT.
+        stretch: approximate number of consecutive characters that a lane reads before it jumps to another place; 0: it
+            reads straight through.
+        epochs: passes over the training piece after which training ends; None: no such limit.
+        max_steps: optimizer updates after which training ends; None: no such limit.
+        time_limit: seconds of wall-clock time after which the whole command ends; None: no such limit.
+        learning_rate: the rate before warm-up and decay are applied. The actual peak is slightly lower, since the decay
+            starts during the warm-up.
+        final_learning_rate: share of `learning_rate` towards which the rate decays, linearly in the training's
+            progress; the last step does not quite reach it.
+        warmup_steps: steps during which the rate is also multiplied by a factor that rises linearly and is 1 from the
+            next step on.
         optimizer: one of `CHOICES["optimizer"]`.
         beta2: decay of the second moment of Adam and AdamW, and of RMSprop's mean square.
-        weight_decay: on matrices only, not on biases, normalisation or the embedding; with adamw decoupled from the
-            gradient, with the others a part of it, where the default, adamw's, is far too much.
-        grad_clip: largest norm of the gradient of all of a member's parameters, which is scaled down to it; 0: any.
-        val_fraction: share of the text held out for validation, at its end or as `val_spread` says; 0: none,
-            and what the losses are over is learned from too.
-        val_spread: whether the lines that are held out stand all over the text, where each is a text of its own.
-        val_bounded: whether a line that is longer than all that is to be held out is never held out; it has no effect
-            where at least half of the lines are.
-        evaluations: how many times the held-out piece is evaluated, at distances that `charrnn.regimen.spacing` gives.
+        weight_decay: applied to matrices only, not to biases, normalisation or the embedding. It is decoupled from the
+            gradient in adamw and part of the gradient in the others, for which this default is far too large.
+        grad_clip: largest norm of the gradient over all of a member's parameters; larger ones are scaled down to it.
+            0: no clipping.
+        val_fraction: share of the text held out for validation, at its end unless `val_spread` is set; 0: nothing is
+            held out, and the losses are over text that is trained on too.
+        val_spread: whether held-out lines are taken from all over the text, where each line is a text of its own.
+        val_bounded: whether lines longer than `val_fraction` of the text are never held out; has no effect where at
+            least half of the lines are that long.
+        evaluations: number of evaluations on the held-out piece; `charrnn.regimen.spacing` spaces them.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
-        evaluated: characters of the held-out piece that count then, at most, in pieces from all over it.
-        patience: evaluations without a better loss after which training ends; None for no such end.
-        rewind: whether training goes back to the best weights, with a lower rate, when evaluations bring no gain.
-        state_reset: share of the lanes whose state is set to zeros before a window, so that beginnings are learned too.
+        evaluated: most characters of the held-out piece that an evaluation counts, in pieces from all over it.
+        patience: evaluations without a better loss after which training ends; None: no such limit.
+        rewind: whether training returns to the best weights, with a lower rate, when evaluations bring no gain.
+        state_reset: share of the lanes whose hidden state is zeroed before each window, so that the model also learns
+            to start a text.
         seed: of the initial weights, of dropout and of the stretches' order.
-        precision: "float32", "bfloat16" or, on a GPU, "float16" for the products of a step, or "auto" as long as none
-            of them is chosen; weights are always float32.
+        precision: dtype of a step's matrix products: "float32", "bfloat16" or, on a GPU, "float16"; "auto" until one of
+            them is chosen. Weights are always float32.
         device: "cpu" or "cuda".
-        deterministic: whether a GPU computes the same again; a CPU always does.
+        deterministic: whether a GPU's results are reproducible; a CPU's always are.
         threads: processor threads of torch.
 
     Raises:
-        ConfigError: a value is out of its range, or nothing ends the training.
+        ConfigError: a value is out of its range, or no limit ends the training.
     """
 
     batch_size: int
@@ -233,7 +239,7 @@ class TrainConfig:
 
     @property
     def holds_out(self) -> bool:
-        """Whether the losses are over text that is not learned from."""
+        """Whether the losses are over text that is not trained on."""
         return self.val_fraction > 0
 
     @property
@@ -242,7 +248,7 @@ class TrainConfig:
         return self.val_fraction or EVALUATED_SHARE
 
     def num_evaluated(self, held_out: int) -> int:
-        """Characters that an evaluation counts, nearly, of so many that are held out."""
+        """Approximate number of characters that an evaluation counts, given how many are held out."""
         return min(held_out, self.evaluated)
 
     def __post_init__(self) -> None:
@@ -255,14 +261,14 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def config_from_dict(config_type: type[Config], values: Any) -> Config:
-    """Build a config from plain values that come from a file, trusting none of them.
+    """Build a config from untrusted plain values, such as those of a file.
 
     Args:
         config_type: a dataclass, which checks the values' ranges itself.
-        values: by field name, or anything else.
+        values: should be a dict by field name, but may be anything.
 
     Raises:
-        ConfigError: not a dict, a field is missing, unknown or of another type, or a value is out of its range.
+        ConfigError: not a dict, a field is missing, unknown or of the wrong type, or a value is out of its range.
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{config_type.__name__} is a {type(values).__name__} where a dict belongs")
@@ -279,7 +285,7 @@ def config_from_dict(config_type: type[Config], values: Any) -> Config:
 
 
 def _has_type(value: Any, annotation: str) -> bool:
-    """Check a plain value against an annotation: "float | None", "list[str]" and the like; a bool is no number."""
+    """Check a plain value against an annotation such as "float | None" or "list[str]"; a bool is not a number."""
     names = [name.strip() for name in annotation.split("|")]
     if value is None:
         return "None" in names

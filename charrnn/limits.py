@@ -1,4 +1,4 @@
-"""What a value of a flag may be, and how it is told where it is something else."""
+"""The values that a flag may have, and the messages for other values."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from charrnn.errors import ConfigError
 
 REMARKS = {"device": "; of GPUs NVIDIA's alone are used, by cuda"}
-"""What stands behind the choices where none of them was given."""
+"""Remarks that follow the list of choices in the message, by field name."""
 
 FLAG_NAMES = {"time_limit": "--time", "as_json": "--json"}
-"""Flags that are not called as their field is."""
+"""Flags whose name differs from their field's."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Finite values from `low` to `high`, either end left out where `open_low` or `open_high` says so."""
+    """Finite values from `low` to `high`, without the ends where `open_low` or `open_high` is set."""
 
     low: float
     high: float = math.inf
@@ -47,26 +47,26 @@ def check_range(name: str, value: float | None, allowed: Range) -> None:
 
     Args:
         name: of the field that the flag sets.
-        value: of it.
-        allowed: what it may be.
+        value: of the flag.
+        allowed: its range.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the value is out of range.
     """
     if value is not None and value not in allowed:
         raise ConfigError(f"{flag_name(name)} is {value}; it must be {allowed}")
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse a value that is none of its choices.
+    """Refuse a value that is not one of its choices.
 
     Args:
         name: of the field that the flag sets.
-        value: of it.
-        choices: what it may be.
+        value: of the flag.
+        choices: the allowed values.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the value is not among them.
     """
     if value not in choices:
         told = ", ".join(choices) + REMARKS.get(name, "")
@@ -74,5 +74,5 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def _plain(number: float) -> str:
-    """A limit as people write it: 1,000,000,000 and not 1e+09."""
+    """Format a limit for people: 1,000,000,000 and not 1e+09."""
     return f"{int(number):,}" if float(number).is_integer() else f"{number:g}"

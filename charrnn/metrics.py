@@ -1,6 +1,6 @@
-"""The figures by which a model is judged, and the records that hold them.
+"""The metrics of a model, and the records that hold them.
 
-Loss is nats per character: the mean of -ln p(next character). The other two are functions of it.
+The loss is in nats per character: the mean of -ln p(next character). Perplexity and bits per character follow from it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 DIVERGENCE = "divergence"
-"""What ends a training whose numbers went wrong too often."""
+"""The value of `Report.ended_by` where training ends because it diverged too often."""
 
 COLD_WINDOW = 256
-"""Characters of the windows that models without a carried state are usually judged on, such as nanoGPT's."""
+"""Characters of the windows on which models that carry no state, such as nanoGPT's, are usually evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class HistoryRow:
     Attributes:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
-        train_loss: mean over the steps since the evaluation before, with dropout, in nats per character; at step 0 over
-            the first windows, without dropout.
-        val_loss: over the held-out piece, or of a long one some of it, without dropout, in nats per character.
+        train_loss: mean over the steps since the previous evaluation, with dropout, in nats per character; at step 0
+            over the first windows, without dropout.
+        val_loss: over the held-out piece, or over parts of a long one, without dropout, in nats per character.
         learning_rate: of the last step.
-        seconds: wall-clock time since the run began, pauses between resumed parts left out.
+        seconds: wall-clock time since the run began, without the pauses before it was resumed.
     """
 
     step: int
@@ -40,34 +40,34 @@ class HistoryRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Where a training stands.
+    """The progress of a training.
 
-    None stands for what is not known, as where no step has been made since the last evaluation.
+    A field is None where its value is not known, for instance where no step was made since the last evaluation.
 
     Attributes:
         step: optimizer updates made.
         epoch: passes over the training piece, as a fraction.
         progress: share of the whole training that is done, from 0 to 1.
-        train_loss: moving average of the steps, with dropout, in nats per character: see `charrnn.training.health`; at
-            step 0 as in `HistoryRow`.
-        val_loss: as in `HistoryRow`, if this report is an evaluation's.
+        train_loss: moving average over the steps, with dropout, in nats per character: see `charrnn.training.health`;
+            at step 0 as in `HistoryRow`.
+        val_loss: as in `HistoryRow`, if this report is of an evaluation.
         best_val_loss: the lowest so far, if there is one.
-        best_step: the step that it was reached at, if there is one.
-        best_cold_loss: of the best weights in windows that start cold, measured when the training ends.
-        is_best: whether this report's evaluation is it.
+        best_step: the step of `best_val_loss`, if there is one.
+        best_cold_loss: of the best weights, in windows that start from a zero state; measured when the training ends.
+        is_best: whether this report's evaluation has the lowest loss so far.
         learning_rate: of the last step.
-        gradient_norm: mean since the last evaluation, before clipping; of several members, the largest of each step.
+        gradient_norm: mean since the last evaluation, before clipping; of an ensemble, each step counts its largest.
         gradient_norm_max: the largest since the last report, likewise.
-        clipped: share of the steps since the last evaluation whose gradient was scaled down.
-        chars_per_second: training speed since the last evaluation, evaluation left out.
+        clipped: share of the steps since the last evaluation whose gradient was clipped.
+        chars_per_second: training speed since the last evaluation, without the time of evaluation.
         seconds: wall-clock time of the run.
-        seconds_left: expected.
+        seconds_left: expected time to the end.
         is_last: whether the training ends here.
-        ended_by: what ends it, "patience", "steps" (of `--epochs` too), "time" or `DIVERGENCE`; empty where it goes on.
-        skipped: steps left out so far, because their loss or gradient was beyond measure.
-        recoveries: how often training went back to its best weights so far, because the numbers went wrong.
-        rewinds: how often it went back to them so far, with a lower rate, because they got no better.
-        trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
+        ended_by: the limit that ends it: "patience", "steps" (`--epochs` too), "time" or `DIVERGENCE`; else empty.
+        skipped: steps skipped so far because their loss or gradient was not finite or far too large.
+        recoveries: how often training has returned to its best weights because it diverged.
+        rewinds: how often training has returned to its best weights, with a lower rate, because they got no better.
+        trouble: messages on what went wrong since the last report, one a line; empty where nothing did.
     """
 
     step: int
@@ -95,12 +95,12 @@ class Report:
 
 
 def perplexity(loss: float) -> float:
-    """exp(loss): the number of equally likely characters that would be as hard to guess between."""
-    return math.exp(loss) if loss < 700 else math.inf  # from 710 on, more than a float can hold
+    """exp(loss): the number of equally likely characters among which a guess would be as hard."""
+    return math.exp(loss) if loss < 700 else math.inf  # exp overflows from 710 on
 
 
 def finite_or_none(value: float) -> float | None:
-    """A number as JSON can say it: there is no infinity in it."""
+    """A number for JSON, which has no infinity or NaN: None stands for them."""
     return value if math.isfinite(value) else None
 
 
@@ -110,10 +110,10 @@ def bits_per_char(loss: float) -> float:
 
 
 def loss_fields(loss: float) -> dict[str, float | None]:
-    """A loss in its three forms."""
+    """A loss as nats, perplexity and bits per character."""
     return {"loss": loss, "perplexity": finite_or_none(perplexity(loss)), "bits_per_char": bits_per_char(loss)}
 
 
 def best_row(history: Iterable[HistoryRow]) -> HistoryRow | None:
-    """The evaluation with the lowest validation loss, the first of equals; None where there is none."""
+    """The evaluation with the lowest validation loss, the first of equal ones; None for an empty history."""
     return min(history, key=lambda row: row.val_loss, default=None)

@@ -1,7 +1,6 @@
-"""The weights of a model: their names, shapes and number, as they follow from its config.
+"""The names, shapes and number of a model's weights, derived from its config.
 
-This is the one description of them that the torch model, the numpy engine, the checkpoint's check and the parameter
-count share.
+The torch model, the numpy engine, the checkpoint's check and the parameter count all share this description.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from charrnn.config import CONTEXTS, ModelConfig
 Weight = TypeVar("Weight")
 
 MODULES = ("embedding", "layers", "norms", "head", "recall")
-"""A network's parts, in the order in which it has them."""
+"""A network's modules, in the order in which they are registered."""
 
 MOMENTS = {
     "adamw": ("step", "exp_avg", "exp_avg_sq"),
@@ -24,13 +23,13 @@ MOMENTS = {
     "rmsprop": ("step", "square_avg"),
     "sgd": ("momentum_buffer",),
 }
-"""What each optimizer remembers of a weight, by torch's names; all but the steps have the weight's shape."""
+"""The state that each optimizer keeps of a weight, by torch's names; all but "step" have the weight's shape."""
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Give the shape of every weight of a model, by name, in the order in which they are applied.
+    """Give the shape of every weight of a model, by name, in the order in which the weights are applied.
 
-    Those of an ensemble are its members', each under the member's name.
+    For an ensemble these are the weights of all members, named by `member_name`.
     """
     if config.members > 1:
         own = parameter_shapes(config.member)
@@ -56,27 +55,27 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def decays(name: str, shape: Sequence[int]) -> bool:
-    """Whether weight decay is applied to a weight: to matrices alone, and not to the embedding."""
+    """Whether weight decay is applied to a weight: only to matrices, except the embedding."""
     return len(shape) > 1 and not name.startswith("embedding")
 
 
 def optimized_shapes(config: ModelConfig) -> list[tuple[int, ...]]:
-    """Give the shapes of one member's weights as its optimizer numbers them.
+    """Give the shapes of one member's weights in the order in which its optimizer numbers them.
 
-    Those that decay come first, and of these as of the others each part's as the network has them.
+    The weights with decay come first, then the others, each group in the order of `MODULES`.
     """
     shapes = parameter_shapes(config.member)
-    held = sorted(shapes.items(), key=lambda item: MODULES.index(item[0].partition(".")[0]))  # which keeps their order
+    held = sorted(shapes.items(), key=lambda item: MODULES.index(item[0].partition(".")[0]))  # a stable sort
     return [shape for _, shape in sorted(held, key=lambda item: not decays(*item))]
 
 
 def member_name(number: int, name: str) -> str:
-    """What a member's weight is called in its ensemble."""
+    """The name of a member's weight in its ensemble."""
     return f"members.{number}.{name}"
 
 
 def member_weights(config: ModelConfig, weights: Mapping[str, Weight], number: int) -> dict[str, Weight]:
-    """Pick one member's weights, under their own names, out of an ensemble's."""
+    """Pick one member's weights out of an ensemble's, by their names without the member's prefix."""
     if config.members == 1:
         return dict(weights)
     return {name: weights[member_name(number, name)] for name in parameter_shapes(config.member)}
@@ -85,7 +84,7 @@ def member_weights(config: ModelConfig, weights: Mapping[str, Weight], number: i
 def each_member(
     config: ModelConfig, weights: Mapping[str, Weight]
 ) -> Iterator[tuple[int, ModelConfig, dict[str, Weight]]]:
-    """For each member of an ensemble: its first layer's number among those of all, its shape and its own weights."""
+    """For each member of an ensemble: the index of its first layer among all layers, its config and its weights."""
     for number in range(config.members):
         yield number * config.num_layers, config.member, member_weights(config, weights, number)
 
@@ -96,7 +95,7 @@ def count_parameters(config: ModelConfig) -> int:
 
 
 def training_cost(config: ModelConfig) -> float:
-    """Floating-point operations to train on one character: 6 for each weight of the recurrent and output matrices."""
+    """FLOPs to train on one character: 6 for each weight of the matrices, the embedding excepted."""
     matrices = [
         shape for name, shape in parameter_shapes(config).items() if len(shape) == 2 and "embedding" not in name
     ]

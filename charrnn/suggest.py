@@ -1,8 +1,8 @@
-"""Choosing what no flag decides: the model and its training, from the text, the machine and the time given.
+"""Choosing the options of model and training that no flag decides, from the text, the machine and the time given.
 
-Two rules carry most of it. A model should pass over its text a certain number of times, more often over a short one;
-and the more often it does, the more dropout it needs. The figures come from trials on two processor cores, on texts of
-16,000 to 1.1 million characters: `tests/benchmarks/RECIPES.md`. A flag always wins.
+Two rules decide most of it: a model should be trained for a certain number of epochs, more for a short text, and the
+more epochs it gets, the more dropout it needs. The figures come from trials on two processor cores, on texts of 16,000
+to 1.1 million characters: `tests/benchmarks/RECIPES.md`. A flag always wins.
 
 With a time limit the choice depends on the machine's speed, as the training itself does. Without one it depends on the
 text alone, so that the same seed gives the same weights.
@@ -34,45 +34,46 @@ from charrnn.regimen import (
 )
 
 SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
-"""Models to choose from: hidden size, layers, and the characters in training from which on each is worth its cost."""
+"""Models to choose from: hidden size, layers, and the characters to train on, over all epochs, from which the model is
+worth its cost."""
 
 GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
-"""Models to choose from on a GPU, whose units and inputs are multiples of 128.
+"""Models to choose from on a GPU; their hidden and input sizes are multiples of 128.
 
-PyTorch asks that of a layer that cuDNN's persistent kernels are to compute, unless it is small; also float16, and lanes
-by eights, at most 128 (`get_algo` in its aten/src/ATen/native/cudnn/RNN.cpp). No trial stands behind the last one, nor
-any on a GPU behind the others.
+PyTorch requires these sizes for cuDNN's persistent kernels unless the layer is small, and also float16 and a batch size
+that is a multiple of 8 and at most 128 (`get_algo` in its aten/src/ATen/native/cudnn/RNN.cpp). The last one was chosen
+without a trial, and the others without a trial on a GPU.
 """
 
 LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
-"""How many of these may be considered for texts of fewer characters than this: more would only overfit."""
+"""(characters, count): only the first `count` models are considered for a shorter text: larger ones would overfit."""
 
 MEMBERS = ((4, 0.7), (2, 0.35))
-"""Members to choose from, and the share of the wanted epochs that each must get: two that have learned a little less
-are better than one, and four better than two."""
+"""Numbers of members to choose from, and the share of the wanted epochs that each member must get: two members that are
+trained a little less are better than one, and four better than two."""
 
 ENOUGH_EPOCHS = 0.5
-"""Share of the wanted epochs from which on a model is worth its cost too, where the text is short."""
+"""Share of the wanted epochs from which a model is worth its cost even where the text is short."""
 
 SEQ_LEN = 64
-"""Characters of a window."""
+"""Characters of a window of truncated BPTT."""
 
 LANES = {
     "cpu": ((60_000, 8), (math.inf, 16)),
     "cuda": ((60_000, 16), (4_000_000, 32), (math.inf, 128)),
 }
-"""Lanes for texts of fewer characters than this: few, since more updates pay more than fuller ones. On a GPU a step of
-up to 128 takes as long as one of 16, which is why a large text, that it passes over once or twice, gets so many."""
+"""(characters, batch size) for shorter texts. Batches are small, since more updates pay more than larger ones. On a GPU
+a step of up to 128 lanes takes as long as one of 16, so a large text, which gets an epoch or two, has 128."""
 
 LANES_OF_A_PROCESS = {"cpu": 8, "cuda": 16}
-"""Lanes that each of several processes gets at least: with fewer it waits for the others more than it computes."""
+"""Least number of lanes of each of several processes: with fewer, a process waits more than it computes."""
 
 MOST_LANES = 512
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was chosen, and for how many passes over the text."""
+    """The chosen configs, and the planned number of epochs."""
 
     model: ModelConfig
     training: TrainConfig
@@ -91,19 +92,19 @@ def suggest(
     processes: int = 1,
     elapsed: float = 0.0,
 ) -> Suggestion:
-    """Choose a model and its training.
+    """Choose the configs of a model and its training.
 
     Args:
-        flags: what the user decided, by field name of `ModelConfig` and `TrainConfig`; None or absent: not decided.
+        flags: options that the user set, by field name of `ModelConfig` and `TrainConfig`; None or absent: not set.
         num_chars: characters of the whole text.
         vocab_size: distinct characters.
-        train_chars: those that are learned from, of all; None: the share that `val_fraction` leaves. Of lines from all
-            over a text, some of which are far longer than others, it may be another share.
-        flops: training arithmetic per second here, as `training_cost` counts it; to plan a time limit with.
-        mean_line: characters of a line on average, where each is a text of its own; else None.
+        train_chars: characters to train on; None: the share that `val_fraction` leaves. The share differs where lines
+            of very different lengths are held out.
+        flops: training FLOP/s of this machine, as `training_cost` counts them, for planning with a time limit.
+        mean_line: mean length of a line in characters, where each line is a text of its own; else None.
         num_lines: lines to train on, where each is a text of its own; else None.
-        processes: that divide the lanes among them.
-        elapsed: seconds of a time limit that are over by now: a pipe may be slow.
+        processes: number of processes that share the lanes.
+        elapsed: seconds of the time limit that are already over, as reading from a slow pipe takes time.
 
     Raises:
         ConfigError: a flag is out of its range.
@@ -117,7 +118,7 @@ def suggest(
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
     given = {"batch_size": min(lanes, num_lines or lanes), **given}
     step_chars = _step_chars(given["batch_size"], given["seq_len"], train_chars, mean_line)
-    if device == "cuda":  # there a step of more lanes, of those that each process has, takes as long
+    if device == "cuda":  # where a step takes as long with more lanes a process, up to a limit
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
     task = Task(
         given=given, train_chars=train_chars, step_chars=step_chars, vocab_size=vocab_size, flops=flops,
@@ -131,7 +132,7 @@ def suggest(
 
 
 def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
-    """Whether there may be several members: not where the user has one network of some shape in mind."""
+    """Whether an ensemble may be chosen: not where the user set the shape of a network but no number of members."""
     members = flags.get("members")
     if members is not None:
         return bool(members > 1)
@@ -139,7 +140,7 @@ def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
 
 
 def _choose_model(task: Task) -> tuple[ModelConfig, float]:
-    """Choose the largest model that is worth it, and tell how many epochs it will train."""
+    """Choose the largest model that is worth its cost, and the number of its epochs."""
     given, vocab_size = task.given, task.vocab_size
     count = next(count for limit, count in LARGEST if task.usual_chars < limit)
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
@@ -158,7 +159,7 @@ def _choose_model(task: Task) -> tuple[ModelConfig, float]:
 
 
 def _choose_members(task: Task, model: ModelConfig) -> int:
-    """Choose as many as there is time for; one where the user has a network of some shape in mind."""
+    """Choose as many members as there is time for; one where `may_be_ensemble` is false."""
     given = task.given
     if "members" in given:
         return int(given["members"])
@@ -182,7 +183,7 @@ def _training_defaults(task: Task, epochs: float, *, held_out: float) -> dict[st
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
     if "time_limit" in given:
-        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.usual_chars)  # of a short text, one in two passes
+        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.usual_chars)  # for a short text, one every two epochs
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
@@ -190,10 +191,10 @@ def _training_defaults(task: Task, epochs: float, *, held_out: float) -> dict[st
 
 
 def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str, processes: int) -> int:
-    """Lanes: as `LANES` says, more for many processes, and fewer where each would be too short.
+    """Choose the batch size: as in `LANES`, larger for many processes, smaller where lanes would be too short.
 
-    Lines that are read one by one are shorter than windows; there are more lanes then, but for half as many characters
-    in a step: lines of all lengths have to be seen often.
+    Lines that are texts of their own are shorter than windows, so there are more lanes then, but with half as many
+    characters in a step: lines of all lengths have to be seen often.
     """
     most = next(lanes for limit, lanes in LANES[device] if train_chars < limit)
     longest = train_chars / (MIN_WINDOWS * seq_len)
@@ -206,12 +207,12 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
 
 
 def _step_chars(lanes: int, seq_len: int, train_chars: float, mean_line: float | None) -> float:
-    """Characters of a step on average: a line or a lane ends within a window, and may be shorter than one."""
+    """Mean number of characters of a step: the last window of a line or a lane is shorter than `seq_len`."""
     length = mean_line or math.ceil(train_chars / lanes)
     return lanes * length / math.ceil(length / seq_len)
 
 
 def _fields_of(config_type: type[ModelConfig] | type[TrainConfig], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are fields of a config."""
+    """The options in `given` that are fields of a config."""
     names = {field.name for field in fields(config_type)}
     return {name: value for name, value in given.items() if name in names}
