@@ -1,1 +1,1 @@
-"""From probabilities to text: filters, draws, ends, patterns and mixtures."""
+"""From probabilities to text: filters, draws, stops, patterns and mixtures."""

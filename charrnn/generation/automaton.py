@@ -1,9 +1,10 @@
-"""A pattern as an automaton over a model's characters, which tells at each one how far it is from a whole match.
+"""A pattern as a Glushkov automaton over a model's characters, which tells how far a text is from a whole match.
 
-Its places are the single characters of the pattern with all repeats written out: a text fits if it can be laid along
-places that may follow each other, from one of the first to one of the last (Glushkov 1961, "The abstract theory of
-automata", Russian Mathematical Surveys 16:5). A state is all the places where a text may have got to, made when a text
-first gets there. Sets of places are the bits of whole numbers.
+Its places (positions) are the single characters of the pattern with all repeats written out. A text matches if its
+characters can be assigned to places that may follow each other, from a first place to a last one (Glushkov 1961, "The
+abstract theory of automata", Russian Mathematical Surveys 16:5). A state of the equivalent deterministic automaton is
+the set of places that may come next; states are built when a text first reaches them. Sets of places are bit sets in
+Python integers.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from charrnn.generation.patterns import Choice, Node, One, Pattern, Repeat
 UNREACHABLE = 1 << 62
 """The distance of what cannot be reached."""
 STATES_KEPT = 1000
-"""States to keep; there may be many more in an endless text than memory holds."""
+"""The most states to keep: an endless text may reach more of them than memory holds."""
 
 Mask = NDArray[np.bool_]
 
 
 class PatternState:
-    """What a line may be from here on.
+    """A state of the automaton: how a line may go on from here.
 
     Args:
-        ahead: the places that the next character may be laid on.
+        ahead: the places that the next character may take.
         complete: whether the line may end here.
-        line_end: ids of the characters that end it from here on; none where it may not end.
-        distances: fewest characters that are still to come to a match after each kind of character, `UNREACHABLE` if
-            there is no match any more.
+        line_end: ids of the characters that end the line from here on; empty if it may not end.
+        distances: for each kind of character, the fewest characters still missing to a match after one of that kind;
+            `UNREACHABLE` if no match is possible any more.
         kinds: the kind of each character, shape (V,).
 
     Attributes:
-        distance: fewest characters that are still to come to a match.
-        nearest: the same, after the best of the characters that can be drawn.
+        distance: fewest characters still missing to a match.
+        nearest: fewest characters still missing after the best next character that can be drawn.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PatternState:
         self._farthest = int(by_character.max(where=self._possible, initial=0))
 
     def open(self, left: int) -> Mask:
-        """The characters after which `left` more are enough for a match, shape (V,)."""
+        """The characters after which a match can be completed within `left` more, shape (V,)."""
         if left >= self._farthest:
             return self._possible
         mask: Mask = (self._distances <= left)[self._kinds]
@@ -74,7 +75,7 @@ class Automaton:
     """A pattern over an alphabet.
 
     Args:
-        pattern: for each line.
+        pattern: the pattern of each line.
         alphabet: the model's characters, by id.
         drawable: which of them can be drawn, shape (V,); the others may still be read in a prompt.
 
@@ -82,7 +83,7 @@ class Automaton:
         pattern: as given.
         drawn: the characters that can be drawn.
         start: the state before a line's first character.
-        lacking: the single characters of the pattern that stand for none that can be drawn.
+        lacking: sources of the single characters of the pattern that match no character that can be drawn.
     """
 
     def __init__(self, pattern: Pattern, alphabet: str, drawable: Mask) -> None:
@@ -100,7 +101,7 @@ class Automaton:
         each = list(places.values())
         self._by_kind = [_union(each[one] for one in row.nonzero()[0]) for row in fitting]
         self._line_end = [alphabet.find(character) for character in pattern.line_end]
-        # More kinds: each character that ends a line, and what cannot be drawn.
+        # Further kinds: one for each character of a line end, and one for all that cannot be drawn.
         self._drawn_kinds = np.where(drawable, self._kinds, len(examples) + len(self._line_end))
         for kind, id_ in enumerate(self._line_end, len(examples)):
             if id_ >= 0 and drawable[id_]:
@@ -109,7 +110,7 @@ class Automaton:
         self.start = self._state(layout.whole.first, layout.whole.nullable)
 
     def step(self, state: PatternState, character: int) -> PatternState | None:
-        """Read a character by its id, whether it can be drawn or not; None: no line that fits goes on so."""
+        """Read a character by its id, whether it can be drawn or not; None if no matching line goes on with it."""
         if state.line_end and character == state.line_end[0]:
             rest = state.line_end[1:]
             return self._within_end(rest) if rest else self.start
@@ -121,9 +122,9 @@ class Automaton:
         return self._lay_on(state.ahead & fitting)
 
     def may_hold(self, ids: Sequence[int]) -> bool:
-        """Whether characters, which can be drawn, may follow one another in lines that fit, and in their ends.
+        """Whether a sequence of drawable characters may occur in matching lines, line ends included.
 
-        Each place of the pattern counts as one that a line gets to: so it may be true of what no line holds.
+        Every place of the pattern is taken to be reachable, so the answer may be True for what no line holds.
         """
         starts = [self._state((1 << len(self._follow)) - 1, True)]
         starts += [self._within_end(self._line_end[1:])] * (len(self._line_end) > 1)
@@ -135,7 +136,7 @@ class Automaton:
         return state is not None and state.distance < UNREACHABLE
 
     def _lay_on(self, places: int) -> PatternState | None:
-        """The state after a character that was laid on some places; None if there are none."""
+        """The state after a character that takes one of some places; None if there are none."""
         if not places:
             return None
         return self._state(_union(self._follow[place] for place in _members(places)), bool(places & self._last))
@@ -152,19 +153,19 @@ class Automaton:
         return state
 
     def _within_end(self, rest: Sequence[int]) -> PatternState:
-        """The state behind a part of a line's end, of which so much is still to come; no line may end there."""
+        """The state within a line end, of which `rest` is still to come; the line may not end elsewhere."""
         distances = [UNREACHABLE] * len(self._by_kind)
         return PatternState(0, False, rest, self._with_end(distances, rest), self._drawn_kinds)
 
     def _with_end(self, distances: Sequence[int], rest: Sequence[int]) -> NDArray[np.int64]:
-        """The distances after the kinds of a pattern's characters, and after all others: the next of a line's end."""
+        """Extend the distances to the further kinds: of these only the next character of the line end can follow."""
         ending = [UNREACHABLE] * (len(self._line_end) + 1)
         if rest:
             ending[len(self._line_end) - len(rest)] = len(rest) - 1
         return np.array([*distances, *ending], dtype=np.int64)
 
     def _distance(self, places: int) -> int:
-        """Fewest characters that come after the best of some places."""
+        """Fewest characters still missing after the best of some places."""
         if not (self._within and places & self._within[-1]):
             return UNREACHABLE
         return bisect_left(self._within, True, key=lambda reached: places & reached != 0)
@@ -172,12 +173,12 @@ class Automaton:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a pattern, laid out.
+    """The places of a part of a pattern.
 
     Attributes:
-        first: places that a text of it may begin on.
+        first: places that a match of the part may begin on.
         last: places that it may end on.
-        nullable: whether it may be empty.
+        nullable: whether the part matches the empty text.
     """
 
     first: int = 0
@@ -189,9 +190,9 @@ class _Layout:
     """The places of a pattern, and which may follow which.
 
     Attributes:
-        ones: the single character of each place.
-        follow: the places that may follow each.
-        whole: the pattern itself.
+        ones: the single character at each place.
+        follow: for each place, the places that may follow it.
+        whole: the piece that is the whole pattern.
     """
 
     def __init__(self, root: Node) -> None:
@@ -201,7 +202,7 @@ class _Layout:
         self.whole = self._lay(root)
 
     def distances(self, enterable: Set[One]) -> list[int]:
-        """The places from which a match is 0, at most 1, ... characters away, where only some can be entered."""
+        """The places from which a match is 0, at most 1, ... characters away, if only `enterable` ones can be drawn."""
         reached, edge, within = 0, self.whole.last, []
         while edge:
             reached |= edge
@@ -245,7 +246,7 @@ class _Layout:
         return _Piece(place, place, nullable=False)
 
     def _lay_repeat(self, node: Repeat) -> _Piece:
-        """A chain of copies that may end behind each that is enough; without a limit the last one is its own next."""
+        """A chain of copies that may end after any copy from `low` on; without a limit the last copy loops."""
         copies = [self._lay(node.part) for _ in range(max(node.low, 1 if node.high is None else node.high))]
         for copy, following in itertools.pairwise(copies):
             self._link(copy.last, following.first)
@@ -272,11 +273,11 @@ def _kinds(masks: list[Mask], vocab_size: int) -> tuple[NDArray[np.intp], NDArra
     """Number the characters so that those that no mask tells apart share a number, their kind.
 
     Args:
-        masks: of characters, each shape (V,).
+        masks: sets of characters, each of shape (V,).
         vocab_size: V.
 
     Returns:
-        The kind of each character, shape (V,), and a character of each kind.
+        The kind of each character, shape (V,), and one character of each kind.
     """
     signatures = np.packbits(np.array(masks, dtype=np.bool_).reshape(-1, vocab_size), axis=0).T
     numbers: dict[bytes, int] = {}

@@ -1,4 +1,4 @@
-"""One character out of scores: the draw, for texts side by side, and for one alone with as little as possible done."""
+"""Drawing the next character from logits, for texts side by side, and for one text with as little work as possible."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from charrnn.generation.course import Course
 from charrnn.generation.filters import COLDEST, HOTTEST, SamplingOptions, closed_row
 
 Chooser = Callable[[Floats, float, int], int]
-"""How one text's characters are drawn: from logits, a number in [0, 1) and how many were drawn before."""
+"""Draws one text's next id from logits, a random number in [0, 1) and the number of characters drawn before."""
 
 OVERFLOWS_BELOW = 1e-3
-"""Temperatures below which scores divided by them may overflow: there characters are drawn as with filters."""
+"""Temperatures below which logits divided by them may overflow: characters are drawn as with filters then."""
 
 COLD = 0.25
-"""Temperatures below which the best score is taken away before the exponential, which would overflow. Above, only a
-model that is out of hand has such scores, and the time is saved."""
+"""Temperatures below which the best logit is subtracted before the exponential, which would overflow. Above, only a
+diverged model has such logits, and the subtraction is saved."""
 
 SMALLEST_SUM = 1e-290
-"""Of exponentials with all their digits."""
+"""Sums of exponentials below this may have lost digits to underflow."""
 
 MANY_TEXTS = 64
-"""From so many side by side on, one addition for all of them is worth a step of Python for each character."""
+"""From this many texts side by side on, a Python loop over the alphabet, which adds for all texts at once, pays."""
 
 
 def draw(weights: Floats, thresholds: Doubles) -> Ids:
-    """Draw an id from each row by inverting its cumulative distribution at a number in [0, 1), shape (N,)."""
+    """Draw an id from each row by inverting its cumulative distribution at a threshold in [0, 1), shape (N,)."""
     cumulative = _accumulate(weights)
     if not np.isfinite(cumulative[:, -1]).all():
         raise overflow()
@@ -39,7 +39,7 @@ def draw(weights: Floats, thresholds: Doubles) -> Ids:
 
 
 def _accumulate(weights: Floats) -> Doubles:
-    """Sum up each row, shape (N, V), from its first value on; numpy's own way is slow for many short rows."""
+    """Cumulative sums of each row, shape (N, V); numpy's own cumsum is slow for many short rows."""
     if len(weights) < MANY_TEXTS:
         return np.ascontiguousarray(weights).cumsum(axis=-1, dtype=np.float64)
     columns = weights.T.astype(np.float64, order="C")
@@ -50,7 +50,7 @@ def _accumulate(weights: Floats) -> Doubles:
 
 
 def overflow() -> DivergenceError:
-    """What is wrong where nothing can be drawn."""
+    """The error for logits that nothing can be drawn from."""
     return DivergenceError(
         "the model's scores are not numbers any more: its weights let them grow without bound; "
         "give a prompt that is shorter, ask for less text, or use another checkpoint"
@@ -58,14 +58,14 @@ def overflow() -> DivergenceError:
 
 
 def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
-    """How one text's characters are drawn: from logits, a number in [0, 1) and the number of those before."""
+    """Make the fastest `Chooser` that applies some options."""
     if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
         return _filtering_chooser(options, course, vocab_size)
     return _temperature_chooser(options.temperature, vocab_size)
 
 
 def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
-    """Draw as `draw` does from what `weigh` gives for the one text."""
+    """Make a `Chooser` that draws from one text's logits as `draw` does from what `weigh` returns."""
     closed = None if options.allowed is None else closed_row(options.allowed, vocab_size)
     cut, changes = _make_cut(options, vocab_size), options.last_temperature is not None
     scaled = np.empty(vocab_size, dtype=np.float64)
@@ -77,7 +77,7 @@ def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int
             logits = logits + closed
         best = logits.argmax()
         temperature = options.temperature_at(course.share(drawn)) if changes else options.temperature
-        if temperature == 0:  # every filter keeps the best
+        if temperature == 0:  # greedy; every filter keeps the best
             return int(best) if math.isfinite(logits[best]) else vocab_size
         subtract(logits, logits[best], scaled)
         if cut is not None:
@@ -91,11 +91,11 @@ def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int
 
 
 def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[Doubles], None] | None:
-    """Give what sets all that top_k, top_p and min_p leave out to minus infinity, in scores whose best is 0.
+    """Make the function that sets what top_k, top_p and min_p leave out to minus infinity, in scores whose best is 0.
 
-    Each keeps the first of one order, the best first and of equals the first, so that the last that all of them keep
-    says what goes: whatever is below it, and what equals it and comes later. Scores that are minus infinity, such as of
-    what is not allowed, stay so.
+    Each filter keeps a prefix of the same order: best first, and equal scores by id. So the last score in the shortest
+    prefix is the limit: lower scores go, and equal ones that come later. Scores of minus infinity, such as those of ids
+    that are not allowed, stay so.
     """
     top_k, top_p = min(options.top_k or vocab_size, vocab_size), options.top_p or 1.0
     lowest = math.log(options.min_p) if options.min_p else -math.inf
@@ -127,9 +127,9 @@ def _make_cut(options: SamplingOptions, vocab_size: int) -> Callable[[Doubles], 
 
 
 def _temperature_chooser(temperature: float, vocab_size: int) -> Chooser:
-    """Draw by a constant temperature, with nothing to filter."""
+    """Make a `Chooser` for a constant temperature without filters."""
     scaled = np.empty(vocab_size, dtype=np.float64)
-    sums = scaled.data  # whose values are Python's numbers: to compare them takes half of what numpy's take
+    sums = scaled.data  # a memoryview holds Python floats, which compare in half the time of numpy's
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate
     rate = 1 / min(temperature, HOTTEST)
 

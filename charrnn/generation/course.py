@@ -1,34 +1,34 @@
-"""How far a text is on its way: how much of it is left to draw, and where between its beginning and its end it is.
+"""The progress of a text: how many characters are left to draw, and what share of the text is behind.
 
-Who takes the characters knows more of that than who draws them: some are left out again, and do not count then, and
-lines may count in their place.
+The consumer of the characters, not the sampler, knows the progress: characters that it leaves out do not count, and
+progress may be measured in lines.
 """
 
 from __future__ import annotations
 
 ENDLESS = 1 << 61
-"""Characters that are left of a text without end."""
+"""Number of characters left to draw in an endless text."""
 
 MOST_CHARACTERS = 10**12
-"""The longest text with an end: a terabyte of ASCII."""
+"""The greatest length of a text that is not endless: a terabyte of ASCII."""
 
 MOST_DRAWN = 10
-"""At most this many times a text's length is drawn, what is left out of it included: a model may say nothing else."""
+"""The most characters to draw, as a multiple of the length: a model may write nothing but what is left out."""
 
 MOST_IN_VAIN = 100_000
-"""Characters of a text without end that are left out in a row, at most: then nothing else may come any more."""
+"""The most characters of an endless text to leave out in a row: after these, nothing else is expected."""
 
 
 class Course:
-    """One text on its way.
+    """The progress of one text.
 
     Args:
-        length: characters that count, at most; None for no limit.
-        over_lines: lines, at least two, that make up all of it; None: its characters do.
+        length: the most characters that count; None for no limit.
+        over_lines: number of lines, at least two, in which progress is measured; None: in characters.
 
     Attributes:
-        line: whole lines that are behind, told by who takes the characters.
-        is_spent: whether more does not count than there was room for, which makes the text a shorter one.
+        line: number of whole lines so far, set by the consumer of the characters.
+        is_spent: whether so much was left out that the text stays shorter than its length; see `MOST_DRAWN`.
     """
 
     def __init__(self, length: int | None, over_lines: int | None = None) -> None:
@@ -39,21 +39,21 @@ class Course:
         self._latest = ENDLESS if length is None else length * MOST_DRAWN
 
     def left(self, drawn: int) -> int:
-        """Characters that may still come after so many."""
+        """How many characters may still come after `drawn`."""
         return self._end - drawn
 
     def give_back(self, count: int) -> None:
-        """Let so many of the characters drawn not count, as far as there is room for others."""
+        """Do not count `count` of the characters drawn, as far as `MOST_DRAWN` allows."""
         wanted = self._end + count
         self._end = min(wanted, self._latest)
         self.is_spent |= wanted > self._end and 0 < self._latest < ENDLESS
 
     def end(self) -> None:
-        """Let nothing more come."""
+        """End the text here."""
         self._end = self._latest = 0
 
     def share(self, drawn: int) -> float:
-        """How far it is after so many characters, from 0 to 1; without end it never leaves its beginning."""
+        """The share of the text that is behind after `drawn` characters, from 0 to 1; always 0 for an endless text."""
         if self._over_lines is not None:
             return min(self.line / (self._over_lines - 1), 1.0)
         if self._length is None:

@@ -1,7 +1,7 @@
 """Where a sample ends, and which of its characters are certain to belong to it.
 
-Unless it is kept, a stop text is never half written, and a line that must not be written is never begun: characters
-are held back until they are certain. A text may come byte by byte, with bytes that are no text by themselves.
+Characters are held back until they are certain, so that no part of a stop text is written (unless it is kept), nor of a
+line that must not be written. A text may come byte by byte, with bytes that are no text by themselves.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
 
 LINE_ENDS = ("\n", "\r\n")
-"""Stops that end a text of one line: of a line that does not come they end nothing."""
+"""Stops that are nothing but a line's end: they do not end a sample if the line is left out."""
 
 
 class _Tail:
-    """The last characters drawn, those included that were left out, as far back as a stop may reach.
+    """The last characters drawn, including those left out, as far back as a stop may reach.
 
     Args:
         stops: texts that end a sample.
 
     Attributes:
         text: the characters.
+        stops: as given, with those also as they are drawn byte by byte, longest first.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
         ways = {way for stop in stops for way in (stop, apart(stop))}
-        self.stops = sorted(ways, key=len, reverse=True)  # of several that end together the longest counts
+        self.stops = sorted(ways, key=len, reverse=True)  # of several that end at the same character the longest counts
         self.text = ""
         self._longest = len(self.stops[0]) if self.stops else 0
-        self._is_kept: list[bool] = []  # of the characters, what is not left out
+        self._is_kept: list[bool] = []  # for each of the characters, whether it is not left out
 
     def add(self, character: str) -> None:
         """Take the next character."""
@@ -42,7 +43,7 @@ class _Tail:
             self._is_kept = [*self._is_kept, True][-self._longest :]
 
     def replace(self, text: str) -> None:
-        """Take a whole text in the place of all before, of which nothing was left out."""
+        """Replace the characters by the end of a text of which nothing was left out."""
         self.text = text[max(len(text) - self._longest, 0) :]
         self._is_kept = [True] * len(self.text)
 
@@ -52,7 +53,7 @@ class _Tail:
         self._is_kept[first:] = [False] * (len(self._is_kept) - first)
 
     def stop(self) -> str | None:
-        """The stop that they end with, if any."""
+        """The stop that the characters end with, if any."""
         return next((stop for stop in self.stops if self.text.endswith(stop)), None)
 
     def num_kept(self, count: int) -> int:
@@ -60,7 +61,7 @@ class _Tail:
         return sum(self._is_kept[-count:]) if count else 0
 
     def num_begun(self) -> int:
-        """How many of the last that are not left out may be the beginning of a stop."""
+        """How many of the last characters may be the beginning of a stop, not counting those left out."""
         return max(map(self._num_begun, self.stops), default=0)
 
     def _num_begun(self, stop: str) -> int:
@@ -72,33 +73,34 @@ class Ending:
     """The rules applied to one sample as it grows.
 
     Args:
-        rules: what ends it.
-        beginning: what stands before it. Of its last line, if it does not end there, the first one is a part, which is
-            never a repeat then, having begun already.
+        rules: what ends the sample, and what it must not hold.
+        beginning: the text before the sample. If it ends within a line, the sample's first line continues that line,
+            and never counts as a repeat.
 
     Attributes:
-        takes_text: whether `feed_text` may take the place of `feed`.
-        reason: "stop" or "lines" once it has ended by a rule; who draws may set another.
+        takes_text: whether `feed_text` may be called in place of `feed`.
+        reason: "stop" or "lines" once a rule has ended the sample; the caller may set another.
         stop: the text that has ended it, if one has.
-        lines: whole lines that came, one whose line feed a stop takes back included, unless the stop ends with that.
-        refused: known lines left out.
-        repeated: other lines left out since they had come before.
-        is_begun_left_out: whether the last line was left out since one that is to be left out begins so.
-        is_empty: whether `feed` and `finish` have given nothing.
-        surplus: the last characters that `feed_text` took which do not belong to the sample; none until it has ended.
+        lines: number of whole lines, including one whose line feed is removed as part of a stop, unless that line feed
+            is the stop's last character.
+        refused: number of known lines left out.
+        repeated: number of other lines left out because they had come before.
+        is_begun_left_out: whether an unfinished last line was left out because a line to leave out begins with it.
+        is_empty: whether `feed` and `finish` have returned nothing so far.
+        surplus: how many of the last characters taken by `feed_text` do not belong to the sample; 0 until it has ended.
     """
 
     def __init__(self, rules: Rules, beginning: str = "") -> None:
         self._rules = rules
         self.takes_text = rules.keep_all
         *before, begun = beginning.split("\n")
-        self._begun = [begun] if begun else []  # of the line at hand, what is no more held, where that is to be known
+        self._begun = [begun] if begun else []  # the released part of the current line, if a rule needs it, in pieces
         self._keeps_begun = rules.unique or rules.is_cut is not None
         self._written = KnownLines(before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
-        self._is_within_line = False  # of which a part was given out
-        self._is_behind_gap = False  # a line left out, or an empty one
+        self._is_within_line = False  # whether a part of the current line was released
+        self._is_behind_gap = False  # whether the last line was left out, or empty
         self._refused_text = ""
         self._tail = _Tail(rules.stops)
         self.reason: str | None = None
@@ -111,7 +113,7 @@ class Ending:
         self.surplus = 0
 
     def feed(self, character: str, log_probability: float) -> list[Drawn]:
-        """Take the next character; give those that have become certain."""
+        """Take the next character; return those that have become certain."""
         self._held.append((character, log_probability))
         self._text += character
         self._tail.add(character)
@@ -127,13 +129,13 @@ class Ending:
         return self._release(self._certain())
 
     def feed_text(self, text: str) -> None:
-        """Take the next characters together where `takes_text`: it ends as `feed` ends it, which takes one by one."""
+        """Take several characters at once, if `takes_text`; the sample ends where it would with `feed`."""
         before, lines = self._tail.text, self._rules.lines
         seen = before + text
         stops = [(place + len(stop), place) for stop in self._tail.stops if (place := seen.find(stop)) >= 0]
         end, begun = min(stops, default=(len(seen) + 1, len(seen)))
         kept = end if stops and self._rules.keep_stop else begun
-        text = seen[len(before) : end - 1]  # a line feed that ends a stop counts no line
+        text = seen[len(before) : end - 1]  # a line feed at the end of a stop does not count a line here
         if stops:
             self.reason, self.stop = "stop", seen[begun:end]
         if lines is not None and self.lines + text.count("\n") >= lines:
@@ -147,16 +149,16 @@ class Ending:
         self._tail.replace(seen)
 
     def finish(self) -> list[Drawn]:
-        """Give what is still held, but for a known line and the beginning of one: nothing more comes."""
+        """End the sample: return what is still held, except a line to leave out or the beginning of one."""
         return self._finish(is_whole=False)
 
     def take_refused(self) -> str:
-        """The characters left out with whole lines since the last call."""
+        """Return the characters of the whole lines left out since the last call."""
         text, self._refused_text = self._refused_text, ""
         return text
 
     def _end_by(self, stop: str) -> None:
-        """End with a stop: it is taken back, or kept, and then its line feed ends a line as any other does."""
+        """End with a stop: remove it, or keep it; a line feed at the end of a kept stop ends a line like any other."""
         if not self._rules.keep_stop:
             self._drop(self._tail.num_kept(len(stop)))
         elif stop.endswith("\n"):
@@ -164,9 +166,14 @@ class Ending:
         self.reason, self.stop = "stop", together(stop)
 
     def _finish(self, *, is_whole: bool, is_counted: bool = False) -> list[Drawn]:
-        """Give what is still held; where lines fit a pattern, the last one is whole unless the length has cut it."""
+        """Return what is still held; where lines fit a pattern, count the last one unless the length has cut it.
+
+        Args:
+            is_whole: whether the last line is whole, as a stop that is removed begins with its line end.
+            is_counted: whether that line was counted and recorded before the stop was complete.
+        """
         length = self._line_length(self._text)
-        if not is_counted and self._is_left_out(self._text):  # else it would be a repeat of itself
+        if not is_counted and self._is_left_out(self._text):  # a counted line would be a repeat of itself
             if length:
                 self._count_left_out(self._text)
             self._leave_out(length)
@@ -180,11 +187,11 @@ class Ending:
         return released
 
     def _is_end_left_out(self, stop: str) -> bool:
-        """Whether a stop that has come is no more than the end of a line that is left out."""
+        """Whether a stop is nothing but the end of a line that is left out."""
         return stop in LINE_ENDS and self._leaves_out_line(self._text[:-1])
 
     def _end_line(self) -> bool:
-        """Count a line, or leave it out; tell whether it was the last."""
+        """Count the line that ends here, or leave it out; return whether it ends the sample."""
         text = self._text[:-1]
         is_gone, is_left_out, is_empty = self._leaves_out_line(text), self._is_left_out(text), self._is_empty(text)
         self._is_behind_gap = is_left_out or is_empty
@@ -202,45 +209,53 @@ class Ending:
         return self.reason is not None
 
     def _leaves_out_line(self, text: str) -> bool:
-        """Whether the line that a text ends in, being whole, is left out, as is an empty one behind a gap."""
+        """Whether to leave out the last line of a text, which is whole: also if it is empty and follows a gap."""
         return self._is_left_out(text) or (self._is_behind_gap and self._is_empty(text))
 
     def _is_left_out(self, text: str) -> bool:
-        """Whether the line that a text ends in is to be left out, being a known one or a repeat."""
+        """Whether the last line of a text is to be left out, as a known line or a repeat."""
         line = together(self._line(text))
         return any(line in lines for lines in self._unwanted(text))
 
     def _count_left_out(self, text: str) -> None:
-        """Count the line that a text ends in, which is to be left out; a known one is no repeat."""
+        """Count the last line of a text, which is to be left out, as a known line or else as a repeat."""
         known = self._rules.known_lines
         is_known = known is not None and together(self._line(text)) in known
         self.refused += is_known
         self.repeated += not is_known
 
     def _unwanted(self, text: str) -> Iterator[KnownLines]:
-        """The lines that the one that a text ends in must not be; it can be left out where it is held as a whole."""
+        """The lines that the last line of a text must not equal: none if a part of it was released already.
+
+        A line that a prompt begins may repeat another.
+        """
         if self._rules.known_lines is not None and self._is_held(text):
             yield self._rules.known_lines
         if self._written is not None and self._is_held(text) and ("\n" in text or not self._begun):
             yield self._written
 
     def _is_empty(self, text: str) -> bool:
-        """Whether the line that a text ends in is an empty one, or of spaces, where lines are left out."""
+        """Whether lines may be left out and the last line of a text is empty or white space."""
         return self._rules.leave_out_lines and self._is_held(text) and not together(self._line(text)).strip()
 
     def _begins_known(self, text: str, *, goes_on: bool = True) -> bool:
-        """Whether the line that a text ends in may still become one that is to be left out, or has begun as one."""
-        if not self._rules.leave_out_lines or not self._is_held(text):  # as most are, and a line may be a long one
+        """Whether the last line of a text is the beginning of a line that is to be left out.
+
+        Args:
+            text: the characters held, or the first of them.
+            goes_on: whether more characters may follow.
+        """
+        if not self._rules.leave_out_lines or not self._is_held(text):  # the usual case; spares joining a long line
             return False
         line = together(self._line(text), is_whole=not goes_on)
         return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:
-        """Whether the line that a text, the one held or its beginning, ends in is held from its start on."""
+        """Whether the last line of a text, `_text` or its beginning, is held from the line's start on."""
         return not self._is_within_line or "\n" in text
 
     def _line(self, text: str) -> str:
-        """The line that a text ends in, with what stood before the sample."""
+        """The last line of a text, with the part of it that was released or stood before the sample."""
         _, end, line = text.rpartition("\n")
         return line if end else "".join([*self._begun, line])
 
@@ -248,7 +263,7 @@ class Ending:
         return len(text.rpartition("\n")[2])
 
     def _leave_out(self, length: int) -> None:
-        """Take back a line of so many characters, which do not count."""
+        """Drop the held part of a line, its last `length` characters, which do not count."""
         if length:
             self._refused_text += self._text[-length:]
             self._tail.leave_out(length)
@@ -257,7 +272,7 @@ class Ending:
             self._begun.clear()
 
     def _certain(self) -> int:
-        """How many of the held characters no rule can take back any more."""
+        """How many of the held characters no rule can drop any more."""
         stops = self._tail.stops
         if not stops and not self._rules.leave_out_lines:
             return len(self._text)
@@ -268,13 +283,13 @@ class Ending:
         return len(rest)
 
     def _drop(self, count: int) -> None:
-        """Take back the last characters that are held."""
+        """Drop the last characters held."""
         if count:
             del self._held[-count:]
             self._text = self._text[:-count]
 
     def _release(self, count: int) -> list[Drawn]:
-        """Give the first characters that are held."""
+        """Release the first characters held."""
         if not count:
             return []
         self.is_empty = False
@@ -285,7 +300,7 @@ class Ending:
         return released
 
     def _begin(self, text: str) -> None:
-        """Keep what was given out of the line at hand, piece by piece: it may be a long one."""
+        """Remember the released part of the current line, in pieces, since the line may be long."""
         if "\n" in text:
             self._begun.clear()
         if self._keeps_begun and self._is_within_line:

@@ -1,8 +1,8 @@
-"""From scores to the distribution that a character is drawn from.
+"""From logits to the distribution that a character is drawn from.
 
-The filters act in llama.cpp's order: what is allowed, top_k, top_p, min_p, and the temperature last, so that top_p and
-min_p judge the probabilities as the model gave them and a temperature changes only how what they kept is weighed. Each
-keeps the best of what it is given.
+The filters act in llama.cpp's order: allowed ids, top_k, top_p, min_p, and the temperature last, so that top_p and
+min_p judge the model's own probabilities, and a temperature only reweighs what they keep. Each filter keeps at least
+the best of its input.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from charrnn.errors import ConfigError
 from charrnn.limits import Range, check_range
 
 COLDEST = 1e-20
-"""Temperatures below this are taken as this: as good as greedy, and nothing overflows."""
+"""Temperatures below this count as this: as good as greedy, and nothing overflows."""
 
 HOTTEST = 1e30
-"""Temperatures above this are taken as this: already an even choice. The reciprocal of a much larger one would be 0 in
+"""Temperatures above this count as this: already a uniform choice. The reciprocal of a much larger one would be 0 in
 float32, and 0 times minus infinity is NaN."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
-    """How the next character is chosen from its scores.
+    """How the next character is drawn from its logits.
 
     Attributes:
-        temperature: the logits are divided by it; below 1 bolder choices get rarer, 0 takes the best (greedy).
-        last_temperature: what it changes to, evenly, by the end of the text; None: it stays.
-        top_k: choose among the k best only; None for all.
-        top_p: choose among the fewest that together have this probability (Holtzman et al. 2020,
+        temperature: divides the logits; below 1, unlikely choices get rarer; 0 is greedy.
+        last_temperature: the temperature at the end of the text, approached linearly; None: constant temperature.
+        top_k: draw from the k best only; None for all.
+        top_p: draw from the fewest that together have this probability (Holtzman et al. 2020,
             https://arxiv.org/abs/1904.09751); None for all.
-        min_p: choose among those with at least this share of the best one's probability; None for all.
-        allowed: ids to choose among; None for all.
+        min_p: draw from those with at least this share of the best one's probability; None for all.
+        allowed: ids to draw from; None for all.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -69,7 +69,7 @@ class SamplingOptions:
         """The temperature for the next character of a text.
 
         Args:
-            share: of the text that is behind, from 0 to 1.
+            share: the share of the text that is behind, from 0 to 1.
         """
         if self.last_temperature is None:
             return self.temperature
@@ -81,12 +81,12 @@ FILTERS = tuple(field.name for field in fields(SamplingOptions) if "temperature"
 
 
 def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats) -> Floats:
-    """The distribution up to a factor, shape (N, V): the best of each row has weight 1.
+    """The unnormalised distribution, shape (N, V): the best of each row has weight 1.
 
     Args:
-        logits: shape (N, V); minus infinity for what cannot come.
-        options: applied in the order that the module tells.
-        temperature: of all rows, or of each, shape (N, 1).
+        logits: shape (N, V); minus infinity for ids that cannot be drawn.
+        options: applied in the order given in the module's docstring.
+        temperature: one for all rows, or one for each, shape (N, 1).
     """
     if options.has_filters:
         logits = _filter(logits, options)
@@ -101,17 +101,17 @@ def weigh(logits: Floats, options: SamplingOptions, temperature: float | Floats)
 
 @lru_cache
 def closed_row(allowed: tuple[int, ...], vocab_size: int) -> Floats:
-    """What closes all but some ids where it is added to logits, shape (V,): 0 for these, minus infinity elsewhere."""
+    """A row to add to logits, shape (V,): 0 for the allowed ids, minus infinity elsewhere."""
     row = np.full(vocab_size, -np.inf, dtype=np.float32)
     row[list(allowed)] = 0
     return row
 
 
 def _filter(logits: Floats, options: SamplingOptions) -> Floats:
-    """Set all that an option leaves out to minus infinity, in logits whose best becomes 0."""
+    """Set all ids that a filter leaves out to minus infinity, in logits shifted so that the best is 0."""
     if options.allowed is not None:
         logits = logits + closed_row(options.allowed, logits.shape[-1])
-    logits = logits - logits.max(axis=-1, keepdims=True)  # what is as far below the best is equal, to one text too
+    logits = logits - logits.max(axis=-1, keepdims=True)  # as in `choosing`, so that both see the same ties
     if options.top_k is not None and options.top_k < logits.shape[-1]:
         logits = _keep_first(logits, _best_first(logits)[..., : options.top_k])
     if options.top_p is not None and options.top_p < 1:
@@ -122,22 +122,22 @@ def _filter(logits: Floats, options: SamplingOptions) -> Floats:
 
 
 def _best_first(logits: Floats) -> NDArray[np.intp]:
-    """The ids of each row, the best first, and of equals the first."""
+    """The ids of each row, best first, and equal logits by id."""
     return np.argsort(-logits, axis=-1, kind="stable")
 
 
 def _keep_likeliest(logits: Floats, top_p: float) -> Floats:
-    """Set all but the fewest of each row that together have probability top_p to minus infinity; its best is 0."""
+    """Set all but the fewest ids of each row that together have probability top_p to minus infinity; the best is 0."""
     order = _best_first(logits)
     weights = np.exp(logits.astype(np.float64))
     sums = np.take_along_axis(weights, order, axis=-1).cumsum(axis=-1)
     needed = np.ones(sums.shape, dtype=np.bool_)
-    needed[..., 1:] = sums[..., :-1] < top_p * sums[..., -1:]  # what is likelier is not enough
+    needed[..., 1:] = sums[..., :-1] < top_p * sums[..., -1:]  # likelier ids alone are not enough
     return _keep_first(logits, order, needed)
 
 
 def _keep_first(logits: Floats, order: NDArray[np.intp], needed: NDArray[np.bool_] | bool = True) -> Floats:
-    """Set all but those that `order` names, and of them those that are needed, to minus infinity."""
+    """Set all ids to minus infinity but those in `order` that are needed."""
     kept = np.full_like(logits, -np.inf)
     np.put_along_axis(kept, order, np.where(needed, np.take_along_axis(logits, order, axis=-1), -np.inf), axis=-1)
     return kept

@@ -1,4 +1,4 @@
-"""Many samples as text, drawn side by side, each written down as it comes."""
+"""Many samples as text, drawn side by side."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
 TAKEN_SHARE, MOST_TAKEN = 8, 16
-"""Ids of samples side by side are taken together: an eighth of those so far, one at least and so many at most. What is
-drawn of a sample behind its end is in vain."""
+"""Ids of samples side by side are taken in blocks: an eighth of the number drawn so far, at least one and at most
+`MOST_TAKEN`. What is drawn of a sample beyond its end, within its last block, is wasted."""
 
 
 def draw_samples(
@@ -37,12 +37,12 @@ def draw_samples(
     """Draw samples side by side.
 
     Args:
-        sampler: of the model that `encoder` belongs to.
-        encoder: gives the characters.
-        length: characters to draw at most for each.
-        rules: what else ends them.
-        numbers: of the samples.
-        beginning: the prompt, the end of which counts as a part of each sample's first line.
+        sampler: draws the ids.
+        encoder: the model's encoder.
+        length: the most characters to draw for each.
+        rules: what else ends them, and what they must not hold.
+        numbers: the samples' numbers.
+        beginning: the prompt, whose last line each sample's first line continues.
         with_log_probabilities: see `draw_characters`.
     """
     pages = [_Page(Growing(encoder, sampler.course(length), Ending(rules, beginning))) for _ in numbers]
@@ -65,17 +65,17 @@ def draw_samples(
 
 
 def _figures(ids: Ids, logits: Floats, with_log_probabilities: bool) -> tuple[Ids, Floats]:
-    """The ids of a step, shape (N,), and their log-probabilities, which are no numbers where none are wanted."""
+    """The ids of a step, shape (N,), and their log-probabilities, NaN if those are not wanted."""
     if with_log_probabilities:
         return ids, log_softmax(logits)[np.arange(len(ids)), ids]
     return ids, np.full(len(ids), math.nan)
 
 
 class _Page:
-    """A sample that is written, with the log-probabilities of its characters, in little memory.
+    """Collects a sample's text and log-probabilities in compact buffers.
 
     Args:
-        growing: the sample.
+        growing: turns the sample's ids into characters.
     """
 
     def __init__(self, growing: Growing) -> None:
@@ -85,11 +85,11 @@ class _Page:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more belongs to it."""
+        """Whether the sample has ended."""
         return self.growing.ending.reason is not None
 
     def take(self, ids: list[int], log_probabilities: Floats, drawn: int) -> None:
-        """Take the next ids, behind so many: those of them that belong to it."""
+        """Take those of the next ids that belong to the sample; `drawn` ids came before them."""
         if self.is_over:
             return
         count = ids.index(ENDED) if ENDED in ids else len(ids)
@@ -105,11 +105,11 @@ class _Page:
             self.finish(drawn + count)
 
     def finish(self, drawn: int) -> None:
-        """End it: after so many ids no more come."""
+        """End the sample after `drawn` ids."""
         self._add(self.growing.finish(drawn))
 
     def sample(self, number: int) -> Sample:
-        """Give what it has become."""
+        """Return the finished sample."""
         ending = self.growing.ending
         size = len(self._log_probabilities) - ending.surplus
         del self._log_probabilities[size:]

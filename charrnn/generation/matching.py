@@ -1,9 +1,9 @@
-"""Samples held to a pattern, line by line: what may be drawn next, so that every line can still be whole.
+"""Samples held to a pattern, line by line: what may be drawn next, so that every line can still match.
 
-A character is open to be drawn if a match can be completed after it within the length; a line feed if the line is
-complete, or the CR before it if both have room. The model's choice is among these, in the proportions that it gives
-them. A sample is over where nothing is open, which is behind a whole line only: no room is left for another, or there
-is no line feed to end the line with.
+A character is open (may be drawn) if a match can be completed after it within the length; a line feed if the line is
+complete, or the CR before it if both have room. The model draws from the open characters, in the proportions that it
+gives them. A sample is over when no character is open, which happens after a whole line only: no room is left for
+another, or there is no line feed to end the line with.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE
 
 MOST_LACKING = 3
-"""Parts of a pattern which no character fits that a message names, at most."""
+"""The most parts of a pattern without a matching character that a message names."""
 
 
 @dataclass(frozen=True)
 class LineMatch:
-    """A pattern for the lines of samples, and where in it they begin.
+    """A pattern for the lines of samples, and the state in which the samples begin.
 
     Attributes:
-        pattern: for each line.
-        encoder: of the model's alphabet.
-        automaton: of both.
-        state: before the first character that is drawn.
-        ends_by_cr_lf: whether a CR, which the pattern does not name, stands before each line feed.
+        pattern: the pattern of each line.
+        encoder: the model's encoder.
+        automaton: the pattern over the model's alphabet.
+        state: the state before the first character that is drawn.
+        ends_by_cr_lf: whether a CR, which is no part of the pattern, stands before each line feed.
     """
 
     pattern: str
@@ -50,17 +50,17 @@ class LineMatch:
         *,
         ends_by_cr_lf: bool = False,
     ) -> LineMatch:
-        """For samples that begin with a line.
+        """Make the match for samples that begin at the start of a line.
 
         Args:
-            pattern: for each line; see `charrnn.generation.patterns`.
-            encoder: of the model's alphabet.
+            pattern: the pattern of each line; see `charrnn.generation.patterns`.
+            encoder: the model's encoder.
             allowed: ids that can be drawn; None for all.
-            ends_by_cr_lf: whether each line is to end by CR LF, as the model's do; the pattern is for what stands
-                before.
+            ends_by_cr_lf: whether each line is to end with CR LF, as the model's do; the pattern covers what stands
+                before it.
 
         Raises:
-            ConfigError: the pattern cannot be followed.
+            ConfigError: the pattern is invalid, or the model writes bytes.
         """
         if encoder.unit == BYTE:
             raise ConfigError("--match is a pattern of characters, and this model writes bytes; leave it out")
@@ -73,14 +73,14 @@ class LineMatch:
         return cls(pattern, encoder, automaton, automaton.start, ends_by_cr_lf)
 
     def after(self, prompt: str, length: int | None) -> LineMatch:
-        """For samples that continue a prompt, the last line of which is a part of their first.
+        """Return the match for samples that continue a prompt, whose last line is the start of their first.
 
         Args:
-            prompt: of the model's characters, or, where it has one id for rare ones, of any.
-            length: characters to draw at most; None for no limit.
+            prompt: of the model's characters, or of any if the model has an unknown id.
+            length: the most characters to draw; None for no limit.
 
         Raises:
-            ConfigError: no line that fits can come of it.
+            ConfigError: no matching line can come of it.
         """
         line = prompt.rpartition("\n")[2]
         state, num_read = self._read(line)
@@ -102,7 +102,7 @@ class LineMatch:
         return replace(self, state=state)
 
     def _why_none(self) -> str:
-        """Why no line fits, as far as can be told, or what to look at."""
+        """Why no line can match, as far as can be told, or what to look at."""
         if self.ends_by_cr_lf and ("\r" in self.pattern or r"\r" in self.pattern):
             return "the CR of a line's end is no part of the pattern"
         if found := re.search(r"\[:[a-z]+:\]", self.pattern):
@@ -115,39 +115,39 @@ class LineMatch:
 
     @property
     def has_lines(self) -> bool:
-        """Whether a line can be written that fits, from its first character on."""
+        """Whether a matching line can be written from its first character on."""
         return self.automaton.start.distance < UNREACHABLE
 
     @property
     def is_endless(self) -> bool:
-        """Whether a line that fits may be of any length; see `Pattern.is_endless`."""
+        """Whether a matching line may be of any length; see `Pattern.is_endless`."""
         return self.automaton.pattern.is_endless(self.automaton.drawn)
 
     def shortest(self, lines: int) -> int:
-        """Characters of so many lines with their ends, at least; of the first what is to come."""
+        """The fewest characters of so many lines with their ends; of the first line, those still missing."""
         end = 2 if self.ends_by_cr_lf else 1
         others = (lines - 1) * (self.automaton.start.distance + end) if self.has_lines else 0
         return self.state.distance + end + others
 
     def fits(self, line: str) -> bool:
-        """Whether what was drawn of a line is a whole match, but for a CR at its end."""
+        """Whether a line is a whole match, apart from a CR at its end where lines end with CR LF."""
         if self.ends_by_cr_lf:
             line = line.removesuffix("\r")
         state, num_read = self._read(line)
         return num_read == len(line) and state.complete
 
     def is_cut(self, line: str) -> bool:
-        """Whether a line that fits might have ended, and gone on, where it has done neither and lines can end."""
+        """Whether a matching line, cut by the length, could both have ended here and gone on."""
         state, _ = self._read(line)
         open_ = state.open(UNREACHABLE - 1)
         return bool(state.line_end) and bool(open_[state.line_end[0]] and open_.sum() > 1)
 
     def may_hold(self, text: str) -> bool:
-        """Whether a text of characters that can be drawn may stand in lines that fit; see `Automaton.may_hold`."""
+        """Whether a text of drawable characters may occur in matching lines; see `Automaton.may_hold`."""
         return self.automaton.may_hold(self.encoder.encode_list(text))
 
     def _read(self, line: str) -> tuple[PatternState, int]:
-        """The state after as many of a line's characters as can begin a match, and how many they are."""
+        """Read the longest prefix of a line that can begin a match; return the state and the prefix's length."""
         state, automaton = self.automaton.start, self.automaton
         for number, (character, id_) in enumerate(zip(line, self.encoder.encode_list(line), strict=True)):
             has_own_id = id_ != self.encoder.unknown_id
@@ -158,27 +158,27 @@ class LineMatch:
         return state, len(line)
 
     def walk(self) -> Walk:
-        """Follow one sample."""
+        """Begin to follow one sample."""
         return Walk(self.automaton, self.state)
 
 
 class Walk:
-    """One sample on its way through a pattern."""
+    """The state of one sample in the automaton of a pattern."""
 
     def __init__(self, automaton: Automaton, state: PatternState) -> None:
         self._automaton = automaton
         self._state = state
 
     def ended(self, left: int) -> bool:
-        """Whether it is over: no character may follow where only so many are left."""
+        """Whether the sample is over: no character may follow if at most `left` can be drawn."""
         return self._state.nearest >= left
 
     def open(self, left: int) -> Mask:
-        """The characters that may follow where so many are left, shape (V,); all False once it is over."""
+        """The characters that may follow if at most `left` can be drawn, shape (V,); all False once it is over."""
         return self._state.open(left - 1)
 
     def advance(self, character: int) -> None:
-        """Go on by a character that may follow."""
+        """Read a character, which must be an open one."""
         following = self._automaton.step(self._state, character)
         assert following is not None, "an open character was drawn"
         self._state = following

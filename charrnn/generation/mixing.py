@@ -1,7 +1,7 @@
-"""Several models that write one text together: their predictions, mixed.
+"""A mixture of models: several models that write one text together.
 
-Each reads the characters that it knows and passes over the others; the text may hold any that one of them knows. What
-a prompt holds beside these is read by the models with one id for all rare characters, where the first is such a one.
+The text may hold any character that one of them knows; a prompt may hold others too, if the first model has an unknown
+id. Each model reads the characters that it does not know as its unknown id, or skips them if it has none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from charrnn.softmax import softmax
 from charrnn.text.encoder import CharEncoder
 
 UNKNOWN = NONE
-"""In the place of an id of a model's own: then a forecast of what it does not know is none."""
+"""Stands for the id of a character that a model does not know; equals `NONE`, so that its forecast becomes none."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Part:
     """One model of a mixture.
 
     Attributes:
-        model: computes its predictions.
-        encoder: of its alphabet.
+        model: computes the predictions.
+        encoder: the model's encoder.
         share: its weight in the mixture; all shares sum to 1.
     """
 
@@ -42,14 +42,13 @@ class Part:
 class MixedModel:
     """A mixture of models over the union of their alphabets: p(c) is the sum of share * p_part(c).
 
-    What is recalled is the whole text, with the characters that a model does not know: it is given the forecasts of
-    those that it does.
+    Forecasts are looked up in the whole text, in the union's ids; each model gets those whose characters it knows.
 
-    A model that has read nothing yet, since it knows no character of the text so far, finds all of its own equally
-    likely.
+    A model that has read nothing yet, because it knows no character of the text so far, predicts a uniform distribution
+    over its alphabet.
 
     Attributes:
-        encoder: of the union; with one id for all other characters, which is never written, where the first has one.
+        encoder: encoder of the union; has an unknown id, which is never written, if the first part's encoder has one.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
@@ -57,7 +56,7 @@ class MixedModel:
         characters = "".join(part.encoder.characters for part in parts)
         self.encoder = CharEncoder(characters, first.unit, first.has_unknown)
         self._parts = parts
-        # Shape (V + 1,), UNKNOWN where it has none, and at the end, for a forecast that there is not.
+        # Shape (V + 1,): UNKNOWN for characters without an id, and at the end, which the index NONE reads.
         self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
@@ -92,9 +91,9 @@ class MixedText:
     """One text that is read character by character.
 
     Attributes:
-        known: the text as each model reads it.
-        vocab_size: V, of the union.
-        memories: what gives the forecasts, by how far back it looks.
+        known: for each model, the text as it reads it.
+        vocab_size: V, the size of the union.
+        memories: computes the forecasts, by reach.
     """
 
     known: Sequence[_KnownText]
@@ -102,7 +101,7 @@ class MixedText:
     memories: Mapping[int, Memory]
 
     def __call__(self, character: int) -> Floats:
-        """Read the next character; give the logits of the one after it, shape (V,)."""
+        """Read the next character; return the logits of the following one, shape (V,)."""
         mixed = np.zeros(self.vocab_size)
         recalled = {reach: memory.read(character) for reach, memory in self.memories.items()}
         for known in self.known:
@@ -112,7 +111,7 @@ class MixedText:
             return np.asarray(np.log(mixed))
 
     def copy(self) -> MixedText:
-        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        """Return an independent copy; see `charrnn.generation.sampling.Reader`."""
         memories = {reach: memory.copy() for reach, memory in self.memories.items()}
         return MixedText([known.copy() for known in self.known], self.vocab_size, memories)
 
@@ -126,30 +125,30 @@ class MixedTexts:
     memories: Mapping[int, Memories]
 
     def __call__(self, ids: Ids) -> Floats:
-        """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
+        """Read the next character of each text, shape (N,); return the logits of the following, shape (N, V)."""
         mixed = np.zeros((len(ids), self.vocab_size))
         recalled = {reach: memory.read(ids) for reach, memory in self.memories.items()}
         for known in self.known:
             prediction = known.read(ids, recalled.get(known.model.config.recall))
-            mixed[:, known.places] += known.share * prediction[:, : len(known.places)]  # the mark of rare ones is last
+            mixed[:, known.places] += known.share * prediction[:, : len(known.places)]  # the unknown id is last
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(mixed))
 
     def selected(self, rows: Ids) -> MixedTexts:
-        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        """Return independent copies of some of the texts; see `charrnn.generation.side_by_side.BatchReader`."""
         memories = {reach: memory.selected(rows) for reach, memory in self.memories.items()}
         return MixedTexts([known.selected(rows) for known in self.known], self.vocab_size, memories)
 
 
 @dataclass
 class _KnownText:
-    """A text of which one model reads what it knows.
+    """A text of which one model reads the characters that it knows.
 
     Attributes:
-        text: as it reads it.
-        reach: how far back it recalls.
+        text: the text as the model reads it.
+        reach: how far back the model recalls.
         share, own_ids, places: see `_KnownTexts`.
-        prediction: its probabilities by now, shape (V,) with its own V.
+        prediction: the model's current probabilities, shape (V,) with the model's own V.
     """
 
     text: Text
@@ -160,28 +159,28 @@ class _KnownText:
     prediction: Floats
 
     def read(self, character: int, recalled: Sequence[int]) -> Floats:
-        """Read the next character, with the forecasts of the one after it; give its predictions."""
+        """Read the next character, with the forecasts of the following one; return the model's probabilities."""
         own = self.own_ids
         if own[character] != UNKNOWN:
             self.prediction = softmax(self.text.read(own[character], [own[forecast] for forecast in recalled]))
         return self.prediction
 
     def copy(self) -> _KnownText:
-        """Begin a text where this one is."""
+        """Return an independent copy."""
         return replace(self, text=self.text.copy())
 
 
 @dataclass
 class _KnownTexts:
-    """N texts of which one model reads what it knows.
+    """N texts of which one model reads the characters that it knows.
 
     Attributes:
-        model: reads them.
-        share: of its predictions in the mixture.
-        own_ids: its id of each character of the union, and of what is none, shape (V + 1,).
-        places: of its characters in the union.
-        state: after what it has read.
-        prediction: its probabilities by then, shape (N, V) with its own V.
+        model: reads the texts.
+        share: the model's weight in the mixture.
+        own_ids: the model's id for each id of the union, and `UNKNOWN` for `NONE` at the end, shape (V + 1,).
+        places: the ids in the union of the model's characters.
+        state: the model's state after what it has read.
+        prediction: the model's current probabilities, shape (N, V) with the model's own V.
     """
 
     model: Engine
@@ -192,7 +191,7 @@ class _KnownTexts:
     prediction: Floats
 
     def read(self, ids: Ids, recalled: Forecasts | None) -> Floats:
-        """Read the next character of each, shape (N,), with the forecasts after them; give its predictions."""
+        """Read the next character of each text, shape (N,), with the forecasts after it; return the probabilities."""
         own = self.own_ids[ids]
         knows = (own != UNKNOWN)[:, None]
         forecasts = None if recalled is None else self.own_ids[recalled]
@@ -205,7 +204,7 @@ class _KnownTexts:
         return self.prediction
 
     def selected(self, rows: Ids) -> _KnownTexts:
-        """Begin texts where some of these are."""
+        """Return independent copies of some of the texts."""
         state = tuple(tuple(values[rows] for values in layer) for layer in self.state)
         return replace(self, state=state, prediction=self.prediction[rows])
 

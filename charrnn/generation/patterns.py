@@ -1,4 +1,4 @@
-r"""The patterns that a line can be held to: the part of Python's regular expressions that is regular.
+r"""The patterns that a line can be held to: the subset of Python's regular expressions that is regular.
 
     choice     sequence | sequence | ...
     sequence   item item ...
@@ -6,10 +6,10 @@ r"""The patterns that a line can be held to: the part of Python's regular expres
     one        a character, . or \d \w \s \D \W \S, an escape such as \. \t \x41 \u00e9, a class such as [a-z_] or
                [^a-z], (choice), (?:choice) or (?P<name>choice)
 
-Before all this there may be (?i), which makes cases equal, and a ^, and behind it a $, which a whole line does not
-need. Nor does it matter to a whole line whether a repeat is lazy, with a ? behind it. Which characters a single one
-stands for is asked of `re`, so that nothing about them can differ from it. What is not regular, such as a back
-reference, is refused and not guessed at. How a pattern is followed is the matter of `charrnn.generation.automaton`.
+A pattern may begin with (?i), which ignores case, and then a ^, and end with a $; both anchors are redundant, since
+whole lines are matched. So is the ? of a lazy repeat. Which characters a single one matches is decided by `re` itself,
+so that nothing can differ from it. What is not regular, such as a back reference, is refused. Patterns are run by
+`charrnn.generation.automaton`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import ClassVar, NoReturn
 from charrnn.errors import ConfigError
 
 MAX_SIZE = 5000
-"""Single characters in a pattern whose counted repeats are written out, at most."""
+"""The most single characters in a pattern whose counted repeats are written out."""
 MAX_DEPTH = 50
-"""Groups within groups, at most."""
+"""The deepest nesting of groups."""
 
 SHOWN = 60
-"""Characters of a pattern that a message repeats, at most."""
+"""The most characters of a pattern that a message shows."""
 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[dwsDWSafrtv]|[^0-9A-Za-z])", re.DOTALL)
 _CLASS = re.compile(r"\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]", re.DOTALL)
@@ -45,7 +45,7 @@ _REFUSED = {
     r"\[": "begins a class that does not end",
     r"[*+?{]": "has nothing to repeat",
 }
-"""Why a single character cannot be read, by how it begins; the first that fits is told."""
+"""Why an item cannot be parsed, by a regular expression for how it begins; the first that matches is reported."""
 _KNOWN = "known are characters, classes, groups, |, ?, *, + and {m,n}"
 
 
@@ -54,7 +54,7 @@ class One:
     """A single character.
 
     Attributes:
-        source: what it may be, as `re` reads it.
+        source: the regular expression for it.
     """
 
     source: str
@@ -63,7 +63,7 @@ class One:
 
 @dataclass(frozen=True)
 class Series:
-    """One part after the other; of no parts, the empty text."""
+    """A concatenation of parts; of no parts, the empty text."""
 
     parts: tuple[Node, ...]
     size: int
@@ -88,17 +88,17 @@ class Repeat:
 
 
 Node = One | Series | Choice | Repeat
-"""The size of each: how many single characters it has when repeats are written out."""
+"""A node of a parsed pattern. Its `size` is the number of single characters with repeats written out."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern that has been read.
+    """A parsed pattern.
 
     Attributes:
-        root: what it says.
-        ignore_case: whether a letter stands for both of its cases.
-        line_end: what stands between lines; its characters are no part of any.
+        root: the root of its syntax tree.
+        ignore_case: whether a letter matches both of its cases.
+        line_end: what stands between lines; no line contains its characters.
     """
 
     root: Node
@@ -106,22 +106,22 @@ class Pattern:
     line_end: str = "\n"
 
     def members(self, one: One, alphabet: str) -> list[int]:
-        """The places in an alphabet of the characters that a single one stands for; never one of a line's end."""
+        """The indices in an alphabet of the characters that a single one matches; never one of `line_end`."""
         expression = _compile(one.source, re.IGNORECASE if self.ignore_case else 0)
         return [found.start() for found in expression.finditer(alphabet) if found[0] not in self.line_end]
 
     def is_endless(self, alphabet: str) -> bool:
-        """Whether a line of an alphabet may be of any length, behind whatever beginning.
+        """Whether a line of an alphabet may be arbitrarily long.
 
-        Of what is repeated without a limit any one part that it can be written with is enough: so it may be true where
-        no line is of any length.
+        It is enough that the alphabet has a character for any one part of an unlimited repeat, so the answer may be
+        True although the length of lines is limited.
         """
         repeated = (node.part for node in _nodes(self.root) if isinstance(node, Repeat) and node.high is None)
         ones = {node for part in repeated for node in _nodes(part) if isinstance(node, One)}
         return any(self.members(one, alphabet) for one in ones)
 
     def in_other_case(self, alphabet: str) -> list[str]:
-        """The single characters, in order, that stand for none of an alphabet, but would in the other case."""
+        """The single characters, in order, that match none of an alphabet, but would if case were ignored."""
         either = replace(self, ignore_case=True)
         return [
             one.source
@@ -131,14 +131,14 @@ class Pattern:
 
 
 def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
-    """Read a pattern.
+    """Parse a pattern.
 
     Args:
         text: as the user wrote it.
         line_end: what stands between lines: LF, or CR LF.
 
     Raises:
-        ConfigError: it is not of the regular part, or too large.
+        ConfigError: the pattern is invalid, not regular, or too large.
     """
     if not text:
         raise ConfigError("--match is empty, and only empty lines would fit; give a pattern")
@@ -147,13 +147,13 @@ def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
 
 
 def shown(pattern: str) -> str:
-    """A pattern as a message repeats it: of a long one its beginning."""
-    told = repr(pattern[:SHOWN]).replace(r"\\", "\\")  # which `repr` doubles
+    """A pattern as a message shows it, shortened if it is long."""
+    told = repr(pattern[:SHOWN]).replace(r"\\", "\\")  # `repr` doubles backslashes
     return told + "..." * (len(pattern) > SHOWN)
 
 
 class _Parser:
-    """A reader by recursive descent; each method reads from `_place` on what it is named for."""
+    """A recursive-descent parser; each method parses what it is named for from `_place` on."""
 
     def __init__(self, text: str, place: int) -> None:
         self._text = text
@@ -230,7 +230,7 @@ class _Parser:
         return part
 
     def _take(self, character: str) -> bool:
-        """Read a character if it is the next."""
+        """Consume a character if it is the next; return whether it is."""
         taken = self._text.startswith(character, self._place)
         self._place += taken
         return taken
@@ -244,12 +244,12 @@ class _Parser:
         return size
 
     def _refuse(self, why: str) -> NoReturn:
-        """Raise an error that tells what the next character does wrong."""
+        """Raise an error that tells what is wrong with the next character."""
         raise ConfigError(f"--match is {shown(self._text)}; its character {self._place + 1} {why} ({_KNOWN})")
 
 
 def _nodes(node: Node) -> Iterator[Node]:
-    """A part and all of its own, in order."""
+    """A node and all of its descendants, in preorder."""
     yield node
     if not isinstance(node, One):
         for part in (node.part,) if isinstance(node, Repeat) else node.parts:
@@ -260,11 +260,11 @@ def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:
     """The least and the most times that a repeat asks for."""
     if repeat[1]:
         return {"?": (0, 1), "*": (0, None), "+": (1, None)}[repeat[1]]
-    low, high = (int(digits.lstrip("0")[:9] or 0) for digits in (repeat[2], repeat[4]))  # nine are too many already
+    low, high = (int(digits.lstrip("0")[:9] or 0) for digits in (repeat[2], repeat[4]))  # nine digits exceed MAX_SIZE
     return low, (high if repeat[4] else None) if repeat[3] else low
 
 
 def _compile(source: str, flags: int = 0) -> re.Pattern[str]:
-    with warnings.catch_warnings():  # of what a class such as [[a] may mean in a future version
+    with warnings.catch_warnings():  # about classes such as [[a], whose meaning may change in a future version
         warnings.simplefilter("ignore", FutureWarning)
         return re.compile(source, flags)

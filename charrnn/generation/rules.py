@@ -1,4 +1,4 @@
-"""What ends a sample, and the lines that it must not hold; `endings` applies it to the characters as they come."""
+"""Rules for what ends a sample, and for lines that it must not hold; `endings` applies them as characters come."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 class KnownLines:
-    """Lines that must not come, or not again, sorted, so that what begins with a text is found at once.
+    """A set of lines that must not come (again), sorted, so that lines with a given prefix are found quickly.
 
-    White space at the ends of a line makes it no other one; nor does, therefore, the CR of its end.
+    Lines are compared without white space at their ends, and so without the CR of a CR LF.
 
     Args:
-        lines: in any order; empty ones are left out: an empty line is never a copy.
+        lines: in any order; empty ones are dropped: an empty line is never a copy.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -24,18 +24,18 @@ class KnownLines:
         return self._from(line) == line
 
     def add(self, line: str) -> None:
-        """Take one more."""
+        """Add a line."""
         if line.strip() and line not in self:
             insort(self._lines, line.strip())
 
     def have_one_that_begins_with(self, text: str) -> bool:
-        """Whether one of them begins with a text, or is all of it."""
+        """Whether one of the lines begins with a text, or equals it."""
         begun = text.lstrip()
         found = self._from(begun)
         return (found is not None and found.startswith(begun)) or text in self
 
     def _from(self, text: str) -> str | None:
-        """The first line that is not before a text."""
+        """The first line that does not sort before a text."""
         place = bisect_left(self._lines, text)
         return self._lines[place] if place < len(self._lines) else None
 
@@ -44,18 +44,19 @@ class KnownLines:
 class Rules:
     """What ends a sample before its length, and what it must not hold.
 
+    Lines left out do not count. With `known_lines` or `unique`, empty lines do not count either, and an empty line
+    after one left out, or after another empty one, is left out too.
+
     Attributes:
-        stops: texts that end it. Of several that end together the longest counts. What is drawn may hold one where a
-            line is left out; a line's end alone does not end it there.
-        keep_stop: whether the one that has ended it is a part of it.
-        lines: whole lines after which it ends.
+        stops: texts that end the sample. Of several that end at the same character the longest counts. A stop in a line
+            that is left out ends the sample too, unless it is only a line's end.
+        keep_stop: whether the stop that has ended the sample is a part of it.
+        lines: number of whole lines after which the sample ends.
         known_lines: lines to leave out.
-        unique: whether to leave out lines that stand in the sample already, or in what stands before it. Neither they
-            nor known ones count, and where there may be such no empty one counts either; behind one left out, or
-            another empty one, it is left out too.
-        fits: tells whether a line that a stop has cut may stand; None: any may.
-        is_cut: tells of a line that fits whether it might have ended, and gone on, where its text has come to its
-            length: it is no whole one then. None: every line that fits is.
+        unique: whether to leave out lines that the sample, or the text before it, holds already.
+        fits: tells whether a line that a stop has cut may stay; None: any may.
+        is_cut: tells of a matching last line, where the length ends the sample, whether it could both have ended and
+            gone on; such a line does not count as whole. None: every matching line does.
     """
 
     stops: tuple[str, ...] = ()
@@ -68,12 +69,12 @@ class Rules:
 
     @property
     def are_none(self) -> bool:
-        """Whether a sample ends by its length alone."""
+        """Whether only the length ends a sample."""
         return not self.stops and self.lines is None and not self.leave_out_lines
 
     @property
     def leave_out_lines(self) -> bool:
-        """Whether lines may be left out, wherever they stand."""
+        """Whether lines may be left out."""
         return self.known_lines is not None or self.unique
 
     @property

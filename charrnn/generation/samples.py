@@ -1,4 +1,4 @@
-"""Samples as text: ids from the sampler, characters from the encoder, ends by rule."""
+"""Samples as text: ids from the sampler, characters from the encoder, cut according to the rules."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Sample:
     """One finished sample, without its prompt.
 
     Attributes:
-        number: from 0; with the seed it decides the text.
-        text: what was drawn.
-        log_probabilities: of each of its characters as the model sees it, in nats, whatever the filters.
-        reason: "length", "stop", "lines", "match" where no character can follow by the pattern, "known" where nearly
-            all that was drawn was left out, or "interrupted" where Ctrl-C ended it.
-        lines: whole lines that came; see `charrnn.generation.endings.Ending`.
-        refused: known lines left out of it.
-        repeated: other lines left out since they had come before.
-        is_begun_left_out: whether its last line was, since one of these begins so.
-        stop: the text that has ended it, where one has.
+        number: from 0; the text depends on it and the seed.
+        text: the characters that belong to the sample.
+        log_probabilities: the model's own log-probability of each character, in nats, regardless of filters.
+        reason: what ended it: "length", "stop", "lines", "match" if no character can follow in the pattern, "known" if
+            nearly all that was drawn was left out, or "interrupted" by Ctrl-C.
+        lines: number of whole lines; see `charrnn.generation.endings.Ending`.
+        refused: number of known lines left out.
+        repeated: number of other lines left out because they had come before.
+        is_begun_left_out: whether an unfinished last line was left out because a line to leave out begins with it.
+        stop: the text that has ended it, if one has.
     """
 
     number: int
@@ -50,17 +50,17 @@ class Sample:
 
 
 class Joining:
-    """Characters, some of them bytes that are no text by themselves, with what of these is text put together.
+    """Joins bytes that arrive as single surrogate characters into the characters that they encode in UTF-8.
 
     The log-probability of a character of several bytes is the sum of theirs.
     """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._pending: list[float] = []  # of the bytes of what is not whole yet
+        self._pending: list[float] = []  # log-probabilities of the bytes of an unfinished character
 
     def feed(self, drawn: Iterable[Drawn]) -> list[Drawn]:
-        """Take the next ones; give those that are whole by now."""
+        """Take the next characters; return those that are whole by now."""
         characters = ""
         for character, log_probability in drawn:
             data = to_bytes(character)
@@ -69,7 +69,7 @@ class Joining:
         return self._match(characters)
 
     def finish(self) -> list[Drawn]:
-        """Give the rest: nothing more comes."""
+        """End the text: return the rest."""
         return self._match(self._decoder.decode(b"", True))
 
     def _match(self, characters: str) -> list[Drawn]:
@@ -82,20 +82,20 @@ class Joining:
 
 
 class Growing:
-    """A sample on its way from ids to characters, as far as they are certain to belong to it.
+    """A sample as it grows: turns ids into the characters that are certain to belong to it.
 
-    What ends it is asked for each byte, where these are the unit: a stop may end within a character.
+    With bytes as the unit, the rules are applied to each byte, since a stop may end within a character.
 
     Args:
-        encoder: of the ids.
-        course: how much of it is left to draw, told what of it counts: lines that are left out do not.
-        ending: what else ends it; tells afterwards what has.
+        encoder: decodes the ids.
+        course: how much is left to draw; updated here, since lines that are left out do not count.
+        ending: what else ends the sample; holds the reason afterwards.
 
     Attributes:
         course: as given.
         ending: as given.
-        takes_text: whether `feed_text` may take the place of `feed`.
-        vain: characters left out in a row by now.
+        takes_text: whether `feed_text` may be called in place of `feed`.
+        vain: number of characters left out in a row so far.
     """
 
     def __init__(self, encoder: CharEncoder, course: Course, ending: Ending) -> None:
@@ -107,7 +107,7 @@ class Growing:
         self.takes_text = ending.takes_text and encoder.unit == CHARACTER
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
-        """Take the next id; give the characters that have become certain."""
+        """Take the next id; return the characters that have become certain."""
         certain = self.ending.feed(self._alone[character], log_probability)
         self.course.line = self.ending.lines
         if certain:
@@ -120,7 +120,7 @@ class Growing:
         return self._joined(certain)
 
     def feed_text(self, ids: Sequence[int]) -> str:
-        """Take the next ids together where `takes_text`; give all their characters, `ending.surplus` too."""
+        """Take several ids at once, if `takes_text`; return all their characters, including `ending.surplus`."""
         text = "".join([self._alone[character] for character in ids])
         self.ending.feed_text(text)
         self.course.line = self.ending.lines
@@ -129,7 +129,7 @@ class Growing:
         return text
 
     def finish(self, drawn: int) -> list[Drawn]:
-        """Give the rest: after so many ids no more come."""
+        """End the sample after `drawn` ids: return the rest."""
         self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
         certain = self.ending.finish()
         if self.course.is_spent:
@@ -138,7 +138,7 @@ class Growing:
         return self._joined(certain)
 
     def _joined(self, certain: list[Drawn]) -> list[Drawn]:
-        """What is certain as whole characters; once the sample has ended, all of it."""
+        """Join what is certain into whole characters; once the sample has ended, flush the rest."""
         if self._joining is None:
             return certain
         whole = self._joining.feed(certain)
@@ -157,15 +157,16 @@ def draw_characters(
     """Draw one sample character by character, each as soon as it is certain.
 
     Args:
-        sampler: of the model that `encoder` belongs to.
-        encoder: gives the characters.
-        length: characters to draw at most; None for no limit: it ends then where nothing comes but what is left out.
-        ending: what else ends it; tells afterwards what has, which in that case is "known".
-        number: of the sample.
-        with_log_probabilities: whether they are computed, which takes as long as a draw; else they are no numbers.
+        sampler: draws the ids.
+        encoder: the model's encoder.
+        length: the most characters to draw; None for no limit: then the sample ends, for the reason "known", after
+            `MOST_IN_VAIN` characters left out in a row.
+        ending: what else ends the sample; holds the reason afterwards.
+        number: the sample's number.
+        with_log_probabilities: whether to compute them, which takes as long as a draw; else they are NaN.
 
     Yields:
-        A character and its log-probability as the model sees it.
+        A character and the model's own log-probability of it.
     """
     growing, drawn = Growing(encoder, sampler.course(length), ending), 0
     for character, logits in sampler.trace(growing.course, number):
@@ -180,7 +181,7 @@ def draw_characters(
 
 
 def joined(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-    """Put together a character that a prompt begins and a text ends; leave out the bytes of one that is not whole."""
+    """Join characters as `Joining` does, also one that a prompt begins and a text ends; drop an unfinished one."""
     joining = Joining()
     for each in drawn:
         yield from joining.feed([each])

@@ -1,6 +1,6 @@
-"""Drawing text from a model, one character at a time: knows no file format and no terminal.
+"""Drawing text from a model, one character at a time, independent of file formats and terminals.
 
-Any model that can begin to read texts will do; ids go in and ids come out.
+Works with any `SamplingModel`; ids go in and ids come out.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walk
 
 COLUMNS_AT_ONCE = 256
-"""Characters of texts side by side to put together, which takes less memory than as many arrays."""
+"""Steps of texts side by side that are stacked into one array, which takes less memory than one array for each step."""
 
 
 class Reader(Protocol):
     """One text that is read character by character."""
 
     def __call__(self, character: int, /) -> Floats:
-        """Read one more; give the logits of the next, shape (V,), valid until the next call."""
+        """Read one more character; return the logits of the next, shape (V,), valid until the next call."""
 
     def copy(self) -> Reader:
-        """Begin a text where this one is, which stays there."""
+        """Return an independent copy, from which another text can go on."""
 
 
 class SamplingModel(Protocol):
-    """What sampling asks of a model, whatever computes it."""
+    """The interface that sampling needs of a model."""
 
     def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
         """Begin N texts, to be read side by side."""
@@ -48,8 +48,8 @@ class SamplingModel(Protocol):
         """Begin one text, to be read character by character.
 
         Args:
-            own_from: the place from which the characters are drawn and not given: of these a model that recalls shall
-                recall short pieces alone; None: it shall recall all.
+            own_from: the position from which on characters are the model's own; of these, a model that recalls
+                recalls only short pieces; None: it recalls everything.
         """
 
 
@@ -62,26 +62,26 @@ def generate_one(
     course: Course,
     match: LineMatch | None = None,
 ) -> Iterator[tuple[int, Floats]]:
-    """Continue a prompt in one way: as `generate`, with as little as possible done for a character.
+    """Continue a prompt once: like `generate` for one text, with as little work as possible for each character.
 
-    The last character is not read: a text that stands where `read` does goes on there.
+    The last character drawn is not read, so that `read` can go on with it later.
 
     Args:
-        read: reads one more character of a text, with the logits of the next.
+        read: reads one more character of a text and returns the logits of the next.
         prompt: ids that the text begins, or goes on, with, at least one; they are read and not yielded.
-        generator: of the draws.
-        options: how a character is chosen.
+        generator: the source of randomness.
+        options: how a character is drawn.
         course: how much is to be drawn; it may change between characters.
-        match: what its lines must fit; it may then be over before its length. None for anything.
+        match: the pattern that lines must match, which may end the text before its length; None for any.
 
     Yields:
         The next character's id, and the model's logits, shape (V,), valid until the next one.
 
     Raises:
-        DivergenceError: the scores are not finite any more.
+        DivergenceError: the logits are not finite any more.
     """
     for character in prompt:
-        logits = read(int(character))  # an array's numbers do not grow
+        logits = read(int(character))  # a Python integer: a numpy one may overflow
     choose = make_chooser(options, course, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE).data)
     walk = None
@@ -102,19 +102,19 @@ def generate_one(
 
 @dataclass(frozen=True)
 class Sampler:
-    """Numbered samples of one model and prompt; a sample depends on the seed and its number alone, rounding apart.
+    """Numbered samples of one model and prompt; a sample depends only on the seed and its number, apart from rounding.
 
     Attributes:
-        model: computes the scores.
-        prompt: ids that every sample begins with, at least one; not part of what is given out.
-        options: how a character is chosen.
-        seed: of all samples.
-        match: what the lines of the samples must fit; None for anything.
-        over_lines: lines over which the temperature changes, at least two; None: over the characters.
-        recall_all: whether a model that recalls goes back to long pieces of its own words too, as it does when it
-            reads; see `charrnn.memory`.
-        begin_one: begins one text that is drawn alone, where another stands, of which the prompt is the last character;
-            None: the model begins it.
+        model: computes the logits.
+        prompt: ids that every sample begins with, at least one; not part of the output.
+        options: how a character is drawn.
+        seed: the seed of all samples.
+        match: the pattern that the lines of the samples must match; None for any.
+        over_lines: number of lines over which the temperature changes, at least two; None: over the characters.
+        recall_all: whether a model that recalls also recalls long pieces of its own output, as when it reads; see
+            `charrnn.memory`.
+        begin_one: for samples drawn alone: returns the reader of a text read so far, all but its last character, which
+            is the prompt; None: the model begins a text.
 
     Raises:
         ConfigError: the prompt is empty.
@@ -134,7 +134,7 @@ class Sampler:
             raise ConfigError("the prompt is empty; it must have one id at least, such as that of a line feed")
 
     def course(self, length: int | None) -> Course:
-        """The way of one sample that is to be of so many characters; None for no end.
+        """Make the course of one sample of so many characters; None for no end.
 
         Raises:
             ConfigError: the length is negative.
@@ -144,7 +144,7 @@ class Sampler:
         return Course(length, self.over_lines)
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
-        """One sample, id by id; without end where `length` is None and no pattern ends it."""
+        """One sample, id by id; endless if `length` is None and no pattern ends it."""
         return (character for character, _ in self.trace(self.course(length), number))
 
     def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
@@ -159,18 +159,18 @@ class Sampler:
         )
 
     def begin(self) -> Beginning:
-        """Read the prompt, once for all samples that are computed side by side."""
+        """Read the prompt, only once for all samples that are computed side by side."""
         return self._beginning
 
     def steps(self, numbers: Sequence[int], courses: Sequence[Course]) -> Iterator[tuple[Ids, Floats]]:
-        """Several samples computed side by side; see `generate`."""
+        """Several samples, computed side by side; see `generate`."""
         generators = [self._generator(number) for number in numbers]
         return generate(self.begin(), generators=generators, options=self.options, courses=courses, match=self.match)
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
-        """Several whole samples, shape (len(numbers), length), with `ENDED` behind those that a pattern ended.
+        """Several whole samples, shape (len(numbers), length), padded with `ENDED` after those that a pattern ended.
 
-        Memory grows with what is drawn: where a pattern has ended all of them before the length, there is no more.
+        The array is shorter if a pattern has ended all of them before the length; memory grows with what is drawn.
         """
         courses = [self.course(length) for _ in numbers]
         steps = self.steps(numbers, courses)
@@ -189,7 +189,7 @@ class Sampler:
 
     @property
     def _own_from(self) -> int | None:
-        """The place from which a model that recalls goes back to short pieces alone; None where it goes back to all."""
+        """The `own_from` of the samples' readers; see `SamplingModel.reader`."""
         return None if self.recall_all else len(self.prompt)
 
     def _generator(self, number: int) -> Generator:
@@ -197,11 +197,11 @@ class Sampler:
 
 
 def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:
-    """Choose among the characters that may follow alone, and let the walk go on by the choice."""
+    """Make a `Chooser` that draws only from the characters that may follow, and advances the walk."""
 
     def choose_open(logits: Floats, threshold: float, drawn: int) -> int:
         character = choose(np.where(walk.open(course.left(drawn)), logits, -np.inf), threshold, drawn)
-        if character < len(logits):  # else the caller tells what went wrong
+        if character < len(logits):  # else the caller raises an error
             walk.advance(character)
         return character
 

@@ -1,4 +1,4 @@
-"""Texts from a model side by side, a character of each at a time; those that are over are soon computed no more."""
+"""Texts from a model side by side, a character of each at a time; those that are over are soon dropped."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch, Walk
 
 ENDED = -1
-"""Stands for a character in a text that is over while others beside it go on."""
+"""Stands for a character of a text that is over while others go on."""
 
 DRAWS_AT_ONCE = 256
-"""Random numbers to fetch together for one text; the sequence is the same as one by one."""
+"""Random numbers to draw at once for one text; the sequence is the same as one by one."""
 
 LOOK_EVERY = 16
-"""Characters of texts side by side from one look to the next at which of them who takes them has ended."""
+"""How often, in steps, to check which texts their consumer has ended."""
 
 
 class BatchReader(Protocol):
     """N texts that are read side by side."""
 
     def __call__(self, ids: Ids, /) -> Floats:
-        """Read one more character of each, shape (N,).
+        """Read one more character of each text, shape (N,).
 
         Returns:
-            Logits of those after them, shape (N, V), valid until the next call.
+            Logits of the following characters, shape (N, V), valid until the next call.
         """
 
     def selected(self, rows: Ids, /) -> BatchReader:
-        """Begin texts where some of these are, each as often as `rows` names it; these stay there."""
+        """Return independent copies of some of the texts, each as often as `rows` names it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Beginning:
     """A prompt that was read, for any number of texts that begin with it.
 
     Attributes:
-        read: one text, of which it was read.
-        logits: of what follows it, shape (1, V).
+        read: the reader of one text, after the prompt.
+        logits: logits of the character after the prompt, shape (1, V).
     """
 
     read: BatchReader
@@ -68,17 +68,17 @@ def generate(
     Args:
         beginning: the prompt as a model has read it; it is not yielded.
         generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
-        options: how a character is chosen.
-        courses: how much is to be drawn of each text, all of one length; they may change between characters.
-        match: what their lines must fit; a text may then be over before its length. None for anything.
+        options: how a character is drawn.
+        courses: how much is to be drawn of each text, all of the same length; they may change between characters.
+        match: the pattern that lines must match, which may end a text before its length; None for any.
 
     Yields:
         The next character's id for each text, shape (N,), or `ENDED` for one that is over; and the model's logits,
-        shape (N, V), valid until the next ones, and older ones of what is over. Once a half is over, the rest alone is
-        computed on.
+        shape (N, V), valid until the next ones, with stale rows for texts that are over. Once half of the texts
+        computed are over, only the rest is computed.
 
     Raises:
-        DivergenceError: the scores are not finite any more.
+        DivergenceError: the logits are not finite any more.
     """
     texts = _Texts.all_of(beginning, courses, match)
     thresholds, whole = _thresholds(generators), beginning.logits.repeat(len(generators), axis=0)
@@ -102,14 +102,14 @@ def generate(
 
 @dataclass
 class _Texts:
-    """Those texts side by side that are computed, N of all that were begun.
+    """The N texts that are still computed, of all that were begun.
 
     Attributes:
-        rows: which of all they are, shape (N,).
+        rows: their indices among all texts, shape (N,).
         read: reads them.
-        logits: of their next characters, shape (N, V).
+        logits: logits of their next characters, shape (N, V).
         courses: how much is to be drawn of each.
-        walks: what may follow in each; None for anything.
+        walks: the state of each in the pattern; None without one.
     """
 
     rows: Ids
@@ -120,28 +120,31 @@ class _Texts:
 
     @classmethod
     def all_of(cls, beginning: Beginning, courses: Sequence[Course], match: LineMatch | None) -> _Texts:
-        """Begin one for each course."""
+        """Begin a text for each course."""
         rows = np.arange(len(courses))
         walks = None if match is None else [match.walk() for _ in courses]
         read = beginning.read.selected(np.zeros_like(rows))
         return cls(rows, read, beginning.logits.repeat(len(courses), axis=0), courses, walks)
 
     def over(self, drawn: int) -> NDArray[np.bool_]:
-        """Which are over after so many characters."""
+        """Which texts are over after `drawn` characters."""
         lefts = self._lefts(drawn)
         if self.walks is None:
             return np.array(lefts) <= 0
         return np.array([walk.ended(left) for walk, left in zip(self.walks, lefts, strict=True)])
 
     def without(self, over: NDArray[np.bool_]) -> _Texts:
-        """The others alone."""
+        """Return only the texts that are not over."""
         kept = np.flatnonzero(~over)
         courses = [self.courses[row] for row in kept.tolist()]
         walks = None if self.walks is None else [self.walks[row] for row in kept.tolist()]
         return _Texts(self.rows[kept], self.read.selected(kept), self.logits[kept], courses, walks)
 
     def open_logits(self, drawn: int, over: NDArray[np.bool_]) -> Floats:
-        """The logits of what may follow after so many characters; of what is over such as do no harm."""
+        """The logits after `drawn` characters, minus infinity for ids that the pattern forbids.
+
+        The rows of texts that are over are 0, so that drawing from them raises no error.
+        """
         logits = self.logits
         if self.walks is not None:
             lefts = self._lefts(drawn)
@@ -150,7 +153,7 @@ class _Texts:
         return np.where(over[:, None], 0, logits) if over.any() else logits
 
     def advance(self, ids: Ids, over: NDArray[np.bool_]) -> None:
-        """Go on by the characters drawn, shape (N,); what is over stays where it is in its pattern."""
+        """Read the characters drawn, shape (N,); the walks of texts that are over do not move."""
         if self.walks is not None:
             for walk, character, is_over in zip(self.walks, ids.tolist(), over.tolist(), strict=True):
                 if not is_over:
@@ -162,13 +165,13 @@ class _Texts:
 
 
 def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[Doubles]:
-    """Numbers in [0, 1), one from each generator, shape (N,), without end."""
+    """Yield random numbers in [0, 1), one from each generator, shape (N,), endlessly."""
     while True:
         yield from np.stack([generator.random(DRAWS_AT_ONCE) for generator in generators], axis=1)
 
 
 def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
-    """The temperature of all texts, or, where it changes, of each, shape (N, 1), after so many characters."""
+    """The temperature after `drawn` characters: one for all texts, or, if they differ, one for each, shape (N, 1)."""
     if options.last_temperature is None:
         return options.temperature
     shares = {course.share(drawn) for course in courses}

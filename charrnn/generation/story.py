@@ -1,4 +1,4 @@
-"""A text that is written in turns: what has drawn its last character draws the next, whoever wrote between them."""
+"""A text that user and model write in turns, with one reader that goes on from turn to turn."""
 
 from __future__ import annotations
 
@@ -8,48 +8,49 @@ from charrnn.arrays import Floats
 from charrnn.generation.sampling import SamplingModel
 
 MOST_UNREAD = 1 << 9
-"""Characters that are read again where something was taken back, at most, but for a line that was held. After as many a
-copy is made of what has read them, which takes as long as reading some thirty."""
+"""The most characters to read again after something was taken back, apart from a line that was held. After as many new
+characters, a copy of their reader is made, which takes as long as reading some thirty."""
 
 BROKEN_OFF = -1
-"""Stands for a character amid whose reading Ctrl-C came."""
+"""Stands for a character whose reading is not complete, as after Ctrl-C."""
 
 
 class Story:
-    """All that stands there so far, but for the last character, as a model has read it.
+    """The text so far, read by a model up to, but not including, the last character.
 
-    What is typed and what is written is read once, and forgotten as the model forgets it: neither memory nor the time
-    of a turn grows with the story. Where something that was read in drawing is taken back, as a line with a stop is
-    that fits no pattern, what stands there is read on from a copy, which is kept of a place a little before.
+    Each character is read only once, and the text itself is not stored: neither memory nor the time of a turn grows
+    with the story. If characters that were read while drawing are taken back, such as a line that a stop has cut and
+    that does not match the pattern, reading restarts from a copy of the reader at a slightly earlier position.
 
     Args:
-        model: reads it.
-        ids: how it begins, at least one.
-        own_from: the place from which the characters are the model's, and what others add to them; see `SamplingModel`.
+        model: reads the text.
+        ids: the beginning of the text, at least one id.
+        own_from: the position from which on the text is the model's output, with what others add to it; see
+            `SamplingModel`.
     """
 
     def __init__(self, model: SamplingModel, ids: Sequence[int], own_from: int | None) -> None:
         self._kept = self._drawing = model.reader(own_from)
-        self._unread = [*ids]  # by the copy that is kept
-        self._ahead = [BROKEN_OFF]  # what that which draws has read beyond it
+        self._unread = [*ids]  # characters after the position of the copy `_kept`
+        self._ahead = [BROKEN_OFF]  # characters that `_drawing` has read after that position
 
     @property
     def last(self) -> int:
-        """The last character, which is the prompt of all that goes on here."""
+        """The last character, which is the prompt of what is drawn next."""
         return self._unread[-1]
 
     def take(self, ids: Sequence[int]) -> None:
-        """Let more stand there."""
+        """Append characters to the text."""
         self._unread += ids
 
     def keep_up(self) -> None:
-        """Keep a copy of a later place where much has been taken, unless of what was read some is still held."""
+        """Renew the copy once much was appended, unless `_drawing` has read characters not appended (yet)."""
         if len(self._unread) > MOST_UNREAD and self._is_whole():
             read = len(self._ahead)
             self._kept, self._unread, self._ahead = self._drawing.copy(), self._unread[read:], []
 
     def begin(self) -> Callable[[int], Floats]:
-        """Go on in one way, behind what stands there; where Ctrl-C ends the reading of that, it goes on later."""
+        """Read the text up to its last character; return the reader. If Ctrl-C interrupts it, a later call resumes."""
         if not self._is_whole():
             self._drawing, self._ahead = self._kept.copy(), []
         for character in self._unread[len(self._ahead) : -1]:
@@ -64,5 +65,5 @@ class Story:
         return logits
 
     def _is_whole(self) -> bool:
-        """Whether what draws has read more than the copy, and all of that stands there, before the last character."""
+        """Whether `_drawing` is ahead of the copy, by characters of the text before its last one only."""
         return 0 < len(self._ahead) < len(self._unread) and self._ahead == self._unread[: len(self._ahead)]

@@ -1,4 +1,4 @@
-"""A text without a prompt, and what a model reads before one."""
+"""Samples without a prompt, and the id that a model reads before them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from charrnn.text.options import CHARACTER
 
 
 def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
-    """What a model reads before it writes without a prompt: a line's end, or its corpus's commonest character."""
-    known = range(len(encoder.characters))  # the mark for rare ones is no character
+    """The id that a model reads before it writes without a prompt: a line feed, or its corpus's commonest character."""
+    known = range(len(encoder.characters))  # without the unknown id
     return encoder.encode_list("\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
 
 
@@ -26,9 +26,9 @@ def write_sample(
     seed: int,
     options: SamplingOptions | None = None,
 ) -> str:
-    """Write a text as `charrnn sample` does without a prompt; by default at its temperature.
+    """Write a text as `charrnn sample` does without a prompt, by default at its temperature.
 
-    Of so many bytes, where these are the unit, those at the end that are no whole character are left out.
+    With bytes as the unit, an unfinished character at the end is left out.
     """
     sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
     text = encoder.decode([*sampler.stream(length)])
