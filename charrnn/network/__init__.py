@@ -1,1 +1,1 @@
-"""The model in PyTorch: cells, layers, head, and several networks that predict together."""
+"""The model in PyTorch: cells, layers, head, and ensembles."""

@@ -1,10 +1,10 @@
 """Recurrent layers: one class per cell type, all called in the same way.
 
 A layer maps inputs of shape (T, B, I) and a state to outputs of shape (T, B, H) and the state after the last step.
-A state is a tuple of tensors of shape (B, H): (h,), or (h, c) for the LSTM. It is handed in and returned, never kept.
+A state is a tuple of tensors of shape (B, H): (h,), or (h, c) for the LSTM. Layers take and return it, and keep none.
 
-Each equation has one bias, as in the textbooks; PyTorch's kernels take two, so the second is zero. The GRU has a
-bias of its own inside its reset gate's product, where it is not redundant.
+Each equation has one bias, as in the textbooks; PyTorch's kernels take two, so the second is zero. Only the GRU has a
+second one, b_hn, inside the product with its reset gate, where it is not redundant.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ LayerState = tuple[Tensor, ...]
 
 
 class RecurrentLayer(nn.Module):
-    """What all cells share: their weights, how these begin, and how to call PyTorch's kernels: on a GPU cuDNN computes.
+    """Base class of the layers: weights, their initialisation, and the call of cuDNN's kernels on a GPU.
 
     Args:
         input_size: I, width of the inputs.
         hidden_size: H, units.
 
     Attributes:
-        mode: PyTorch's name of the cell; None where it has no kernel for it.
+        mode: PyTorch's name for the cell; None where PyTorch has no kernel for it.
         num_blocks: blocks of H rows in each weight matrix.
-        weight_ih: W_xh, shape (num_blocks * H, I); uniform within 1 / sqrt(H).
-        weight_hh: W_hh, shape (num_blocks * H, H); each block orthogonal, so that a gradient neither vanishes nor
-            explodes by it at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
-        bias: b_h, shape (num_blocks * H,); zero.
+        weight_ih: W_xh, shape (num_blocks * H, I); initially uniform within +-1 / sqrt(H).
+        weight_hh: W_hh, shape (num_blocks * H, H); each block initially orthogonal, so that gradients neither vanish
+            nor explode at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
+        bias: b_h, shape (num_blocks * H,); initially zero.
     """
 
     mode: str | None = None
@@ -57,7 +57,7 @@ class RecurrentLayer(nn.Module):
 
         Args:
             inputs: shape (T, B, I).
-            state: what a former call returned, or zeros: a tuple of tensors (B, H).
+            state: the state that an earlier call returned, or zeros: a tuple of tensors (B, H).
 
         Returns:
             Outputs, shape (T, B, H), and the state after the last step.
@@ -65,10 +65,10 @@ class RecurrentLayer(nn.Module):
         raise NotImplementedError
 
     def freeze(self) -> None:
-        """Lay the weights out on a GPU as cuDNN reads them, which else copies them together at every call.
+        """Copy the weights into the layout that cuDNN needs, which otherwise is built at every call.
 
-        From then on a GPU computes with these: for a model that is only read, character by character. Where PyTorch
-        has no such cell, all stays as it is.
+        From then on a GPU computes with the copy, so this is for a model that only predicts, character by character.
+        Does nothing where PyTorch has no kernel for the cell.
         """
         if self.mode is None:
             return
@@ -78,15 +78,15 @@ class RecurrentLayer(nn.Module):
             weight.copy_(own.detach())
 
     def _keep(self, *last: Tensor) -> LayerState:
-        """The state to hand on, in the weights' precision, from a kernel's results of shape (1, B, H)."""
+        """Make the next state, in the weights' precision, from final states of shape (1, B, H)."""
         return tuple(tensor[0].to(self.bias.dtype) for tensor in last)
 
     def _run_on_gpu(self, kernel: Callable[..., Any], inputs: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
         """Call cuDNN's kernel in the precision that autocast asks for.
 
-        Autocast's own wrapper of cuDNN's recurrent kernels knows float16 alone, whatever is asked for (PyTorch's
-        aten/src/ATen/cudnn/AutocastRNN.cpp). They compute in bfloat16 too, from cuDNN 9.13 and compute capability 8.0
-        on (https://github.com/pytorch/pytorch/pull/164411), if all that they are given is bfloat16.
+        Autocast's own wrapper of cuDNN's recurrent kernels supports only float16, whatever is asked for (PyTorch's
+        aten/src/ATen/cudnn/AutocastRNN.cpp). The kernels compute in bfloat16 too, from cuDNN 9.13 and compute
+        capability 8.0 on (https://github.com/pytorch/pytorch/pull/164411), if all their arguments are bfloat16.
         """
         dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else inputs.dtype
         with torch.autocast("cuda", enabled=False):
@@ -99,11 +99,12 @@ class RecurrentLayer(nn.Module):
         return outputs, self._keep(*last)
 
     def _flat_weights(self, dtype: torch.dtype) -> list[Tensor]:
-        """The weights as views of one tensor, one behind the other, as cuDNN reads those of a layer.
+        """The weights as views of one contiguous tensor, the layout that cuDNN needs for a layer.
 
-        Where they lie apart, PyTorch lays them so itself at each call, and asks cuDNN where, a hundred times over for
-        each block of each: 1,600 questions for an LSTM (`get_parameters` in aten/src/ATen/native/cudnn/RNN.cpp).
-        The views spare the way forward that and a copy; the way back asks all the same (`_cudnn_rnn_backward_weight`).
+        Given separate tensors, PyTorch builds this layout itself at each call, and queries cuDNN for the offsets, a
+        hundred times for each block of each weight: 1,600 queries for an LSTM (`get_parameters` in
+        aten/src/ATen/native/cudnn/RNN.cpp). The views save the forward pass these queries and a copy; the backward
+        pass makes them all the same (`_cudnn_rnn_backward_weight`).
         """
         parts = self._weights()
         flat = torch.cat([part.flatten() for part in parts]).to(dtype)
@@ -116,7 +117,7 @@ class RecurrentLayer(nn.Module):
 
 
 class PlainRNNLayer(RecurrentLayer):
-    """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); its children say which f."""
+    """h_t = f(W_xh x_t + W_hh h_{t-1} + b_h); subclasses choose f."""
 
     num_blocks = len(CELLS["rnn"].blocks)
     relu: bool
@@ -144,14 +145,14 @@ class ReLURNNLayer(PlainRNNLayer):
 
 
 class GRULayer(RecurrentLayer):
-    """r, z gates and a candidate n whose recurrent product is reset after it is taken.
+    """Gates r and z, and a candidate n in which the reset gate r is applied after the recurrent product.
 
         r = sigmoid(W_xr x + W_hr h + b_r)
         z = sigmoid(W_xz x + W_hz h + b_z)
         n = tanh(W_xn x + b_n + r * (W_hn h + b_hn))
         h' = (1 - z) * n + z * h
 
-    Cho et al. 2014, https://arxiv.org/abs/1406.1078, first version, as in cuDNN. Rows of the weights: r, z, n.
+    Cho et al. 2014, https://arxiv.org/abs/1406.1078v1 (the first version), as in cuDNN. Rows of the weights: r, z, n.
     """
 
     mode, num_blocks = "GRU", len(CELLS["gru"].blocks)
@@ -175,15 +176,15 @@ class GRULayer(RecurrentLayer):
 
 
 class LSTMLayer(RecurrentLayer):
-    """Input, forget and output gates around a cell c that is only added to and scaled.
+    """Input, forget and output gates around a cell state c, which is only scaled and added to.
 
         i, f, o = sigmoid(W_x x + W_h h + b), each with rows of its own
         g = tanh(W_xg x + W_hg h + b_g)
         c' = f * c + i * g
         h' = o * tanh(c')
 
-    Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000, its bias 1 at first (Jozefowicz et al. 2015,
-    https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows: i, f, g, o.
+    Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000, its bias initially 1 (Jozefowicz et al. 2015,
+    https://proceedings.mlr.press/v37/jozefowicz15.html), so that a new cell remembers. Rows of the weights: i, f, g, o.
     """
 
     mode, num_blocks = "LSTM", len(CELLS["lstm"].blocks)

@@ -1,7 +1,8 @@
-"""Dropout with a source of randomness of its own.
+"""Dropout with its own random number generator.
 
-On a CPU, torch draws one number per value from a Mersenne twister, which took an eighth of a training step; sixteen
-bits from numpy's PCG64 take an eighth of that. The generator's state is plain numbers, which a checkpoint keeps.
+On a CPU, torch draws one number per value from a Mersenne Twister, which took an eighth of a training step; drawing
+sixteen bits per value from numpy's PCG64 takes an eighth of that. The generator's state is plain numbers, which a
+checkpoint stores.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ _BITS = 16
 
 
 class Dropout(nn.Module):
-    """Hide a part of what a model computes with while it trains, and nothing while it does not.
+    """Dropout of values or of whole vectors in training mode; the identity otherwise.
 
-    One sequence of random masks serves all places of a model. On a CPU a share is rounded to a 65,536th; on a GPU the
-    masks are torch's.
+    One random sequence serves every place in a model that uses dropout. On a CPU, shares are rounded to a multiple of
+    1 / 65,536; on a GPU, torch draws the masks.
     """
 
     def __init__(self) -> None:
@@ -29,12 +30,12 @@ class Dropout(nn.Module):
         self.seed(0)
 
     def seed(self, seed: int | Sequence[int]) -> None:
-        """Begin a new sequence of masks; another for each seed, or series of seeds."""
+        """Begin a new sequence of masks, a different one for each seed or sequence of seeds."""
         self._generator = np.random.PCG64(seed)
 
     @property
     def random_state(self) -> dict[str, Any]:
-        """Where the sequence of masks stands, as plain values."""
+        """The generator's state, as plain values."""
         return {**self._generator.state}
 
     @random_state.setter
@@ -42,13 +43,13 @@ class Dropout(nn.Module):
         self._generator.state = state  # type: ignore[assignment]  # plain values, as numpy gave them
 
     def forward(self, x: Tensor, share: float) -> Tensor:
-        """Set a share of the values to zero and scale up the others, so that the mean stays.
+        """Set a share of the values to zero and scale up the others, so that the mean stays the same.
 
         Srivastava et al. 2014, https://jmlr.org/papers/v15/srivastava14a.html.
 
         Args:
-            x: of any shape.
-            share: of the values, in [0, 1).
+            x: tensor of any shape.
+            share: share of values to drop, in [0, 1).
         """
         if not self.training or _threshold(share) == 0:
             return x
@@ -57,13 +58,13 @@ class Dropout(nn.Module):
         return x * self._mask(x.shape, share).to(x.dtype).mul_(2**_BITS / (2**_BITS - _threshold(share)))
 
     def hide(self, vectors: Tensor, share: float) -> Tensor:
-        """Set a share of the vectors to zero, whole and without scaling: characters that the model must do without.
+        """Set a share of the vectors to zero, each as a whole, without scaling up the others.
 
-        Blank noising: Xie et al. 2017, https://arxiv.org/abs/1703.02573.
+        Applied to embeddings, this is blank noising: Xie et al. 2017, https://arxiv.org/abs/1703.02573.
 
         Args:
             vectors: shape (..., E).
-            share: of the vectors, in [0, 1).
+            share: share of vectors to drop, in [0, 1).
         """
         if not self.training or _threshold(share) == 0:
             return vectors

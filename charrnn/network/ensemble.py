@@ -1,9 +1,9 @@
-"""An ensemble: several networks of one shape that learn apart and predict together.
+"""An ensemble: several networks of one shape that are trained independently and predict together.
 
-Each begins with weights of its own and hides other characters and units while it learns, so that each errs in other
-places: the mean of their predictions is better than any one of them (Hansen and Salamon 1990,
-https://doi.org/10.1109/34.58871). On a CPU they are computed at the same time, a share of the threads for each; that
-keeps the cores busier than one network does, whose steps are short.
+Each member has its own initial weights and dropout masks, so their errors differ: the mean of their predictions is
+better than any one of them (Hansen and Salamon 1990, https://doi.org/10.1109/34.58871). On a CPU the members are
+computed in parallel, each with a share of the threads; that keeps the cores busier than a single network does, whose
+steps are short.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Result = TypeVar("Result")
 
 
 class Ensemble(nn.Module):
-    """Scores of the next character by the mean of the members' probabilities; called as a `CharRNN` is.
+    """Predicts the next character by the mean of the members' probabilities; has the interface of `CharRNN`.
 
-    A state is that of all layers of the first member, then of the second, and so on.
+    Its state holds the states of the first member's layers, then those of the second's, and so on.
 
     Args:
-        config: the shape of each member, and how many there are.
+        config: the shape of each member, and the number of members.
 
     Attributes:
         members: the networks.
-        at_once: how many of them are computed at the same time.
-        threads_each: of the processor, for each of these.
+        at_once: number of members computed at the same time.
+        threads_each: processor threads for each of these.
     """
 
     members: Sequence[CharRNN]
@@ -52,7 +52,7 @@ class Ensemble(nn.Module):
 
         Args:
             ids: shape (T, B), values in [0, V).
-            state: of the characters before, from a former call or `initial_state`.
+            state: state after the characters before, from an earlier call or `initial_state`.
             recalled: see `CharRNN.forward`.
 
         Returns:
@@ -69,7 +69,7 @@ class Ensemble(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of the weights."""
         return self.members[0].device
 
 
@@ -77,32 +77,32 @@ Model = CharRNN | Ensemble
 
 
 def build_model(config: ModelConfig) -> Model:
-    """Make the network, or the networks, that a config describes; weights are drawn from torch's random numbers."""
+    """Make the network or ensemble that a config describes, with weights drawn from torch's global generator."""
     return CharRNN(config) if config.members == 1 else Ensemble(config)
 
 
 def members_of(model: Model) -> list[CharRNN]:
-    """The networks of an ensemble; one that stands alone is its only member."""
+    """The networks of an ensemble; a `CharRNN` counts as its own only member."""
     return [model] if isinstance(model, CharRNN) else list(model.members)
 
 
 def split_state(model: Model, state: State) -> list[State]:
-    """Give each member its part of a state."""
+    """Split a model's state into the members' states."""
     layers = model.config.num_layers
     return [state[first : first + layers] for first in range(0, len(state), layers)]
 
 
 def join_states(states: Sequence[State]) -> State:
-    """Put the members' states together."""
+    """Join the members' states into the model's state."""
     return tuple(layer for state in states for layer in state)
 
 
 def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Call a function for each member of a model, on a CPU at the same time, and give the results in order.
+    """Call a function for each member of a model, in parallel on a CPU, and return the results in order.
 
     Args:
-        model: decides how many are computed at once; see `share_threads`.
-        function: runs with the caller's gradient mode and precision, which torch keeps for each thread.
+        model: its `at_once` says how many calls run at the same time; see `share_threads`.
+        function: runs under the caller's gradient and autocast modes, which torch keeps for each thread.
         items: one for each member.
     """
     if isinstance(model, CharRNN) or model.at_once == 1:
@@ -111,9 +111,9 @@ def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequen
     is_rounded, rounded_to = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
     def call(item: Item) -> Result:
-        if failures:  # another process waits there with a member, and this one would wait for it in return
+        if failures:  # other ranks wait for the failed member's exchange; another member here would wait for them
             raise failures[0]
-        torch.set_num_threads(model.threads_each)  # of the thread that calls, and of no other
+        torch.set_num_threads(model.threads_each)  # for work of the calling thread only
         try:
             with torch.set_grad_enabled(learns), torch.autocast("cpu", rounded_to, enabled=is_rounded):
                 return function(item)
@@ -125,16 +125,16 @@ def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequen
 
 
 def set_dropout(model: Model, **shares: Any) -> None:
-    """Hide other shares from now on, by the names that `ModelConfig` has for them: each pass reads them there."""
+    """Change dropout shares, named as in `ModelConfig`, from the next pass on: each pass reads them from the config."""
     for part in {model, *members_of(model)}:
         part.config = replace(part.config, **shares)
 
 
 def share_threads(model: Model, threads: int) -> int:
-    """Divide the processor's threads evenly among members, of which as many are computed at the same time as pay.
+    """Divide the processor's threads evenly among the members that are computed at the same time.
 
     Returns:
-        How many threads compute: one that is left over would only have its member wait for the others.
+        The number of threads used. A remainder is not: a member with one thread more would only wait for the others.
     """
     at_once, threads_each = 1, threads
     if isinstance(model, Ensemble):

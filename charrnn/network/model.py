@@ -1,4 +1,4 @@
-"""The CharRNN: a vector for each character, a stack of recurrent layers, a score for each next character."""
+"""The CharRNN: a character embedding, a stack of recurrent layers, and a linear head for the logits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from charrnn.network.dropout import Dropout
 from charrnn.recall import NONE, Forecasts
 
 State = tuple[LayerState, ...]
-"""One layer's state after another; see `charrnn.network.cells`."""
+"""The states of all layers, in order; see `charrnn.network.cells`."""
 
 
 class CharRNN(nn.Module):
-    """Scores of the next character, given the characters so far.
+    """Predicts the logits of the next character from the characters so far.
 
-    x begins as the characters' vectors, of which some are hidden whole while it trains. Layer l computes x <- x +
-    norm(cell(dropout(x))), the first one without dropout; the x that is added to is never dropped. Without the
-    residual, as in most first layers, whose widths differ, x <- norm(cell(dropout(x))). The logits are W dropout(x) +
-    b; where the model recalls, W_r dropout(x) + b_r says for each forecast what is added to its logit.
+    x begins as the character embeddings, some of which are zeroed as a whole in training. Each layer computes
+    x <- x + norm(cell(dropout(x))), the first one without dropout; the residual x is never dropped. Without the
+    residual, as in most first layers, whose widths differ, x <- norm(cell(dropout(x))). The logits are
+    W dropout(x) + b; in a model that recalls, W_r dropout(x) + b_r is added to the logits of the forecast characters.
 
     Args:
         config: the model's shape.
@@ -45,7 +45,7 @@ class CharRNN(nn.Module):
             self.norms = nn.ModuleList(nn.LayerNorm(config.hidden_size) for _ in range(config.num_layers))
         self.dropout = Dropout()
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
-        # Small first scores: a model that knows nothing should say so, with a loss near ln V.
+        # Small initial logits, so that the loss of an untrained model is near ln V.
         nn.init.normal_(self.head.weight, std=0.25 * config.hidden_size**-0.5)
         nn.init.zeros_(self.head.bias)
         if config.recall:
@@ -58,9 +58,9 @@ class CharRNN(nn.Module):
 
         Args:
             ids: shape (T, B), values in [0, V).
-            state: of the characters before, from a former call or `initial_state`.
-            recalled: the forecasts after the characters as `charrnn.recall` gives them, shape (T, B, C), int64, for a
-                model that recalls; None for the logits without any.
+            state: state after the characters before, from an earlier call or `initial_state`.
+            recalled: for a model that recalls, the forecasts after each character (see `charrnn.recall`), int64, shape
+                (T, B, C); None to compute the logits without them.
 
         Returns:
             Logits of the character after each, shape (T, B, V), and the state after the last.
@@ -79,9 +79,10 @@ class CharRNN(nn.Module):
         return logits, tuple(new_state)
 
     def _recall(self, x: Tensor, recalled: Tensor) -> Tensor:
-        """The head's logits with the forecasts' raised, by one product for both: two would cost more on the way back.
+        """Compute the head's logits and raise those of the forecast characters.
 
-        Forecasts are hidden at times, or the layers would leave to them what they should learn, and be lost without.
+        One matrix product serves both; two would cost more in the backward pass. In training, the forecasts after some
+        characters are hidden: otherwise the layers would rely on them, and fail where there are none.
         """
         weight = torch.cat([self.head.weight, self.recall.weight])
         bias = torch.cat([self.head.bias, self.recall.bias])
@@ -93,7 +94,7 @@ class CharRNN(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of the weights."""
         return self.head.weight.device
 
     def initial_state(self, batch_size: int) -> State:
@@ -103,34 +104,34 @@ class CharRNN(nn.Module):
 
 
 def forecasts_on(device: torch.device, recalled: Forecasts | None) -> Tensor | None:
-    """Bring what is recalled to where the model is."""
+    """Copy forecasts, if there are any, to the model's device."""
     return None if recalled is None else ids_on(device, recalled)
 
 
 def ids_on(device: torch.device, ids: NDArray[np.integer[Any]] | Tensor) -> Tensor:
-    """Bring ids, of any width, to where the model is, as int64; a tensor is there already."""
+    """Copy ids of any integer type to the model's device, as int64; a tensor is taken to be there already."""
     if isinstance(ids, Tensor):
         return ids
     return to_device(device, torch.from_numpy(ids.astype(np.int64, copy=False)))
 
 
 def to_device(device: torch.device, tensor: Tensor) -> Tensor:
-    """Bring a tensor from the processor to a device; from pinned memory, for then no GPU need be waited for."""
+    """Copy a CPU tensor to a device; to a GPU from pinned memory, so that the host does not wait for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def map_state(function: Callable[..., Tensor], *states: Sequence[Sequence[Tensor]]) -> State:
-    """Apply a function to each tensor of a state, or to those of several states that have the same place."""
+    """Apply a function to each tensor of a state, or to the corresponding tensors of several states."""
     return tuple(
         tuple(function(*tensors) for tensors in zip(*layers, strict=True)) for layers in zip(*states, strict=True)
     )
 
 
 def detach(state: State) -> State:
-    """Cut a state off from the steps that made it, so that no gradient goes back further."""
+    """Detach a state from the steps that computed it, so that no gradient flows back into them."""
     return map_state(Tensor.detach, state)
 
 
 def join_lanes(parts: list[list[list[Tensor]]]) -> list[list[Tensor]]:
-    """Put the states of neighbouring lanes together, as nested lists; the tensors' first dimension is the lanes'."""
+    """Concatenate the states of consecutive lanes, as nested lists, along the tensors' first dimension, the lanes."""
     return [[torch.cat(tensors) for tensors in zip(*layers, strict=True)] for layers in zip(*parts, strict=True)]

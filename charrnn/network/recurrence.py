@@ -1,12 +1,12 @@
-"""The loops over time of the GRU and of the plain RNN, forward and backward, on a CPU.
+"""The time loops of the GRU and of the plain RNN on a CPU, forward and backward.
 
-PyTorch has a fast CPU kernel for the LSTM alone; its other two take a float32 product and a dozen small operations a
-step. Here everything that does not depend on the step before is done for the whole window at once: the caller's
-product with the inputs, and in the backward pass the slopes of all gates and the weights' gradient. What is left for
-a step is one product, in the precision of the inputs, and a few operations in place.
+PyTorch has a fast CPU kernel only for the LSTM; its other two take a float32 product and a dozen small operations per
+step. Here everything that does not depend on the step before is computed for the whole window at once: the product
+with the inputs (by the caller), and in the backward pass the derivatives of all gates and the gradient of the weights.
+Each step is left with one product, in the precision of the inputs, and a few operations in place.
 
-Each is bound by the memory that it goes over as much as by arithmetic, so that what a step can find on its way, while
-it is at hand, is not laid out for the whole window before.
+The loops are bound by memory traffic as much as by arithmetic, so a value that a step can compute from data still in
+the cache is not precomputed for the whole window.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# A gradient times the slope at what a function gave, in one pass: tanh' = 1 - y^2, sigmoid' = y (1 - y), relu' = y > 0.
+# A gradient times a function's derivative, from its output y: tanh' = 1 - y^2, sigmoid' = y (1 - y), relu' = y > 0.
 _tanh_backward = torch.ops.aten.tanh_backward
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
 _threshold_backward = torch.ops.aten.threshold_backward
@@ -68,7 +68,7 @@ class PlainRecurrence(Function):
 
 
 class GRURecurrence(Function):
-    """The GRU's step: see `charrnn.network.cells.GRULayer` for its equations and for the order of the blocks.
+    """The GRU: see `charrnn.network.cells.GRULayer` for its equations and the order of the blocks.
 
     h is kept in the precision of the state, which under bfloat16 is float32: a step that keeps 99.9 % of h must not
     round the rest away.
@@ -90,9 +90,9 @@ class GRURecurrence(Function):
         """
         hidden = state.shape[1]
         is_rounded = state.dtype != projected.dtype
-        sums = projected.clone()  # of each gate's argument; of n, what r resets
+        sums = projected.clone()  # the arguments of the gates r and z; for n, the term that r multiplies
         sums[..., 2 * hidden :] = bias_hn
-        gates = sums.to(state.dtype)  # itself, where nothing is rounded
+        gates = sums.to(state.dtype)  # the same tensor where nothing is rounded
         candidates = projected[..., 2 * hidden :].to(state.dtype, copy=True)
         outputs = torch.empty_like(candidates)
         rounded = projected.new_empty(outputs.shape) if is_rounded else outputs
@@ -117,7 +117,7 @@ class GRURecurrence(Function):
         gates, candidates, outputs, rounded, weight_hh, state = ctx.saved_tensors
         reset, keep, inner = gates.chunk(3, dim=2)
         hidden = state.shape[1]
-        # The gradient of every sum is that of h_t times a factor that is known before it.
+        # The gradient of every sum is the gradient of h_t times a factor that can be computed in advance.
         of_candidate = _tanh_backward(1 - keep, candidates)
         factors = candidates.new_empty(*candidates.shape[:2], 3, hidden)
         _sigmoid_backward.grad_input(of_candidate * inner, reset, grad_input=factors[:, :, 0])
@@ -127,7 +127,7 @@ class GRURecurrence(Function):
         d_h = d_outputs[-1]
         for t in reversed(range(len(gates))):
             d_rounded = d_h.to(rounded.dtype)
-            d_candidates[t].mul_(d_rounded)  # the inputs reach n without its reset
+            d_candidates[t].mul_(d_rounded)  # the reset gate does not multiply the inputs' part of n
             d_sums = factors[t].mul_(d_rounded[:, None]).flatten(1)
             d_h = torch.addcmul(d_outputs[t - 1], d_h, keep[t]) if t else d_h * keep[t]
             d_h = d_h.add_(d_sums @ weight_hh) if d_h.dtype != d_sums.dtype else d_h.addmm_(d_sums, weight_hh)
@@ -139,15 +139,15 @@ class GRURecurrence(Function):
 
 
 def _before(state: Tensor, outputs: Tensor) -> Tensor:
-    """What each step started from, shape (T, B, H)."""
+    """The h before each step, shape (T, B, H)."""
     return torch.cat([state[None].to(outputs.dtype), outputs[:-1]])
 
 
 def _weight_gradient(d_sums: Tensor, state: Tensor, outputs: Tensor) -> Tensor:
-    """Sum over steps and lanes of each sum's gradient times what its step started from, shape (N, H).
+    """Gradient of W_hh, shape (N, H): the gradient of each step's sums times h before the step, over steps and lanes.
 
     Args:
-        d_sums: shape (T, B, N).
+        d_sums: gradient of each step's sums, shape (T, B, N).
         state: h before the first step, shape (B, H).
         outputs: h_t for every step, shape (T, B, H).
     """

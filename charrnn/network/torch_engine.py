@@ -1,4 +1,4 @@
-"""The torch model behind the sampler's protocol: for a GPU, where the numpy engine cannot go."""
+"""The torch model with the sampler's engine interface, for GPUs, which the numpy engine does not support."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from charrnn.recall import Forecasts
 
 
 def require_device(device: str) -> None:
-    """Check that a device is there.
+    """Check that torch can use a device.
 
     Raises:
-        ConfigError: CUDA was asked for and torch can use none.
+        ConfigError: the device is "cuda" and torch can use no GPU.
     """
     if device == "cuda" and (trouble := gpu_trouble()):
         install = "install another build (pytorch.org), or " if trouble.startswith("this PyTorch") else ""
@@ -33,7 +33,7 @@ def require_device(device: str) -> None:
 
 @cache
 def gpu_trouble() -> str:
-    """Why torch can use no GPU, in words; empty where it can. What is too old for it torch tells in warnings."""
+    """Why torch can use no GPU, in words; empty where it can. Some reasons torch tells only in warnings."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
@@ -46,7 +46,7 @@ def gpu_trouble() -> str:
 
 
 def _has_kernels(major: int, minor: int) -> bool:
-    """Whether what torch was built for runs on a GPU of this compute capability, as far as torch says what that is.
+    """Whether this build of torch runs on a GPU of this compute capability; true where torch does not list its targets.
 
     Kernels (sm_86) run on later GPUs of the same generation too; code that the driver compiles (compute_86), on all
     later ones.
@@ -59,7 +59,7 @@ def _has_kernels(major: int, minor: int) -> bool:
 
 
 class TorchCharRNN:
-    """A trained CharRNN on a torch device, called as `charrnn.inference.numpy_ensemble.Engine` is.
+    """A trained CharRNN on a torch device, with the interface of `charrnn.inference.numpy_ensemble.Engine`.
 
     Args:
         config: the model's shape.
@@ -68,7 +68,7 @@ class TorchCharRNN:
         resets_at: an id that is always read from a state of zeros.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: torch cannot use the device.
     """
 
     def __init__(
@@ -114,22 +114,22 @@ class TorchCharRNN:
 
 
 class TorchText:
-    """One text, which is read as texts side by side are.
+    """A reader of one text, as a batch of one.
 
     Args:
-        alone: the one of them.
+        alone: the batch.
     """
 
     def __init__(self, alone: TorchTexts) -> None:
         self._alone = alone
 
     def __call__(self, character: int) -> Singles:
-        """Read the next character; give the logits of the one after it, shape (V,)."""
+        """Read the next character; return the logits of the one after it, shape (V,)."""
         logits: Singles = self._alone(np.array([character]))[0]
         return logits
 
     def copy(self) -> TorchText:
-        """Begin a text where this one is; see `charrnn.generation.sampling.Reader`."""
+        """Make a reader that goes on from the same place; see `charrnn.generation.sampling.Reader`."""
         return TorchText(self._alone.selected(np.array([0])))
 
 
@@ -137,9 +137,9 @@ class TorchTexts:
     """N texts that are read side by side.
 
     Args:
-        model: reads them.
-        state: before the next character.
-        memories: of a model that recalls, what gives the forecasts; else None.
+        model: the engine that reads them.
+        state: state before the next character.
+        memories: source of the forecasts; None for a model that does not recall.
     """
 
     def __init__(self, model: TorchCharRNN, state: State, memories: Memories | None) -> None:
@@ -148,13 +148,13 @@ class TorchTexts:
         self._memories = memories
 
     def __call__(self, ids: Ids) -> Singles:
-        """Read the next character of each, shape (N,); give the logits of those after them, shape (N, V)."""
+        """Read the next character of each text, shape (N,); return the logits of those after them, shape (N, V)."""
         recalled = None if self._memories is None else self._memories.read(ids)
         logits, self._state = self._model.step(ids, self._state, recalled)
         return logits
 
     def selected(self, rows: Ids) -> TorchTexts:
-        """Begin texts where some of these are; see `charrnn.generation.side_by_side.BatchReader`."""
+        """Make readers that go on from some of these texts; see `charrnn.generation.side_by_side.BatchReader`."""
         state = map_state(lambda values: values[torch.from_numpy(rows)], self._state)
         memories = None if self._memories is None else self._memories.selected(rows)
         return TorchTexts(self._model, state, memories)
