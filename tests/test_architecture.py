@@ -164,6 +164,7 @@ ALLOWED = {
         "novelty": "",
         "embeddings": "arrays",
         "verdict": "metrics wording",
+        "amounts": "",
         "handicaps": "config regimen suggest verdict wording",
     },
     "display": {
@@ -178,7 +179,7 @@ ALLOWED = {
         "page": "",
         "svg": "escape widths",
         "curves": "metrics ngrams options widths",
-        "card": "archive config encoder escape handicaps metrics ngrams options shapes verdict widths wording",
+        "card": "amounts archive config encoder escape handicaps metrics ngrams options shapes verdict widths wording",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

@@ -163,8 +163,11 @@ def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp
     told = "30 characters held out: too few to judge by, or to tell which weights are the best; "
     little = charrnn("train", "verse.txt", *SMALL, "--val-fraction", 0.005).done.stderr
     assert f"\n{told}hold out more by --val-fraction, or learn from all by 0\n" in little
+    verdict = re.compile(r"\nverdict +none: 30 characters held out, too few to judge by\n")
+    assert verdict.search(charrnn("inspect", "verse.pt").text)
     named = charrnn("train", "verse.txt", "--val-text", "end.txt", *SMALL, "-o", "named.pt").done.stderr
     assert f"\n{told}hold out more\n" in named
+    assert verdict.search(charrnn("inspect", "named.pt").text)
     further = ["--init-from", "named.pt", "--val-fraction", 0.005, "--max-steps", 1, "-o", "tuned.pt"]
     assert f"\n{told}" in charrnn("train", "verse.txt", *further).done.stderr, (
         "chance would choose the best weights there as well"
@@ -185,6 +188,9 @@ def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(cha
     assert f"\n100 characters{told}; 100,000 are a good beginning\n" in held_out
     lines = charrnn("train", "list.txt", "--lines", *SMALL).stderr
     assert f"\n36 lines{told}, and 4 held out too few to judge by; 5,000 are a good beginning\n" in lines
+    assert json.loads(charrnn("inspect", "list.pt", "--json").text)["verdict"] == (
+        "none: 4 lines held out, too few to judge by"
+    )
     (tmp_path / "list.txt").write_text("name\n" * 120)
     assert told not in charrnn("train", "list.txt", "--lines", *SMALL, "--overwrite").done.stderr
     (tmp_path / "nothing.bin").write_bytes(bytes(3000))

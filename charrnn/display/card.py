@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from charrnn.analysis.amounts import LINE, measure_of
 from charrnn.analysis.handicaps import handicaps
 from charrnn.analysis.ngrams import YARDSTICK, Baseline
 from charrnn.analysis.verdict import verdict
@@ -125,6 +126,8 @@ def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None)
         return "none: its losses are of what it learned from, and do not tell how it does on other text"
     if checkpoint.origin.learned_held_out:
         return "none: some of what is held out was, or may have been, learned from before"
+    if few := _few_to_judge(checkpoint):
+        return f"none: {few} held out, too few to judge by"
     if known:
         return "none: a model that knows its lines by heart would have as low a loss"
     told = verdict(
@@ -139,6 +142,16 @@ def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None)
         steps=checkpoint.step, loss=checkpoint.best.val_loss, yardstick=baseline.loss,
     )  # fmt: skip
     return f"{told}; but {'; and '.join(found)}" if found else told
+
+
+def _few_to_judge(checkpoint: Checkpoint) -> str:
+    """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
+    corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
+    held_out, line_feed = round(corpus.characters * share), checkpoint.line_feed
+    measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_feed is not None)
+    if measure.unit == LINE and line_feed is not None:
+        held_out = round(corpus.counts[line_feed] * share)
+    return number_of(held_out, measure.unit) if measure.has_few_to_judge(held_out) else ""
 
 
 def summary(config: ModelConfig) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from charrnn.analysis.amounts import LINE, measure_of
 from charrnn.cli.trainer.launch import Launch
 from charrnn.escape import quoted
 from charrnn.text.advice import OF_WINDOWS, SCRIPTS
@@ -25,13 +26,6 @@ share of C0 controls other than NUL, it is hardly a text."""
 
 C0_CONTROLS = frozenset(map(chr, range(0x20))).difference("\b\t\n\v\f\r\x1b")
 """C0 controls that do not occur in text: all but white space, backspace (overstrike) and escape (colours)."""
-
-FEW, ENOUGH = 5_000, 100_000
-"""Training characters below which no style is learned, and those that are a good start; a tenth of `FEW` must be held
-out to judge by."""
-
-FEW_LINES = 100
-"""With --lines: training lines below which no style is learned; `FEW` lines are a good start."""
 
 MANY_BLANK = 0.1
 """Share of blank lines from which a warning is given, with --lines: no other line is as likely."""
@@ -169,16 +163,16 @@ def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
 def _too_little(launch: Launch) -> list[str]:
     """Warn of a training piece or a held-out piece that is too short."""
     corpus, pieces = launch.corpus, launch.pieces
-    sizes, unit, few, enough = [*map(len, pieces)], corpus.options.unit, FEW, ENOUGH
-    if corpus.line_feed is not None and sizes[0] < ENOUGH:
-        sizes, unit, few, enough = [count_lines(piece, corpus.line_feed) for piece in pieces], "line", FEW_LINES, FEW
-    training, held_out = sizes
-    few_to_judge = 10 * held_out < few and launch.run.config.holds_out
-    if training >= few or launch.run.history:  # a history before step 1: the weights have learned a style
-        return [_too_few_held_out(number_of(held_out, unit), corpus)] * few_to_judge
+    training, held_out = map(len, pieces)
+    measure = measure_of(training, corpus.options.unit, has_lines=corpus.line_feed is not None)
+    if measure.unit == LINE and corpus.line_feed is not None:
+        training, held_out = (count_lines(piece, corpus.line_feed) for piece in pieces)
+    few_to_judge = measure.has_few_to_judge(held_out) and launch.run.config.holds_out
+    if training >= measure.few or launch.run.history:  # a history before step 1: the weights have learned a style
+        return [_too_few_held_out(number_of(held_out, measure.unit), corpus)] * few_to_judge
     judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
-    are = "is" if training == 1 else "are"
-    return [f"{number_of(training, unit)} {are} too few to learn a style from{judged}; {enough:,} are a good beginning"]
+    few = f"{number_of(training, measure.unit)} {'is' if training == 1 else 'are'} too few to learn a style from"
+    return [f"{few}{judged}; {measure.enough:,} are a good beginning"]
 
 
 def _too_few_held_out(held_out: str, corpus: Corpus) -> str:
