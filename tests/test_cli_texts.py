@@ -101,7 +101,10 @@ def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_
 def test_where_another_text_is_refused_the_first_of_several_stands_for_all_with_their_number(charrnn, tmp_path):
     for name in "abc":
         (tmp_path / name).write_text(make_text(1000, seed=ord(name)))
-    assert charrnn("train", "a", "b", "c", *SMALL).code == 0
+    trained = charrnn("train", "a", "b", "c", *SMALL)
+    assert trained.code == 0
+    assert "\na and 2 more: 3,000 characters in 3 files, " in f"\n{trained.stderr}"
+    assert re.search(r"\ncorpus +a and 2 more, 3,000 characters, ", charrnn("inspect", "a.pt").text)
     refused = charrnn("train", "a", "b", "--resume").stderr
     assert re.search(r": learned from a and 2 more of 3,000 bytes \(.*\), and a and 1 more have 2,000 \(", refused)
     refused = charrnn("train", "a", "--resume").stderr

@@ -168,7 +168,7 @@ def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     apart, held_out = checkpoint.origin.held_out_by_name, checkpoint.train_config.val_fraction * corpus.characters
     of_these = f"{quoted(apart)}, {round(held_out):,} {checkpoint.encoder.unit}s of these"
     return [
-        ("corpus", f"{quoted(corpus.name)}, {length}{corpus.bytes:,} bytes"),
+        ("corpus", f"{quoted(corpus.name + checkpoint.origin.and_more_texts)}, {length}{corpus.bytes:,} bytes"),
         *[("  held out", of_these)] * bool(apart),
         *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
         ("  sha256", quoted(corpus.sha256)),

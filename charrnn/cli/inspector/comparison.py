@@ -153,7 +153,7 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
     rows = {
         **{_label(name): _plain(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
-        "corpus": quoted(contents.corpus.name),
+        "corpus": quoted(contents.corpus.name + contents.origin.and_more_texts),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
         "steps": f"{contents.step:,}",

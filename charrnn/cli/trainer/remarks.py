@@ -77,8 +77,9 @@ def _describe_pieces(launch: Launch) -> str:
     if not run.config.holds_out:
         where = "lines from all over it" if run.config.val_spread else "its end"
         apart = f"nothing held out: validation is on {evaluated:,} in {where}, which are learned from too"
+    name = quoted(corpus.name + launch.origin.and_more_texts)
     return (
-        f"{quoted(corpus.name)}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
+        f"{name}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, {apart}"
     )
 
