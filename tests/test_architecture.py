@@ -63,7 +63,7 @@ ALLOWED = {
         "walking": "globs left_out paths unreadable",
         "sources": "errors globs keeping left_out paths unpacking unreadable walking",
         "tally": "arrays config encoder",
-        "stream": "decoding errors meter options read_options sources surrogates unreadable",
+        "stream": "decoding errors kinds meter options read_options sources surrogates unreadable",
         "read_options": "cache encoder options",
         "alphabet": "encoder errors escape options read_options tally wording",
         "cache": "arrays disk errors",

@@ -301,6 +301,22 @@ def test_what_is_hardly_a_text_is_told_to_be_none_and_not_advised_what_is_in_vai
         assert hardly not in charrnn("train", *flags, *SMALL, "--overwrite").done.stderr
 
 
+def test_a_text_that_is_html_is_told_of_once(charrnn, tmp_path):
+    told = " HTML, and its tags are learned too; save {} as plain text to leave them out\n"
+    page = f"<p>{make_text(2000)}</p></html>\n"
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "a.html").write_text(f"\ufeff\n<!DOCTYPE html>\n{page}")
+    (tmp_path / "pages" / "b").write_text(f"<html lang='en'>{page}")
+    (tmp_path / "pages" / "c").write_text(f'<?xml version="1.0"?>\n<!doctype HTML PUBLIC "-//W3C">{page}')
+    (tmp_path / "pages" / "d").write_text(f"about <html>{page}<html>{page}")
+    assert f"\na.html: is{told.format('it')}" in charrnn("train", "a.html", *SMALL).stderr
+    assert "HTML" not in charrnn("train", "a.html", *SMALL[:-1], 4, "--resume").stderr
+    several = charrnn("train", "pages", *SMALL).stderr
+    assert several.count("HTML") == 1
+    assert f"b and 1 other text are{told.format('each')}" in several
+    assert "HTML" not in charrnn("train", "pages/d", *SMALL).stderr
+
+
 def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.log").write_text(make_text(2000))

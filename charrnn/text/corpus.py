@@ -61,6 +61,7 @@ class Corpus:
         num_held_out: characters at the end that belong to such texts; 0 if `split` chooses what to hold out.
         told_of_patterns: message about patterns that matched nothing; empty if all matched.
         misread: names of documents that are valid UTF-8 but were read in another encoding.
+        html: names of documents that begin as HTML does.
         endings: file extensions of the documents, such as .txt, and how many have each, the commonest first.
     """
 
@@ -78,6 +79,7 @@ class Corpus:
     num_held_out: int = 0
     told_of_patterns: str = ""
     misread: Sequence[str] = ()
+    html: Sequence[str] = ()
     endings: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -174,6 +176,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
         told_of_patterns=found.told_of_patterns,
         misread=stream.misread,
+        html=stream.html,
         endings=dict(Counter(Path(document.name).suffix for document in found.documents).most_common()),
     )
 

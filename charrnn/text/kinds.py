@@ -51,6 +51,8 @@ LOG_BEGINNING = b'{"run": "000000000000", "step": '
 
 _LOG_BEGINNING = re.compile(LOG_BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
 
+_HTML_BEGINNING = re.compile(r"\s*(<\?xml[^>]*>\s*)?<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
+
 GIVE_TEXT = "give a text file"
 """Advice on a file that is no text."""
 
@@ -69,6 +71,11 @@ def holds_weights(head: bytes) -> bool:
 def holds_log(head: bytes) -> bool:
     """Whether a file is a training's log by its first bytes."""
     return _LOG_BEGINNING.match(head) is not None
+
+
+def begins_html(text: str) -> bool:
+    """Whether a text is HTML by its first characters."""
+    return _HTML_BEGINNING.match(text) is not None
 
 
 def kind_without_text(head: bytes) -> str:

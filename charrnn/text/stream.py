@@ -8,6 +8,7 @@ from dataclasses import replace
 from charrnn.errors import CorpusError
 from charrnn.surrogates import to_bytes
 from charrnn.text.decoding import TextPreparer, decode_document
+from charrnn.text.kinds import begins_html
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, CHARACTER, PLAIN
 from charrnn.text.read_options import ReadOptions
@@ -28,6 +29,7 @@ class TextStream:
     Attributes:
         num_learned: characters before the documents given as held out, known after `read`.
         misread: names of documents that are valid UTF-8 but read in another encoding, known after `read`.
+        html: names of documents that begin as HTML does, known after `read`.
     """
 
     def __init__(self, found: Found, reading: ReadOptions, meter: Meter) -> None:
@@ -39,6 +41,7 @@ class TextStream:
         self._signatures = self._sign()
         self.num_learned = 0
         self.misread: list[str] = []
+        self.html: list[str] = []
 
     @property
     def is_costly(self) -> bool:
@@ -77,12 +80,22 @@ class TextStream:
             chunks = document.chunks()
             chunks = self._meter.watch(chunks if self._length is None else _first_of(chunks, self._length))
             is_alone = len(self._documents) == 1
-            for text in decode_document(
+            texts = decode_document(
                 chunks, document.name, self._options, mend=self._mend, is_alone=is_alone, doubt=self._note
-            ):
+            )
+            for text in self._look_for_html(texts, document.name):
                 last = text[-1:] or last
                 yield number, preparer.feed(text)
         yield len(self._documents) - 1, preparer.feed("", final=True)
+
+    def _look_for_html(self, texts: Iterable[str], name: str) -> Iterator[str]:
+        """Hand on the pieces of a document, and note its name where they begin as HTML."""
+        pieces = filter(None, texts)
+        first = next(pieces, "")
+        if begins_html(first) and name not in self.html:
+            self.html.append(name)
+        yield first
+        yield from pieces
 
     def _note(self, name: str) -> None:
         if name not in self.misread:  # a document may be read again

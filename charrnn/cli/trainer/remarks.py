@@ -53,6 +53,7 @@ def describe_corpus(launch: Launch) -> list[str]:
         lines += _too_little(launch)
         lines.append(_told_of_blank_lines(launch))
         lines.append(corpus.told_of_patterns)
+        lines.append(_told_of_html(corpus))
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
     return list(filter(None, lines))
 
@@ -248,6 +249,19 @@ def _told_of_utf8(corpus: Corpus) -> str:
     """Warn of texts that are valid UTF-8 but read in another encoding, perhaps a checkpoint's; empty if none are."""
     if not corpus.misread:
         return ""
-    name, *others = corpus.misread
-    named = f"{quoted(name)} and {number_of(len(others), 'other text')} are" if others else f"{quoted(name)}: is"
-    return f"{named} valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
+    told = f"valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
+    return f"{_these_are(corpus.misread)} {told}"
+
+
+def _told_of_html(corpus: Corpus) -> str:
+    """Name the texts that are web pages; empty without."""
+    if not corpus.html:
+        return ""
+    them = "it" if len(corpus.html) == 1 else "each"
+    return f"{_these_are(corpus.html)} HTML, and its tags are learned too; save {them} as plain text to leave them out"
+
+
+def _these_are(names: Sequence[str]) -> str:
+    """The first of some texts, and how many more there are, as a sentence begins that says what they are."""
+    name, *others = names
+    return f"{quoted(name)} and {number_of(len(others), 'other text')} are" if others else f"{quoted(name)}: is"
