@@ -1,1 +1,1 @@
-"""The checkpoint as a file: its format, a reader that trusts nothing, and what else is written."""
+"""Checkpoint files: their format and a reader for untrusted files; exports and atomic writes."""

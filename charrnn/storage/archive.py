@@ -1,4 +1,4 @@
-"""The checkpoint's format, and a reader for it that needs neither torch nor trust.
+"""The checkpoint's format, and a reader for untrusted checkpoints that does not need torch.
 
 A checkpoint is a standard `torch.save` zip file, version 1, which `torch.load(path, weights_only=True)` opens too:
 one dict of plain dicts, lists, strings, numbers and tensors.
@@ -6,20 +6,21 @@ one dict of plain dicts, lists, strings, numbers and tensors.
     format            "charrnn"
     format_version    1
     model             the fields of `ModelConfig`
-    characters        the alphabet, one string in code-point order: an id is a place in it
+    characters        the alphabet, one string in code-point order: an id is an index into it
     has_unknown       whether one more id, the last, stands for all characters that are not in the alphabet
     text              how text becomes characters: the fields of `TextOptions`
     weights           the best weights by validation loss, float32, named as `parameter_shapes` names them
     history           one row of the fields of `HistoryRow` per evaluation
-    corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character stands in it}
-    origin            where the training comes from: the fields of `Origin`; an export has names alone of it, no folders
-    made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"} of who saved
-                      it, "begun_by" where another command began the training, and "job" where torchrun started it:
-                      the names of all its launches, with a slash between; an export has neither commands nor job
-    training          what it takes to go on: see `TrainingRun.state_dict`
+    corpus            {"name", "characters", "bytes", "sha256", "counts": how often each character occurs}
+    origin            where the training comes from: the fields of `Origin`; an export keeps file names, but no folders
+    made              {"charrnn", "torch", "numpy", "python", "platform", "cores", "command", "created"} of the process
+                      that saved it, "begun_by" where another command began the training, and "job" where torchrun
+                      started it: the names of all its launches, separated by slashes; an export has neither commands
+                      nor job
+    training          the state from which training resumes: see `TrainingRun.state_dict`
 
-`charrnn.training.checkpoint` writes it. `charrnn.storage.tensorfile` reads the zip file, and `charrnn.storage.header`
-checks all that it says before a weight is read.
+`charrnn.training.checkpoint` writes checkpoints. `charrnn.storage.tensorfile` reads the zip file, and
+`charrnn.storage.header` checks everything but the tensors' values before a weight is read.
 """
 
 from __future__ import annotations
@@ -51,25 +52,25 @@ from charrnn.text.kinds import ZIP, first_in_zip
 from charrnn.text.likeness import ends_lines_by_cr_lf
 
 HEAD_BYTES = 512
-"""First bytes of a file that tell whether it is a checkpoint, which names its format among them, or what else it is."""
+"""First bytes of a file that are read to tell its kind; a checkpoint names its format in them."""
 
 _NAMES_FORMAT = re.compile(rb"X\x06\0\0\0format(?:q.|r.{4})?X\x07\0\0\0" + FORMAT.encode(), re.DOTALL)
-"""Key and value as strings in the pickle: their lengths, and how the key may be remembered for later."""
+"""The key "format" and its value as pickled strings: opcode, length and text, with an optional memo opcode between."""
 
 SUMMARY = ("step", "seconds", "config", "cold_loss")
-"""Parts of the training state that tell of the training."""
+"""Parts of the training state that describe the training; the other parts are needed only for resuming it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint(Header):
-    """A checkpoint's contents: what its header says, with tensors that are read.
+    """A checkpoint's contents: its header with the tensors read.
 
     Attributes:
-        weights: the best weights by validation loss, or the last ones where none was evaluated yet.
-        training: what it takes to go on, or its `SUMMARY` where only the weights were asked for.
-        can_go_on: whether the file has all that it takes to go on, which an export leaves out.
-        losses_of: members of the ensemble whose losses `history` holds; more than `model.members` where one member was
-            taken out of it.
+        weights: the best weights by validation loss, or the last ones where none were evaluated yet.
+        training: the state from which training resumes, or only its `SUMMARY` where just the weights were asked for.
+        can_go_on: whether the file has the state to resume training, which an export leaves out.
+        losses_of: number of members of the ensemble whose losses `history` holds; more than `model.members` where this
+            is one member taken out of it.
     """
 
     weights: dict[str, Singles]
@@ -77,18 +78,18 @@ class Checkpoint(Header):
     losses_of: int
 
     def member(self, number: int) -> Checkpoint:
-        """The same with one member of an ensemble alone; its losses stay those of the whole."""
+        """The same checkpoint with one member of the ensemble alone; its losses stay those of the ensemble."""
         weights = member_weights(self.model, self.weights, number)
         return replace(self, model=self.model.member, weights=weights)
 
     @property
     def has_own_losses(self) -> bool:
-        """Whether its losses are of this very model, and not of an ensemble that it was taken out of."""
+        """Whether its losses are of this very model, and not of an ensemble from which it was taken."""
         return self.losses_of == self.model.members
 
     @property
     def losses_compare(self) -> bool:
-        """Whether its training loss says something beside its validation loss; see `ModelConfig.losses_compare`."""
+        """Whether its training and validation losses can be compared; see `ModelConfig.losses_compare`."""
         return self.has_own_losses and self.model.losses_compare
 
     @cached_property
@@ -98,27 +99,27 @@ class Checkpoint(Header):
 
     @property
     def step(self) -> int:
-        """Updates of the weights that its training has made."""
+        """Optimizer updates that its training has made."""
         return int(self.training["step"])
 
     @property
     def seconds(self) -> float:
-        """That its training has taken."""
+        """Seconds that its training has taken."""
         return float(self.training["seconds"])
 
     @property
     def ids_by_frequency(self) -> list[int]:
-        """The ids, the one that stands most often in the text first."""
+        """The ids, the most frequent in the text first."""
         return sorted(range(len(self.corpus.counts)), key=lambda i: -self.corpus.counts[i])
 
     @property
     def line_feed(self) -> int | None:
-        """The id after which the model begins anew, from a state of zeros, where it learned line by line; else None."""
+        """The line feed's id if each line was a text of its own, so that the state is zeroed after it; else None."""
         return line_feed_id(self.encoder, self.text_options)
 
     @property
     def has_cr_lf(self) -> bool:
-        """Whether the lines that it learned from end by CR LF."""
+        """Whether the lines of its training text end with CR LF."""
         return ends_lines_by_cr_lf(self.encoder, self.corpus.counts)
 
     @property
@@ -128,7 +129,7 @@ class Checkpoint(Header):
 
 
 def describe_checkpoint(header: Header) -> dict[str, Any]:
-    """All that a checkpoint holds but for its tensors and its training, as it is written."""
+    """Everything in a checkpoint but its weights and its training state, as plain values to be written."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -144,9 +145,9 @@ def describe_checkpoint(header: Header) -> dict[str, Any]:
 
 
 def begins_as_checkpoint(path: Path) -> bool:
-    """Whether a file is one of ours by its first bytes; what follows may be damaged.
+    """Whether a file is a checkpoint by its first bytes; the rest may be damaged.
 
-    It is a zip archive whose first file is a pickle that says so, not any that has our name in it.
+    It must be a zip archive whose first entry is a pickle that names the format: the bare name would not be enough.
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -155,7 +156,7 @@ def begins_as_checkpoint(path: Path) -> bool:
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether a file, and no pipe, begins as one; what cannot be read is told by whoever reads it."""
+    """Whether a regular file begins as a checkpoint; false for an unreadable file, which its reader will report."""
     try:
         return os.path.isfile(path) and begins_as_checkpoint(Path(path))
     except OSError:
@@ -170,7 +171,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         with_training: read the whole training state too, its tensors as numpy arrays, and check every record.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of a foreign kind or of a later format version.
+        CheckpointError: the file is missing, damaged, of another kind or of a later format version.
     """
     if not path:
         raise CheckpointError("the checkpoint's name is empty; give a file that `charrnn train` wrote")
@@ -192,7 +193,7 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
 
 
 def read_run_and_step(path: Path) -> tuple[str, int] | None:
-    """The run whose checkpoint a file is, and the step, without its weights; None where it is none that can be read."""
+    """Read the run and the step of a checkpoint, without its weights; None if it is not a readable checkpoint."""
     try:
         with path.open("rb") as file, TensorFile(file) as stored:
             header = read_header(stored.load_structure(), str(path))
@@ -202,7 +203,7 @@ def read_run_and_step(path: Path) -> tuple[str, int] | None:
 
 
 def _held(file: IO[bytes]) -> BinaryIO:
-    """The content of a pipe or a device, to be read in any order; where it is no checkpoint, its beginning alone."""
+    """The content of a pipe or a device in memory, for random access; only the first bytes if it is no zip file."""
     head = file.read(len(ZIP))
     return io.BytesIO(head + file.read() if head == ZIP else head)
 
@@ -234,5 +235,5 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
 
 def _check_finite(weights: Mapping[str, Singles], path: str) -> None:
     for name, array in weights.items():
-        if not np.isfinite([array.min(), array.max()]).all():  # NaN is both; an answer for each value takes memory
+        if not np.isfinite([array.min(), array.max()]).all():  # both propagate NaN; a mask of all values takes memory
             raise CheckpointError(f"{path}: {name} holds NaN or infinity; it is damaged, train again")

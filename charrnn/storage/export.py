@@ -1,9 +1,9 @@
-"""A model's weights for other programs, and a checkpoint without what it takes to train on.
+"""Exports: a model's weights as safetensors, and a checkpoint without the state to resume training.
 
-`safetensors` is a length, a header in JSON and the values of all tensors, one after another
+A safetensors file is a length, a header in JSON and the values of all tensors, one after another
 (https://github.com/huggingface/safetensors, "Format"). A slim checkpoint is what `torch.save` would write of the same
-values: a zip file of stored records with a pickle of protocol 2, written here opcode by opcode, so that torch need not
-be loaded.
+values: a zip file of uncompressed records with a pickle of protocol 2, written here opcode by opcode, so that torch
+need not be loaded.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from charrnn.cell_types import CELLS
 from charrnn.storage.archive import Checkpoint, describe_checkpoint
 
 ALIGNMENT = 8
-"""The header of a safetensors file is filled up to a multiple of so many bytes."""
+"""The header of a safetensors file is padded to a multiple of this many bytes."""
 
 PRIVATE = ("command", "begun_by", "job")
-"""What of `made` stays here: the training's command lines, with their paths, and the name of its torchrun."""
+"""Keys of `made` that are not exported: the command lines, with their paths, and the names of the torchrun launches."""
 
 _FOLDER = "slim"
 
 
 def to_safetensors(checkpoint: Checkpoint) -> bytes:
-    """Write the best weights, with the model's shape, its alphabet and the order of its gates as metadata."""
+    """Serialise the best weights, with the model's config, its alphabet and the order of its gates as metadata."""
     cell = CELLS[checkpoint.model.cell]
     described = {**_describe(checkpoint), "gates": cell.blocks if cell.gates else ()}
     told = ("format_version", "model", "characters", "has_unknown", "text", "gates")
@@ -50,14 +50,13 @@ def to_safetensors(checkpoint: Checkpoint) -> bytes:
 
 
 def to_slim_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """Write a checkpoint to sample and inspect from: all but what it takes to train on.
+    """Serialise a checkpoint for sampling and inspection, without the state to resume training.
 
-    Of where the training comes from there are names alone, without folders: by them its text is found again.
-
-    One member of an ensemble comes without losses: those that are known are of all members together.
+    Of the training's origin it keeps file names without folders, by which the text can be found again. A member taken
+    out of an ensemble comes without losses, since the known ones are of all members together.
 
     Args:
-        checkpoint: as it is read without its training state.
+        checkpoint: as read without its training state.
     """
     training = {
         name: value for name, value in checkpoint.training.items() if checkpoint.has_own_losses or name != "cold_loss"
@@ -82,7 +81,7 @@ def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _pickle(value: Any, arrays: list[NDArray[Any]]) -> bytes:
-    """Write a plain value; of an array, which is put with the others, a reference."""
+    """Pickle a plain value; an array is appended to `arrays`, and a reference to its record is pickled."""
     if isinstance(value, np.ndarray):
         arrays.append(value)
         return _pickle_tensor(value.shape, len(arrays) - 1)
@@ -112,7 +111,7 @@ def _pickle_leaf(value: Any) -> bytes:
 
 
 def _pickle_tensor(shape: tuple[int, ...], key: int) -> bytes:
-    """torch._utils._rebuild_tensor_v2((storage), offset, shape, strides, no gradient, no hooks)."""
+    """Pickle the call torch._utils._rebuild_tensor_v2((storage), offset, shape, strides, no gradient, no hooks)."""
     strides = tuple(int(np.prod(shape[axis + 1 :], dtype=int)) for axis in range(len(shape)))
     size = int(np.prod(shape, dtype=int))
     storage = b"(" + b"".join([

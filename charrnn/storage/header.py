@@ -1,7 +1,7 @@
-"""What a checkpoint says of itself, checked before a byte of a weight is read.
+"""A checkpoint's header: all but its tensors' values, checked before a byte of a weight is read.
 
-What passes here can be shown and computed with: every number is finite and of a sane size, every field is there and of
-its type, and every weight has the shape that the config asks for.
+A header that passes can be shown and computed with: every number is finite and of a sane size, every field is present
+and of its type, and every weight has the shape that the config asks for.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from charrnn.text.options import BYTE, TextOptions
 
 FORMAT = "charrnn"
 FORMAT_VERSION = 1
-"""The latest that is written, and can be read."""
+"""The version that is written, and the latest that can be read."""
 
 SECTIONS: dict[str, type] = {
     "model": dict, "characters": str, "has_unknown": bool, "text": dict, "weights": dict, "history": list,
     "corpus": dict, "origin": dict, "made": dict, "training": dict,
 }  # fmt: skip
-"""Parts that every checkpoint has beside its format and its version, and their types."""
+"""The sections that every checkpoint has beside its format and version, and their types."""
 
 LAST_BYTE = "\xff"
 """The highest byte, as a code point."""
 
 LARGEST_NUMBER = 2**63
-"""Counts are below it: torch has no larger integers."""
+"""Counts are below this: torch has no larger integers."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint says; `read_header` has a `StoredTensor` in the place of each tensor.
+    """A checkpoint's sections; `read_header` puts a `StoredTensor` in the place of each tensor.
 
     Attributes:
-        model: the model's shape.
+        model: the model's config.
         encoder: of the alphabet.
         text_options: how text becomes characters.
         weights: of the shapes that the model asks for, by name.
         history: one row per evaluation.
-        corpus: what the model learned from.
+        corpus: facts about the training text.
         origin: where its training comes from.
         made: versions, machine, command and time.
-        training: what it takes to go on, of which no more is checked than its summary.
+        training: the state from which training resumes, of which only the summary is checked.
     """
 
     model: ModelConfig
@@ -69,14 +69,14 @@ class Header:
 
 
 def read_header(contents: Any, path: str) -> Header:
-    """Check all of a checkpoint but its tensors' contents and its training state's, and give it its types.
+    """Check a checkpoint, except for its tensors' values and its training state, and build a `Header` of it.
 
     Args:
-        contents: what the file's pickle holds, a `StoredTensor` in the place of each tensor.
+        contents: the file's unpickled content, with a `StoredTensor` in the place of each tensor.
         path: of the file, for the message.
 
     Raises:
-        CheckpointError: something is wrong with it.
+        CheckpointError: a check fails.
     """
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a charrnn checkpoint; give a file that `charrnn train` wrote")
@@ -149,7 +149,7 @@ def _read_history(history: list[Any], steps_made: int) -> list[HistoryRow]:
         if not is_count(row["step"]) or row["step"] <= last_step:
             raise ConfigError("history has steps that do not rise")
         last_step = row["step"]
-    if last_step > steps_made:  # those that a resume would add could not rise above it
+    if last_step > steps_made:  # the rows that a resumed run adds must have later steps
         raise ConfigError(f"history has step {last_step:,}, and training made {steps_made:,}")
     return [HistoryRow(**row) for row in history]
 
@@ -177,7 +177,7 @@ def _check_weights(config: ModelConfig, weights: Mapping[Any, Any]) -> None:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value from a file is an integer from 0 on, and none too large for torch."""
+    """Whether a value from a file is a non-negative integer that is not too large for torch."""
     return type(value) is int and 0 <= value < LARGEST_NUMBER
 
 

@@ -1,4 +1,4 @@
-"""What is given in the place of a checkpoint, and which one may be meant."""
+"""Messages for a file that is given in the place of a checkpoint: what it is, and which checkpoint may be meant."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from charrnn.text.kinds import ZIP, document_kind, holds_log, holds_weights, kin
 from charrnn.text.unpacking import compression_of
 
 _CONTROLS = frozenset(range(0x20)).difference(b"\t\n\f\r\x1b")
-"""Bytes that stand in no text of one byte or several a character."""
+"""Control bytes that do not occur in text of a single-byte or multi-byte encoding."""
 
 
 def other_kind(head: bytes, another: str) -> str:
-    """What a file is instead of a checkpoint by its first bytes, and what to do; nothing where they do not tell.
+    """Say what a file is instead of a checkpoint, and what to do; empty where its first bytes do not tell.
 
     Args:
-        head: the bytes.
-        another: the question whether a checkpoint of that name is meant; empty where there is none.
+        head: the first bytes.
+        another: the question whether another file, a checkpoint, is meant; empty where there is none.
     """
     if holds_weights(head):
         return f"holds weights for other programs; {another or 'give the .pt that they were exported from'}"
@@ -42,13 +42,13 @@ def other_kind(head: bytes, another: str) -> str:
 
 
 def ask_for_another(path: str) -> str:
-    """Name the checkpoint that a text's name, or one without its ending, may be meant for; nothing if there is none."""
+    """Ask whether the checkpoint that is named as a path, but for the suffix, is meant; empty if there is none."""
     likely = Path(path).with_suffix(CHECKPOINT) if Path(path).name else Path(path)
     return f"did you mean {as_typed(str(likely))}?" if str(likely) != path and os.path.isfile(likely) else ""
 
 
 def ask_for_neighbour(path: str) -> str:
-    """Name the checkpoint that a path may be meant for where nothing is there, of nearly its name; or nothing."""
+    """Ask whether a checkpoint of a similar name is meant by a path that does not exist; empty if there is none."""
     if another := ask_for_another(path):
         return another
     folder, name = os.path.split(path)
@@ -69,5 +69,5 @@ def _holds_text(head: bytes) -> bool:
 
 
 def _may_hold_text(head: bytes) -> bool:
-    """Whether a file's first bytes may be text in any encoding: they have no control characters, or UTF-16's mark."""
+    """Whether a file's first bytes may be text in any encoding: they have UTF-16's BOM, or no control characters."""
     return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not _CONTROLS.intersection(head)

@@ -1,7 +1,4 @@
-"""What a training is called, and where it comes from.
-
-That is what its command line said of it that is asked for later, and what is remembered of its text.
-"""
+"""The name and the origin of a training run: the options and the facts about its text that are needed later."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ from charrnn.paths import name_of
 
 
 def new_name() -> str:
-    """A name that no other training has; it begins with a letter, so that no program takes it for a number."""
+    """A unique name for a run, in hexadecimal; it begins with a letter, so that no program takes it for a number."""
     return f"{int.from_bytes(os.urandom(6), 'big') | 0xA << 44:012x}"
 
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """What a checkpoint remembers of the text it learned from; see the table of `charrnn.storage.archive`."""
+    """Facts about the training text; see the table of `charrnn.storage.archive`."""
 
     name: str
     characters: int
@@ -32,27 +29,28 @@ class CorpusFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Facts of a training; a checkpoint keeps them as plain values, and they may come from anyone.
+    """Where a training run comes from; a checkpoint keeps these as plain values, which are untrusted when read.
 
     Attributes:
-        texts: paths of what it learned from, as its last life had them that did not read it from standard input.
-        val_texts: paths of what was held out by name, likewise.
-        include: patterns of the files in folders that were read.
-        exclude: patterns of those that were not.
-        separator: what stood between files.
-        cache: folder that was named for encoded texts; None for the user's own.
-        no_cache: whether none were to be kept.
-        run: its own name, which it keeps as long as it goes on in its file.
-        parents: names of the runs that it has branched off from, the last one first.
-        left_at: step after which it, or one of its parents, left each of them.
-        init_from: path of the checkpoint with whose weights it began; None for those of the seed.
+        texts: paths of the training texts, from the last launch that did not read them from standard input.
+        val_texts: paths of the validation texts that were given, likewise.
+        include: patterns of the files that were read in folders.
+        exclude: patterns of the files that were not.
+        separator: text between files.
+        cache: folder given for encoded texts; None for the user's cache.
+        no_cache: whether encoded texts were not to be cached.
+        run: the run's own name, which it keeps as long as it resumes in the same file.
+        parents: names of the runs that it branched off from, the latest first.
+        left_at: for each parent, the step at which it was branched off.
+        init_from: path of the checkpoint whose weights it started from; None for random weights.
         init_run: name of that checkpoint's run, likewise.
-        learned_held_out: whether some of what it holds out was, or may have been, learned from before.
-        threads_given: whether its number of threads is one that was asked for.
-        precision_given: whether what it computes in is.
+        learned: names of all texts that the weights it began with were trained on before.
+        learned_held_out: whether some of the held-out text was, or may have been, trained on before.
+        threads_given: whether the number of threads was set by the user.
+        precision_given: whether the precision was set by the user.
 
     Raises:
-        ConfigError: a run's name is none, or it is not known where it left one.
+        ConfigError: a run's name is malformed, or `parents` and `left_at` differ in length.
     """
 
     texts: list[str]
@@ -81,18 +79,18 @@ class Origin:
 
     @property
     def held_out_by_name(self) -> str:
-        """What was held out by name, in a phrase; empty where it was a part of the text."""
+        """The validation texts that were given, as a phrase; empty where a part of the text is held out."""
         names = [Path(text).name or text for text in map(name_of, self.val_texts)]
         return "".join(names[:1]) + _and_more(names)
 
     @property
     def and_more_texts(self) -> str:
-        """How many texts it learned from beside the first, as told behind the name of that; empty for none."""
+        """The number of training texts beside the first, as a phrase to follow the first one's name; empty for none."""
         return _and_more(self.texts)
 
     @property
     def public(self) -> Origin:
-        """What may be known to all: names without their folders, of what is looked for or told where it is missing."""
+        """The part to publish in an export: names, without folders, of the texts and of the initial checkpoint."""
         return replace(
             self, texts=_names(self.texts), val_texts=_names(self.val_texts), include=[], exclude=[], cache=None,
             parents=[], left_at=[], init_run=None,

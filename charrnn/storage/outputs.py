@@ -1,4 +1,4 @@
-"""Writing a file so that its path holds the whole of it or what was there before."""
+"""Atomic writes: a path holds either the whole new file or what was there before."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from charrnn.errors import OutputError
 from charrnn.paths import names_stream, told_of_home
 
 ATTEMPTS, PAUSE = 20, 0.1
-"""How often a rename is tried where the target is open elsewhere, and the seconds between."""
+"""How often a rename is tried on Windows while the target is open elsewhere, and the seconds between two tries."""
 
 
 def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
-    """Refuse a path where nothing can be written, or that of a file which is neither empty nor of the same kind.
+    """Refuse a path that cannot be written, or where a file is that is neither empty nor of the same kind.
 
     Args:
         path: of the file.
-        mark: what a file of that kind has near its beginning.
-        kind: what it is, for the message.
+        mark: text near the beginning of every file of that kind.
+        kind: name of the kind, for the message.
         flag: of the command line, likewise.
 
     Raises:
-        OutputError: it must not or cannot be written.
+        OutputError: the path is refused.
     """
     require_output(path, flag)
     require_file_name(path, flag)
@@ -44,10 +44,10 @@ def check_replaceable(path: str, mark: str, kind: str, flag: str) -> None:
 
 
 def require_file_name(path: str, flag: str) -> None:
-    """Refuse a path that can only be a folder's: behind a file's name a slash finds nothing, and `Path` drops it.
+    """Refuse a path that ends with a slash or with "/.": it can only be a folder's, and `Path` would drop that ending.
 
     Raises:
-        OutputError: it is one.
+        OutputError: the path has such an ending.
     """
     separators = tuple(filter(None, (os.sep, os.altsep)))
     if path.endswith((*separators, *(f"{separator}." for separator in separators))):
@@ -58,7 +58,7 @@ def require_folder(path: Path, flag: str) -> None:
     """Refuse a path whose folder is missing.
 
     Raises:
-        OutputError: it is.
+        OutputError: the folder is missing.
     """
     if not os.path.isdir(folder := folder_of(path)):
         mend = told_of_home(str(folder)) or f"make it, or choose another place with {flag}"
@@ -66,12 +66,12 @@ def require_folder(path: Path, flag: str) -> None:
 
 
 def require_output(path: str, flag: str) -> None:
-    """Refuse an empty path, "-", and one that names an open stream: what is renamed to /dev/stdout would not go there.
+    """Refuse an empty path, "-", an open stream, and a relative path in a working directory that was deleted.
 
-    So is one that begins in a working directory which was deleted.
+    A file is put in place by a rename, which does not write to a stream such as /dev/stdout.
 
     Raises:
-        OutputError: it is one of these.
+        OutputError: the path is one of these.
     """
     if path in ("", "-"):
         raise OutputError(f"{flag} {path or 'is empty'}: it writes a file; name one")
@@ -85,22 +85,22 @@ def require_output(path: str, flag: str) -> None:
 
 
 def _is_replaceable(path: Path, mark: str) -> bool:
-    """Whether a file is empty, or has a mark near its beginning."""
+    """Whether a file is empty, or has the mark near its beginning."""
     with path.open("rb") as file:
         head = file.read(len(mark) + 64)
     return not head or mark.encode() in head
 
 
 def write_whole(path: str, data: bytes, flag: str) -> None:
-    """Put data at a path in one step, and clear away what killed processes left beside it.
+    """Write a file atomically, and remove temporary files that killed processes left beside it.
 
     Args:
         path: of the file; its folder must exist.
-        data: all of it.
+        data: the whole content.
         flag: of the command line, for the message.
 
     Raises:
-        OutputError: it cannot be written; what was there is as it was.
+        OutputError: the file cannot be written; the path is as it was.
     """
     require_output(path, flag)
     try:
@@ -112,24 +112,24 @@ def write_whole(path: str, data: bytes, flag: str) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Where this process writes what will be put at a path; a link is followed, and stays one."""
+    """Path of this process's temporary file for a target; a symbolic link is followed, so that it stays a link."""
     target = Path(os.path.realpath(path))
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def folder_of(path: Path) -> Path:
-    """The folder that holds what is put at a path; a link is followed."""
+    """The folder of the file that is written at a path; a symbolic link is followed."""
     return temporary_beside(path).parent if os.path.islink(path) else path.parent
 
 
 def names_beside(path: Path, word: str) -> Iterator[Path]:
-    """Such as `verse.unplaced.pt`, `verse.unplaced2.pt` and so on without end, where the word is "unplaced"."""
+    """Endless names for a file beside a path: for "unplaced", `verse.unplaced.pt`, `verse.unplaced2.pt` and so on."""
     words = itertools.chain([word], (f"{word}{number}" for number in itertools.count(2)))
     return (path.with_name(f"{path.stem}.{each}{path.suffix}") for each in words)
 
 
 def strays_beside(path: Path) -> list[Path]:
-    """The temporary files that killed processes left beside a path, as far as its folder can be read."""
+    """The temporary files beside a path, of any process; none if its folder cannot be read."""
     target = Path(os.path.realpath(path))
     pattern = re.compile(re.escape(f".{target.name}.") + r"\d+\.tmp")
     with contextlib.suppress(OSError):
@@ -138,7 +138,7 @@ def strays_beside(path: Path) -> list[Path]:
 
 
 def _clear_beside(path: Path) -> None:
-    """Remove temporary files whose processes are gone, where that can be done without harm: not on Windows."""
+    """Remove temporary files whose processes are gone; not on Windows, where the check is not harmless."""
     for stray in strays_beside(path) if os.name != "nt" else ():
         with contextlib.suppress(OSError):  # another user's
             if _is_gone(int(stray.name.split(".")[-2])):
@@ -150,18 +150,19 @@ def _is_gone(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return True
-    except PermissionError:  # it is there, and another user's
+    except PermissionError:  # it exists, and belongs to another user
         pass
     return False
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
-    """Rename a file to a path in one step, whatever lies there.
+    """Rename a file to a path atomically, and replace a file that is there.
 
-    Windows refuses while another program, such as a reader or a scanner, has the target open: then it waits for that.
+    Windows refuses while another program, such as a reader or a virus scanner, has the target open: the rename is then
+    retried.
 
     Raises:
-        OSError: it cannot be done, or still not after two seconds.
+        OSError: the rename fails, on Windows still after two seconds.
     """
     for _ in range(ATTEMPTS - 1 if os.name == "nt" else 0):
         try:
@@ -174,22 +175,22 @@ def put_in_place(temporary: Path, target: Path) -> None:
 def replace_file(
     path: Path, write: Callable[[BinaryIO], object], place: Callable[[Path, Path], object] = put_in_place
 ) -> None:
-    """Put a file at a path in one step: a temporary one in the same folder, synced, then renamed.
+    """Write a file atomically: write and sync a temporary file in the same folder, then rename it.
 
-    It keeps the mode of the file that it replaces, and as far as the system lets it the owner.
+    The file keeps the mode of the one that it replaces and, as far as the system permits, the owner and the group.
 
     Args:
         path: of the file; its folder must exist.
-        write: given the temporary file, writes all of it.
-        place: given the temporary file's path and the one where it is to be, renames it.
+        write: writes the content to the open temporary file.
+        place: renames the temporary file, given its path and the target's.
 
     Raises:
-        OSError: it cannot be written; the temporary file is gone and the path is as it was.
-        ValueError: the path has a NUL byte in it.
+        OSError: the file cannot be written; the temporary file is removed and the path is as it was.
+        ValueError: the path contains a NUL byte.
     """
     target, temporary = Path(os.path.realpath(path)), temporary_beside(path)
     try:
-        temporary.unlink(missing_ok=True)  # else what a link there leads to would be emptied
+        temporary.unlink(missing_ok=True)  # left by an earlier process with this id: "xb" would refuse it
         with open(temporary, "xb") as file:
             _take_after(target, file.fileno())
             write(file)
@@ -197,29 +198,26 @@ def replace_file(
             sync(file.fileno())
         place(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)  # gone already where all went well
+        temporary.unlink(missing_ok=True)  # already renamed on success
     _sync_folder(target.parent)
 
 
 def _take_after(target: Path, descriptor: int) -> None:
-    """Give an open file the owner and the mode of another, before anything stands in it; nothing if there is none.
-
-    A folder's mode is none for a file, which may then be put beside it.
-    """
-    if os.name == "nt":  # its rights are the folder's
+    """Give an open file, still empty, the owner, group and mode of the target, if that exists and is not a folder."""
+    if os.name == "nt":  # files take their permissions from the folder
         return
     with contextlib.suppress(OSError):
         there = os.stat(target)
         if stat.S_ISDIR(there.st_mode):
             return
-        with contextlib.suppress(OSError):  # to give a file away is root's right; the group may be kept
+        with contextlib.suppress(OSError):  # only root may change the owner; the group may be allowed
             os.fchown(descriptor, -1, there.st_gid)
             os.fchown(descriptor, there.st_uid, -1)
         os.fchmod(descriptor, there.st_mode & 0o777)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can: it has happened already, in any case."""
+    """Sync a folder so that a rename in it survives a power cut; a failure is ignored, as the rename is done."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

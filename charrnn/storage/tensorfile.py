@@ -1,8 +1,8 @@
-"""Reading a `torch.save` zip file with zipfile and numpy alone, trusting nothing in it.
+"""Reading an untrusted `torch.save` zip file with zipfile and numpy alone.
 
-The pickle inside is followed by `charrnn.storage.unpickling`, which describes a tensor instead of making one. Only
-stored records are opened, so that no tensor is larger than the file. The CRC of every record that is read is checked,
-which torch itself does not do.
+`charrnn.storage.unpickling` interprets the pickle inside, and describes a tensor instead of making one. Only
+uncompressed records are opened, so that no tensor is larger than the file. The CRC of every record that is read is
+checked, which torch itself does not do.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ DAMAGE = (
     zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, OSError, ValueError, TypeError, KeyError,
     IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
 )  # fmt: skip
-"""What zipfile and pickle raise for a damaged file, by kind of damage."""
+"""The exceptions that reading a damaged file may raise."""
 
 TOLD = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
-"""Those of them whose words help; the others speak of Python alone."""
+"""The exceptions among them whose messages help a user; those of the others are about Python's internals."""
 
 
 def cause_of(error: BaseException) -> str:
-    """Say in a few words, on one line, what is wrong with a file, given one of `DAMAGE`."""
+    """Say in a few words, on one line, what is wrong with a file, given an exception of `DAMAGE`."""
     told = " ".join(str(error).split()) if isinstance(error, TOLD) else ""
     return told[:120] or "its structure is broken"
 
 
 AT_ONCE = 1 << 20
-"""Bytes of a tensor that are read at once, into its array."""
+"""Bytes of a record that are read at once into an array."""
 
 
 class TensorFile:
-    """An open zip file of records, known by their names inside the one folder that torch.save makes.
+    """The records of an open zip file, by their names inside the one folder that torch.save makes.
 
     Args:
         file: open for reading in binary.
@@ -80,7 +80,7 @@ class TensorFile:
             self._bytes(name)
 
     def read(self, tensor: StoredTensor) -> NDArray[Any]:
-        """Read a tensor as an array of its own, without a second copy of it in memory."""
+        """Read a tensor as a new array, without a second copy of its values in memory."""
         count = math.prod(tensor.shape)
         values = np.empty(self._info(tensor.record).file_size, dtype=np.uint8)
         self._read_into(values, tensor.record)
@@ -90,7 +90,7 @@ class TensorFile:
         return storage[tensor.offset : tensor.offset + count].reshape(tensor.shape)
 
     def _read_into(self, values: NDArray[np.uint8], name: str) -> None:
-        """Fill an array as long as a record with it."""
+        """Read a record into an array of its size."""
         end = 0
         with self._archive.open(self._info(name)) as record:  # checks the CRC at its end
             while piece := record.read(AT_ONCE):
@@ -109,9 +109,9 @@ class TensorFile:
 
 
 def read_tensors(file: TensorFile, value: Any) -> Any:
-    """Replace every `StoredTensor` in nested plain values by its array.
+    """Replace every `StoredTensor` in nested plain values with its array.
 
-    A record may serve one tensor only, so that a small file cannot ask for much memory.
+    Two tensors must not share a record, so that a small file cannot take much memory.
     """
     records: set[str] = set()
 
@@ -127,15 +127,15 @@ def read_tensors(file: TensorFile, value: Any) -> Any:
 
 
 def map_leaves(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to all that is no dict, list or tuple inside nested ones.
+    """Apply a function to every leaf, a value that is no dict, list or tuple, of nested containers.
 
-    A container that stands in several places is walked once, so that a small file cannot ask for much time.
+    A container that occurs in several places is walked once, so that a small file cannot take much time.
     """
     return _map_leaves(value, function, {})
 
 
 def _map_leaves(value: Any, function: Callable[[Any], Any], walked: dict[int, Any]) -> Any:
-    """The same; `walked` has the containers by what they were made of, and is gone afterwards, with all in them."""
+    """The same; `walked` maps the id of each container walked so far to its result."""
     if not isinstance(value, (dict, list, tuple)):
         return function(value)
     if id(value) not in walked:

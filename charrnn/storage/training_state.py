@@ -1,8 +1,7 @@
-"""What a checkpoint needs to hold so that its training can go on, checked part by part.
+"""Checks of a checkpoint's training state, from which a training resumes.
 
-The state comes from a file, and a file can come from anywhere: what passes here, and what a run that goes on compares
-with its text and its device, neither fails later, in mid-training, nor makes the numbers go wrong. Tensors are numpy's
-arrays here.
+The state comes from an untrusted file. If it passes these checks, and those of the resumed run against its text and its
+device, it neither fails later in mid-training nor corrupts the results. Tensors are numpy arrays here.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ from charrnn.storage.archive import Checkpoint
 from charrnn.storage.header import LARGEST_NUMBER, is_count
 
 FIGURES = ("step", "first_step", "evaluation_seconds", "rewinds", "cold_loss")
-"""Attributes of a run that its state holds as they are."""
+"""Attributes of a run that its state holds unchanged."""
 
 _PARTS = (
     *FIGURES, "weights", "optimizer", "state", "seconds", "set_up_seconds", "learning_rate", "lanes", "pace", "health",
     "random_state", "cuda_random_state",
 )  # fmt: skip
-"""Of every state; only some have "other_ranks" or a "beginning"."""
+"""Keys of every state; some also have "other_ranks" or "beginning"."""
 
 _LANES_COUNTS = ("epoch", "index")
 _PACE_COUNTS = ("steps", "chars", "clipped", "step", "stale")
 _HEALTH_COUNTS = ("skipped", "skipped_in_row", "recoveries", "tries", "recovered_at", "steps")
 
 LARGEST_LOSS_SUM = 1e30
-"""Beyond what so many losses that are sound add up to; see `charrnn.training.health.LARGEST_LOSS`."""
+"""Limit that no sum of sound losses reaches; see `charrnn.training.health.LARGEST_LOSS`."""
 
 
 @contextlib.contextmanager
 def state_errors_told(path: str) -> Iterator[None]:
-    """Say which file it is whose training state is refused, and what to do.
+    """Add the file's name and advice to the error where a training state is refused.
 
     Raises:
-        CheckpointError: it is; for what, is told.
+        CheckpointError: the state is refused.
     """
     try:
         yield
@@ -55,13 +54,13 @@ def state_errors_told(path: str) -> Iterator[None]:
 
 
 def check_state(stored: Checkpoint) -> None:
-    """Refuse a checkpoint whose training state is none that a training of its model comes to.
+    """Refuse a checkpoint whose training state cannot come from a training of its model.
 
     Args:
-        stored: read with its training state: what `TrainingRun.state_dict` gave, its tensors as arrays, or anything.
+        stored: read with its training state, which should be from `TrainingRun.state_dict`, with tensors as arrays.
 
     Raises:
-        CheckpointError: a part is missing, of another shape, or not finite, or counts contradict each other.
+        CheckpointError: a part is missing, has the wrong shape or is not finite, or counts contradict each other.
     """
     state, model, config = stored.training, stored.model, stored.train_config
     _check_figures(state)
@@ -83,7 +82,7 @@ def check_state(stored: Checkpoint) -> None:
 
 
 def require(condition: bool, what: str) -> None:
-    """Refuse a state that something is wrong with.
+    """Refuse a state that fails a condition.
 
     Raises:
         CheckpointError: the condition does not hold.
@@ -93,7 +92,7 @@ def require(condition: bool, what: str) -> None:
 
 
 def _check_figures(state: Mapping[str, Any]) -> None:
-    """Refuse a state that lacks a part, and counts and sums that cannot be right, whatever run they are for."""
+    """Refuse a state that lacks a part, or whose counts and sums cannot be right for any run."""
     missing = [name for name in _PARTS if name not in state]
     require(not missing, f"it has no {', '.join(missing)}")
     lanes, pace, health = state["lanes"], state["pace"], state["health"]
@@ -105,13 +104,13 @@ def _check_figures(state: Mapping[str, Any]) -> None:
     require(all(map(is_count, counts)), "a count is not an integer from 0 on")
     require(health["recovered_at"] <= state["step"], "health.recovered_at is a step that was not made yet")
     require(isinstance(health["trouble"], str), "health.trouble is not text")
-    first = state["first_step"]  # less than 0 where the lanes were fewer before
+    first = state["first_step"]  # negative where an epoch took fewer steps before a change of options
     require(type(first) is int and -LARGEST_NUMBER < first <= state["step"], "first_step is not an integer up to step")
     _check_sums(state)
 
 
 def _check_pace(pace: Mapping[str, int], num_evaluations: int) -> None:
-    """Refuse counts that contradict each other: a run would take what it lacks for granted."""
+    """Refuse counts that contradict each other: a run relies on their consistency."""
     has_none = pace["chars"] < pace["steps"] or (pace["stale"] > 0 and num_evaluations == 0)
     require(not has_none, "pace counts characters or evaluations that there are none of")
 
@@ -124,7 +123,7 @@ def _check_sums(state: Mapping[str, Any]) -> None:
     require(
         all(_is_within(LARGEST_LOSS_SUM, number) for number in sums)
         and all(_is_within(LARGEST_LOSS_SUM, loss) or _is_none_yet(loss) for loss in lowest)
-        and _is_within(sys.float_info.max, pace["norm"]),  # unclipped, it may be as large as a number can be
+        and _is_within(sys.float_info.max, pace["norm"]),  # without clipping, any finite number
         "a figure is not a finite number",
     )
     set_up = state["set_up_seconds"]
@@ -140,17 +139,17 @@ def _is_none_yet(loss: Any) -> bool:
 
 
 def _of_members(model: ModelConfig, stored: Any) -> list[Any]:
-    """What is stored for each member.
+    """The list of what is stored for each member.
 
     Raises:
-        CheckpointError: it is for another number of them.
+        CheckpointError: it is for another number of members.
     """
     require(_is_list(stored, model.members), "it has another number of members")
     return list(stored)
 
 
 def _check_hidden_state(layers: Any, model: ModelConfig, batch_size: int) -> None:
-    """Of the lanes of all ranks, of each member one behind the other."""
+    """Check the hidden state of the lanes of all ranks: the layers of each member, one member after the other."""
     require(_is_list(layers, model.members * model.num_layers), "the hidden state has another number of layers")
     for stored in layers:
         require(_is_list(stored, CELLS[model.cell].states), "the hidden state has another shape than the model's")
@@ -185,7 +184,7 @@ def _check_names(what: str, stored: Any, expected: Iterable[str]) -> None:
 
 
 def _check_random_state(state: Any) -> None:
-    """PCG64's, as `charrnn.network.dropout` gives it; numpy itself checks too little."""
+    """Check a PCG64 state as `charrnn.network.dropout` gives it; numpy itself checks too little."""
     inner = state.get("state") if isinstance(state, dict) else None
     right = (
         isinstance(inner, dict)

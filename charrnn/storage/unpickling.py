@@ -1,8 +1,8 @@
-"""What a pickle of torch.save's describes, followed instruction by instruction, trusting nothing in it.
+"""An unpickler for untrusted pickles of torch.save, which interprets one opcode after the other.
 
-Python's own unpickler would hash a dict's key before anybody could look at it, and follow what torch.save never writes:
-what changes a tensor after it was checked, or reserves as much memory as it pleases. Here a pickle may name two
-functions, and gets stand-ins that describe a tensor, a contiguous one, instead of making it.
+Python's own unpickler would hash a dict's keys before they could be checked, and follow opcodes that torch.save never
+writes, which may change a tensor after its check or reserve any amount of memory. Here a pickle may name two functions,
+and both are replaced by stand-ins; that for tensors describes a contiguous tensor instead of making it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MOST_DIMENSIONS = 8
 """Dimensions that a tensor may have; ours have three at most."""
 
 LARGEST_KEY = 1 << 16
-"""Keys that are numbers are below it: they number a network's weights, and free ones could be chosen to hash alike."""
+"""Integer keys of a dict are below this: they number a network's weights, and others could be chosen to collide."""
 
 MOST_REPEATED = 8
-"""Characters of texts that are put in once more, for each byte of the pickle; torch's own names take up to one."""
+"""Most characters of strings fetched from the memo, per byte of the pickle; those of torch.save take up to one."""
 
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -36,13 +36,13 @@ _STORAGE_TYPES = {
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that still lies in the file.
+    """A contiguous tensor whose values are still in the file.
 
     Attributes:
         record: name of the zip record that holds its storage.
         dtype: of a value.
-        offset: of the first value, in values.
-        shape: of the tensor, which is contiguous.
+        offset: of the first value in the storage, in values.
+        shape: of the tensor.
     """
 
     record: str
@@ -55,8 +55,7 @@ def unpickle(data: bytes) -> Any:
     """Build the plain values of a pickle of protocol 2, with a `StoredTensor` in the place of each tensor.
 
     Raises:
-        One of `charrnn.storage.tensorfile.DAMAGE`: it has an instruction that torch.save does not write, or one that
-            cannot be followed.
+        One of `charrnn.storage.tensorfile.DAMAGE`: it has an opcode that torch.save does not write, or an invalid one.
     """
     machine = _Machine(len(data))
     for instruction, argument, _ in pickletools.genops(data):
@@ -65,7 +64,7 @@ def unpickle(data: bytes) -> Any:
 
 
 class _Machine:
-    """A stack, a memo, and what each instruction does with them.
+    """The pickle machine: a stack, a memo, and the effect of each opcode on them.
 
     Args:
         size: of the pickle, in bytes.
@@ -76,11 +75,11 @@ class _Machine:
         self._size = size
         self._repeatable = MOST_REPEATED * size
         self._stack: list[Any] = []
-        self._below: list[list[Any]] = []  # what lies under each mark
+        self._below: list[list[Any]] = []  # the stack below each mark
         self._memo: dict[int, Any] = {}
 
     def follow(self, name: str, argument: Any) -> None:
-        """Follow one instruction."""
+        """Execute one opcode."""
         match name:
             case "PROTO":
                 pass
@@ -119,7 +118,7 @@ class _Machine:
                 raise pickle.UnpicklingError(f"it has the instruction {name}, which no checkpoint of ours has")
 
     def _push(self, value: Any) -> None:
-        self._stack.append(value)  # the stack as it is after the value was taken
+        self._stack.append(value)  # computing the value may have replaced the stack
 
     def _take(self, count: int) -> list[Any]:
         if len(self._stack) < count:
@@ -138,7 +137,7 @@ class _Machine:
         self._stack[-1].extend(values)
 
     def _update(self, pairs: list[Any]) -> None:
-        """Set items of a dict; what may be deep is not hashed, nor a number that was chosen to collide with others."""
+        """Set items of a dict; a key that may be nested deeply, or a number chosen to collide, is refused unhashed."""
         if type(self._stack[-1]) is not dict or len(pairs) % 2:
             raise pickle.UnpicklingError("it sets items of what is no dict")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
@@ -154,7 +153,7 @@ class _Machine:
         self._memo[number] = self._stack[-1]
 
     def _repeat(self, value: Any) -> None:
-        """Put in what was remembered; no text so often that a small file names long ones by the thousand."""
+        """Push a value of the memo; the total length of strings is limited, so that a small file cannot blow up."""
         self._repeatable -= len(value) if type(value) is str else 0
         if self._repeatable < 0:
             raise pickle.UnpicklingError("it says the same text too often")
@@ -174,14 +173,14 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 
 @dataclass(frozen=True)
 class _Storage:
-    """What a tensor's values lie in: a record, and their type."""
+    """A tensor's storage: the zip record of its values, and their dtype."""
 
     record: str
     dtype: np.dtype[Any]
 
 
 def _find(asked: str) -> Any:
-    """Map the few globals that torch.save writes, each "module name", to harmless stand-ins."""
+    """Map a global, "module name", of the few that torch.save writes to a harmless stand-in."""
     module, _, name = asked.partition(" ")
     if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
         return _describe_tensor
@@ -193,7 +192,7 @@ def _find(asked: str) -> Any:
 
 
 def _describe_storage(told: Any) -> _Storage:
-    """Describe a storage: ("storage", type, key, device, number of values)."""
+    """Describe a storage, given the tuple ("storage", type, key, device, number of values)."""
     kind, dtype, key, _device, _size = told
     if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
         raise pickle.UnpicklingError("a storage is not described as torch describes it")
@@ -201,7 +200,7 @@ def _describe_storage(told: Any) -> _Storage:
 
 
 def _no_hooks() -> dict[str, Any]:
-    """Stand in for the dict of a tensor's backward hooks, always empty: one that takes another would copy it."""
+    """Stand in for the OrderedDict of backward hooks, always empty: an argument would have to be copied."""
     return {}
 
 

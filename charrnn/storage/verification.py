@@ -1,4 +1,4 @@
-"""Checking all of a checkpoint, and saying what was checked."""
+"""Verifying a whole checkpoint, and reporting what was checked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from charrnn.wording import number_of
 
 
 def verify_checkpoint(path: str) -> list[tuple[str, str]]:
-    """Read every record of a checkpoint and check all that can be checked without the text that it learned from.
+    """Read every record of a checkpoint and check all that can be checked without the training text.
 
     Args:
         path: of the file, or "-" for standard input.
 
     Returns:
-        What was checked, and how much of it was found; all of it is right.
+        What was checked, and what was found, as (name, description).
 
     Raises:
-        CheckpointError: something is not.
+        CheckpointError: a check fails.
     """
     contents = read_checkpoint(path, with_training=True)
     map_leaves(contents.training, lambda leaf: _check_finite(leaf, path))
@@ -42,7 +42,7 @@ def verify_checkpoint(path: str) -> list[tuple[str, str]]:
 
 
 def _check_finite(leaf: Any, path: str) -> None:
-    is_nan = isinstance(leaf, float) and math.isnan(leaf)  # what was not measured yet may be infinite
+    is_nan = isinstance(leaf, float) and math.isnan(leaf)  # infinity stands for figures not measured yet
     if is_nan or (isinstance(leaf, np.ndarray) and not np.isfinite(leaf).all()):
         raise CheckpointError(f"{name_of(path)}: its training state holds NaN or infinity; it is damaged, train again")
 
@@ -50,7 +50,7 @@ def _check_finite(leaf: Any, path: str) -> None:
 def _check_state(contents: Checkpoint, path: str) -> None:
     with state_errors_told(name_of(path)):
         check_state(contents)
-        is_within = contents.training["lanes"]["index"] <= contents.corpus.characters  # a window has one at least
+        is_within = contents.training["lanes"]["index"] <= contents.corpus.characters  # a window has at least one
         require(is_within, "the place in the text lies behind its end")
 
 
