@@ -22,7 +22,7 @@ from charrnn.text.unpacking import CHUNK
 from charrnn.text.unreadable import read_errors_told, require_file
 
 TO_A_NUL = 1_000
-"""A text has more than this many characters to each NUL: a log has a few where the power failed, but no text many."""
+"""A text has more than this many characters per NUL: a log may hold a few NULs where the power failed."""
 
 
 Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
