@@ -1,7 +1,8 @@
-"""How far back a model learns and how far back it looks: gradients through time, and the loss by context.
+"""How far back a model learns and how much context it uses: gradients through time, and the loss by context length.
 
-What a character does to the loss k characters later can be learned only as far as the gradient reaches: it vanishes or
-explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013, https://arxiv.org/abs/1211.5063).
+The effect of a character on the loss k characters later can be learned only if the gradient reaches that far, but the
+gradient vanishes or explodes with k (Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013,
+https://arxiv.org/abs/1211.5063).
 """
 
 from __future__ import annotations
@@ -28,37 +29,37 @@ REACH = 100
 """The largest k."""
 
 GRADIENT_PLACES = 128
-"""Characters of the text whose losses are followed back: far back they differ by powers of ten."""
+"""Places of the text whose losses are backpropagated; many, as far back their gradients differ by powers of ten."""
 
 _PLACES_AT_ONCE = 16
-"""Of them, at most: a tape holds all that a network does at each character of their windows."""
+"""Most places per batch: a tape holds all activations of their windows."""
 
 LEAD_IN = 64
 """Characters read before the first one that a gradient reaches."""
 
 CONTEXT_LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Upper ends of the lengths of context for which a loss is given; a length belongs to the first that it fits in. A
-row for every single length would take thirty times as long."""
+"""Upper bounds of the ranges of context length for which a loss is given. A row for every single length would take
+thirty times as long."""
 
 _CHARACTERS_AT_ONCE = 4096
-"""Of windows that are read side by side, at least 64 of them."""
+"""Characters per batch of windows; a batch has at least 64 windows, unless `_LOGITS_AT_ONCE` limits it."""
 
 _LOGITS_AT_ONCE = 1 << 23
-"""Of a large alphabet fewer, so that a member's take 32 MB."""
+"""Most logits per batch, which limits it for a large alphabet: those of one member take 32 MB."""
 
 
 @dataclass(frozen=True)
 class Flow:
-    """How a gradient fades in one layer.
+    """Gradient norms by distance in one layer.
 
     Attributes:
-        layer: from 0; an ensemble's members follow one another.
-        part: "h", or "c" for an LSTM's cell.
-        norms: of the derivative of a character's loss by that part k characters before, for k = 0, 1, ..., each
-            the median over places in the text, shape (K + 1,). The mean would be that of the few places from which
-            a gradient reaches farthest.
-        places: how many these are: `GRADIENT_PLACES`, or fewer in a text that is hardly long enough.
-        quartiles: of the norms at the largest k, the lower and the upper one over the places.
+        layer: from 0; the layers of an ensemble's members follow one another.
+        part: "h", or "c" for an LSTM's cell state.
+        norms: norm of the gradient of a character's loss with respect to that state k characters before, for k = 0, 1,
+            ..., as the median over places in the text, shape (K + 1,). The few places from which a gradient reaches
+            farthest would dominate a mean.
+        places: number of places: `GRADIENT_PLACES`, or fewer in a short text.
+        quartiles: lower and upper quartile over the places of the norms at the largest k.
     """
 
     layer: int
@@ -68,7 +69,7 @@ class Flow:
     quartiles: tuple[float, float]
 
     def distance(self, share: float) -> int | None:
-        """The first k at which the norm has fallen to a share of that at 0; None where it does not, or is zero."""
+        """The first k at which the norm is at most a share of that at 0; None if there is none, or that at 0 is 0."""
         if not self.norms[0] > 0:
             return None
         below = np.flatnonzero(self.norms <= share * self.norms[0])
@@ -76,14 +77,14 @@ class Flow:
 
     @property
     def remainder(self) -> float | None:
-        """What of the norm at 0 is left at the largest k: above 1 it has grown; None where that is no number."""
+        """Norm at the largest k over that at 0, above 1 if it has grown; None if not finite."""
         return self._share(float(self.norms[-1]))
 
     @property
     def middle_half(self) -> tuple[float, float] | None:
-        """Between what shares of the norm at 0 the norms at the largest k lie in the middle half of the places.
+        """Quartiles over the places of the norm at the largest k, as shares of that at 0.
 
-        None where there is but one place, or where these are no numbers.
+        None if there is only one place, or if a share is not finite.
         """
         lower, upper = map(self._share, self.quartiles)
         return None if self.places == 1 or lower is None or upper is None else (lower, upper)
@@ -95,14 +96,14 @@ class Flow:
 
 @dataclass(frozen=True)
 class ContextLoss:
-    """The loss with so much context and no more.
+    """The loss for one range of context lengths.
 
     Attributes:
-        fewest: characters of context.
-        most: likewise; with each number from the fewest to the most, as many characters are predicted.
+        fewest: least characters of context.
+        most: most characters of context; each length in the range is used for equally many characters.
         loss: mean in nats per character.
-        error: the standard error of that mean.
-        characters: that it is the mean of; the same for each length.
+        error: standard error of that mean.
+        characters: number of characters that the loss is over; the same for each range.
     """
 
     fewest: int
@@ -113,23 +114,23 @@ class ContextLoss:
 
 
 def shortest_text(reach: int = REACH) -> int:
-    """Characters, or bytes, that it takes to go back so far."""
+    """Least length of a text, in characters or bytes, for gradients over this distance."""
     return LEAD_IN + reach + 2
 
 
 def gradient_flow(
     config: ModelConfig, weights: Weights, ids: NDArray[Any], *, reach: int = REACH, places: int = GRADIENT_PLACES
 ) -> list[Flow]:
-    """Follow the losses of some characters back through the text.
+    """Backpropagate the losses of single characters through the text.
 
-    In double precision: in single, a tanh at its end is exactly 1, and what comes back through it exactly 0.
+    In double precision: in single precision, a saturated tanh is exactly 1 and its derivative exactly 0.
 
     Args:
         config: the model's shape.
         weights: by name.
-        ids: encoded text, shape (num_chars,), of as many characters as `shortest_text` at least.
+        ids: encoded text, shape (num_chars,), at least `shortest_text(reach)` long.
         reach: the largest k.
-        places: how many losses, spread over the text.
+        places: number of losses, spread over the text.
     """
     needed = shortest_text(reach)
     assert len(ids) >= needed, "refused before"
@@ -156,28 +157,28 @@ def gradient_flow(
 
 
 def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> Doubles:
-    """The norms of the derivatives of the last characters' losses by h, and by c where there is one.
+    """Norms of the gradients of each window's last loss with respect to the states before, h and, in an LSTM, c.
 
     Args:
         config: of one member.
-        weights: its own, by name.
+        weights: of that member, by name.
         windows: ids, shape (LEAD_IN + K + 2, N).
 
     Returns:
-        By the state k characters before, shape (parts, L, K + 1, N).
+        Norms by distance k, shape (parts, L, K + 1, N).
     """
     recalled = _recall(config, windows[:-1])
     state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, windows.shape[1])).state
     tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
     by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
-    by_logits[:-1] = 0  # the last character's loss alone
+    by_logits[:-1] = 0  # only the last character's loss counts
     found = backpropagate(config, weights, tape, by_logits)
     parts = (found.hidden, found.cells)[: CELLS[config.cell].states]
     return np.array([[np.linalg.norm(by_state, axis=-1)[::-1] for by_state in part] for part in parts])
 
 
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
-    """The largest absolute eigenvalue of the recurrent matrix of each layer and gate."""
+    """Spectral radius of the recurrent matrix of each layer and gate, as (layer, gate, radius)."""
     names = CELLS[config.cell].blocks
     return [
         (first + layer, name, float(np.abs(np.linalg.eigvals(block)).max()))
@@ -188,18 +189,18 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
 
 
 def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
-    """Measure the loss of characters with only so many before them, the state being zero before those.
+    """Measure the loss with limited context: the state is zero before the context of each character.
 
-    For each length the text is read in windows that overlap just so that every character is predicted once, but for
-    the first ones, which have too little before them for the greatest length: so each loss is over the same characters.
+    For each range of lengths the text is read in overlapping windows such that every character is predicted once. The
+    first characters, which lack the longest context, are left out of all losses, so that all are over the same ones.
 
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
 
     Returns:
-        A loss for each length of `CONTEXT_LENGTHS` that leaves at least half of the text to be predicted: the mean over
-        contexts of at most that and more than the length before.
+        A loss for each of `CONTEXT_LENGTHS` that is at most half of the text: the mean over contexts of at most that
+        length and more than the previous one.
     """
     lengths = [length for length in CONTEXT_LENGTHS if 2 * length <= len(ids)]
     rows = []
@@ -211,8 +212,8 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
 
 
 def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, high: int) -> Doubles:
-    """The surprisal of every character from the first on, given more than `low` and at most `high` before it."""
-    last = len(ids) - 1 - high  # what such a window predicts a second time does not count
+    """The surprisal of every character from `first` on, given more than `low` and at most `high` characters before."""
+    last = len(ids) - 1 - high  # start of the last window; what it predicts a second time is dropped below
     starts = np.append(np.arange(first - low - 1, last, high - low), last)
     num_doubled = int(starts[-2] + high - low - last) if len(starts) > 1 else high - low - (len(ids) - first)
     at_once = max(64, _CHARACTERS_AT_ONCE // high)
@@ -230,5 +231,5 @@ def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, 
 
 
 def _recall(config: ModelConfig, windows: NDArray[Any]) -> Forecasts | None:
-    """The forecasts in windows, shape (T, N), of which each is all that is known of its text."""
+    """Recall forecasts for windows, shape (T, N); each window recalls only itself. None without recall."""
     return recall_columns(windows, config.recall) if config.recall else None

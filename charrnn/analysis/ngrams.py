@@ -1,13 +1,13 @@
-"""An n-gram model of characters: the yardstick that an RNN has to beat to be worth its training.
+"""An n-gram model of characters: the baseline that an RNN has to beat to be worth its training.
 
-Interpolated, modified Kneser-Ney smoothing: a longer context tells what it has seen, less a discount, and what is
-discounted goes to the context that is one character shorter, down to all characters being alike (Chen, Goodman 1999,
-"An empirical study of smoothing techniques for language modeling", section 2.8 and 3). All contexts of one length are
-counted by one sort.
+Interpolated, modified Kneser-Ney smoothing: the counts of each context are discounted, and the discounted probability
+mass is distributed by the context that is one character shorter, down to the uniform distribution (Chen, Goodman 1999,
+"An empirical study of smoothing techniques for language modeling", section 2.8 and 3). One sort counts all contexts of
+one length.
 
-Where each line is a text of its own, read after a line feed, no n-gram is counted that goes on behind one: so there is
-no context that reaches back beyond the line feed before a line. What begins with that has nothing before it, and counts
-how often it occurs, as what begins a sentence does in models of words.
+With --lines each line is a text of its own that starts after a line feed. N-grams that continue past a line feed are
+not counted, so no context reaches back beyond the line feed before a line. An n-gram that begins with a line feed has
+no left context and keeps its plain count, like sentence starts in word models.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import numpy as np
 from charrnn.arrays import Doubles, Ids, Places
 
 ORDER = 6
-"""The longest n-gram: five characters of context and the one that follows."""
+"""Length of the longest n-gram: five characters of context and the one that follows."""
 
 YARDSTICK = f"{ORDER}-gram"
-"""What such a model is called where its loss is shown."""
+"""Name of the model where its loss is shown."""
 
 MAX_LEARNED = 2_000_000
-"""To learn from, the last of a text: some ten arrays of this length are held."""
+"""Most characters to learn from, the last of the text: about ten arrays of this length are held in memory."""
 
 PLACES_AT_ONCE = 1 << 17
-"""Characters that are scored together: several arrays of this length are held, and one of six times as many."""
+"""Characters scored at once: several arrays of this length are held in memory, and one six times as long."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Such a model's loss over the same held-out characters as another's.
+    """Loss of an n-gram model over the held-out characters that an RNN's loss is over.
 
     Attributes:
         loss: in nats per character.
-        learned: characters that it learned from, where these are but the end of the training text; else 0.
-        counted: characters that both losses are over, where these are but a part of the held-out text; else 0.
+        learned: number of characters learned from, if these are only the end of the training text; else 0.
+        counted: number of characters that both losses are over, if these are only a part of the held-out text; else 0.
     """
 
     loss: float
@@ -48,12 +48,12 @@ class Baseline:
 
 @dataclass(frozen=True)
 class _Level:
-    """All n-grams of one length n, in order.
+    """All n-grams of one length n, sorted.
 
     Attributes:
-        keys: context times V plus the character that follows, ascending; a context is a place in the level before.
-        share: what each is worth by itself: its count less the discount, over all of its context.
-        left: for each context what is discounted, to be shared out by the shorter context.
+        keys: context times V plus the id that follows, ascending; a context is an index into the previous level.
+        share: discounted count of each n-gram over the total count of its context.
+        left: for each context the discounted probability mass, which the shorter context distributes.
     """
 
     keys: Places
@@ -62,35 +62,35 @@ class _Level:
 
 
 class NgramModel:
-    """An interpolated character model of n-grams up to an order.
+    """An interpolated character n-gram model.
 
     Args:
         ids: text to learn from, shape (num_chars,), values in [0, V).
         vocab_size: V.
-        order: the longest n-gram, at least 1.
-        line_feed: the id that ends a line, where each line is a text of its own; a text to score then begins with it.
+        order: length of the longest n-gram, at least 1.
+        line_feed: id of the line feed if each line is a text of its own; a text to score must then begin with it.
     """
 
     def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER, *, line_feed: int | None = None) -> None:
         self._vocab_size = vocab_size
         self._order = order
         learned = np.asarray(ids[-MAX_LEARNED:], dtype=np.int64)
-        if line_feed is not None and len(learned) == len(ids):  # else the first line has lost its beginning
+        if line_feed is not None and len(learned) == len(ids):  # a cut text begins mid-line
             learned = np.insert(learned, 0, line_feed)
         self._levels = _count_levels(learned, vocab_size, order, -1 if line_feed is None else line_feed)
 
     def surprisals_at(self, ids: Ids, places: Places) -> Doubles:
-        """The surprisals of some characters of a text, each given those before it, shape (num_places,).
+        """The surprisals in nats of some characters of a text, each given those before it, shape (num_places,).
 
         Args:
-            ids: encoded text, shape (num_chars,), of any length: no more of it is held than is looked at.
+            ids: encoded text, shape (num_chars,), of any length: only the contexts needed are held in memory.
             places: of the characters, ascending, at least one, shape (num_places,).
         """
         back = np.arange(self._order)
         found = []
         for first in range(0, len(places), PLACES_AT_ONCE):
             chosen = places[first : first + PLACES_AT_ONCE]
-            read = np.unique(np.maximum(chosen[:, None] - back, 0))  # with all that a character depends on before it
+            read = np.unique(np.maximum(chosen[:, None] - back, 0))  # the characters and their contexts
             found.append(self.surprisals(ids[read])[np.searchsorted(read, chosen)])
         return np.concatenate(found)
 
@@ -102,7 +102,7 @@ class NgramModel:
         for level in self._levels:
             places = _find(level.keys, np.where(contexts >= 0, contexts * self._vocab_size + ids, -1))
             seen = contexts >= 0
-            seen[seen] = contexts[seen] < len(level.left)  # one that ends the training text has nothing after it
+            seen[seen] = contexts[seen] < len(level.left)  # the last n-gram of the training text has no successor
             lower = np.where(seen, level.left[np.where(seen, contexts, 0)], 1.0)
             probability = lower * probability + np.where(places >= 0, level.share[places], 0.0)
             contexts = np.concatenate([[-1], places[:-1]])
@@ -111,22 +111,22 @@ class NgramModel:
 
 
 def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> list[_Level]:
-    """Count the n-grams of every length; all but the longest count what they follow, not how often.
+    """Count the n-grams of every length; Kneser-Ney continuation counts for all but the longest.
 
     Args:
         ids: text to learn from, shape (num_chars,).
         vocab_size: V.
-        order: the longest.
-        line_feed: the id behind which none goes on, though one may begin with it; -1: there is no such id.
+        order: length of the longest n-gram.
+        line_feed: id that an n-gram may begin or end with, but not contain inside; -1: there is no such id.
     """
     keys_by_level: list[Places] = []
     counts_by_level: list[Places] = []
     contexts_by_level: list[Places] = []
-    # By where an n-gram of the length before starts, which of them all it is, where it is counted; shape (num_chars,).
+    # For each start in the text, the index of the n-gram of the previous length, if counted; shape (num_chars,).
     places = np.zeros(len(ids), dtype=np.int64)
-    # By the same, whether one of this length does not go on behind a line feed; one shorter for each length.
+    # For each start, whether the n-gram of this length does not continue past a line feed; shrinks by 1 per length.
     counted = np.ones(len(ids), dtype=bool)
-    # Which of all n-grams of the length before have nothing before them, by number.
+    # For each n-gram of the previous length, whether it begins with a line feed and so has no left context.
     is_first = np.zeros(0, dtype=bool)
     for length in range(1, order + 1):
         if not counted.any():
@@ -144,14 +144,14 @@ def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> l
         contexts_by_level.append(keys // vocab_size)
         places[: len(counted)][counted] = found
         del found  # as large as the text
-        feed = line_feed if length > 1 else -1  # by itself it comes after the line that it ends, and goes on
+        feed = line_feed if length > 1 else -1  # a single line feed has the line that it ends as left context
         is_first = ids[first] == feed
         counted = counted[:-1] & (ids[length - 1 : -1] != feed)
     return [_smooth(*level) for level in zip(keys_by_level, counts_by_level, contexts_by_level, strict=True)]
 
 
 def _smooth(keys: Places, counts: Places, contexts: Places) -> _Level:
-    """Turn counts into shares; an n-gram that only opens the text follows nothing and counts as nothing."""
+    """Turn counts into shares; an n-gram that occurs only at the start of the text has a continuation count of 0."""
     discounts = _discounts(counts)[np.minimum(counts, 3)]
     totals = np.bincount(contexts, weights=counts)
     discounted = np.bincount(contexts, weights=discounts)
@@ -160,9 +160,9 @@ def _smooth(keys: Places, counts: Places, contexts: Places) -> _Level:
 
 
 def _discounts(counts: Places) -> Doubles:
-    """What is taken off a count of 0, 1, 2, and 3 or more (Chen, Goodman 1999, equation 17).
+    """Discounts of counts of 0, 1, 2, and 3 or more (Chen, Goodman 1999, equation 17).
 
-    Half of a count where there are too few to estimate it from.
+    0.5 for each of the last three if there are too few counts for an estimate.
     """
     one, two, three, four = (int((counts == k).sum()) for k in (1, 2, 3, 4))
     if not (one and two and three):
@@ -173,6 +173,6 @@ def _discounts(counts: Places) -> Doubles:
 
 
 def _find(keys: Places, wanted: Places) -> Places:
-    """Where each wanted key stands; -1 where it does not."""
+    """Index of each wanted key in the sorted keys; -1 if absent."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, places, -1)

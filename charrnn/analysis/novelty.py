@@ -1,4 +1,4 @@
-"""How much of a text stands in another, word for word: whether a model writes or recites."""
+"""How much of a text is copied verbatim from another: whether a model writes or recites."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 LENGTHS = (10, 20, 40, 80)
-"""A character counts as copied where it lies in a stretch of at least this many that stands in the other text."""
+"""A character counts as copied if it lies in a substring of at least this length that occurs in the other text."""
 
 SHOWN = 5
-"""Of its longest stretches, those that are kept."""
+"""Number of longest copied substrings that are kept."""
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """Where a text agrees with another.
+    """Overlap of a text with a source.
 
     Attributes:
-        characters: of the text.
-        longest: its longest stretches that stand in the other, longest first; of those that overlap, one.
-        median: length of the stretch that the median character begins.
-        copied: for each of `LENGTHS`, the share of its characters that lie in a stretch at least so long.
-        lines: its whole lines, but for empty ones; None where they are no texts of their own.
-        copied_lines: the share of these that stand in the other as whole lines; None where there are none.
+        characters: length of the text.
+        longest: the longest substrings that occur in the source, longest first, without overlaps.
+        median: median over the characters of the length of the longest copied substring that begins there.
+        copied: for each of `LENGTHS`, the share of characters that lie in a copied substring of at least that length.
+        lines: number of whole, non-empty lines; None if the text is judged as one stream.
+        copied_lines: share of these that occur in the source as whole lines; None if there are none.
     """
 
     characters: int
@@ -38,25 +38,25 @@ class Novelty:
 
 
 def novelty(texts: Sequence[str], source: Iterable[str]) -> list[Novelty]:
-    """Find the stretches of texts that stand in a source.
+    """Find the substrings of texts that occur in a source.
 
     Args:
         texts: to be judged.
-        source: what they may be copied from, in pieces; it is read once.
+        source: text that they may be copied from, in pieces; it is read once.
     """
     found = zip(texts, matching_lengths(texts, source), strict=True)
     return [_judge(text, lengths, np.ones(len(lengths), dtype=bool)) for text, lengths in found]
 
 
 def novelty_of_lines(texts: Sequence[str], source: Iterable[str], *, are_cut: Sequence[bool]) -> list[Novelty]:
-    """Find the stretches of texts that stand in a source, where each line is a text of its own: none goes beyond one.
+    """Find the substrings of texts that occur in a source, where each line is a text of its own.
 
-    Line feeds are not judged.
+    No copied substring extends beyond a line, and line feeds are not judged.
 
     Args:
         texts: to be judged.
-        source: what they may be copied from, in pieces; it is read once.
-        are_cut: whether the last line of each text is no whole one.
+        source: text that they may be copied from, in pieces; it is read once.
+        are_cut: for each text, whether its last line is cut off.
     """
     whole = [_whole_lines(*pair) for pair in zip(texts, are_cut, strict=True)]
     known = set[str]()
@@ -72,12 +72,12 @@ def _whole_lines(text: str, is_cut: bool) -> list[str]:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a text; a carriage return is a part of their end."""
+    """The lines of a text, without LF or CR LF."""
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def _noting_lines(source: Iterable[str], wanted: set[str], known: set[str]) -> Iterator[str]:
-    """Give the pieces of a source, and note which lines of those that are wanted stand in it."""
+    """Pass the pieces of a source through, and add those of the wanted lines that occur in it to `known`."""
     rest = ""
     for piece in source:
         yield piece
@@ -87,14 +87,14 @@ def _noting_lines(source: Iterable[str], wanted: set[str], known: set[str]) -> I
 
 
 def _judge_lines(text: str, lengths: NDArray[np.int64], whole: Sequence[str], known: set[str]) -> Novelty:
-    left = np.concatenate([np.arange(len(line), -1, -1) for line in text.split("\n")])[:-1]  # of a line, at each place
+    left = np.concatenate([np.arange(len(line), -1, -1) for line in text.split("\n")])[:-1]  # to the line's end
     is_judged = np.array([character != "\n" for character in text], dtype=bool)
     copied = sum(line in known for line in whole) / len(whole) if whole else None
     return replace(_judge(text, np.minimum(lengths, left), is_judged), lines=len(whole), copied_lines=copied)
 
 
 def _judge(text: str, lengths: NDArray[np.int64], is_judged: NDArray[np.bool_]) -> Novelty:
-    """What the stretches are that begin at each place, and how much of the characters that are judged lies in them."""
+    """Summarise the lengths of the copied substrings at each place, over the judged characters."""
     starts = [i for i, length in enumerate(lengths) if length and (i == 0 or lengths[i - 1] <= length)]
     starts.sort(key=lambda start: -lengths[start])
     longest = _apart(text, [(start, start + int(lengths[start])) for start in starts])
@@ -104,7 +104,7 @@ def _judge(text: str, lengths: NDArray[np.int64], is_judged: NDArray[np.bool_]) 
 
 
 def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The first of the spans, without those that overlap one of them or whose text stands in one."""
+    """The texts of the first `SHOWN` spans that neither overlap an earlier one nor repeat a part of it."""
     chosen: list[tuple[int, int]] = []
     for start, end in spans:
         if len(chosen) == SHOWN:
@@ -116,9 +116,9 @@ def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def matching_lengths(texts: Sequence[str], source: Iterable[str]) -> list[NDArray[np.int64]]:
-    """For each place in each text, how long the stretch is that begins there and stands in the source.
+    """For each place in each text, the length of the longest substring that begins there and occurs in the source.
 
-    The source is read once, piece after piece, through an automaton of all that stands in each text.
+    The source is read once, in pieces, by a suffix automaton of each text.
     """
     searches = [_Search(text) for text in texts]
     for piece in source:
@@ -128,10 +128,10 @@ def matching_lengths(texts: Sequence[str], source: Iterable[str]) -> list[NDArra
 
 
 class _Search:
-    """What of a text stands in a source.
+    """Finds the substrings of a text that occur in a source.
 
     Args:
-        text: any.
+        text: any text.
     """
 
     def __init__(self, text: str) -> None:
@@ -140,7 +140,7 @@ class _Search:
         self._state = self._length = 0
 
     def read(self, piece: str) -> None:
-        """Go on through the source."""
+        """Read the next piece of the source."""
         following, shorter, longest = self._automaton.following, self._automaton.shorter, self._automaton.longest
         found, state, length = self._found, self._state, self._length
         for character in piece:
@@ -156,9 +156,9 @@ class _Search:
         self._state, self._length = state, length
 
     def lengths(self) -> NDArray[np.int64]:
-        """How long the stretch is that begins at each place of the text and stands in the source, as far as it is read.
+        """Length of the longest match that begins at each place of the text, in the source as read so far.
 
-        One that begins a character later is shorter by one at most, so that every length is tried once.
+        From one place to the next the length falls by at most one, so the scan takes linear time.
         """
         behind = self._lengths_behind()
         lengths = np.zeros(len(behind), dtype=np.int64)
@@ -171,10 +171,10 @@ class _Search:
         return lengths
 
     def _lengths_behind(self) -> list[int]:
-        """For each place in the text, how long the stretch is that ends there and stands in the source."""
+        """Length of the longest match that ends at each place of the text."""
         shorter, longest, found = self._automaton.shorter, self._automaton.longest, [*self._found]
         by_length = sorted(range(1, len(longest)), key=longest.__getitem__)
-        for state in reversed(by_length):  # what ends with a stretch that was found was found too
+        for state in reversed(by_length):  # the suffixes of a match occur in the source too
             if found[state]:
                 found[shorter[state]] = longest[shorter[state]]
         for state in by_length:
@@ -183,18 +183,18 @@ class _Search:
 
 
 class _SuffixAutomaton:
-    """All that stands in a text: Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text".
+    """Suffix automaton of a text: Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text".
 
-    A state, of twice as many as the text has characters at most, stands for the stretches that end at the same places.
+    A state stands for all substrings that end at the same set of places; there are at most two per character.
 
     Args:
-        text: any.
+        text: any text.
 
     Attributes:
-        following: for each state, the next one by character.
-        longest: for each, the length of its longest stretch.
-        shorter: for each, the state of the longest stretch that ends all of its own and is none of them.
-        prefixes: the state of each beginning of the text.
+        following: for each state, its transitions by character.
+        longest: for each state, the length of its longest substring.
+        shorter: for each state, its suffix link: the state of the longest suffix that belongs to another state.
+        prefixes: the state of each prefix of the text.
     """
 
     def __init__(self, text: str) -> None:
@@ -217,7 +217,7 @@ class _SuffixAutomaton:
         return new
 
     def _split(self, character: str, before: int) -> int:
-        """The state of the stretch that is one character longer than `before`; it may be a part of another."""
+        """The state of `before`'s longest substring plus `character`, split off another state if necessary."""
         state = self.following[before][character]
         if self.longest[state] == self.longest[before] + 1:
             return state
@@ -236,7 +236,7 @@ class _SuffixAutomaton:
 
 
 def _covered(lengths: NDArray[np.int64], minimum: int, is_judged: NDArray[np.bool_]) -> float:
-    """The share of the characters that are judged that lie in a stretch of at least that length."""
+    """The share of the judged characters that lie in a copied substring of at least `minimum` characters."""
     if not is_judged.any():
         return 0.0
     ends = np.where(lengths >= minimum, np.arange(len(lengths)) + lengths, 0)

@@ -1,4 +1,4 @@
-"""How a training went, in words: what its two losses say, and what to do about it."""
+"""The verdict on a training run, in words: what its training and validation losses say, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from charrnn.metrics import HistoryRow, best_row
 from charrnn.wording import number_of
 
 FLAT = 0.004
-"""A loss that falls by less than this share of itself in a third of a training, at its end, has levelled off."""
+"""A loss that falls by less than this share over the last third of a training run has levelled off."""
 
 WORSE = 0.01
 """A validation loss above its best by more than this share has risen."""
 
 CLEAR = 0.05
-"""A loss that differs from the other by more than this share is clearly another: no text is so much easier."""
+"""Training and validation loss differ clearly beyond this share: no text is easier than another by that much."""
 
 BLIND = 0.01
-"""Losses that are both below that of a blind guess by no more than this share show that nothing was learned."""
+"""Nothing was learned if both losses are at most this share below that of a uniform guess."""
 
 FEWEST = 3
-"""Evaluations that a verdict needs."""
+"""Least number of evaluations for a verdict."""
 
 FEWEST_STEPS = 10
-"""Steps that it needs: in fewer every model improves."""
+"""Least number of steps for a verdict: in fewer every model improves."""
 
 LONG_SHARE = 1 / 6
-"""Share of the evaluations, and three at least, without a gain after which none is expected any more."""
+"""Training has stalled after this share of the evaluations, and at least `FEWEST`, without a gain."""
 
 RISEN = 1.5
-"""A learning rate so many times that of the evaluation before is that of a training that went on to a later end."""
+"""A learning rate this many times that of the previous evaluation means that training was resumed to a later end."""
 
 LEAST = 2e-3
-"""Nats by which losses must differ to tell anything, and one must fall in a third of a training, however low it is."""
+"""Least difference in nats between two losses that means anything, however low the losses are."""
 
 WIDE = 0.2
-"""A loss that is above the other by more than this share shows that little of what is learned is of use elsewhere."""
+"""A validation loss above the training loss by more than this share: what the model learns hardly generalises."""
 
 LEAST_SHOWN = 5e-5
-"""Nats that four decimals show: what is less has not fallen."""
+"""Least change in nats that four decimals show; less counts as no change."""
 
 
 def margin(loss: float, share: float) -> float:
-    """Nats by which another loss must differ from this one: a share of it, and `LEAST`."""
+    """Difference in nats from a loss that counts: a share of that loss, at least `LEAST`."""
     return max(loss * share, LEAST)
 
 
 def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: bool = True) -> str:
-    """Say whether a model improves, overfits, got worse, underfits, has levelled off or learned nothing, or all.
+    """Say whether a model improves, overfits, got worse, underfits, has levelled off or learned nothing.
 
-    Where a training went on to a later end, losses are at first above the best one before: what came since is judged.
+    After a resumption to a later end the loss is at first above the earlier best, so only what came since is judged.
 
     Args:
         history: evaluations in order.
-        vocab_size: V, from which the loss of a blind guess follows.
-        losses_compare: see `ModelConfig.losses_compare`; otherwise the training loss is that of a harder task, and says
-            something beside the other only where it is the lower all the same.
+        vocab_size: V, which gives the loss of a uniform guess.
+        losses_compare: see `ModelConfig.losses_compare`. If False, the training loss is that of a harder task, and
+            means something only if it is nevertheless the lower one.
     """
     kept = best_row(history)
-    if kept is None:  # of a young training, or of one member of several
+    if kept is None:  # no evaluation yet, or a single member of an ensemble
         return "no evaluation on record"
     first = _last_rise(history)
     risen = " since the learning rate rose again" if first else ""
@@ -68,7 +68,7 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
         return _too_early(history, begun, risen)
     best, last = best_row(history), history[-1]
     assert best is not None, "there are evaluations"
-    own = [row for row in history if row.step]  # the first weights of another's were measured without dropout
+    own = [row for row in history if row.step]  # with --init-from, step 0 is measured without dropout
     if last.val_loss > best.val_loss + margin(best.val_loss, WORSE):
         return _worse(best, last, kept, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
     if kept.val_loss < LEAST:
@@ -94,7 +94,7 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
 
 
 def _improving(last: HistoryRow, seen: str) -> str:
-    """What would help a model that still improves: time, or text where the training loss is far below the other."""
+    """Verdict on a model that still improves: it needs time, or text if the training loss is far below."""
     gap = last.val_loss - last.train_loss
     if gap > margin(last.val_loss, WIDE):
         seen += f", and is {gap:.4f} nats above the training loss; more text would help more than time"
@@ -103,7 +103,7 @@ def _improving(last: HistoryRow, seen: str) -> str:
 
 
 def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fell: bool) -> str:
-    """What a validation loss says that has risen, beside a training loss that fell since or did not."""
+    """Verdict on a validation loss that has risen: overfitting if the training loss fell since, else worse."""
     rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
     whose = "the best step" if kept == best else f"step {kept.step:,}"
     advice = f"more time would not (the weights kept are those of {whose})"
@@ -113,7 +113,7 @@ def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fel
 
 
 def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_compare: bool) -> str:
-    """What the two losses say of each other where the validation loss falls no more, which is told as it was seen."""
+    """Verdict on a validation loss that no longer falls, by comparison with the training loss; `seen` describes it."""
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
     if gap > margin(last.val_loss, CLEAR):
@@ -138,7 +138,7 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_co
 
 
 def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -> str:
-    """What a loss as high as a blind guess's says."""
+    """Verdict on a loss no better than that of a uniform guess."""
     rate = max(row.learning_rate for row in history)
     return (
         f"nothing learned: the best loss is {best:.4f} nats, and a blind guess's {blind:.4f}; the learning rate, "
@@ -147,7 +147,7 @@ def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -
 
 
 def _too_early(history: Sequence[HistoryRow], begun: int, since: str) -> str:
-    """What one or two evaluations say, or a few steps."""
+    """Verdict on too few evaluations or steps."""
     if len(history) == 1:
         return f"too early to tell: 1 evaluation{since}"
     seen, span = f"{len(history)} evaluations", "between the two"
@@ -161,17 +161,17 @@ def _too_early(history: Sequence[HistoryRow], begun: int, since: str) -> str:
 
 
 def _last_rise(history: Sequence[HistoryRow]) -> int:
-    """The first evaluation after the learning rate, having fallen, rose the last time; 0 where it never did."""
+    """Index of the evaluation at which the learning rate last rose again after a fall; 0 if it never did."""
     rates = [row.learning_rate for row in history]
     rises = (i for i in range(1, len(rates)) if rates[i] > RISEN * rates[i - 1] and rates[i - 1] < max(rates[:i]))
     return max(rises, default=0)
 
 
 def _end_of(history: Sequence[HistoryRow], begun: int) -> tuple[HistoryRow, float]:
-    """Where the end of a training begins by which it is judged, and how many thirds of its steps that end has.
+    """The evaluation at which the judged end of a run starts, and the length of that end in thirds of the steps.
 
-    It begins at the last evaluation up to two thirds of the steps since `begun`, or the first there is: with few
-    evaluations it is not one third.
+    The end starts at the last evaluation within the first two thirds of the steps since `begun`, or else at the first
+    evaluation; with few evaluations it differs from one third.
     """
     last = history[-1].step
     until = begun + (last - begun) * 2 / 3

@@ -1,4 +1,4 @@
-"""Flags of `charrnn inspect` that cannot be followed: refused before anything is read, or else before it is shown."""
+"""Refuses invalid flags of `charrnn inspect`: before anything is read or, if they depend on the model, is shown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def check_flags(flags: InspectFlags) -> None:
-    """Refuse flags that cannot be followed.
+    """Refuse invalid flags, before any checkpoint is read.
 
     Raises:
-        ConfigError: one is out of its range, or two contradict each other.
+        ConfigError: a value is out of its range, or two flags contradict each other.
     """
     _check_values(flags)
     _check_scoring(flags)
@@ -29,10 +29,10 @@ def check_flags(flags: InspectFlags) -> None:
 
 
 def check_subjects(subjects: Sequence[Subject], flags: InspectFlags) -> None:
-    """Refuse, before anything is shown, what one of the checkpoints cannot answer.
+    """Refuse flags that one of the checkpoints does not support, before anything is shown.
 
     Raises:
-        CharRNNError: there is one.
+        CharRNNError: there is such a flag.
     """
     if flags.gates or flags.cell:
         from charrnn.cli.inspector.unit_views import parse_unit, require_gates
@@ -62,7 +62,7 @@ def _check_values(flags: InspectFlags) -> None:
 
 
 def _check_scoring(flags: InspectFlags) -> None:
-    """Refuse ways of scoring where nothing is scored, and two that contradict each other."""
+    """Refuse options of --score without --score, and invalid or contradictory ones."""
     for name, is_asked in (("by", flags.by), ("dynamic", flags.dynamic)):
         if is_asked and flags.score is None:
             raise ConfigError(f"--{name} is a way of scoring; give --score FILE, or --score - for standard input")
@@ -77,7 +77,7 @@ def _check_scoring(flags: InspectFlags) -> None:
 
 
 def _check_outputs(flags: InspectFlags) -> None:
-    """Refuse what stands alone beside something else, and files of what is not in them."""
+    """Refuse combinations with a flag that must stand alone, and outputs that do not support what is asked for."""
     shown = [*(view.name for view in flags.views), *flags.asked_for("score", "export", "svg", "html")]
     for name in flags.asked_for("verify", "score", "export"):
         if others := [other for other in shown if other != name]:
@@ -104,7 +104,7 @@ def _check_outputs(flags: InspectFlags) -> None:
 
 
 def _check_picture(flags: InspectFlags) -> None:
-    """Refuse a picture of what is no coloured text, or of none, or of several."""
+    """Refuse --svg for views without a coloured text, for no view and for several."""
     if others := [view.name for view in flags.views if not view.is_pictured]:
         raise ConfigError(f"--svg draws a text, coloured by its surprise or by a --cell; leave --{others[0]} out")
     if not flags.views or len(flags.cell) > 1:
@@ -112,10 +112,10 @@ def _check_picture(flags: InspectFlags) -> None:
 
 
 def _check_reading(flags: InspectFlags) -> None:
-    """Refuse two texts that are given, and flags about one that is read where none is.
+    """Refuse two texts at once, and flags about a text where none is read.
 
     Raises:
-        ConfigError: there is one.
+        ConfigError: there is such a flag.
     """
     if flags.text is not None and flags.text_file is not None:
         raise ConfigError("--text and --text-file both give a text; give one of them")
@@ -131,7 +131,7 @@ def _check_reading(flags: InspectFlags) -> None:
 
 
 def _check_inputs(flags: InspectFlags) -> None:
-    """Refuse what cannot be read so often, or is not read."""
+    """Refuse standard input where it would be read more than once, and inputs that are not read."""
     if flags.inputs.count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
     for name in flags.asked_for("score", "verify", "export"):

@@ -1,4 +1,4 @@
-"""A text that is given, as models read it: how it is decoded, what they make of it, what unknown characters cost."""
+"""Turns a given text into what a model can read: decoding, preparation, unknown characters and their price."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ UNLIKE = "these models do not read the text alike ({}): what one of them reads m
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
-    """How one text is decoded that several models are to read; bytes alone where all of them read bytes.
+    """How to decode one text for several models; as bytes only if all of them read bytes.
 
     Raises:
-        ConfigError: they learned from texts in different encodings.
+        ConfigError: the models learned from texts in different encodings.
     """
     of_characters = [subject for subject in subjects if subject.contents.text_options.unit == CHARACTER]
     readings = [subject.text_options for subject in of_characters or subjects[:1]]
@@ -37,7 +37,7 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
 
 
 def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
-    """The flags by which several models read unlike characters of one text, which one of them may find the easier."""
+    """The flags because of which models read different characters of the same text, which may be easier for one."""
     flags = reading_flags(subjects)
     if not flags and rule not in ("skip", "nearest"):
         return []
@@ -54,7 +54,7 @@ def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[s
 
 
 def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
-    """Bring a text, as it stands in a file, to what a model can read: prepared as its own was, and encoded.
+    """Prepare a text as the model's training text was, and encode it.
 
     Raises:
         CharRNNError: the rule is "error" and the model does not know a character.
@@ -71,7 +71,7 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
 
 
 def _other_form(prepared: str, subject: Subject, path: str) -> str:
-    """What is said where a model knows letters of a text in their other Unicode form alone."""
+    """A remark if the model knows letters of the text only in another Unicode form."""
     forms = other_forms(prepared, subject.contents.encoder)
     if not forms:
         return ""
@@ -83,7 +83,7 @@ def _other_form(prepared: str, subject: Subject, path: str) -> str:
 
 
 def _line_ends(prepared: str, subject: Subject, path: str) -> str:
-    """What is said where a text's lines end by CR LF and a model knows no CR."""
+    """A remark if the text's lines end in CR LF and the model knows no CR."""
     if with_known_line_ends(prepared, subject.contents.encoder) == prepared:
         return ""
     return (
@@ -93,18 +93,18 @@ def _line_ends(prepared: str, subject: Subject, path: str) -> str:
 
 
 Remark = Callable[[str, Subject, str], str]
-"""What is said of a text as a model prepares it, and what would have the model read it; nothing where all is well."""
+"""Makes a remark on a prepared text that the model cannot read well, with the remedy; empty if all is well."""
 
 REMARKS: tuple[Remark, ...] = (_other_form, _line_ends)
 
 
 def warn(remark: Remark, subjects: Sequence[Subject], text: str, path: str, rule: str) -> list[Subject]:
-    """Make a remark on stderr of each model that it fits, unless the rule has the model read what is near.
+    """Write a remark on stderr for each model that it applies to, if the rule is "count" or "skip".
 
     The text itself is not changed: a score is of the text as given.
 
     Returns:
-        The models of which nothing was said.
+        The models without a remark.
     """
     if rule not in ("count", "skip"):
         return list(subjects)
@@ -118,5 +118,5 @@ def warn(remark: Remark, subjects: Sequence[Subject], text: str, path: str, rule
 
 
 def unknown_price(subject: Subject) -> float:
-    """What a character costs that a model does not know, in nats."""
+    """Surprisal of a character that the model does not know, in nats."""
     return unknown_surprisal(subject.contents.corpus.characters, subject.contents.model.vocab_size)

@@ -1,4 +1,4 @@
-"""The flags of `charrnn inspect`, and what they ask for as a whole."""
+"""The flags of `charrnn inspect`, and properties derived from them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from dataclasses import dataclass
 from charrnn.escape import quoted
 
 LONGEST_NUMBER = 255
-"""Digits of a number that may stand where a file's name may; no file has a longer one."""
+"""Most digits of a number where a file name is allowed too; no file name is longer."""
 
 UNKNOWN_RULES = ("count", "skip", "nearest", "error")
-"""What can become of characters of a text that a model does not know."""
+"""Values of --unknown: how to treat characters that a model does not know."""
 
 MAX_JUDGED = 20_000
-"""Characters that --novelty looks for in the training text, at most."""
+"""Most characters that --novelty looks for in the training text."""
 
 
 @dataclass(frozen=True)
 class ViewFlag:
-    """A flag that asks for something other than the card and the score.
+    """A flag that asks for a view: anything but the card and the score.
 
     Attributes:
         name: of the parameter.
-        gives_text: whether it gives a text, which the others may look at; alone, it asks for its surprise.
-        watches: whether it looks at a model while it reads; a text that is given is what it reads.
-        keeps_activations: whether the values of every unit are kept for it: of a large model, of a short text alone.
-        is_pictured: whether a picture shows it.
-        is_compared: whether a page of several models has it.
+        gives_text: whether the flag gives a text; alone it asks for the surprise view, else other views use the text.
+        watches: whether the view shows the model while it reads a text.
+        keeps_activations: whether the values of every unit are held in memory, which limits a large model to a short
+            text.
+        is_pictured: whether --svg can draw the view.
+        is_compared: whether a page of several models can have the view.
     """
 
     name: str
@@ -52,7 +53,7 @@ VIEWS = (
 
 @dataclass(frozen=True, kw_only=True)
 class InspectFlags:
-    """What stands on the command line, by the parameters of the command, whose help says what each is."""
+    """The values of the command's parameters; the command's help describes them."""
 
     checkpoints: tuple[str, ...]
     score: str | None
@@ -79,7 +80,7 @@ class InspectFlags:
     verify: bool
 
     def asked_for(self, *names: str) -> list[str]:
-        """Those of some flags that are given; a text or a number may be empty, or zero."""
+        """The names of those flags that are given, an empty text or a zero included."""
         values = ((name, getattr(self, name)) for name in names)
         return [name for name, value in values if not (value is None or value is False or value == ())]
 
@@ -90,44 +91,44 @@ class InspectFlags:
 
     @property
     def gives_text(self) -> bool:
-        """Whether a text is given to look at."""
+        """Whether --text or --text-file is given."""
         return any(view.gives_text for view in self.views)
 
     @property
     def watching(self) -> list[str]:
-        """Those that look at a model while it reads, by name."""
+        """Names of the requested views that show a model while it reads."""
         return [view.name for view in self.views if view.watches]
 
     @property
     def keeps_activations(self) -> bool:
-        """Whether a view is asked for that keeps the values of every unit."""
+        """Whether a requested view needs the values of every unit."""
         return any(view.keeps_activations for view in self.views)
 
     @property
     def names_no_view(self) -> bool:
-        """Whether no view is asked for but that of a text that is given: a page has all that can be shown then."""
+        """Whether no view is requested, or only the text's own: an HTML page then shows everything it can."""
         return all(view.gives_text for view in self.views)
 
     @property
     def inputs(self) -> list[str | None]:
-        """All that is read, each a path or "-"."""
+        """All inputs, each a path or "-"; None for those not given."""
         return [*self.checkpoints, self.score, self.text_file, self.novelty, self.corpus]
 
 
 def is_number(text: str) -> bool:
-    """Whether a flag's value that may be a file's name is a whole number."""
+    """Whether a value that may also be a file name is a whole number."""
     return text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
 def told_of_number(novelty: str | None) -> str:
-    """What to say where --novelty has a number and a file is called so; else nothing."""
+    """A note if --novelty has a number that is also the name of a file; else empty."""
     if novelty is None or not is_number(novelty) or not os.path.exists(novelty):
         return ""
     return f"--novelty {novelty} is a number of characters to sample; for the file of that name, write ./{novelty}"
 
 
 def told_of_file(text: str | None) -> str:
-    """What to say where --text has a file's name, which is read as it stands; else nothing."""
+    """A note if the text of --text is the name of a file; else empty."""
     if text is None or not os.path.isfile(text):
         return ""
     return f"--text {quoted(text)} is the text itself; for what stands in the file of that name, give --text-file"

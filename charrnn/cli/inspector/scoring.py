@@ -1,4 +1,4 @@
-"""`charrnn inspect --score`: how well one or several models predict a text, as a whole."""
+"""`charrnn inspect --score`: how well one or several models predict a whole text."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ from charrnn.wording import format_perplexity, number_of
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a text that may have characters which it does not know.
+    """How well a model predicts a text, which may have unknown characters.
 
     Attributes:
-        characters: predicted, even where the model reads bytes; the first may be free.
-        num_given: the same before the text became what this model reads: of one text alike for all models.
-        loss: mean in nats per character, with the price of unknown characters in it.
-        accuracy: share of characters that were the model's most probable.
-        num_unknown: characters that it does not know.
-        dynamic: loss of the model that adapts as it reads, in nats per character, if that was asked for.
+        characters: number of characters predicted, also for a byte model; the first may be exempt.
+        num_given: the same number in the text as given, before normalisation; it compares between models.
+        loss: mean in nats per character, including the price of unknown characters.
+        accuracy: share of characters that the model thought most probable.
+        num_unknown: number of characters that the model does not know.
+        dynamic: loss with dynamic evaluation, in nats per character; None if not asked for.
     """
 
     characters: int
@@ -64,7 +64,7 @@ class Score:
 
     @property
     def over_given(self) -> Score:
-        """This score with its losses per character of the text as given, as they compare with another model's."""
+        """This score with losses per character of the text as given, for comparison with other models."""
         share = self.characters / self.num_given
         dynamic = None if self.dynamic is None else self.dynamic * share
         return replace(self, characters=self.num_given, loss=self.loss * share, dynamic=dynamic)
@@ -77,12 +77,12 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         subjects: the models.
         path: of the text, or "-".
         rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
-        dynamic: adapt the models as they read, too.
+        dynamic: also measure the loss with dynamic evaluation.
         as_json: print an object.
     """
     options, meter = shared_encoding(subjects), Meter(None)
     text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding), watch=meter.watch)
-    counts_first = all(subject.contents.text_options.lines for subject in subjects)  # it counts for all or for none
+    counts_first = all(subject.contents.text_options.lines for subject in subjects)  # the same for all models
     with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
         scores = [
             score_text(subject, text, path, rule=rule, dynamic=dynamic, watch=watch, counts_first=counts_first)
@@ -110,15 +110,16 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 
 def warn_where_learned(subjects: Sequence[Subject], learned: Sequence[bool | None], path: str) -> None:
-    """Say on stderr which models learned from a text, if any did; see `has_learned`."""
+    """Warn on stderr which models learned from a text, if any did; see `has_learned`."""
     if who := ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own):
         write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
 def has_learned(subject: Subject, scored: Meter) -> bool | None:
-    """Whether a model learned from a text, to the byte; None where that may be.
+    """Whether a model learned from exactly this text; None if that is not known.
 
-    The hash of all that it read last is known: of none among several texts, nor of what it read as another model.
+    The checkpoint has the hash of its whole training text only, not of one text among several, nor of the texts that
+    an --init-from model learned from.
     """
     checkpoint = subject.contents
     facts, origin = checkpoint.corpus, checkpoint.origin
@@ -140,9 +141,9 @@ def score_text(
     watch: Watch = lambda read: None,
     counts_first: bool = False,
 ) -> Score:
-    """Score a text by one model; see `show_score`. What share of the work is done more is told to `watch`.
+    """Score a text by one model; see `show_score`. `watch` is called with the share of the work done since.
 
-    Its first character is free, as nothing stands before it in a stream, or counts too, as that of a line may.
+    The first character is exempt, as nothing precedes it in a stream, unless `counts_first` is set, as for lines.
     """
     readable = fit_text(subject, text, path, rule)
     counted = readable.known_text if rule == "skip" else readable.text
@@ -169,10 +170,10 @@ def score_text(
 def _read(
     subject: Subject, readable: Readable, free: str, dynamic: bool, watch: Watch
 ) -> tuple[float, int, float | None]:
-    """What the characters that a model knows cost, in nats, how many are right, and their cost if it adapts, if asked.
+    """Total loss of the known characters in nats, how many were predicted right, and the dynamic loss, if asked for.
 
-    A line is read after `first_id`, a line feed. A stream is read from no state, from its first character on, which is
-    free; `first_id` is read in the place of one that is not read, so that what follows is predicted by every model.
+    Lines are read after `first_id`, a line feed. A stream is read from a zero state; its first character, which is
+    exempt, is replaced by `first_id` if the model cannot read it, so that every model predicts the second one.
     """
     contents, encoder = subject.contents, subject.contents.encoder
     num_free = int(encoder.widths(free).sum()) if readable.read_text.startswith(free) else 0
@@ -186,25 +187,25 @@ def _read(
         loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=watch), counts), begins, unread)
     if not dynamic:
         return loss, right, None
-    from charrnn.analysis.dynamic import adapted_loss  # with its way back, which no other score waits for
+    from charrnn.analysis.dynamic import adapted_loss  # imports backpropagation, which other scores do not need
 
     counts[:unread] = False
     return loss, right, adapted_loss(contents.model, contents.weights, ids, counts, watch=watch)
 
 
 def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np.bool_]:
-    """Which of the last ids that are read, so many, are of characters that the model knows."""
+    """For each of the last `length` ids that are read, whether its character is known to the model."""
     counts = np.ones(length, dtype=np.bool_)
     if readable.reads_all and readable.unknown:
         is_known = readable.ids != encoder.unknown_id
-        if encoder.unit == BYTE:  # of an unknown character some bytes may be known
+        if encoder.unit == BYTE:  # some bytes of an unknown character may be known
             is_known = np.repeat(readable.known, encoder.widths(readable.text))
         counts[-len(is_known) :] = is_known[-length:]
     return counts
 
 
 def best_fit(losses: Sequence[float]) -> int:
-    """Which loss is the lowest, the first of equals; one that is no number never is, unless all are."""
+    """Index of the lowest loss, the first of equals; NaN counts as the highest."""
     return min(range(len(losses)), key=lambda index: (math.isnan(losses[index]), losses[index]))
 
 
@@ -228,7 +229,7 @@ def _rows(result: Score) -> list[tuple[str, str]]:
 
 
 def _margin(scores: Sequence[Score]) -> float:
-    """Bits per character by which the best is better than the second."""
+    """Difference between the best and the second-best loss, in bits per character."""
     best, second, *_ = sorted(map(_final_loss, scores))
     return bits_per_char(second - best)
 
@@ -242,7 +243,7 @@ def _describe_fit(subjects: Sequence[Subject], scores: Sequence[Score]) -> str:
 
 
 def _compared(scores: Sequence[Score]) -> list[list[str]]:
-    """The figures of several models, a row for each, with the unit in its name."""
+    """Rows of figures, one column per model, with the unit in the row's name."""
     rows = [
         ["characters predicted", *(f"{result.characters:,}" for result in scores)],
         ["loss, nats per character", *(f"{result.loss:.4f}" for result in scores)],
@@ -261,7 +262,7 @@ def _compared(scores: Sequence[Score]) -> list[list[str]]:
 def _as_json(
     subjects: Sequence[Subject], scores: Sequence[Score], path: str, unlike: list[str], learned: list[bool | None]
 ) -> dict[str, Any]:
-    """One model's figures by themselves, those of several by name."""
+    """The figures for JSON: those of one model at the top level, those of several by name."""
     fields = [{**_fields(result), "learned": known} for result, known in zip(scores, learned, strict=True)]
     if len(subjects) == 1:
         return {"text": path, **fields[0]}

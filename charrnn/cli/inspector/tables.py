@@ -1,4 +1,4 @@
-"""Names, values and lines on stdout, as a terminal or a pipe wants them."""
+"""Prints and formats tables, wrapped text and JSON for stdout, a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from charrnn.display.json_line import to_json
 from charrnn.display.widths import text_width
 
 NARROW_TABLE = 48
-"""Columns of a terminal below which a value stands under its name, not beside it."""
+"""Terminal width below which a value stands under its name, not beside it."""
 
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and values: wrapped and in colour on a terminal, a line each elsewhere."""
+    """Print names and values: wrapped and in colour on a terminal, one line each otherwise."""
     if sys.stdout.isatty() and terminal_width() < NARROW_TABLE:
         width = terminal_width()
         print_lines(line for name, value in rows for line in (name, *wrapped(value, width, indent=4)))
@@ -33,23 +33,23 @@ def print_table(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def print_json(objects: Sequence[Any]) -> None:
-    """Print what was found out of each checkpoint: of one an object, of several a list of them."""
+    """Print an object per checkpoint as JSON: one alone, several as a list."""
     print(to_json(objects[0] if len(objects) == 1 else objects))
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines that fit already; what of them is a stranger's text has been made harmless where it was drawn."""
+    """Print lines that fit and whose foreign text is already escaped."""
     for line in lines:
         print(line)
 
 
 def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
-    """Cut a sentence between words into lines that fit; a word that is longer than a line is cut too."""
+    """Wrap a sentence into lines; a word longer than a line is broken."""
     return _wrap(sentence, max(width, indent + 8), first=" " * indent, others=" " * indent) or [""]
 
 
 def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> list[str]:
-    """Cut a sentence into lines with margins; in East Asian scripts a character takes two columns."""
+    """Wrap a sentence with indents; counts East Asian wide characters as two columns."""
     if sentence.isascii():
         return textwrap.wrap(
             sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
@@ -57,7 +57,7 @@ def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> li
     lines, line = list[str](), first
     for whole in sentence.split():
         *pieces, word = _cut(whole, width - max(len(first), len(others)))
-        for piece in pieces:  # of a word that is longer than a line
+        for piece in pieces:  # a word longer than a line
             if line.strip():
                 lines.append(line)
                 line = others
@@ -72,7 +72,7 @@ def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> li
 
 
 def _cut(word: str, width: int) -> Iterator[str]:
-    """Pieces of a word, each as wide as it may be."""
+    """Cut a word into pieces, each as wide as possible."""
     start = used = 0
     for place, character in enumerate(word):
         size = text_width(character)
@@ -84,9 +84,9 @@ def _cut(word: str, width: int) -> Iterator[str]:
 
 
 def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Format a table of texts that are harmless already, so that it fits: a head may take several lines.
+    """Format a table of escaped texts to fit a width; column heads may be wrapped.
 
-    Where that is not enough, each row becomes a sentence of names and values.
+    If it still does not fit, each row becomes a sentence of names and values.
     """
     if table := _in_columns(head, rows, width):
         return table
@@ -99,15 +99,15 @@ def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: in
 def format_comparison(
     labels: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> list[str]:
-    """Format a table with a column for each of several things, with a row for each where only that fits.
+    """Format a table with one column per compared thing; transposed if only that fits.
 
-    Where neither does, the columns stand some below the others.
+    If neither fits, the columns are split into several tables, one below the other.
 
     Args:
-        labels: what stands above the first columns.
-        names: of the things.
-        rows: cells of the first columns, and of each thing.
-        width: columns to fit in.
+        labels: heads of the leading columns.
+        names: heads of the columns of the things.
+        rows: cells of the leading columns, then of each thing.
+        width: terminal columns to fit in.
     """
     own, lines = len(labels), list[str]()
     first = [max(map(text_width, column)) for column in zip(labels, *(row[:own] for row in rows), strict=True)]
@@ -129,7 +129,7 @@ def format_comparison(
 
 
 def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """A table whose head may take several lines; nothing where it is too wide all the same."""
+    """A table whose heads may be wrapped; empty if it is still too wide."""
     if table := _as_it_is(head, rows, width):
         return table
     columns = zip(head, *rows, strict=True)
@@ -141,13 +141,13 @@ def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 
 
 def _as_it_is(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """A table with every cell on one line; nothing where it is too wide."""
+    """A table with every cell on one line; empty if it is too wide."""
     widths = [max(map(text_width, column)) for column in zip(head, *rows, strict=True)]
     return _lay_out([head, *rows], widths) if _total(widths) <= width else []
 
 
 def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Some of the things of a comparison; a single one that is too wide is told in sentences."""
+    """A table of some things of a comparison; a single one that is too wide is given in sentences."""
     if table := _as_it_is(head, rows, width):
         return table
     told = [" ".join(cell for cell in row[:-1] if cell) + f": {row[-1]}" for row in rows if row[-1]]

@@ -1,4 +1,4 @@
-"""What models read while they are watched, a text that was given or their own, and what they do on it."""
+"""The text that models read while their units are recorded, given or their own, and what the units do on it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from charrnn.text.options import CHARACTER
 from charrnn.wording import number_of
 
 WIDER_BYTES = "\xc0\xe0\xf0"
-"""From which bytes on a character has two bytes in UTF-8, three, and four."""
+"""The least first bytes of UTF-8 characters of two, three and four bytes."""
 
 TYPED = "--text"
-"""Where a text comes from that is typed on the command line."""
+"""The `source` of a text that is typed on the command line."""
 
 READ_FOR_ONE = 4
-"""Characters of a text that are prepared for each that is read: two may become one, a letter and its marks, say."""
+"""Characters to take from a text for each one that is read, since normalisation may join several into one."""
 
 TEXTS_DIFFER = (
     "these models learned from different texts, or were judged by different ones, and each reads its own: figures of "
@@ -48,15 +48,15 @@ TEXTS_DIFFER = (
 
 @dataclass(frozen=True)
 class Piece:
-    """A text, as it was given or as far as a model reads it.
+    """A text as given, or the part of it that a model reads.
 
     Attributes:
         text: what is read.
-        source: where it comes from, in words.
-        whole: characters that there were to read; None for more than anybody counted.
-        gaps: places in what is read before which others stand that the model does not know, ascending, one for each.
-        is_held_back: whether it ends where it does because the model, or another, is too large to be watched on more.
-        is_fitted: whether it is what `fit_text` has left of a text, all of which the model knows.
+        source: where the text comes from, in words.
+        whole: length of the whole text in characters; None if it is too long to have been counted.
+        gaps: for each unknown character that was left out, the place in `text` before which it stood; ascending.
+        is_held_back: whether the text was cut because this model, or another, is too large to record more of it.
+        is_fitted: whether `fit_text` was applied and unknown characters were removed.
     """
 
     text: str
@@ -68,17 +68,17 @@ class Piece:
 
     @property
     def left_out(self) -> int:
-        """Characters that the model does not know, of the text as far as it is read."""
+        """Number of unknown characters left out of the part that is read."""
         return len(self.gaps)
 
     @property
     def is_cut(self) -> bool:
-        """Whether it is the beginning alone."""
+        """Whether `text` is shorter than the whole text."""
         return self.whole is None or len(self.text) < self.whole
 
     @property
     def extent(self) -> str:
-        """How much of what is read, in words for a terminal."""
+        """How much of which text is read, in words for a terminal."""
         return describe_extent(self.fields)
 
     @property
@@ -88,15 +88,15 @@ class Piece:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """How much of what is read, as plain values."""
+        """How much of which text is read, as plain values."""
         return {"text": self.source, "characters": len(self.text), "of": self.whole, "left_out": self.left_out}
 
     def on_page(self, told: str) -> str:
-        """What is told of it, for someone who never saw a flag."""
+        """A message about the text with the flag's name replaced, for a page's readers."""
         return told.replace(TYPED, "the text that was given", 1) if self.source == TYPED else told
 
     def first(self, length: int | None) -> Piece:
-        """No more than its beginning; None for all of it."""
+        """At most the first `length` characters; None for all."""
         text = self.text[:length]
         within = self.gaps if len(text) == len(self.text) else tuple(gap for gap in self.gaps if gap < len(text))
         return replace(self, text=text, gaps=within)
@@ -104,11 +104,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class Watched:
-    """A model, a text, and what its units did while it read it.
+    """A model, a text, and the activations of the model's units on the text.
 
     Attributes:
         subject: the model.
-        piece: what it reads.
+        piece: the text.
     """
 
     subject: Subject
@@ -116,33 +116,33 @@ class Watched:
 
     @property
     def text(self) -> str:
-        """What it reads."""
+        """The text that the model reads."""
         return self.piece.text
 
     @cached_property
     def activations(self) -> Activations:
-        """The values of every unit after each character, of several bytes after the last."""
+        """The values of every unit after each character; for a character of several bytes, after its last byte."""
         contents, encoder = self.subject.contents, self.subject.contents.encoder
         activations = record_units(contents.model, contents.weights, encoder.encode(self.text), contents.line_feed)
         require_finite(activations.values)
         if encoder.unit == CHARACTER:
             return activations
-        last = np.cumsum(encoder.widths(self.text)) - 1  # of a character's bytes
+        last = np.cumsum(encoder.widths(self.text)) - 1  # last byte of each character
         return replace(activations, values=activations.values[last])
 
     @property
     def gates(self) -> list[GateUse]:
-        """How open the gates of every layer were, by the same."""
+        """How open the gates of every layer were, from the same activations."""
         return gate_uses(self.subject.contents.model, self.activations.values)
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The units that follow something in the text, and those that seem to."""
+        """The best unit for each feature of the text, significant or not."""
         return find_neurons(self.activations, text_features(self.text))
 
 
 def describe_extent(fields: dict[str, Any]) -> str:
-    """How much was read of what: see `Piece.fields`."""
+    """Say how much of which text was read, from `Piece.fields`."""
     read, whole = fields["characters"], fields["of"]
     part = number_of(read, "character")
     if whole is None:
@@ -153,33 +153,34 @@ def describe_extent(fields: dict[str, Any]) -> str:
 
 
 def describe_omission(left_out: int) -> str:
-    """What is said behind the rest of characters that a model does not know; nothing where there are none."""
+    """A suffix on unknown characters that were left out; empty if there are none."""
     verb = "is" if left_out == 1 else "are"
     return f"; {number_of(left_out, 'character')} that it does not know {verb} left out" if left_out else ""
 
 
 def too_few(number: int, unit: str = "character") -> str:
-    """Say of so many characters, or bytes, that they are too few; what for follows."""
+    """Say that so many characters, or bytes, are too few; the caller adds for what."""
     return f"{number_of(number, unit)} {'is too little' if number == 1 else 'are too few'}"
 
 
 def choose_texts(subjects: Sequence[Subject], given: Piece | None) -> list[Piece]:
-    """Take the given text for every model, or else the piece of its own that was held out; of all the same length.
+    """The given text for every model, or else the beginning of each model's own held-out text, of equal lengths.
 
-    Of its own text no more is there than models could read; rare characters stand in it as their encoder shows them.
+    Only as much of the model's own text is decoded as the models can read; the encoder's decoding shows rare
+    characters.
 
     Args:
         subjects: the models.
-        given: the text that the user gives, if they do.
+        given: the text that the user gives; None if there is none.
 
     Raises:
-        CharRNNError: there is neither.
+        CharRNNError: no text is given, and a model's own is not found.
     """
     if given is not None:
         return [given] * len(subjects)
     texts = [_HeldOut(subject) for subject in subjects]
     shortest = min(map(len, texts))
-    are_one = share_text(subjects)  # one may have held out more: the end is common
+    are_one = share_text(subjects)  # one may have held out more; they share the end
     return [
         Piece(
             text.read(len(text) - shortest if are_one else 0, min(READ_FOR_ONE * MAX_VIEWED, shortest)),
@@ -193,16 +194,17 @@ def choose_texts(subjects: Sequence[Subject], given: Piece | None) -> list[Piece
 def choose_pieces(
     subjects: Sequence[Subject], texts: Sequence[Piece], rule: str, *, keeps_activations: bool
 ) -> list[Piece]:
-    """Take of each model's text as much as all can be watched on, without the characters that it does not know.
+    """Cut each model's text to the length that all models can be recorded on, and remove unknown characters.
 
     Args:
         subjects: the models.
-        texts: what each is to read; see `choose_texts`.
+        texts: one per model; see `choose_texts`.
         rule: for characters that a model does not know.
-        keeps_activations: whether the values of every unit are kept: a large model's can be of a short text alone.
+        keeps_activations: whether the values of every unit are held in memory, which limits a large model to a short
+            text.
 
     Raises:
-        CorpusError: there is nothing in one that its model knows.
+        CorpusError: a model knows no character of its text.
     """
     length = min(_readable_length(subject) for subject in subjects)
     length = length if keeps_activations else max(length, ENOUGH)
@@ -210,19 +212,19 @@ def choose_pieces(
 
 
 def _readable_length(subject: Subject) -> int:
-    """Characters of which all that a model does can be held; it has a state for each byte of one, if it reads bytes."""
+    """Characters whose activations can be held in memory; a byte model has activations for each byte."""
     encoder = subject.contents.encoder
     widest = 1 if encoder.unit == CHARACTER else 1 + sum(byte <= encoder.characters[-1] for byte in WIDER_BYTES)
     return readable_length(subject.contents.model, widest)
 
 
 def share_text(subjects: Sequence[Subject]) -> bool:
-    """Whether models learned from the same text, and held out the same, or its end."""
+    """Whether models learned from the same text and held out its end, or the same lines."""
     return len({(way_of(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
 
 
 def _name_held_out(subject: Subject) -> str:
-    """What was held out of its text, or, by name, beside it; or what stands for it where nothing was."""
+    """A description of the held-out text, or of the part of the training text that replaces it if there is none."""
     contents = subject.contents
     if name := contents.origin.held_out_by_name:
         return f"the held-out {name}"
@@ -248,10 +250,10 @@ def _known_piece(subject: Subject, given: Piece, rule: str, length: int) -> Piec
 
 
 class _HeldOut:
-    """The piece of its text that was held out from a model, of which no more is decoded than is read.
+    """A model's held-out text, decoded lazily where the ids are characters.
 
     Raises:
-        CharRNNError: it is not there.
+        CharRNNError: the model's text is not found.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -261,11 +263,11 @@ class _HeldOut:
         self._ids = subject.own_text.held_out
 
     def __len__(self) -> int:
-        """Its characters."""
+        """Number of characters."""
         return len(self._ids) if self._encoder.unit == CHARACTER else len(self._whole)
 
     def read(self, start: int, length: int) -> str:
-        """So many characters, or those that there are, from a place on."""
+        """At most `length` characters from `start` on."""
         end = start + length
         if self._encoder.unit == CHARACTER:
             return self._encoder.decode(self._ids[start:end])
