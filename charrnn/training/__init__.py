@@ -1,1 +1,1 @@
-"""Truncated BPTT: lanes of a text, steps, evaluations, and a checkpoint to go on from."""
+"""Truncated BPTT: lanes of a text, steps, evaluations, and checkpoints to resume from."""

@@ -1,4 +1,4 @@
-"""How well the numbers of a training do; what is done where they go wrong is in `charrnn.training.recovery`."""
+"""Whether the numbers of a training are sound; what is done where they are not is in `charrnn.training.recovery`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import math
 from dataclasses import dataclass
 
 RECOVERY_SHARE = 0.5
-"""Factor on the learning rate each time that training goes back since something went wrong."""
+"""Factor on the learning rate each time that training goes back because its numbers went wrong."""
 
 REWIND_SHARE = 0.4
-"""Factor on it each time that training goes back for want of a gain."""
+"""Factor on the learning rate each time that training goes back because evaluations brought no gain."""
 
 LARGEST_LOSS = 1e6
-"""Nats per character from which on a loss is no better than one that is not a number."""
+"""Nats per character at and above which a loss is treated like NaN."""
 
 SMOOTHING_STEPS = 32
-"""What a step's loss is divided by in the moving average that is judged, and reported."""
+"""Time constant, in steps, of the moving average of the training loss that is checked and reported."""
 
 
 @dataclass
 class Health:
-    """How well the numbers of a training do.
+    """What went wrong with the numbers of a training, and the training loss by which that is judged.
 
     Attributes:
-        skipped: steps left out in all, because their loss or gradient was beyond measure; not those of
-            `charrnn.training.recovery.skip_step` in which all is well.
-        skipped_in_row: steps left out, the last ones without a good step between.
-        recoveries: times that training went back, in all; each halves the learning rate.
-        tries: of them, those since the last evaluation that was the best.
-        recovered_at: step of the last one, from which the learning rate rises anew.
-        steps: good steps since then.
-        loss: moving average of the training loss since then, in nats per character: the mean of the steps, and from
-            `SMOOTHING_STEPS` of them on an exponential one. Before the first of them it is what it was when training
-            went back; 0 before the first of all.
-        lowest: the lowest value that this average had; infinity before there is one.
-        trouble: what went wrong since the last report, in words, a line for each time; empty where nothing did.
+        skipped: all steps skipped because of an unsound loss or gradient; without those that
+            `charrnn.training.recovery.skip_step` takes as normal under float16.
+        skipped_in_row: steps skipped since the last good one.
+        recoveries: how often training went back, in all; each time halves the learning rate.
+        tries: recoveries since the last evaluation that was the best.
+        recovered_at: step of the last recovery, from which the learning rate warms up anew.
+        steps: good steps since the last recovery.
+        loss: moving average of the training loss since the last recovery, in nats per character: the mean of the first
+            `SMOOTHING_STEPS` steps, then exponential. Right after a recovery it is still the value from before; 0
+            before the first step of all.
+        lowest: the lowest value of this average since the last recovery; infinity before there is one.
+        trouble: what went wrong since the last report, in words, one line for each event; empty where nothing did.
     """
 
     skipped: int = 0
@@ -48,16 +48,16 @@ class Health:
     trouble: str = ""
 
     def add_trouble(self, trouble: str) -> None:
-        """Add a line, of what has gone wrong, to those that are still to be told."""
+        """Add a line about what went wrong to those that are still to be reported."""
         self.trouble = f"{self.trouble}\n{trouble}" if self.trouble else trouble
 
     def take_trouble(self) -> str:
-        """What went wrong and is still to be told, a line for each time; it counts as told then."""
+        """Return the lines that are still to be reported, and clear them."""
         trouble, self.trouble = self.trouble, ""
         return trouble
 
     def observe(self, loss: float) -> None:
-        """Take in the loss of a good step."""
+        """Count a good step, and add its loss to the moving average."""
         self.skipped_in_row = 0
         self.steps += 1
         self.loss += (loss - self.loss) / min(self.steps, SMOOTHING_STEPS)
@@ -65,19 +65,18 @@ class Health:
 
 
 def is_sound(loss: float, gradient_norm: float = 0.0) -> bool:
-    """Whether a step or an evaluation with these figures may count."""
+    """Whether a step or an evaluation counts: its gradient is finite, and its loss is below `LARGEST_LOSS`."""
     return math.isfinite(gradient_norm) and abs(loss) < LARGEST_LOSS
 
 
 def has_exploded(loss: float, lowest: float, vocab_size: int) -> bool:
-    """Whether a training loss that was better is so no longer.
+    """Whether the training loss is far above its lowest value, and a nat above that of a uniform guess.
 
-    Far above its lowest value, and a nat worse than guessing all characters alike: a text that merely gets harder does
-    not reach that. (A model that overfits may, on text that it does not learn from.)
+    A text that merely gets harder does not reach that. (An overfitted model may, on text that it does not learn from.)
 
     Args:
         loss: in nats per character.
-        lowest: what it has been; infinity where it never was anything.
+        lowest: its lowest value so far; infinity where there is none.
         vocab_size: V.
     """
     return loss > max(2 * lowest + 0.5, math.log(vocab_size) + 1)

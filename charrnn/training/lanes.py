@@ -1,13 +1,13 @@
 """Contiguous lanes over a text, window after window: the order in which truncated BPTT reads it.
 
-The text is cut into B lanes of equal length that are read side by side. Where they are read on end, row b of window k
-+ 1 begins where row b of window k ended: the hidden state that is carried from one to the next is that of the text
-just before, but in the few lanes where the training sets it to zeros.
+The text is cut into B lanes of equal length that are read side by side. Within a stretch, row b of window k + 1 begins
+where row b of window k ended: the hidden state that is carried over is that of the text just before, except in the few
+lanes where the training sets it to zeros.
 
-On end from first to last, a model would always have just learned from what lies nearby, and of a text too long to be
-read whole it would know the beginnings of its lanes alone. So each lane is read in stretches, in a new order in each
-epoch. The state is carried into a stretch although it comes from elsewhere: so the model learns to handle a state
-that does not fit the text, and one that is older than a stretch.
+If lanes were read from first to last character, the model would always have just learned from nearby text, and of a
+text too long to be read whole it would see only the beginnings of the lanes. So each lane is read in stretches, in a
+new order in each epoch. The state is carried into a stretch although it comes from elsewhere in the text, so that the
+model learns to handle a state that does not fit the text, and one that is older than a stretch.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -100
-"""In the place of a target: nothing is to be predicted there. The value is torch's."""
+"""The target where nothing is to be predicted; the default `ignore_index` of torch's cross entropy."""
 
 LET_GO_EVERY = 4
-"""Windows after which the memory of those that were read is given back, where the text is mapped from a file."""
+"""Windows after which the memory of the pages read is given back, where the text is mapped from a file."""
 
 EVERY = slice(None)
 """All lanes."""
@@ -46,10 +46,10 @@ class Window:
 
     Attributes:
         inputs: ids, shape (T, B).
-        targets: the ids one character later, shape (T, B); `IGNORED` where a lane has come to its end.
-        begins_anew: whether a state from before does not belong to the lanes.
-        num_targets: those that count, of all lanes together.
-        share: of them, those in these lanes: less than all where other ranks read the others.
+        targets: the ids one character later, shape (T, B); `IGNORED` past the end of a lane.
+        begins_anew: whether the lanes begin with a state of zeros, not with that after the window before.
+        num_targets: number of targets that are not `IGNORED`, in the lanes of all ranks.
+        share: share of these in this rank's lanes.
         recalled: the forecasts after the inputs, shape (T, B, C); None for a model that does not recall.
     """
 
@@ -77,7 +77,7 @@ class WindowReader:
     def __init__(self) -> None:
         self.epoch = 0
         self.index = 0
-        self._planned = -1  # the epoch whose order is known
+        self._planned = -1  # the epoch that is planned
 
     def __iter__(self) -> WindowReader:
         return self
@@ -92,14 +92,14 @@ class WindowReader:
         return self._read(self.index - 1)
 
     def windows_in(self, epochs: float) -> int:
-        """Windows of so many passes, the last of which may be read in part; a window that is begun counts.
+        """Windows of so many passes, rounded up where the last pass is partial.
 
-        The passes count as they are written in decimal: in binary, 1.1 times 50 is more than 55.
+        `epochs` is multiplied as a decimal number: in binary floating point, 1.1 times 50 is more than 55.
         """
         return math.ceil(Decimal(str(epochs)) * self.windows_per_epoch)
 
     def seek(self, epoch: int, index: int) -> None:
-        """Go to the place where `epoch` and `index` had these values."""
+        """Go to the position at which `epoch` and `index` have these values."""
         self.epoch, self.index = epoch, index
 
     def _plan(self) -> None:
@@ -107,24 +107,24 @@ class WindowReader:
         raise NotImplementedError
 
     def _read(self, index: int) -> Window:
-        """The window that stands at an index of this epoch."""
+        """The window at an index of this epoch."""
         raise NotImplementedError
 
 
 class Lanes(WindowReader):
     """An endless reader of windows over a text.
 
-    The lengths of an epoch's windows differ by one at most, so that none is a runt. Where B does not divide the
-    text's transitions, neighbouring lanes share one of them: every transition is read at least once an epoch.
+    The lengths of an epoch's windows differ by one at most, so that none is much shorter. Where B does not divide the
+    text's transitions, some neighbouring lanes share one: every transition is read at least once an epoch.
 
     Args:
         ids: encoded text, shape (num_chars,).
         batch_size: B, the number of lanes.
         seq_len: T, characters of a window, at most.
-        stretch: characters that a lane is read on end, nearly; 0 for all of it.
-        seed: of the stretches' order.
-        own: of the lanes, those that are read here; the rest is other ranks'.
-        reach: characters of the text back in which forecasts are looked up; 0 for none.
+        stretch: approximate number of characters that a lane is read without a jump; 0 for the whole lane.
+        seed: seed of the order of the stretches.
+        own: slice of the lanes that are read here; other ranks read the rest.
+        reach: characters back in the text in which forecasts are looked up; 0 for no forecasts.
 
     Raises:
         ConfigError: fewer than B + 1 characters.
@@ -158,7 +158,7 @@ class Lanes(WindowReader):
         self._stretch = min(max(1, stretch // seq_len), whole) if stretch else whole  # in windows
         self._seed = seed
         self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
-        self._places = np.arange(0, dtype=np.uint32)  # in a lane, of the windows in the order of the epoch
+        self._places = np.arange(0, dtype=np.uint32)  # where in a lane this epoch's windows lie, in reading order
 
     def _read(self, index: int) -> Window:
         place = int(self._places[index])

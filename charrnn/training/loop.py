@@ -27,13 +27,13 @@ from charrnn.training.timetable import evaluation_is_due, seconds_left
 from charrnn.training.validation import copy_weights, measure_cold, validate
 
 REPORT_SECONDS = 0.2
-"""Time between reports: the loss is read off the device no more often."""
+"""Seconds between two reports, at least, where they go by the clock; see `train`."""
 
 READ_EVERY = 8
-"""Steps on a GPU after which their figures are read, if no evaluation is due before."""
+"""Steps on a GPU after which their figures are read, if no evaluation or report is due before."""
 
 SETTLING_STEPS = 3
-"""First steps of a training, whose memory differs from that of those that follow."""
+"""First steps of a training, whose use of memory differs from that of later steps."""
 
 REWIND_AFTER = 3
 """Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
@@ -45,13 +45,14 @@ def train(
     """Train until the run is finished.
 
     Args:
-        run: changed in place; whole and ready to be saved at every report.
-        report_every: steps between two reports; None for `REPORT_SECONDS`.
-        is_wanted: asked every `REPORT_SECONDS` whether one is wanted between these, at which the caller may stop.
+        run: changed in place; consistent and ready to be saved at every report.
+        report_every: steps between two reports; None for one every `REPORT_SECONDS`.
+        is_wanted: with `report_every`, called every `REPORT_SECONDS`; if it returns true, there is an extra report, at
+            which the caller may stop.
 
     Yields:
-        A report so often and after every evaluation, the last step's included. A run that is at its end, but for the
-        evaluation of its last steps, makes no more, unless that is a gain which renews its patience.
+        A report at these intervals and after every evaluation, including that of the last step. A run at its end whose
+        last steps are not evaluated yet takes no more, unless their evaluation is a gain, which renews its patience.
 
     Raises:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`, and `give_up`.
@@ -64,7 +65,7 @@ def train(
     asked, is_over = run.ranks.now(), run.finished
     first = run.step
     has_passed = run.progress >= 1 or run.is_out_of_patience
-    if not is_over and has_passed and run.pace.steps:  # it goes on to an end that it has passed already
+    if not is_over and has_passed and run.pace.steps:  # resumed with an end that it has passed already
         report = _evaluate(run)
         yield report
         asked, is_over = run.ranks.now(), report.is_last
@@ -78,7 +79,7 @@ def train(
         if run.unread and (is_due or is_told):
             read_figures(run)
             is_due = evaluation_is_due(run)
-        if run.unread or not run.pace.steps:  # the clock never decides when figures are read
+        if run.unread or not run.pace.steps:  # a report by the clock waits until the figures are read
             continue
         if not (is_due or is_told) and run.ranks.now() - asked >= REPORT_SECONDS:
             asked, is_told = run.ranks.now(), report_every is None or is_wanted()
@@ -92,8 +93,8 @@ def first_report(run: TrainingRun, seconds_left: float) -> Report:
     """The report of a run that was evaluated before its first step; see `charrnn.training.validation`.
 
     Args:
-        run: whose history holds that evaluation alone.
-        seconds_left: expected, by who knows how fast it will be.
+        run: its history holds that evaluation only.
+        seconds_left: the caller's estimate.
     """
     (row,) = run.history
     return replace(
@@ -107,7 +108,7 @@ def first_report(run: TrainingRun, seconds_left: float) -> Report:
 def give_up(run: TrainingRun, why: str) -> Report:
     """The last report of a run whose numbers went wrong too often.
 
-    It may have the number of the report before: a step that is skipped is not counted, and may be the one too many.
+    Its step may be that of the report before: a skipped step is not counted, and may have been one too many.
 
     Args:
         run: as the error left it.
@@ -120,10 +121,10 @@ def give_up(run: TrainingRun, why: str) -> Report:
 def take_step(run: TrainingRun) -> bool:
     """Read one window of every lane and update the weights once, if the window's figures are sound.
 
-    A GPU judges that by the norm alone: it is the same on all ranks, and not finite where a loss is beyond measure.
+    A GPU judges by the gradient norm alone: it is the same on all ranks, and not finite where the loss is not sound.
 
     Returns:
-        Whether they were, as far as that is known yet; see `charrnn.training.health.is_sound`.
+        Whether they are, see `charrnn.training.health.is_sound`; on a GPU always true, since it is not known yet.
     """
     config, model = run.config, run.model
     window = next(run.lanes)
@@ -160,21 +161,21 @@ def take_step(run: TrainingRun) -> bool:
 
 
 def read_figures(run: TrainingRun) -> None:
-    """Wait for the device, and take in what its last steps have found; those that were left out there do not count."""
+    """Wait for the GPU, and count the figures of its last steps; those that it skipped do not count."""
     unread, run.unread = run.unread, []
     if not unread:
         return
-    run.ranks.barrier()  # before the wait for a device, which itself waits for ever for one whose process is gone
+    run.ranks.barrier()  # notices a rank that is gone; the GPU, which is read next, would wait for it for ever
     values = run.ranks.all_reduce_mean(*torch.stack([figures.values for figures in unread]).flatten().tolist())
     recoveries = run.health.recoveries
-    run.step -= len(unread)  # each is counted once it is known to count
+    run.step -= len(unread)  # each sound one is counted again below
     for loss, norm, figures in zip(values[::2], values[1::2], unread, strict=True):
         if is_sound(loss, norm):
             run.step += 1
             _count(run, loss, norm, figures.num_targets)
         else:
             skip_step(run, loss, norm)
-        if run.health.recoveries > recoveries:  # what is left was found with weights that are no more
+        if run.health.recoveries > recoveries:  # the remaining figures belong to weights that were discarded
             return
 
 
@@ -186,7 +187,7 @@ def _update(run: TrainingRun, state: State, is_sound: Tensor | None = None) -> N
 
 
 def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None:
-    """Add up a step's figures, and see whether training still goes well."""
+    """Add up a step's figures, and go back if the training loss has exploded."""
     run.pace.loss += loss * num_targets
     run.pace.norm += norm
     run.highest_norm = max(run.highest_norm, norm)
@@ -199,7 +200,7 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
 
 
 def _reset_some(run: TrainingRun) -> State:
-    """The state to go on from, with zeros for a few lanes: else a beginning would be seen once an epoch."""
+    """The state to go on from, with zeros for a few lanes: otherwise the model would see zeros only once an epoch."""
     share = run.config.state_reset
     if run.line_feed is not None or not share:  # a line's beginning is seen often enough
         return run.state
@@ -211,12 +212,12 @@ def _reset_some(run: TrainingRun) -> State:
 
 
 def _rate(run: TrainingRun) -> float:
-    """The learning rate of the next step; after numbers went wrong it rises anew, to less."""
+    """The learning rate of the next step; after a recovery it warms up anew, to a lower value."""
     return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * run.rate_share
 
 
 def _evaluate(run: TrainingRun) -> Report:
-    """Evaluate, write the history's next row, keep the weights if they are the best."""
+    """Evaluate, add a row to the history, and keep the weights if they are the best, or rewind where that is due."""
     began = run.seconds
     val_loss = validate(run)
     is_best = run.best is None or val_loss < run.best.val_loss
@@ -259,7 +260,7 @@ def _rewind(run: TrainingRun) -> None:
 
 
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
-    """Tell where a run stands, which has trained until this second of its own."""
+    """Make the report of where a run stands; its last step ended when `run.seconds` was `trained_until`."""
     pace, highest_norm, run.highest_norm = run.pace, run.highest_norm, 0.0
     training_seconds = trained_until - pace.seconds
     return Report(
@@ -274,7 +275,7 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         is_best=is_best,
         learning_rate=run.learning_rate,
         gradient_norm=pace.norm / pace.steps if pace.steps else None,
-        gradient_norm_max=highest_norm or None,  # of no step it is 0
+        gradient_norm_max=highest_norm or None,  # 0 where there was no step
         clipped=pace.clipped / pace.steps if pace.steps else None,
         chars_per_second=pace.chars / max(training_seconds, 1e-9) if pace.steps else None,
         seconds=run.seconds,

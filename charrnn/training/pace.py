@@ -1,4 +1,4 @@
-"""What the steps of a training have found since its last evaluation."""
+"""The figures of a training's steps since its last evaluation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 @dataclass
 class Pace:
-    """Sums since the last evaluation, and where that was.
+    """Sums since the last evaluation, and the position of that evaluation.
 
     Attributes:
         loss: sum over characters, in nats.
         steps: steps summed.
         chars: characters read in them.
-        norm: sum over steps of the gradient's norm before it is clipped, of several members the largest.
+        norm: sum over steps of the gradient norm before clipping; of an ensemble, the largest norm of a member.
         clipped: steps whose norm was over `TrainConfig.grad_clip`.
-        step: of the last evaluation.
-        seconds: of the run at the last evaluation.
+        step: step of the last evaluation.
+        seconds: `TrainingRun.seconds` at the last evaluation.
         stale: evaluations in a row without a gain.
         lowest: the loss that an evaluation must beat to count as a gain; reset when a training goes on to another end
             or goes back to the best weights, since the losses then start above the best.
@@ -43,7 +43,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a step has found, where it was computed.
+    """Figures of one step, on the device that computed them.
 
     Attributes:
         values: the mean loss in nats per character, and the largest norm of a member's gradient, shape (2,).

@@ -1,4 +1,4 @@
-"""A window's way forward through a model, and its gradient's way back."""
+"""The forward and backward pass of a window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.updates import Update
 
 ROUNDED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-"""What the products of a step are rounded to, in a precision other than float32."""
+"""Data type of the matrix products of a step, by precision, where it is not float32."""
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
@@ -28,13 +28,13 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 @dataclass(frozen=True)
 class Pass:
-    """What a window's way forward and back has found.
+    """Results of a window's forward and backward pass.
 
     Attributes:
-        losses: each member's mean loss in nats per character, shape (members,): over all ranks, or on a GPU over this
-            rank's share, still to be averaged.
+        losses: each member's mean loss in nats per character, shape (members,): over all ranks, or on a GPU this rank's
+            contribution, still to be averaged over the ranks.
         norms: each member's gradient norm before clipping, shape (members,).
-        state: after the window.
+        state: state after the window.
     """
 
     losses: Tensor
@@ -55,19 +55,19 @@ def forward_and_backward(
     ranks: Ranks = ALONE,
     share: float = 1.0,
 ) -> Pass:
-    """Read a window and find the gradient of its loss by each weight; every member learns as if it were alone.
+    """Compute the loss of a window and its gradient; every member learns as if it were alone.
 
     Args:
-        model: gets the gradients, clipped; what it had before is forgotten.
+        model: its gradients are replaced by the new, clipped ones.
         inputs: ids, shape (T, B).
         targets: ids, shape (T, B), or `IGNORED`.
-        state: of the characters before.
+        state: state after the characters before.
         precision: "float32" or one of `ROUNDED`.
         grad_clip: largest norm of a member's gradient.
         recalled: the forecasts after the inputs, for a model that recalls.
-        updates: each member's, which find its gradient; None where none will be made.
-        ranks: the processes that read a window together, each its own lanes; the gradient is that of all.
-        share: of all targets that count, those of this process.
+        updates: the `Update` of each member, which computes its gradient; None where no update follows.
+        ranks: the processes that read a window together, each its own lanes; the gradient is that over all lanes.
+        share: this process's share of all targets that count.
     """
 
     def learn(item: tuple[CharRNN, State, Update | None]) -> tuple[Tensor, Tensor, State]:
@@ -91,12 +91,12 @@ def forward_and_backward(
 
 
 def _clip(member: CharRNN, longest: float) -> Tensor:
-    """Shorten a member's gradient to a norm, where it is longer; give the norm that it had.
+    """Clip a member's gradient to a norm; return the norm before.
 
-    On a processor one that is short enough is left as it is; a GPU is not asked, since it would have to be waited for.
+    On a CPU a gradient within the limit is not touched; on a GPU it is always scaled, since a check would have to wait.
     """
     parameters = list(member.parameters())
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if member.device.type != "cpu" or not norm <= longest:  # nor where it is no number
+    if member.device.type != "cpu" or not norm <= longest:  # also true of NaN
         clip_grads_with_norm_(parameters, longest, norm)
     return norm

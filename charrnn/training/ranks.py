@@ -1,8 +1,8 @@
-"""The processes that train one model together, seen from one of them; here there is only that one.
+"""The interface between the processes (ranks) that train one model together, implemented for a single process.
 
-Each rank reads its own slice of the lanes and keeps their state; weights and decisions are everyone's. Whatever is
-decided rests on figures that all have exchanged, the time on the first rank's clock among them, so that all decide
-alike and none waits for another in vain. `charrnn.training.group` is the same for several processes.
+Each rank reads its own slice of the lanes and keeps their state; weights and decisions are common to all. Decisions
+rest only on figures that all ranks have exchanged, including the time on the first rank's clock, so that all decide
+alike and none is left waiting for another. `charrnn.training.group` implements it for several processes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Value = TypeVar("Value")
 
 
 class Ranks:
-    """One process that trains alone: what others would say is what it says itself.
+    """A process that trains alone: every exchange returns its own values.
 
     Attributes:
-        rank: its number; the first, 0, alone reads files, writes them, prints, and has a clock.
-        world_size: how many there are.
-        local_rank: its number on its host.
-        local_world_size: how many there are on its host.
-        restarts: how often they have been started again, as far as any of them knows.
-        launches: the names of the torchruns that started them; see `Place`.
+        rank: number of this process; only the first, 0, reads files, writes them, prints, and has a clock.
+        world_size: number of processes.
+        local_rank: number of this process on its host.
+        local_world_size: number of processes on its host.
+        restarts: how often the processes have been restarted, as far as any of them knows.
+        launches: the names of the torchruns that started the processes; see `Place`.
     """
 
     rank = 0
@@ -41,11 +41,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that speaks for all."""
+        """Whether this is the rank that acts for all."""
         return self.rank == 0
 
     def shard(self, count: int) -> slice:
-        """Which of some things that lie in one order are this rank's: as many as any other's, or one more."""
+        """This rank's slice of `count` items in order; the ranks' shares differ by one at most."""
         return slice(self.rank * count // self.world_size, (self.rank + 1) * count // self.world_size)
 
     def now(self) -> float:
@@ -53,15 +53,15 @@ class Ranks:
         return CLOCK.now()
 
     def broadcast(self, function: Callable[[], Value]) -> Value:
-        """Let the first rank call a function, and give its result to all."""
+        """Call a function on the first rank, and return its result on all."""
         return function()
 
     def all_gather(self, value: Value) -> list[Value]:
-        """What each rank has, in their order."""
+        """The values of all ranks, in order."""
         return [value]
 
     def broadcast_array(self, array: NDArray[np.generic] | None) -> NDArray[np.generic]:
-        """Give an array of the first rank's, shape (n,), to all; the others pass None."""
+        """Send an array of the first rank, shape (n,), to all; the others pass None."""
         assert array is not None, "the first rank has one"
         return array
 
@@ -78,14 +78,14 @@ class Ranks:
         return list(values)
 
     def barrier(self) -> None:
-        """Go on when all are here."""
+        """Wait until all ranks are here."""
         self.all_reduce_sum()
 
     def replicate(self, model: nn.Module) -> None:
-        """From now on, `replica` of this model finds the mean gradient over the ranks; all must call this alike."""
+        """Make the `replica` of a model, whose gradient is the mean over the ranks; all must call this in one order."""
 
     def replica(self, model: nn.Module) -> nn.Module:
-        """The model, to be called in its place while it learns."""
+        """The replica of a model, to be called in its place in training."""
         return model
 
     def send_loss(self, model: nn.Module, loss: Tensor, share: float) -> Tensor:
@@ -94,25 +94,25 @@ class Ranks:
         That mean, and the first rank's time, reach the others with the gradient: see `receive_loss`.
 
         Args:
-            model: whose replica found it, and whose gradient is found next.
-            loss: over this rank's targets, a scalar; not a number where it has none.
-            share: of all ranks' targets, those of this rank.
+            model: the model whose replica gave the loss; its backward pass must come next.
+            loss: mean over this rank's targets, a scalar; NaN where it has none.
+            share: this rank's share of all ranks' targets.
         """
         return loss
 
     def receive_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """The mean over the ranks of what `send_loss` gave, once its gradient is found; `now` goes by its time then.
+        """After the backward pass: the mean over the ranks of what `send_loss` returned; `now` is updated too.
 
-        On a GPU, for which nobody waits, it is this rank's alone, and no time comes with it.
+        On a GPU, for which the host does not wait, it is this rank's value only, and `now` is not updated.
         """
         return loss.detach()
 
     def peer_failure(self, error: Exception) -> str:
-        """What an error says of another rank, in words; empty where it has nothing to do with one."""
+        """What an error says about another rank, in words; empty where it is not about one."""
         return ""
 
     def may_speak(self) -> bool:
-        """Whether it falls to this rank to say what went wrong: of several that fail, one does."""
+        """Whether this rank is to report an error: of several that fail, one does."""
         return True
 
 

@@ -1,9 +1,9 @@
-"""Numbers that go wrong while training, and the way back from them.
+"""Recovery from numbers that go wrong while training.
 
-A step whose loss or gradient is beyond measure is skipped. After several in a row, or when a training loss that was
-good explodes, training goes back to its best weights, with an empty optimizer and half the learning rate. The place in
-the text and the count of steps go on, so that it does not run into the same again, and so that the steps in a log never
-fall.
+A step whose loss or gradient is not sound is skipped. After several in a row, or when the training loss explodes,
+training goes back to its best weights, with an empty optimizer state and half the learning rate. The position in the
+text and the step count go on, so that training does not run into the same text again, and steps in a log never
+decrease.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ RECOVERIES = 3
 
 
 def skip_step(run: TrainingRun, loss: float, norm: float) -> None:
-    """Count a step that was left out, since its loss or its gradient's norm is beyond measure; see `is_sound`.
+    """Count a step that was skipped because its loss or gradient norm is not sound; see `is_sound`.
 
-    Under float16 the scale of a sound loss rises until a gradient overflows: unless several do in a row, all is well.
+    Under float16 the loss scale rises until a gradient overflows: that is normal, unless several do in a row.
     """
     health = run.health
     health.skipped_in_row += 1
@@ -48,7 +48,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
         reason: what went wrong, in words.
 
     Raises:
-        DivergenceError: it has been done too often.
+        DivergenceError: training has gone back too often.
     """
     tries, where = run.health.tries, f"after step {run.step:,} {reason}"
     if tries >= RECOVERIES:
@@ -66,7 +66,7 @@ def go_back(run: TrainingRun, reason: str) -> None:
 
 
 def _advice(run: TrainingRun) -> str:
-    """What may help: RMSprop's mean square begins at 0, so its first steps are 1 / sqrt(1 - beta2) times the rate."""
+    """Flags that may help; --beta2, since RMSprop's mean square begins at 0: first steps are rate / sqrt(1 - beta2)."""
     config = run.config
     beta2 = f", --beta2 ({config.beta2})" if config.optimizer == "rmsprop" else ""
     clip = f"--grad-clip ({config.grad_clip:g})" if config.grad_clip else "give --grad-clip 1"
@@ -74,7 +74,7 @@ def _advice(run: TrainingRun) -> str:
 
 
 def restore_best(run: TrainingRun) -> None:
-    """Take the best weights, or the first ones, with an empty optimizer, a state of zeros and no bad steps in a row."""
+    """Load the best weights, or the first ones; reset the optimizer, the hidden state and skipped_in_row."""
     run.model.load_state_dict(run.best_weights or first_weights(run))
     if run.best is not None:
         run.pace.lowest = run.best.val_loss
@@ -88,14 +88,14 @@ def restore_best(run: TrainingRun) -> None:
 
 
 def first_weights(run: TrainingRun) -> dict[str, Tensor]:
-    """The weights that a run began with; torch's own random numbers go on as if nothing had happened."""
+    """The weights that a run began with; torch's random state is left as it is."""
     with kept_random_state(run.model):
         torch.manual_seed(run.config.seed)
         return run.beginning or dict(build_model(run.model.config).state_dict())
 
 
 def ensure_finite(run: TrainingRun) -> None:
-    """Go back where a weight, or the optimizer's memory, is not finite: nothing of the kind is ever saved.
+    """Go back if a weight or an optimizer moment is not finite, so that none is ever saved.
 
     Raises:
         DivergenceError: training has gone back too often.

@@ -1,6 +1,6 @@
-"""A training under way: everything that must be kept so that it can go on from where it stands.
+"""The state of a training in progress: everything that must be kept so that it can be resumed.
 
-How it goes on is the matter of `charrnn.training.loop`.
+The training loop itself is in `charrnn.training.loop`.
 """
 
 from __future__ import annotations
@@ -29,42 +29,44 @@ from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
-"""Time to leave the process in, once the last checkpoint is saved."""
+"""Seconds that the process needs to exit after the last checkpoint is saved."""
 
 
 @dataclass
 class TrainingRun:
-    """A training under way: all that a checkpoint needs to go on from here.
+    """A training in progress: all that a checkpoint needs to resume from here.
 
     Attributes:
         model: in training mode between evaluations.
         config: how it is trained.
         optimizers: one for each member's parameters.
-        updates: each of them at work.
-        lanes: the place in the training piece.
+        updates: the `Update` that applies each optimizer.
+        lanes: reader of the training piece, with its position there.
         line_feed: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
-        val_recalled: what is recalled in it; None for a model that does not recall.
+        val_recalled: forecasts in the held-out piece; None for a model that does not recall.
         state: hidden state after the last window, detached.
-        started: `ranks.now()` at the run's second zero.
+        started: the value of `ranks.now()` at which `seconds` is 0.
         step: optimizer updates made.
-        first_step: at which epoch 0 began: 0, unless --force-resume changed how the text is read; may be negative.
-        taken_over_at: its seconds where this process began it or went on with it, until it trains; then None.
-        set_up_seconds: how many of its seconds were spent before it trained, in this process and in those before.
+        first_step: step at which epoch 0 began: 0, unless --force-resume changed how the text is read; may be negative.
+        taken_over_at: `seconds` when this process began or resumed the run; None once it trains.
+        set_up_seconds: the part of `seconds` spent on set-up before training, in this process and in those before.
         history: one row per evaluation.
-        best: the one with the lowest loss, the first of equals; None before the first.
+        best: the row with the lowest loss, the first of equals; None before the first evaluation.
         has_evaluated: whether this process has made an evaluation.
-        best_weights: those of the evaluation with the lowest loss; empty before the first.
-        beginning: weights that it had before its losses were forgotten; empty where it began with the seed's.
+        best_weights: the weights at `best`; empty before the first evaluation.
+        beginning: the weights to go back to before there are best ones, where --force-resume discarded the losses of a
+            run; empty where these are the initial weights by the seed.
         pace: sums since the last evaluation.
-        highest_norm: the largest norm of a step's gradient since the last report; not saved, since a run is saved
-            right after one.
+        highest_norm: the largest gradient norm of a step since the last report; not saved, since a run is saved right
+            after one.
         health: what went wrong so far.
-        evaluation_seconds: what an evaluation takes: expected, or as the last one took, at most twice that of before.
-        finish_seconds: what is kept of a time limit for the last save and for leaving the process.
-        rewinds: how often training went back to the best weights.
-        cold_loss: of the best weights in cold windows; None where it was not measured yet.
-        ranks: the processes that train this model, of which each has its own slice of the lanes and their state.
+        evaluation_seconds: duration of an evaluation: expected, or that of the last one, taken as at most twice that of
+            the one before.
+        finish_seconds: the part of a time limit that is reserved for the last save and for the exit of the process.
+        rewinds: how often training went back to the best weights because evaluations brought no gain.
+        cold_loss: loss of the best weights in cold windows; None where it is not measured yet.
+        ranks: the processes that train this model, each with its own slice of the lanes and their state.
         unread: figures of the last steps that are still on the GPU; always empty on a CPU, and at every report.
     """
 
@@ -116,9 +118,9 @@ class TrainingRun:
             config: how it is trained.
             train_ids: shape (num_chars,).
             val_ids: shape (num_chars,).
-            started: what `CLOCK.now()` gave when the time began that a time limit counts.
+            started: `CLOCK.now()` at the moment from which a time limit counts.
             line_feed: the id that ends a line, where each line is a text of its own.
-            ranks: the processes that train this model; all begin it alike.
+            ranks: the processes that train this model; all of them must call this.
 
         Raises:
             ConfigError: too few characters for the lanes, or too few lanes for the processes.
@@ -168,29 +170,29 @@ class TrainingRun:
         return float(self.optimizers[0].param_groups[0]["lr"])
 
     def set_learning_rate(self, rate: float) -> None:
-        """Settle the rate of the next step."""
+        """Set the rate of the next step."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
     @property
     def rate_share(self) -> float:
-        """Factor on the learning rate for what went back, and what went wrong, so far."""
+        """Factor on the learning rate for the rewinds and recoveries so far."""
         return REWIND_SHARE**self.rewinds * RECOVERY_SHARE**self.health.recoveries
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of the run, pauses between resumed parts left out."""
+        """Wall-clock time of the run, without the gaps between an interruption and its resume."""
         return self.ranks.now() - self.started
 
     @property
     def new_set_up_seconds(self) -> float:
-        """What this process has spent on it so far without training, if it does not train yet."""
+        """Seconds of set-up in this process so far; 0 once it trains, when `set_up_seconds` includes them."""
         return 0.0 if self.taken_over_at is None else self.seconds - self.taken_over_at
 
     @property
     def _limits(self) -> list[tuple[int, int]]:
-        """The first step and the last by each limit there is, the clock's apart."""
+        """The first and last step by each limit that is given, except the time limit."""
         limits = [(0, self.config.max_steps)] if self.config.max_steps is not None else []
         if self.config.epochs is not None:
             limits.append((self.first_step, self.first_step + self.lanes.windows_in(self.config.epochs)))
@@ -203,7 +205,7 @@ class TrainingRun:
 
     @property
     def planned_steps(self) -> int | None:
-        """Length of the whole training; `total_steps` is where it ends, another number where `first_step` is not 0."""
+        """Length of the whole training in steps; unlike `total_steps`, it is counted from `first_step`."""
         return min((last - first for first, last in self._limits), default=None)
 
     @property
@@ -216,7 +218,7 @@ class TrainingRun:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
-            last = 1 + (self.line_feed is None)  # the last one, and the one in cold windows
+            last = 1 + (self.line_feed is None)  # the last evaluation, and the one in cold windows
             whole = self.config.time_limit - self.set_up_seconds - self.finish_seconds - last * self.evaluation_seconds
             share = max(share, (self.seconds - self.set_up_seconds) / max(whole, 1e-3))
         return min(share, 1.0)
@@ -228,7 +230,7 @@ class TrainingRun:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do: an end has come, or that of its patience, after a step, and is evaluated."""
+        """Whether nothing is left to do: an end, or that of its patience, is reached and the last step is evaluated."""
         is_evaluated = bool(self.history and self.step) and self.pace.steps == 0
         return is_evaluated and (self.is_out_of_patience or self.progress >= 1)
 
@@ -251,7 +253,7 @@ class TrainingRun:
     def state_dict(self) -> dict[str, Any]:
         """All but the best weights and the history, as plain values and tensors; see `load_state_dict`.
 
-        The state is that of the lanes of all ranks, in order; all of them must call this. Where there are several,
+        "state" holds the lanes of all ranks, in order, so all ranks must call this. Where there are several,
         "other_ranks" holds the random states of all but the first. "optimizer" and "random_state" are lists with an
         entry for each member.
         """
@@ -276,13 +278,13 @@ class TrainingRun:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where `state_dict` was taken; the config stays this run's own.
+        """Restore what `state_dict` returned; the config stays this run's own.
 
         Args:
-            state: one that fits this run; see `charrnn.storage.training_state.check_state`.
+            state: checked to fit this run; see `charrnn.storage.training_state.check_state`.
         """
         self.model.load_state_dict(state["weights"])
-        # The groups stay this run's own: what they hold follows from the config.
+        # The parameter groups stay this run's own: what they hold follows from the config.
         for optimizer, moments in zip(self.optimizers, state["optimizer"], strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         own_lanes = self.ranks.shard(self.config.batch_size)
