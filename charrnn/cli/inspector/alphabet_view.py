@@ -1,4 +1,4 @@
-"""`charrnn inspect --embeddings`: which characters of its alphabet a model takes for alike."""
+"""`charrnn inspect --embeddings`: which characters are similar to a model."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 
 MAP_LINES = 20
-"""Lines of the map of an alphabet, and characters in the list below it."""
+"""Height of the map in lines, and number of characters in the list below it."""
 
 MOST_MAPPED = 120
-"""Of an alphabet's map: more would lie on each other."""
+"""Most characters on a page's map: more would overlap."""
 
 
 def embeddings_view(subject: Subject) -> View:
-    """Show which characters lie together: those that are expected in the same places, and those read alike."""
+    """Show similar characters: those predicted in the same places (head), and those with similar embeddings."""
     characters = subject.contents.encoder.names
-    weights = subject.contents.member(0).weights  # of an ensemble the first network's
-    head = weights["head.weight"].astype(np.float64)  # in which no mean of finite weights overflows
-    found = map_embeddings(head - head.mean(axis=0))  # what is added to all of them makes no difference
+    weights = subject.contents.member(0).weights  # the first member's
+    head = weights["head.weight"].astype(np.float64)  # double precision, so that the mean does not overflow
+    found = map_embeddings(head - head.mean(axis=0))  # a vector common to all rows does not affect predictions
     read = map_embeddings(weights["embedding.weight"])
     data = {
         "expected_alike": _neighbours(characters, found),
@@ -44,7 +44,7 @@ def embeddings_view(subject: Subject) -> View:
 
 
 def embeddings_section(subject: Subject) -> Section:
-    """The most frequent characters, where they lie, and what lies near them."""
+    """The most frequent characters, their places on the map, and their nearest neighbours."""
     view, encoder = embeddings_view(subject).data, subject.contents.encoder
     names = encoder.names
     characters = [
@@ -55,7 +55,7 @@ def embeddings_section(subject: Subject) -> Section:
 
 
 def _kind(encoder: CharEncoder, i: int) -> str:
-    """The kind of an id's character; a byte that is only a part of one, and what rare ones are called, are of none."""
+    """The kind of an id's character; `OTHER` for a partial byte and for the id of rare characters."""
     character = encoder.spelled[i]
     is_one = i != encoder.unknown_id and (encoder.unit == CHARACTER or character.isascii())
     return kind_of(character) if is_one else OTHER
@@ -69,7 +69,7 @@ def _neighbours(characters: Sequence[str], found: EmbeddingMap) -> dict[str, lis
 
 
 def _put(row: list[str], column: int, shown: str) -> None:
-    """Put a character into a row of a map, in which what follows a wide one is empty; what it covers goes."""
+    """Put a character into a row of the map over what is there; a wide one takes two cells, the second empty."""
     size = text_width(shown)
     column = min(column, len(row) - size)
     for place in range(column, column + size):
@@ -84,10 +84,10 @@ def _put(row: list[str], column: int, shown: str) -> None:
 def _draw_embeddings(
     characters: Sequence[str], found: EmbeddingMap, order: list[int], width: int, unit: str
 ) -> list[str]:
-    """A map, the more frequent character on top where two meet, and the neighbours of the most frequent ones."""
+    """The map, with the more frequent character on top where two overlap, and neighbours of the most frequent ones."""
     columns = min(width, 64)
     grid = [[" "] * columns for _ in range(MAP_LINES)]
-    is_flat = not found.places[:, 1].any()  # of one unit: what would lie in one line is kept apart
+    is_flat = not found.places[:, 1].any()  # one hidden unit gives one dimension: spread the line vertically
     rank = np.argsort(np.argsort(found.places[:, 0]))
     for i in reversed(order):
         x = found.places[i, 0]

@@ -1,4 +1,4 @@
-"""The card of a checkpoint: as a table and curves, or as plain values for JSON."""
+"""The card of a checkpoint: a table and curves, or plain values for JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
 
     Args:
         subject: the checkpoint.
-        measured: a model of the same text, whose n-gram model has been counted; None for itself.
+        measured: a model of the same text whose baseline has been computed; None for the checkpoint itself.
     """
     contents, measured = subject.contents, measured or subject
     return {
@@ -67,7 +67,10 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
 
 
 def first_measured(subjects: Sequence[Subject]) -> list[Subject | None]:
-    """For each model the first of its text, itself or another, that has found that: counting it takes a while."""
+    """For each model, the first one with the same baseline that has its text, since counting n-grams takes a while.
+
+    None for a model without such a one.
+    """
     found: dict[Any, Subject] = {}
     for subject in subjects:
         key = _measure_of(subject)
@@ -77,7 +80,7 @@ def first_measured(subjects: Sequence[Subject]) -> list[Subject | None]:
 
 
 def _measure_of(subject: Subject) -> tuple[Any, ...]:
-    """What an n-gram model's loss beside a model's follows from."""
+    """A key for everything that determines the baseline of a model."""
     contents = subject.contents
     return way_of(subject), contents.text_options.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
 

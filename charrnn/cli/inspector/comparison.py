@@ -1,4 +1,4 @@
-"""What is compared of several checkpoints: their cards side by side, and whether their losses can be compared."""
+"""Compares several checkpoints: their cards side by side, and whether their losses can be compared."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ LEARNED_BEFORE = "of what is held out a model has, or may have, learned some bef
 PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
 
 REMEDY = "; --score FILE gives them one"
-"""What is said behind these where one text would be the same for all of the models."""
+"""Appended to the messages above if all models would read one text alike."""
 
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
-"""Options of the training that stand in every comparison; of the others those in which the models differ."""
+"""Training options in every comparison; other options are shown only if the models differ in them."""
 
 NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evaluated")
-"""Fields of the training that have a row of their own, or that no flag sets."""
+"""Fields of `TrainConfig` that have a row of their own, or that no flag sets."""
 
 NONE = "none on record"
-"""What stands for what a checkpoint does not hold."""
+"""Shown for a value that a checkpoint does not have."""
 
 COLD = "cold loss, nats"
 MISSING = {COLD: NONE}
-"""Rows of a comparison whose cell is not empty where a model lacks what others have."""
+"""What a row shows for a model without a value, where that is not an empty cell."""
 
 
 def show_comparison(subjects: Sequence[Subject]) -> None:
@@ -60,7 +60,7 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
 
 
 def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
-    """What is compared of several checkpoints: in each row its name, and then a cell for each of them."""
+    """The rows of the comparison: the row's name, then a cell for each checkpoint."""
     columns = [
         _comparable(*each) for each in zip(subjects, first_measured(subjects), _differing(subjects), strict=True)
     ]
@@ -68,7 +68,7 @@ def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
 
 
 def why_they_differ(subjects: Sequence[Subject]) -> str:
-    """Why the losses of several models cannot be compared; empty where they can."""
+    """Why the losses of several models cannot be compared; empty if they can."""
     evaluated = [subject for subject in subjects if subject.contents.best is not None]
     if len({way_of(subject) for subject in subjects}) > 1:
         return LOSSES_DIFFER
@@ -82,7 +82,7 @@ def why_they_differ(subjects: Sequence[Subject]) -> str:
 
 
 def _rows_of(columns: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names of all rows; one that only some columns have stands where these have it."""
+    """The names of all rows in order; one that only some columns have keeps its place among their rows."""
     names: list[str] = []
     for column in columns:
         place = 0
@@ -94,13 +94,13 @@ def _rows_of(columns: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _alphabet_of(subject: Subject) -> tuple[str, str | None]:
-    """What a loss is over: the unit, and the characters that are told apart where not all are."""
+    """What a loss is over: the unit, and the alphabet if rare characters share an id."""
     encoder = subject.contents.encoder
     return encoder.unit, encoder.characters if encoder.has_unknown else None
 
 
 def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
-    """The settings of each model, beside those in every comparison, that are not the same in all."""
+    """For each model, its settings that differ between the models, without those in every comparison."""
     began = _beginnings([subject.contents.origin for subject in subjects])
     settings = [_settings(subject) | {"init_from": told} for subject, told in zip(subjects, began, strict=True)]
     rows = {name: [own[name] for own in settings] for name in settings[0]}
@@ -109,17 +109,17 @@ def _differing(subjects: Sequence[Subject]) -> list[dict[str, str]]:
 
 
 def _settings(subject: Subject) -> dict[str, Any]:
-    """What the flags have set of the training, and of how its text is read, but for what every comparison has."""
+    """The options of training and of reading the text, without those that every comparison has."""
     contents, origin = subject.contents, subject.contents.origin
     told = {name: value for name, value in asdict(contents.train_config).items() if name not in COMPARED + NO_OPTIONS}
     told |= asdict(contents.text_options) | {"separator": origin.separator or None}
-    told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # which no export has
+    told |= {name: ", ".join(getattr(origin, name)) or NONE for name in ("include", "exclude")}  # an export has neither
     return told
 
 
 def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
-    """The model with whose weights each began, by what tells them apart: its file's name, its path, or its run too."""
-    are_known = all(origin.init_run for origin in origins if origin.init_from)  # an export has the name alone
+    """The --init-from model of each: file name, else path, else path and run, the first form that tells them apart."""
+    are_known = all(origin.init_run for origin in origins if origin.init_from)  # an export has only the name
     names = [origin.init_from and PureWindowsPath(origin.init_from).name for origin in origins]
     paths = [origin.init_from for origin in origins]
     runs = [path and f"{path}, run {origin.init_run}" for path, origin in zip(paths, origins, strict=True)]
@@ -129,7 +129,7 @@ def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
 
 
 def _told_apart(name: str, values: Sequence[Any]) -> list[str]:
-    """A setting's values as one reads them, with all their digits where fewer make some of them alike."""
+    """A setting's values formatted for reading, with all digits if rounding would make different values equal."""
     is_time = name == "time_limit"
     cells = [format_seconds(value) if is_time and value is not None else _plain(value) for value in values]
     if len(set(cells)) == len(set(values)):
@@ -138,12 +138,12 @@ def _told_apart(name: str, values: Sequence[Any]) -> list[str]:
 
 
 def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:
-    """A model's column.
+    """A model's column, by the names of rows.
 
     Args:
         subject: the model.
-        measured: one of the same text, the model itself or another, that has found it.
-        differing: its settings that not all models have.
+        measured: a model with the same baseline whose text was found; see `first_measured`.
+        differing: the model's settings that differ between the models.
     """
     contents = subject.contents
     counted = None if measured is None else measured.counted
@@ -171,17 +171,17 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
         rows[f"{YARDSTICK}, nats"] = f"{measured.baseline.loss:.4f}"
         if measured.baseline.learned:
             rows["  learned from"] = f"the last {measured.baseline.learned:,}"
-    known = describe_known(*(measured or subject).known_lines)  # not each reads the one text
+    known = describe_known(*(measured or subject).known_lines)  # not every model has found the text
     return {**rows, "verdict": judged(contents, known).partition(":")[0]}
 
 
 def _label(field: str) -> str:
-    """An option as its flag is called, but in words: `--time` alone is "time limit", beside the time that it took."""
+    """An option's name in words; `--time` becomes "time limit", unlike "time", the time that training took."""
     return field.replace("_", " ")
 
 
 def _plain(value: Any) -> str:
-    """An option's value as one reads it."""
+    """An option's value formatted for reading."""
     if value is None:
         return "none"
     if isinstance(value, bool):

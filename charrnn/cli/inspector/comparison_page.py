@@ -1,4 +1,4 @@
-"""The values of `charrnn inspect --html` of several checkpoints: what can be compared of them, on one page."""
+"""The values of the page of `charrnn inspect --html` that compares several checkpoints."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from charrnn.errors import CharRNNError, DivergenceError
 from charrnn.wording import what_is_wrong
 
 SHOWN_CHARACTERS = 600
-"""Of a text that each model colours: enough to see what one expects and another does not."""
+"""Most characters of the text that the page shows coloured by each model's surprisal."""
 
 TEMPERATURE = 0.8
 
 
 def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Section:
-    """All values of the page; what was to be in it and cannot be is told by the reason.
+    """All values of the page, with the reasons for sections that are missing.
 
     Raises:
         CharRNNError: what a flag asks for cannot be shown.
@@ -46,13 +46,13 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
 
 
 def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
-    """What every page of several models has."""
+    """The facts about the models on every page."""
     cards = describe_each(subjects)
     baselines = {card["baseline"]["loss"] for card in cards if card["baseline"]}
     note = why_they_differ(subjects)
     level = next(iter(baselines)) if len(baselines) == 1 and not note else None
     if not note and given is None and not share_text(subjects):
-        note = what_is_wrong(TEXTS_DIFFER)  # a reader of the page cannot do what follows
+        note = what_is_wrong(TEXTS_DIFFER)  # without the advice, which a page's reader cannot follow
     return {
         "version": __version__,
         "yardstick": {"name": YARDSTICK},
@@ -82,7 +82,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
 
 
 def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> None:
-    """Add where each is surprised and how far back it remembers, as far as that is asked for."""
+    """Add the surprise of each model and, on a whole page or if asked for, its gradients."""
     texts, rule, must = choose_texts(subjects, given), flags.unknown, not page.is_whole
     pieces = choose_pieces(subjects, texts, rule, keeps_activations=False) if rule == "skip" else texts
     coloured = [(subject, piece.first(SHOWN_CHARACTERS)) for subject, piece in zip(subjects, pieces, strict=True)]
@@ -106,10 +106,10 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
 def _pieces_to_go_back_in(
     page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags
 ) -> list[tuple[Subject, Piece | None]]:
-    """What each model is asked on how far back it remembers, one of lines on nothing; empty where the page lacks that.
+    """The text for each model's gradients, None for a model of lines; an empty list if the page lacks the section.
 
     Raises:
-        CharRNNError: it must not lack it.
+        CharRNNError: --gradients asks for the section and it cannot be shown.
     """
     streams = [subject for subject in subjects if subject.is_stream]
     if not streams:
@@ -117,7 +117,7 @@ def _pieces_to_go_back_in(
     texts = choose_texts(streams, given)
     try:
         pieces = choose_pieces(streams, texts, flags.unknown, keeps_activations=False)
-    except CharRNNError as error:  # a model knows nothing of its text, which surprise alone can read
+    except CharRNNError as error:  # a model knows no character of its text; the surprise view needs none
         if flags.gradients:
             raise
         page.lack("gradients", reason=texts[0].on_page(what_is_wrong(str(error))))
@@ -133,10 +133,10 @@ def _pieces_to_go_back_in(
 
 
 def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, must: bool) -> list[Section]:
-    """What each model has in a section; of one whose figures are no numbers why it has nothing there.
+    """Each model's values for a section, or the reason if a model's figures are not finite.
 
     Raises:
-        DivergenceError: it must be there, and none has anything.
+        DivergenceError: `must` is set, and no model has finite figures.
     """
     found, errors = list[Section](), list[DivergenceError]()
     for case in cases:

@@ -1,4 +1,4 @@
-"""`charrnn inspect --export`: the weights in another file."""
+"""`charrnn inspect --export`: writes the weights to another file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from charrnn.storage.outputs import require_file_name, require_folder, write_who
 FORMATS = {".safetensors": to_safetensors, ".pt": to_slim_checkpoint}
 
 EXPORTED = f'{{"__metadata__": {{"format": "{FORMAT}"'.encode()
-"""How our weights for other programs begin, behind the eight bytes of a length."""
+"""The start of a .safetensors export, after the eight bytes of the header's length."""
 
 
 def check_export(path: str, model: str) -> None:
-    """Find out, before a checkpoint is read, whether its weights may go to a file of that name.
+    """Check, before the checkpoint is read, whether an export may be written to a path.
 
     Raises:
         ConfigError: the name asks for an unknown format.
-        OutputError: something else than an empty file or an earlier export is there, or the model itself; its folder is
-            missing, or the name is a folder's.
+        OutputError: the path is the model itself, a folder, or a file that is neither empty nor an earlier export; or
+            its folder is missing.
     """
     require_file_name(path, "--export")
     if Path(path).suffix not in FORMATS:
@@ -44,7 +44,7 @@ def export(subject: Subject, path: str) -> None:
     """Write the weights in the format that the file's name asks for; say on stderr how much smaller they are.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     data = FORMATS[Path(path).suffix](subject.contents)
     write_whole(path, data, "--export")
@@ -53,19 +53,19 @@ def export(subject: Subject, path: str) -> None:
 
 
 def _is_replaceable(path: str) -> bool:
-    """Whether a file is empty, or one that this has written, from which no training goes on."""
+    """Whether a file is empty, or an earlier export, which training cannot resume from."""
     if not os.path.isfile(path):
         return False
     try:
         with open(path, "rb") as file:
             head = file.read(len(EXPORTED) + 8)
         return not head or EXPORTED in head or not read_checkpoint(path).can_go_on
-    except (OSError, CheckpointError):  # of another kind, or damaged: none to be sure of
+    except (OSError, CheckpointError):  # another kind of file, or damaged: keep it
         return False
 
 
 def _comparison(subject: Subject, size: int) -> str:
-    """How much smaller the file is; nothing where the checkpoint came from a pipe, which has no size."""
+    """The export's size relative to the checkpoint's; empty if the checkpoint is not a regular file."""
     if subject.path == STDIN or not Path(subject.path).is_file():
         return ""
     before = Path(subject.path).stat().st_size

@@ -1,7 +1,7 @@
-"""`charrnn inspect --score --by line`: a filter that says of every line how much it surprises each model.
+"""`charrnn inspect --score --by line`: a filter that prints for every line how much it surprises each model.
 
-What is there is answered at once; what is held is one piece of input. Bytes that are not in the model's encoding end
-nothing, since a line that has them is just what one looks for. What a line's score is, is the matter of `line_scores`.
+Available input is scored at once, and only one piece of it is held in memory. Invalid bytes are no error, since a line
+that has them is just what a user looks for. `line_scores` computes the scores.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from charrnn.text.options import BYTE, TextOptions
 from charrnn.wording import format_seconds
 
 FIRST_TOLD_SECONDS, SECONDS_BETWEEN = 10.0, 60.0
-"""Until it is first told how much of a file is scored, and from then on."""
+"""Seconds before the first progress line, and between later ones."""
 
 
 class Waiting:
-    """Tells on a terminal, now and then, how much of a file is scored; nothing where the lines are shown there.
+    """Reports on a terminal from time to time how much of a file is scored, unless stdout is a terminal too.
 
-    It tells lines and draws no bar: what is piped into a pager, or through a filter, may be on the same terminal.
+    It writes lines and draws no bar, because a pager or filter behind the pipe may use the same terminal.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +46,7 @@ class Waiting:
         self._done, self._begun, self._next = 0, time.monotonic(), FIRST_TOLD_SECONDS
 
     def __call__(self, more: int) -> None:
-        """Take into account how many more bytes are scored."""
+        """Add the number of bytes scored since the last call, and report if it is time."""
         self._done += more
         seconds = time.monotonic() - self._begun
         if seconds >= self._next and 0 < self._done < self._size:
@@ -56,22 +56,22 @@ class Waiting:
 
 
 class _Remarks:
-    """What is said on stderr of lines as they come, each remark once.
+    """Writes remarks on the lines to stderr as they come, each remark once.
 
     Args:
         subjects: the models.
         path: of the text, or "-".
         rule: for characters that a model does not know.
-        encoding: of the text, where bytes that are not valid in it are told; None where they are not.
+        encoding: of the text, to warn of bytes that are invalid in it; None for no such warning.
     """
 
     def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
         self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
         self._is_compared = len(subjects) > 1
-        self._untold = {remark: list(subjects) for remark in REMARKS}  # models of which it is still to be made
+        self._untold = {remark: list(subjects) for remark in REMARKS}  # models without that remark so far
 
     def make(self, lines: Sequence[str], first_number: int) -> None:
-        """Say what is to be said of the next lines, the first of which has that number."""
+        """Write the remarks on the next lines; `first_number` is the number of the first of them."""
         if self._encoding is not None and (bad := _first_bad(lines)) is not None:
             write_warning(
                 f"{name_of(self._path)}: line {first_number + bad:,} is not valid {self._encoding.upper()}; such bytes "
@@ -87,18 +87,17 @@ class _Remarks:
 
 
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
-    """Score every line as it comes and print one for one.
+    """Score every line as it comes, and print a row or an object for each.
 
     Args:
         subjects: the models.
         path: of the text, or "-".
         rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
-        above: print only lines that take every model more bits per character than this, and of those no blank ones, in
-            which nothing stands that could be odd; None for all lines.
-        as_json: an object for each line instead of columns.
+        above: print only non-empty lines that take every model more bits per character than this; None for all lines.
+        as_json: print an object per line instead of columns.
 
     Raises:
-        CharRNNError: the rule is "error" and a line has a character that a model does not know; those before it are
+        CharRNNError: the rule is "error" and a line has a character that a model does not know; the lines before it are
             printed.
     """
     out = sys.stdout.buffer
@@ -124,14 +123,14 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:
-    """Which line is the first that has bytes in it that were no text."""
+    """Index of the first line with invalid bytes; None if there is none."""
     return next((i for i, line in enumerate(lines) if not line.isascii() and NO_TEXT.search(line)), None)
 
 
 def _format(
     scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO, options: TextOptions
 ) -> bytes:
-    """A line's row; the line itself is in it as it is, where it has bytes that are no text."""
+    """A line's output row; a line with invalid bytes is written with its original bytes."""
     is_foreign = NO_TEXT.search(scored.text) is not None and not options.codec.startswith("utf-8")
     text = scored.text.encode(options.encoding, "surrogateescape") if is_foreign else to_bytes(scored.text)
     if as_json:

@@ -1,4 +1,4 @@
-"""The views that were asked for, one after another, or all in one JSON object."""
+"""Shows the requested views one after another, as JSON, or as a picture."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_beginning
 
 MOST_COUNTED = 1 << 22
-"""Characters of a file that are read to say how many there are: the views show far fewer."""
+"""Most characters of a file that are read to count them; the views show far fewer."""
 
 
 def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
-    """Print what the flags ask for of each model."""
+    """Print the requested views of each model."""
     given = read_given(subjects, flags)
     pieces = watched_pieces(subjects, given, flags)
     if flags.novelty is not None:  # before anything is shown
@@ -60,7 +60,7 @@ def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
         ])  # fmt: skip
         return
     figures: dict[str, Any] = {}
-    blank: list[str] = []  # between views, and before none
+    blank: list[str] = []  # goes between views, not before the first
     if given is None and pieces[0] is not None and not share_text(subjects):
         print_lines(wrapped(TEXTS_DIFFER, terminal_width()))
         blank = [""]
@@ -78,10 +78,10 @@ def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
 
 
 def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
-    """Write the one text that the flags have coloured as an SVG picture.
+    """Write the requested view's coloured text as an SVG picture.
 
     Raises:
-        OutputError: something else is there, or it cannot be written.
+        OutputError: the path holds something other than a picture of charrnn's, or the picture cannot be written.
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given = read_given([subject], flags)
@@ -96,7 +96,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
 
 
 def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None:
-    """The text that the flags give, if they do; what a model knows of it in another form alone is told."""
+    """The text of --text or --text-file, if given; warns of characters that a model knows only in another form."""
     if flags.text_file is not None:
         most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
         options = shared_encoding(subjects)
@@ -113,7 +113,7 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None
 
 
 def watched_pieces(subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> Sequence[Piece | None]:
-    """What each model reads while it is watched; None where nothing is asked for that watches it."""
+    """The text for each model to read while its units are recorded; None if no requested view needs that."""
     if not flags.watching:
         return [None] * len(subjects)
     texts = choose_texts(subjects, given)
@@ -124,7 +124,7 @@ def watched_pieces(subjects: Sequence[Subject], given: Piece | None, flags: Insp
 
 
 def make_views(subject: Subject, given: Piece | None, piece: Piece | None, flags: InspectFlags) -> Iterator[View]:
-    """Make the views, each when the one before has been shown."""
+    """Make the views lazily, so that each is shown before the next is made."""
     if given is not None and piece is None:
         yield surprise_view(subject, given, rule=flags.unknown, top_k=flags.top_k)
     if piece is not None:
@@ -144,7 +144,7 @@ def make_views(subject: Subject, given: Piece | None, piece: Piece | None, flags
 
 
 def _as_json(subject: Subject, found: Sequence[View]) -> dict[str, Any]:
-    """The values of each view by its name; of several cells a list."""
+    """The values of each view by its name; those of all --cell views as a list, "cells"."""
     values: dict[str, Any] = {"checkpoint": subject.path}
     for view in found:
         if view.name == "cell":

@@ -1,4 +1,4 @@
-"""Figures of gradients and context, of one model or of several side by side, as lines for a terminal."""
+"""Draws figures of gradients and of the loss by context, of one model or several, for a terminal."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from charrnn.metrics import bits_per_char
 from charrnn.wording import number_of
 
 LOWEST = 1e-9
-"""Share of a gradient at which a curve ends: it falls on, and what is above would be pressed flat."""
+"""Share of the gradient at k = 0 at which a curve ends; a wider range would flatten the part above."""
 
 LARGEST_COUNTED = 1e4
-"""Times that a gradient has grown, beyond which they are written with an exponent."""
+"""Growth factor of a gradient from which on it is written with an exponent."""
 
 LARGEST_BITS = 1e6
-"""A loss from which on its decimals say nothing."""
+"""Loss from which on it is written without decimals."""
 
 _MARKS = "●○◆◇▲△■□"
 
 GradientFigures = dict[str, Any]
-"""What `gradients_view` finds out about a model, as plain values."""
+"""The data of `gradients_view` for one model, as plain values."""
 
 
 def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
-    """Draw the figures of one model or of several, by name; the name of one alone is left out."""
+    """Draw the figures of models, by name; the name of a single model is left out."""
     flows = [(quoted(name), flow) for name, each in figures.items() for flow in each["flow"]]
     rows = [
         [name, f"{flow['layer']}", flow["part"], format_reach(flow, "half"), format_reach(flow, "hundredth"),
@@ -58,7 +58,7 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
 
 
 def draw_curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
-    """Draw how gradients fade, by the names of their models, each curve as far as anything is left."""
+    """Draw gradient norms by distance; each curve ends where less than `LOWEST` is left."""
     curves = [
         Curve(f"{name} {flow['layer']} {flow['part']}".strip(), _MARKS[number % len(_MARKS)], _falling(flow["norms"]))
         for number, (name, flow) in enumerate(flows)
@@ -74,7 +74,7 @@ def draw_curves(flows: list[tuple[str, Any]], width: int) -> list[str]:
 
 
 def describe_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
-    """Which characters the losses by context are over, and which lengths are left out for want of them."""
+    """Notes on the number of characters that the losses by context are over, and on lengths left out."""
     counts = {number_of(each["loss_by_context"][0]["characters"], each["unit"]) for each in figures.values()}
     units = " or ".join(dict.fromkeys(f"{each['unit']}s" for each in figures.values()))
     notes = [f"every row is over the same {counts.pop() if len(counts) == 1 else f'{units} of a text'}"]
@@ -85,7 +85,7 @@ def describe_counts(figures: Mapping[str, GradientFigures]) -> list[str]:
 
 
 def format_loss(row: Mapping[str, Any] | None) -> str:
-    """A loss with as many decimals as its standard error leaves it."""
+    """A loss in bits with as many decimals as its standard error justifies."""
     if row is None:
         return ""
     if row["loss"] is None or row["error"] is None:
@@ -96,7 +96,7 @@ def format_loss(row: Mapping[str, Any] | None) -> str:
 
 
 def format_reach(flow: Mapping[str, Any], share: str) -> str:
-    """Where a gradient has fallen to a share; one that has not has stayed, or grown."""
+    """The distance at which a gradient has fallen to a share, or words if it has not."""
     if flow[share] is not None:
         return str(flow[share])
     if not flow["norms"][0]:
@@ -105,7 +105,7 @@ def format_reach(flow: Mapping[str, Any], share: str) -> str:
 
 
 def format_remainder(flow: Mapping[str, Any]) -> str:
-    """What is left of a gradient, and between what that lies in the middle half of the places."""
+    """The share of a gradient left at the largest distance, with its quartiles over the places."""
     remainder = flow["remainder"]
     if remainder is None:
         return "no number"
@@ -117,7 +117,7 @@ def format_remainder(flow: Mapping[str, Any]) -> str:
 
 
 def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
-    """What was read: in one line, where all read the same."""
+    """What each model read; one line if all read the same."""
     extents = {name: describe_extent(each) for name, each in figures.items()}
     if len(set(extents.values())) == 1:
         return [next(iter(extents.values()))]
@@ -134,14 +134,14 @@ def _radius(radius: float | None) -> str:
 
 
 def _falling(norms: list[float | None]) -> list[tuple[float, float]]:
-    """A curve as far as it is one: what is no number any more has none."""
+    """The points of a curve up to the first share that is below `LOWEST` or missing."""
     first = norms[0] or math.nan
     shares = itertools.takewhile(lambda share: share >= LOWEST, ((norm or 0.0) / first for norm in norms))
     return [(k, math.log10(share)) for k, share in enumerate(shares)]
 
 
 def _falls_below(norms: list[float | None]) -> bool:
-    """Whether a curve ends before the figure does though it goes on."""
+    """Whether a curve is cut because a finite share is below `LOWEST`."""
     if not norms[0]:
         return False
     drawn = len(_falling(norms))
@@ -149,7 +149,7 @@ def _falls_below(norms: list[float | None]) -> bool:
 
 
 def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
-    """Bits per character or byte by length of context, a column for each model."""
+    """The table of bits per character or byte by context length, a column for each model, with its notes."""
     lengths = {row["most"]: row["fewest"] for each in figures.values() for row in each["loss_by_context"]}
     by_model = [{row["most"]: row for row in each["loss_by_context"]} for each in figures.values()]
     rows = [
@@ -167,5 +167,5 @@ def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
 
 
 def _rounded(share: float) -> str:
-    """A share as far as it can be trusted: a digit of what is left; of what has grown its whole part, or two digits."""
+    """A share rounded to its precision: one digit below 1; above, two digits, or the whole part from 10 on."""
     return f"{share:,.0f}" if 10 <= share < LARGEST_COUNTED else f"{share:.{1 if share < 1 else 2}g}"

@@ -1,4 +1,4 @@
-"""`charrnn inspect --gradients`: how far back a model learns and looks, by fading gradients and the loss by context."""
+"""`charrnn inspect --gradients`: gradients by distance, and the loss by context length."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from charrnn.metrics import finite_or_none
 
 
 def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
-    """Why one of the texts that models read is too short to go back in, and what to do; empty where none is."""
+    """Why one of the texts is too short for gradients over `REACH`, and what to do; empty if none is."""
     subject, piece = _to_blame(read)
     length, least = num_read(subject, piece), shortest_text()
     if length >= least:
@@ -34,17 +34,17 @@ def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
 
 
 def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
-    """Refuse texts that are too short to go back in.
+    """Refuse texts that are too short for gradients over `REACH`.
 
     Raises:
-        CorpusError: they are.
+        CorpusError: a text is too short.
     """
     if why_not := why_too_short(read):
         raise CorpusError(f"{_to_blame(read)[1].source}: {why_not}")
 
 
 def num_read(subject: Subject, piece: Piece) -> int:
-    """Characters of a text that a model reads, or bytes, of which there are more."""
+    """Number of ids that a model reads of a text: characters, or bytes for a byte model."""
     return int(subject.contents.encoder.widths(piece.text).sum())
 
 
@@ -77,10 +77,10 @@ def gradients_view(watched: Watched) -> View:
 
 
 def gradients_section(watched: Watched) -> Section:
-    """How far back it learns and looks; see `require_length`."""
+    """The gradients view for a page; see `require_length`."""
     return {"gradients": {**gradients_view(watched).data, "extent": watched.piece.page_extent}}
 
 
 def _to_blame(read: Sequence[tuple[Subject, Piece]]) -> tuple[Subject, Piece]:
-    """The one that is too short, if one is; of several, all as long as the shortest, that."""
+    """The model and text to name in an error: one that is too short, if any, the shortest whole text first."""
     return min(read, key=lambda each: (num_read(*each) >= shortest_text(), each[1].whole or math.inf))

@@ -1,7 +1,7 @@
 """How much each line of a text surprises each model.
 
-Every line is read by itself, after a line feed, as the first of a text: its score does not depend on its neighbours,
-and many lines are read side by side.
+Every line is read by itself, after a line feed, like the first line of a text: its score does not depend on other
+lines, and many lines are read as a batch.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from charrnn.text.options import BYTE
 from charrnn.text.unknowns import Readable
 
 NEIGHBOURS = 5
-"""Characters over which a line's worst place is measured: fewer would be one odd character, more half a line."""
+"""Length in characters of a line's worst place: shorter, one odd character would dominate, longer, half a line."""
 
 
 @dataclass(frozen=True)
 class FittedLine:
-    """A line of a text, brought to what the models can read.
+    """A line of a text as the models can read it.
 
     Attributes:
-        number: from 1.
-        text: as it was given, with its end.
-        readings: by model.
+        number: line number, from 1.
+        text: the line as given, with its line end.
+        readings: what each model reads.
     """
 
     number: int
@@ -45,14 +45,14 @@ class FittedLine:
 
 @dataclass(frozen=True)
 class ScoredLine:
-    """A line of a text.
+    """The score of a line.
 
     Attributes:
-        number: from 1.
-        text: without its line's end: the line feed, and the CR before it where every model takes both for one.
-        bits: per character and model; its line's end counts, as one character or two. Of several models, per character
-            of the line as it was given. No number where all of it is left out that is not its end.
-        worst: by model, the most bits per character that as many as `NEIGHBOURS` beside each other take.
+        number: line number, from 1.
+        text: the line without LF, and without the CR before it if every model takes CR LF for a line end.
+        bits: bits per character, by model; the line end counts, as one character or two. With several models, per
+            character of the line as given. NaN if everything but the line end is left out.
+        worst: by model, the highest mean bits per character over `NEIGHBOURS` adjacent characters.
     """
 
     number: int
@@ -62,29 +62,28 @@ class ScoredLine:
 
     @property
     def least(self) -> float:
-        """The fewest bits that a model gives it, of those that know some of it; none where no model does."""
+        """The lowest bits per character of all models that know some of the line; -inf if none does."""
         return min((value for value in self.bits if not math.isnan(value)), default=-math.inf)
 
     def best_of(self, subjects: Sequence[Subject]) -> str | None:
-        """The name of the model that fits it best; None where none knows any of it."""
+        """The name of the model that fits the line best; None if none knows any of it."""
         return None if self.least == -math.inf else subjects[best_fit(self.bits)].name
 
 
 def fit_lines(
     subjects: Sequence[Subject], lines: Sequence[str], rule: str, *, path: str, first_number: int
 ) -> tuple[list[FittedLine], CharRNNError | None]:
-    """Bring lines to what the models can read.
+    """Turn lines into what the models can read.
 
     Args:
         subjects: the models.
-        lines: with their ends.
+        lines: with their line ends.
         rule: for characters that a model does not know, one of `charrnn.cli.inspector.flags.UNKNOWN_RULES`.
         path: of the text, or "-".
-        first_number: of the first of the lines in it.
+        first_number: line number of the first of these lines.
 
     Returns:
-        The lines up to the first that has a character which the rule refuses, and what is wrong with that one; else all
-        of them, and None.
+        The lines before the first one that the rule refuses, and the error of that one; else all lines, and None.
     """
     fitted = list[FittedLine]()
     for number, line in enumerate(lines, first_number):
@@ -100,7 +99,7 @@ def fit_lines(
 def score_lines(
     subjects: Sequence[Subject], lines: Sequence[FittedLine], rule: str, *, finds_worst: bool
 ) -> list[ScoredLine]:
-    """Score lines, each by itself, and find the worst place of each if that is wanted; see `fit_lines`."""
+    """Score each line by itself, and find its worst place if asked for; see `fit_lines`."""
     columns, means = [], []
     is_over_given = len(subjects) > 1 and rule != "skip"  # so that they compare
     for place, subject in enumerate(subjects):
@@ -121,23 +120,23 @@ def score_lines(
 
 
 def _as_read(line: str, subject: Subject, rule: str) -> str:
-    """A line with its end, but for a model of one long line: where another ends says nothing."""
+    """The line with its end, or without it for a model whose text has no line feed."""
     if "\n" in subject.contents.encoder:
         return line
     return line.removesuffix("\r\n" if _takes_cr_lf(subject, rule) else "\n").removesuffix("\n")
 
 
 def _takes_cr_lf(subject: Subject, rule: str) -> bool:
-    """Whether a model takes CR LF for a line's end: it reads it as LF, or knows it from its text."""
+    """Whether a model takes CR LF for a line end: it reads it as LF, or its training text has CR LF."""
     contents = subject.contents
     reads_lf = contents.text_options.newline == "lf" or (rule == "nearest" and "\r" not in contents.encoder)
     return reads_lf or contents.has_cr_lf
 
 
 def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Doubles]:
-    """Bits of each character of each line that counts; of one that the model does not know its price.
+    """Bits of each counted character of each line; an unknown one has its price.
 
-    Where all of a line but its end is left out, they are one that is no number.
+    A line of which everything but the line end is left out has a single NaN.
     """
     encoder, price = subject.contents.encoder, unknown_price(subject)
     beginning = first_id(encoder, subject.contents.corpus.counts)
@@ -148,14 +147,14 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Double
         if encoder.unit == BYTE or text.unknown:
             values = by_character(values, encoder, text, price)
             values = values[text.known] if rule == "skip" else values
-        result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # where its numbers overflow
+        result.append(np.where(np.isfinite(values), values / math.log(2), math.inf))  # inf where logits overflow
         if rule == "skip" and text.text.strip("\r\n") and not text.known_text.strip("\r\n"):
             result[-1] = np.array([math.nan])
     return result
 
 
 def _worst(bits: Doubles) -> float:
-    """The largest mean over `NEIGHBOURS` characters, or over all of a line that has fewer."""
+    """The largest mean over `NEIGHBOURS` adjacent characters, or over the whole line if it is shorter."""
     if not len(bits):
         return 0.0
     count = min(NEIGHBOURS, len(bits))

@@ -1,4 +1,4 @@
-"""`charrnn inspect --novelty`: how much of a sample, or of another text, stands in what a model learned from."""
+"""`charrnn inspect --novelty`: how much of a sample, or of another text, is copied from the training text."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from charrnn.text.encoder import AT_ONCE
 from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, with_cr_lf, with_known_line_ends
 
 LONGEST_CHARACTER = 4
-"""Of UTF-8, in bytes."""
+"""Most bytes of a UTF-8 character."""
 
 LONGEST_STRETCH = 400
-"""Characters of what is copied, on a page: more nobody would read."""
+"""Most characters that a page shows of a copied substring."""
 
 FORMER_TEXT = "what the model that it began with had learned from is not looked at"
 
@@ -38,7 +38,7 @@ def require_text(subject: Subject) -> FoundText:
     """The text that a model learned from.
 
     Raises:
-        CharRNNError: it is not there to compare with.
+        CharRNNError: the text is not found.
     """
     if subject.own_text is None:
         raise CharRNNError(f"nothing to compare with: {subject.absence}")
@@ -46,14 +46,14 @@ def require_text(subject: Subject) -> FoundText:
 
 
 def novelty_view(subject: Subject, wanted: str) -> View:
-    """Tell how much of a sample stands in the training text, and how much of the held-out text does.
+    """Measure how much of a sample or a file occurs in the training text, and how much of the held-out text does.
 
     Args:
         subject: the model.
-        wanted: a file, or how many characters to sample; bytes, where these are the unit.
+        wanted: path of a file, or the number of characters (bytes for a byte model) to sample.
 
     Raises:
-        CharRNNError: the training text is not there to compare with, or nothing is to be compared.
+        CharRNNError: the training text is not found, or the text to compare is empty.
     """
     text_learned = require_text(subject)
     is_length = is_number(wanted)
@@ -90,28 +90,28 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 
 
 def novelty_section(subject: Subject, wanted: str) -> Section:
-    """What is copied; of the longest stretches no more than one wants to read."""
+    """The novelty view for a page, with the longest copied substrings cut to `LONGEST_STRETCH`."""
     data = novelty_view(subject, wanted).data
     longest = [{"length": len(text), "text": text[:LONGEST_STRETCH]} for text in data["sample"]["longest"]]
     return {"novelty": {**data, "sample": {**data["sample"], "longest": longest}}}
 
 
 def _fields(found: Novelty) -> dict[str, Any]:
-    """What was found; of lines, where they are texts of their own."""
+    """The fields for JSON; those on lines only if each line is a text of its own."""
     return {name: value for name, value in asdict(found).items() if found.lines is not None or "lines" not in name}
 
 
 def _read(subject: Subject, path: str) -> str:
-    """Read a text as what the model learned from was."""
+    """Read a file as the training text was read."""
     options, takes_nulls = subject.text_options, "\0" in subject.contents.encoder
     doubt = doubt_of(options.encoding, subject.encoding)
     return _as_learned(read_text(path, options, doubt=doubt, takes_nulls=takes_nulls), subject)
 
 
 def _as_learned(text: str, subject: Subject) -> str:
-    """A text in the Unicode form and with the line ends of what was learned, rare characters as they are there.
+    """A text with the Unicode form, line ends and replacement of rare characters of the training text.
 
-    A copy would be found in pieces else, or not at all.
+    Otherwise a copy would be found only in parts, or not at all.
     """
     encoder, counts = subject.contents.encoder, subject.contents.corpus.counts
     has_cr_lf = ends_lines_by_cr_lf(encoder, counts)
@@ -120,7 +120,7 @@ def _as_learned(text: str, subject: Subject) -> str:
 
 
 def _draw_novelty(judged: Sequence[Novelty], name: str, width: int) -> list[str]:
-    """What was found of one text, and of what was held out if anything was, in a column each."""
+    """A table with a column for the text and one for the held-out text, if any, and the longest copied substrings."""
     found = judged[0]
     rows = [
         ["characters", *(f"{one.characters:,}" for one in judged)],
@@ -139,12 +139,12 @@ def _draw_novelty(judged: Sequence[Novelty], name: str, width: int) -> list[str]
 
 
 def _beginning(ids: Ids, subject: Subject, length: int) -> str:
-    """The first characters of a text, or those that there are; no more is decoded than they can take."""
+    """At most the first `length` characters of a text; only as many ids are decoded as these can take."""
     return subject.contents.encoder.decode(ids[: LONGEST_CHARACTER * length])[:length]
 
 
 def _decoded(ids: Ids, subject: Subject, watch: Watch) -> Iterator[str]:
-    """A text in pieces; what share of it was looked at is told to `watch`."""
+    """Decode a text in pieces; `watch` is called with the share of the text in each."""
     for piece in subject.contents.encoder.decode_pieces(ids):
         yield piece
         watch(AT_ONCE / len(ids))

@@ -1,8 +1,8 @@
-"""Finding again the text that a checkpoint learned from, and the piece of it that was held out.
+"""Finds the text that a checkpoint learned from, and splits it into its training and held-out parts.
 
-A checkpoint remembers a text's name, size and sha256, and which files of folders were read, not the text. It is looked
-for in the places of `whereabouts`, by the rules of `sought`, and is taken only if it is the same to the byte; of a file
-that begins with it and goes on, as a log does that has grown, the beginning is.
+A checkpoint stores a text's name, size and SHA-256, and which files of folders were read, but not the text. The text is
+searched for in the candidate paths of `whereabouts`, under the limits of `sought`, and accepted only if it is identical
+to the byte. If a file begins with the text and goes on, as a log does that has grown, its beginning is used.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class FoundText:
     """A checkpoint's own text.
 
     Attributes:
-        label: where it was found; of several, where the first was, and how many more there are.
-        train: the piece that the model learned from, encoded, shape (num_chars,).
-        held_out: the rest, likewise.
+        label: the path where it was found; for several files, the first path and the number of the others.
+        train: the part that the model learned from, encoded, shape (num_chars,).
+        held_out: the held-out part, likewise.
     """
 
     label: str
@@ -47,12 +47,12 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
     """Find the text that a checkpoint learned from.
 
     Args:
-        checkpoint: what remembers it.
-        checkpoint_path: beside which it may lie.
-        given: where the user says that it is; elsewhere is not looked then.
+        checkpoint: the checkpoint.
+        checkpoint_path: its path; the text may be nearby.
+        given: path of the text from the user; if given, no other place is searched.
 
     Returns:
-        The text in its two pieces; None where it is nowhere.
+        The text in its two parts; None if it is not found.
 
     Raises:
         CorpusError: the given file cannot be read, or is another text.
@@ -63,7 +63,7 @@ def find_text(checkpoint: Checkpoint, checkpoint_path: str, given: str | None = 
 
 
 def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
-    """Say why a text is not found where nobody says that it is, and what to do."""
+    """Say why the text was not found without --corpus, and what to do."""
     name = quoted(checkpoint.corpus.name)
     if checkpoint.origin.val_texts:
         return f"{name}, or what --val-text named, has not been found as it was; --corpus FILE gives both as one"
@@ -80,7 +80,7 @@ def describe_absence(checkpoint: Checkpoint, checkpoint_path: str) -> str:
 
 
 def _describe_other(place: str, checkpoint: Checkpoint) -> str:
-    """Say why what lies in a place of the text is not taken for it, and what to do."""
+    """Say why the file or folder at a candidate path is not accepted as the text, and what to do."""
     if os.path.isdir(place):
         mend = "--corpus names it if it is the same, or a file with all that was read of it, in its order"
         return f"{quoted(place)}{quoted(_why_not_taken(place, checkpoint))}; {mend}"
@@ -91,7 +91,7 @@ def _describe_other(place: str, checkpoint: Checkpoint) -> str:
 
 
 def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
-    """What is to be said of a folder, behind its name, that is not taken for the text."""
+    """Why a folder is not accepted as the text, as a continuation of its name."""
     try:
         packed = seek([folder], [], checkpoint).packed
     except CorpusError as error:
@@ -103,12 +103,12 @@ def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
 
 
 def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> FoundText:
-    """The text where the user says that it is; what was held out by name lies where it was, or stands in it too."""
-    can_be_read_again = os.path.isfile(given) or os.path.isdir(given)  # a pipe can be read once
+    """The text at the path that the user gives; --val-text files are read from their old paths, or it has them too."""
+    can_be_read_again = os.path.isfile(given) or os.path.isdir(given)  # a pipe can be read only once
     cache = _cache(checkpoint) if can_be_read_again else None
     corpus = None
     if checkpoint.origin.val_texts and can_be_read_again:
-        with contextlib.suppress(CorpusError):  # what lies there may be another by now
+        with contextlib.suppress(CorpusError):  # the files at the old paths may have changed
             held_out = seek([], places_of_held_out(checkpoint, checkpoint_path), checkpoint).held_out
             corpus = _read([given], held_out, checkpoint, cache=cache)
     corpus = corpus or _read([given], (), checkpoint, has_grown=_has_grown([given], checkpoint), cache=cache)
@@ -124,12 +124,12 @@ def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> Fou
 
 
 def _sought_text(checkpoint: Checkpoint, checkpoint_path: str) -> FoundText | None:
-    """The text where nobody says that it is, in the first of the places in which it lies."""
+    """Search the candidate paths for the text; the first match is used."""
     if checkpoint.corpus.bytes > LARGEST_SOUGHT:
         return None
     held_out = places_of_held_out(checkpoint, checkpoint_path)
     for paths in candidates(checkpoint, checkpoint_path):
-        with contextlib.suppress(CorpusError):  # unreadable: not it
+        with contextlib.suppress(CorpusError):  # unreadable: try the next
             if (corpus := _read_sought(paths, held_out, checkpoint)) is not None:
                 more = f" and {len(paths) - 1} more" if paths[1:] else ""
                 return _split(checkpoint, corpus, paths[0] + more)
@@ -137,7 +137,7 @@ def _sought_text(checkpoint: Checkpoint, checkpoint_path: str) -> FoundText | No
 
 
 def _read_sought(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> Corpus | None:
-    """Read what may be the text, if its files are as large as it was, or it is one that has grown since."""
+    """Read candidate files if their total size is that of the text, or if one file has grown since."""
     if _has_grown([*paths, *held_out], checkpoint):
         return _read(paths, held_out, checkpoint, has_grown=True)
     sought = seek(paths, held_out, checkpoint)
@@ -152,7 +152,7 @@ def _read(
     has_grown: bool = False,
     cache: Cache | None = None,
 ) -> Corpus | None:
-    """Read a text as the checkpoint's was, and what was held out by name; None if it is another."""
+    """Read candidate files and --val-text files with the checkpoint's options; None if they are another text."""
     origin = checkpoint.origin
     require_usable(checkpoint)
     reading = ReadOptions(
@@ -169,7 +169,7 @@ def _read(
     try:
         corpus = read_corpus(paths, replace(reading, cache=cache))
         check_sound(corpus.ids, len(corpus.encoder))
-    except CacheError:  # it must not matter
+    except CacheError:  # a failure of the cache must not matter
         corpus = read_corpus(paths, reading)
     except ForeignTextError:
         return None
@@ -177,9 +177,9 @@ def _read(
 
 
 def _cache(checkpoint: Checkpoint) -> Cache | None:
-    """Where large texts are mapped from, as in training; None where that was not to be, or the user has no such folder.
+    """The cache for large texts, as in training; None after --no-cache, or if the user has no cache folder.
 
-    A checkpoint may come from anyone: in a folder that it names nothing is kept, only found.
+    A checkpoint may be untrusted: the cache folder that it names is only read, never written.
     """
     origin = checkpoint.origin
     named = at_home([path for path in [origin.cache] if path and "\0" not in path])
@@ -188,7 +188,7 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
 
 
 def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
-    """Whether this is one file that begins with the text and goes on."""
+    """Whether `texts` is one file that begins with the text."""
     return len(texts) == 1 and begins_as(texts[0], checkpoint.corpus.bytes, checkpoint.corpus.sha256)
 
 

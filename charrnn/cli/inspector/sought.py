@@ -1,7 +1,7 @@
-"""What may be read of the paths in a checkpoint, which may come from anyone and name any file or folder.
+"""Limits on reading the paths in a checkpoint, which may be untrusted and name any file or folder.
 
-That is ordinary files, as many as are soon walked through, and no more bytes than are soon read. What the system makes
-as it is read has no size, and may never end: it is not opened. Nothing is unpacked.
+Only ordinary files are read, limited in number and in total size. Files that the system generates on reading, such as
+those of /proc, have size 0 and may never end: they are not opened. Compressed files are not unpacked.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.unreadable import read_errors_told
 
 LARGEST_SOUGHT = 1 << 26
-"""Bytes of a text that is looked for unasked: a larger one takes too long to read for a glance at a card."""
+"""Most bytes of a text that is searched for without --corpus: a larger one takes too long to read for a card."""
 
 MOST_ENTRIES = 20_000
-"""Files and folders, at any depth, that there may be in all folders together that are looked into unasked."""
+"""Most files and folders, at any depth, in all folders that are searched without --corpus."""
 
 MOST_FORMS, LONGEST_PATTERNS = 100, 1 << 16
-"""Limits on a stranger's patterns: their number, and their characters in all, each pattern counted in all of its forms.
-Each `**/` in it doubles these, and every file is tried against all of them."""
+"""Limits on an untrusted checkpoint's patterns: on the number of their forms, and on the characters of all forms
+together. Each `**/` doubles a pattern's forms, and every file is matched against all forms."""
 
 PACKED = Cause("compressed, which is not read unasked")
 
@@ -40,10 +40,10 @@ class Sought:
     """Files that may hold a text.
 
     Attributes:
-        learned: paths of those that were learned from, in order.
-        held_out: likewise of those that were held out by name.
-        num_bytes: of all together.
-        packed: paths of what is compressed in folders, which is left out.
+        learned: paths of the training files, in order.
+        held_out: paths of the --val-text files, in order.
+        num_bytes: total size of all of them.
+        packed: paths of compressed files in folders, which are left out.
     """
 
     learned: list[str]
@@ -52,9 +52,9 @@ class Sought:
     packed: list[str]
 
     def may_be(self, checkpoint: Checkpoint) -> bool:
-        """Whether they are as large as its text, with what stood between files.
+        """Whether the files, with separators, have the total size of the checkpoint's text.
 
-        Where each line is a text of its own, a line that one of several leaves open was ended by a byte of nobody's.
+        With --lines, reading adds a line feed after a file that does not end in one, except the last.
         """
         num_files = len(self.learned) + len(self.held_out)
         num_joins = max(0, len(self.learned) - 1) + max(0, len(self.held_out) - 1)
@@ -63,17 +63,17 @@ class Sought:
 
 
 def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> Sought:
-    """Find the files that some paths lead to, as the training found them.
+    """Find the files under some paths as the training did.
 
-    An empty file of a folder is the system's own: it stands for what is not to be opened.
+    A file of size 0 is replaced by `os.devnull`, as it must not be opened.
 
     Args:
-        paths: of files and folders that were learned from.
-        held_out: likewise of those that were held out by name.
-        checkpoint: what remembers which files of folders were read, and how.
+        paths: training files and folders.
+        held_out: --val-text files and folders.
+        checkpoint: has the options by which files of folders are chosen and read.
 
     Raises:
-        CorpusError: one is not there, is no ordinary file or folder, or holds more than is read unasked.
+        CorpusError: a path does not exist, is no ordinary file or folder, or exceeds the limits.
     """
     origin = checkpoint.origin
     require_usable(checkpoint)
@@ -92,7 +92,7 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
         why_not=lambda document: _why_not(document, checkpoint, advance),
     )
     sizes = {document.name: _size_of(document.name) for document in found.documents}
-    counts_empty = bool(origin.separator) or checkpoint.text_options.lines  # else nothing comes of an empty file
+    counts_empty = bool(origin.separator) or checkpoint.text_options.lines  # otherwise an empty file adds nothing
     learned, last = (
         [path if sizes[path] else os.devnull for path in piece if sizes[path] or counts_empty]
         for piece in _split(found)
@@ -102,10 +102,10 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
 
 
 def require_usable(checkpoint: Checkpoint) -> None:
-    """Refuse patterns that would take for ever to be matched, and a separator that is no text, as no training has them.
+    """Refuse patterns that would take too long to match and a separator that is not text; no training stores either.
 
     Raises:
-        CorpusError: it has some.
+        CorpusError: the checkpoint has such patterns or such a separator.
     """
     origin = checkpoint.origin
     if checkpoint.text_options.unit == CHARACTER and SURROGATE.search(origin.separator):
@@ -115,27 +115,27 @@ def require_usable(checkpoint: Checkpoint) -> None:
 
 
 def is_packed(path: str) -> bool:
-    """Whether a path is that of an ordinary file that is compressed.
+    """Whether a path is an ordinary, compressed file.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: the file cannot be read.
     """
     return os.path.isfile(path) and _size_of(path) > 0 and Document(path, Path(path)).is_packed()
 
 
 def _split(found: Found) -> tuple[list[str], list[str]]:
-    """The paths of what was learned from, and of what was held out by name."""
+    """The paths of the training files and of the --val-text files."""
     paths = [document.name for document in found.documents]
     place = len(paths) if found.held_out_from is None else found.held_out_from
     return paths[:place], paths[place:]
 
 
 def _require_ordinary(path: str, visit: Callable[[int], None]) -> None:
-    """Refuse what is neither a file with something in it, as it is on the disk, nor a folder that is soon seen.
+    """Refuse a path that is neither an ordinary, non-empty, uncompressed file nor a folder within the limits.
 
     Args:
-        path: of it.
-        visit: told of each file and folder that is seen.
+        path: the path.
+        visit: called for each file and folder.
     """
     visit(1)
     if os.path.isdir(path):
@@ -145,7 +145,7 @@ def _require_ordinary(path: str, visit: Callable[[int], None]) -> None:
 
 
 def _walk(folder: str, visit: Callable[[int], None]) -> None:
-    """See all that is in a folder, as far as it may be seen, but for what is in hidden folders and behind links."""
+    """Visit everything in a folder, except the contents of hidden folders and of symbolic links."""
     folders = [folder]
     while folders:
         with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
@@ -156,7 +156,7 @@ def _walk(folder: str, visit: Callable[[int], None]) -> None:
 
 
 def _why_not(document: Document, checkpoint: Checkpoint, advance: Callable[[int], None]) -> Cause | None:
-    """Why a document in a folder is left out, as in the training; None where it is read, or empty and not opened."""
+    """Why a file in a folder is left out, as in training, or for being compressed; None if it is read or empty."""
     path = document.name
     if not _size_of(path):
         return None
@@ -171,7 +171,7 @@ def _size_of(path: str) -> int:
 
 
 def _limit(most: int, what: str) -> Callable[[int], None]:
-    """What is told of each part of some work, and lets no more be done than so much of it."""
+    """A counter to call with each amount of work; it raises CorpusError when the total exceeds the limit."""
     left = most
 
     def advance(more: int) -> None:

@@ -1,4 +1,4 @@
-"""What `charrnn inspect --text` shows: a text coloured by how much each character surprises the model."""
+"""`charrnn inspect --text`: a text coloured by how much each character surprises the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from charrnn.text.unknowns import Readable, make_readable
 from charrnn.wording import number_of
 
 DEFAULT_TOP_K, MOST_GUESSES = 5, 20
-"""Guesses at a character on a page, where no number is asked for, and at most: more nobody would look at."""
+"""Default and largest number of guesses per character on a page."""
 
 
 def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
@@ -65,16 +65,16 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
 
 
 def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -> Section:
-    """Where a text surprises it, with guesses in any case."""
+    """The surprise view for a page, always with guesses."""
     top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
     seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
     return {"surprise": {**seen.data, "extent": shown.page_extent}}
 
 
 def _readable(subject: Subject, piece: Piece, rule: str) -> tuple[Readable, int]:
-    """A piece as the model reads it, and how many characters are left out that it does not know.
+    """A piece as the model reads it, and the number of unknown characters left out.
 
-    What is left of a text is not prepared again, as it might join.
+    A fitted piece is not normalised again: characters on both sides of a gap might be joined.
     """
     encoder = subject.contents.encoder
     if piece.is_fitted:
@@ -86,7 +86,7 @@ def _readable(subject: Subject, piece: Piece, rule: str) -> tuple[Readable, int]
 
 
 def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
-    """What characters that the model does not know add to the figure; nothing where it knows all."""
+    """A note on unknown characters and their price in the figure; empty if there are none."""
     if not readable.unknown:
         return ""
     unknown = f"{number_of(readable.num_unknown, 'character')} that it does not know"
@@ -120,5 +120,5 @@ def _top(one: SeenCharacter) -> list[list[Any]]:
 
 
 def _sign(guess: str) -> str:
-    """One sign for a guess, as there is room for one."""
+    """A guess as a single sign, or `UNKNOWN_MARK` if its name is longer."""
     return guess if len(name_byte(guess)) == 1 else UNKNOWN_MARK

@@ -1,4 +1,4 @@
-"""Cells and gates at work on a text, and what they follow: `charrnn inspect --neurons`, `--cell` and `--gates`."""
+"""Activations of cells and gates on a text: `charrnn inspect --neurons`, `--cell` and `--gates`."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from charrnn.surrogates import name_byte
 from charrnn.wording import number_of
 
 SHOWN_CHARACTERS = 2_000
-"""Characters that a picture shows of a text that was not given for it."""
+"""Most characters that --cell shows of a model's own text."""
 
 ACTIVATION_BYTES = 1_000_000
-"""Bytes of cells' values, at most, so that the page stays below three megabytes."""
+"""Most bytes of activations on a page, which keeps the page below three megabytes."""
 
 MOST_POINTS = 500
-"""Units of a gate on a page: more nobody would look at."""
+"""Most units of a gate that a page plots."""
 
 NEARLY_ALWAYS = 0.9
-"""A gate that is open, or shut, at more than this share of the characters is called always so."""
+"""A gate counts as always open, or shut, if it is so at more than this share of the characters."""
 
 UPDATE_KEEPS = (
     "a GRU's update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before; in some texts z "
@@ -56,7 +56,7 @@ UPDATE_KEEPS = (
 
 
 def neurons_view(watched: Watched) -> View:
-    """List the units that follow a feature of the text."""
+    """List the units that correlate significantly with a feature of the text."""
     found = beyond_chance(watched.findings)
     data = {
         **watched.piece.fields,
@@ -74,7 +74,13 @@ def neurons_view(watched: Watched) -> View:
 
 
 def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
-    """Show the text coloured by one unit, and what that unit follows."""
+    """Show the text coloured by one unit, and the features that the unit follows.
+
+    Args:
+        watched: the model and the text.
+        name: of the unit, as --cell takes it.
+        shown: most characters to show; None for all.
+    """
     unit = parse_unit(name, watched.subject)
     values, piece = watched.activations.of(unit)[:shown], watched.piece.first(shown)
     followed = [f for f in beyond_chance(watched.findings) if f.unit == unit]
@@ -105,7 +111,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
 
 
 def gates_view(watched: Watched) -> View:
-    """Tell how open the gates are, or that there are none."""
+    """Show how open the gates are, or say that there are none."""
     if why_not := why_no_gates(watched.subject):
         return View("gates", {**watched.piece.fields, "gates": []}, lambda width, _: wrapped(why_not, width))
     rows, data = [], []
@@ -134,12 +140,12 @@ def gates_view(watched: Watched) -> View:
 
 
 def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
-    """What its units follow, and what they do; see `_activations` for what is asked for by name."""
+    """The features that units follow, and activations; see `_activations` for `asked`."""
     return {"neurons": neurons_view(watched).data, "activations": _activations(watched, asked)}
 
 
 def gates_section(watched: Watched) -> Section:
-    """How each gate is used, in few enough points: of many units every second, or third, ..."""
+    """How open each gate is, for at most `MOST_POINTS` evenly spaced units."""
     gates = gates_view(watched).data["gates"]
     config = watched.subject.contents.model
     step = -(-config.hidden_size // MOST_POINTS)
@@ -148,36 +154,36 @@ def gates_section(watched: Watched) -> Section:
 
 
 def note_on_gates(config: ModelConfig) -> str:
-    """What one must know of a model's gates to read how open they are; empty where that is nothing."""
+    """A note on how to read the gates of the model's cell type; empty if none is needed."""
     return UPDATE_KEEPS if "update" in CELLS[config.cell].gates else ""
 
 
 def why_no_gates(subject: Subject) -> str:
-    """Why a model has no gates to look at, and what to do; empty where it has some."""
+    """Why a model has no gates, and what to use instead; empty if it has some."""
     config = subject.contents.model
     return "" if has_gates(config) else f"its cell is {config.cell}, which has no gates; --neurons shows its states"
 
 
 def require_gates(subjects: Sequence[Subject]) -> None:
-    """Refuse to look at gates where no model has any.
+    """Refuse --gates if no model has gates.
 
     Raises:
-        CharRNNError: that is so.
+        CharRNNError: no model has gates.
     """
     if all(map(why_no_gates, subjects)):
         raise CharRNNError(f"{name_of(subjects[0].path)}: {why_no_gates(subjects[0])}")
 
 
 def unit_name(unit: Unit) -> str:
-    """Name a unit as --cell wants it: layer, number, and the part where an LSTM's cell is not meant."""
+    """Name a unit as --cell takes it: layer, number, and the part unless that is an LSTM's cell state."""
     return f"{unit.layer}:{unit.number}" + ("" if unit.part == "c" else f":{unit.part}")
 
 
 def parse_unit(name: str, subject: Subject) -> Unit:
-    """Read a unit's name.
+    """Parse the name of a unit, as --cell takes it.
 
     Raises:
-        ConfigError: it is not written as one, or the model has no such unit.
+        ConfigError: the name is malformed, or the model has no such unit.
     """
     config = subject.contents.model
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::([a-z]))?", name)
@@ -199,15 +205,15 @@ def parse_unit(name: str, subject: Subject) -> Unit:
 
 
 def scale_of(values: Values) -> float:
-    """What units' values are shown over: one, or the largest of a ReLU's, which have no bound."""
+    """The value at the end of the colour scale: 1, or the largest of the values if that is more, as with ReLU."""
     return max(1.0, float(abs(values).max(initial=0)))
 
 
 def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
-    """Values in a byte each over the beginning of the text, unit after unit: of every state, then of some gates.
+    """Activations over the beginning of the text, quantised to a byte each, unit by unit: all states, then some gates.
 
-    All gates would leave little of the text: there are those asked for by name, and those that follow something. What
-    is shown first is the first of these, gate or not.
+    The values of all gates would leave room for little text, so only those are included that are asked for by name or
+    follow a feature. "first", the unit that the page shows initially, is the first unit asked for or found.
     """
     seen, size = watched.activations, watched.subject.contents.model.hidden_size
     states = [place for place, unit in enumerate(seen.units) if unit.is_state]
@@ -234,7 +240,7 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
 
 
 def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """What was compared, what was found, and what the figures mean."""
+    """Lines on what was compared, what was found, and what the figures mean."""
     compared = (
         f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
         f"{len(rows)} are followed by one beyond chance"
@@ -251,7 +257,7 @@ def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) 
 
 
 def _shortness(watched: Watched) -> str:
-    """What to say of a text in which little can be found, or nothing; nothing where it is long enough."""
+    """A note if the text is too short to find much, or anything; empty if it is long enough."""
     length, members = len(watched.text), watched.subject.contents.model.members
     if watched.findings and length >= ENOUGH:
         return ""
