@@ -1,4 +1,4 @@
-"""What a checkpoint is and how well it does: the card, as names and values that are printed elsewhere."""
+"""The card of a checkpoint: what the model is and how well it does, as rows of names and values to print."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from charrnn.text.options import CHARACTER
 from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 FREQUENT = 12
-"""Characters whose share of the corpus the card shows; the JSON has all."""
+"""Number of characters whose share of the corpus the card shows; the JSON has all."""
 
 LISTED = 120
-"""Characters of an alphabet that the card shows; the JSON has all."""
+"""Number of the alphabet's characters that the card shows; the JSON has all."""
 
 LONGEST_COMMAND = 300
-"""Characters of a training's command line that the card shows, which may name thousands of files; the JSON has all."""
+"""Characters of a training's command line that the card shows, as it may name thousands of files; the JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Parameter:
     Attributes:
         name: as in the checkpoint.
         shape: of the array.
-        count: of its values.
+        count: number of its values.
         share: of all of the model's values, from 0 to 1.
-        norm: the root of the sum of its squares.
+        norm: its L2 norm.
     """
 
     name: str
@@ -62,7 +62,7 @@ def parameter_table(checkpoint: Checkpoint) -> list[Parameter]:
 
 
 def merged_parameters(checkpoint: Checkpoint) -> list[Parameter]:
-    """List the weights, those of the same name in all members taken together, whose number is then the first size."""
+    """List the weights, with those of the same name in all members stacked: the first size is the number of members."""
     table = parameter_table(checkpoint)
     own = len(table) // checkpoint.model.members
     return [
@@ -85,15 +85,15 @@ def frequencies(checkpoint: Checkpoint) -> list[tuple[str, int]]:
 
 
 def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = "") -> list[tuple[str, str]]:
-    """Tell what a checkpoint is and how well it does: names and values, in the order to show them.
+    """Describe a checkpoint and how well it does, as (name, value) rows in the order to show them.
 
     Args:
-        checkpoint: to tell of.
-        baseline: an n-gram model's loss, or why there is none; empty for nothing about it.
-        known: what its loss cannot tell of lines, if so; see `charrnn.wording.describe_known`.
+        checkpoint: to describe.
+        baseline: an n-gram model's loss, or why there is none; empty for no row about it.
+        known: a remark on held-out lines that are trained on too, if any; see `charrnn.wording.describe_known`.
     """
     config, unit = checkpoint.model, checkpoint.encoder.unit
-    width = 13 if config.members == 1 else 17  # of a shape, before which several members have their number
+    width = 13 if config.members == 1 else 17  # of a shape, which begins with the number of several members
     rows = [
         ("model", summary(config)),
         ("parameters", f"{count_parameters(config):,}"),
@@ -115,10 +115,10 @@ def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = 
 
 
 def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None) -> str:
-    """How its training went, and what may hold it back, in words.
+    """The verdict on a training: how it went, and what may hold the model back.
 
     Args:
-        checkpoint: to tell of; see `charrnn.analysis.verdict`.
+        checkpoint: to judge; see `charrnn.analysis.verdict`.
         known: see `card`.
         baseline: an n-gram model's loss; see `charrnn.analysis.handicaps`.
     """
@@ -155,14 +155,14 @@ def _few_to_judge(checkpoint: Checkpoint) -> str:
 
 
 def summary(config: ModelConfig) -> str:
-    """The model in one phrase."""
+    """Describe the model in one phrase."""
     built = ["layer norm"] * config.layer_norm
     built += ["residual"] * any(config.is_residual(layer) for layer in range(config.num_layers))
     return ", ".join([describe_model(config), *built])
 
 
 def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    """Where a model comes from: names and values."""
+    """Describe where a model comes from, as (name, value) rows."""
     corpus = checkpoint.corpus
     length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
     apart, held_out = checkpoint.origin.held_out_by_name, checkpoint.train_config.val_fraction * corpus.characters
@@ -178,14 +178,14 @@ def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
 
 
 def _commands(made: dict[str, str]) -> list[tuple[str, str]]:
-    """The command that began a training, as far as it is known, and the last that went on with it."""
+    """Rows for the command that began a training and for the last that resumed it, as far as they are known."""
     last, first = made.get("command", ""), made.get("begun_by", "")
     told = [("  by", first), ("  resumed by", last)] if first else [("  by", last)]
     return [(name, command) for name, command in told if command]
 
 
 def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | str) -> list[tuple[str, str]]:
-    """The best loss, the one without a state, another model's beside it, and what they take for one character."""
+    """Rows for the best loss, the loss in cold windows, the baseline's, and rare characters that share an id."""
     unit, cold_loss = checkpoint.encoder.unit, checkpoint.training.get("cold_loss")
     whole = "" if checkpoint.has_own_losses else f"all {checkpoint.losses_of} members together"
     of_whole = f", of {whole}" if whole else ""
@@ -217,14 +217,14 @@ def _describe_parameter(weight: Parameter, width: int) -> str:
 
 
 def _describe_baseline(baseline: Baseline, unit: str) -> str:
-    """The n-gram model's loss, over what, and how much it learned from."""
+    """Describe the n-gram model's loss, the text it is over, and how much the n-gram model was trained on."""
     part = f", learned from the last {baseline.learned:,} {unit}s alone" if baseline.learned else ""
     where = f"{baseline.counted:,} {unit}s" if baseline.counted else "text"
     return f"{describe_loss(baseline.loss, unit)} on the same {where}{part}"
 
 
 def _compare(loss: float, other: float, unit: str) -> str:
-    """How good a model is beside another."""
+    """Compare a model's loss with another's."""
     difference = bits_per_char(abs(other - loss))
     word = "better" if loss < other else "WORSE"
     return f"{word} by {difference:.3f} bits per {unit}" if round(difference, 3) else "as good as that"
@@ -241,7 +241,7 @@ def _name(character: str) -> str:
 
 
 def spell(character: str) -> str:
-    """Show one of the names of an alphabet as a terminal can; an odd blank by its number."""
+    """Show a name of the alphabet on a terminal; a blank character other than a space by its code point."""
     if character == "\t":
         return "\\t"
     is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
@@ -252,7 +252,7 @@ def _alphabet(encoder: CharEncoder) -> str:
     names = encoder.names[: len(encoder.characters)]
     if encoder.unit == CHARACTER:
         shown = "".join(map(spell, names[:LISTED]))
-        shown = shown.replace(" ", "␣")  # at the end of a line it would be lost
+        shown = shown.replace(" ", "␣")  # a space would be invisible at the end of a line
     else:
         shown = " ".join(map(_name, names[:LISTED]))
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED:,} more"

@@ -1,7 +1,7 @@
-"""The only module that imports rich: the live display of a training, and tables.
+"""The live display of a training, progress bars and tables; the only module that imports rich.
 
-Rich makes the lines and a `Frame` draws them: rich's own live display knows neither the background nor Ctrl-Z nor a
-terminal that is made narrower. Text that comes from a model or a file is never parsed for markup.
+Rich renders the lines and a `Frame` draws them: rich's own live display handles neither background jobs nor Ctrl-Z nor
+a terminal that is made narrower. Text that comes from a model or a file is never parsed for markup.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from charrnn.metrics import Report
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
 SAMPLE_LINES = 8
-"""Lines that are shown of what the model writes by now."""
+"""Lines of the model's latest sample that are shown."""
 
 QUIET_SECONDS = 1.0
-"""Work that takes no longer is not shown."""
+"""Work that takes less time than this shows no progress bar."""
 
 NARROW_DISPLAY = 60
-"""Columns of a terminal; where they are fewer, the place in the training stands below the bar and not beside it."""
+"""On a terminal of fewer columns, epoch, step and time left are shown below the bar instead of beside it."""
 
 
 class _Drawing:
-    """A console of rich that draws nothing itself: a `Frame` does, or who writes what it gives."""
+    """A rich console that renders to strings; a `Frame` or another caller writes them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._console = stream, _console(stream)
@@ -59,34 +59,34 @@ class _Drawing:
         return self.size()[0]
 
     def size(self) -> tuple[int, int]:
-        """The terminal's columns and rows, as they are by now, or fewer where COLUMNS and LINES tell so.
+        """The terminal's current columns and rows, or fewer if COLUMNS and LINES say so.
 
-        More than there are, as where these were exported in a wider terminal, would be drawn over its edge.
+        Larger values of these variables, as exported in a wider terminal, are ignored: lines would overrun the edge.
         """
         columns, rows = self._console.size
-        with contextlib.suppress(OSError, ValueError):  # of what is no terminal
+        with contextlib.suppress(OSError, ValueError):  # the stream is no terminal
             there = os.get_terminal_size(self._stream.fileno())
             return min(columns, there.columns or columns), min(rows, there.lines or rows)
         return columns, rows
 
     def draw(self, drawn: RenderableType, *, soft_wrap: bool = False) -> str:
-        """What is drawn, as a text with colours."""
+        """Render to text with colours."""
         with self._console.capture() as captured:
             self._console.print(drawn, soft_wrap=soft_wrap, width=self.width)
         return captured.get()
 
     def lines(self, drawn: RenderableType) -> list[str]:
-        """The same, line by line."""
+        """Render to lines with colours."""
         return self.draw(drawn).removesuffix("\n").split("\n")
 
 
 class WorkBar:
-    """How far a long piece of work is, on a terminal; nothing where it is quick.
+    """A progress bar on a terminal, shown only once the work has taken `QUIET_SECONDS`.
 
     Args:
         stream: a terminal.
-        columns: what is shown.
-        total: of what is done when all is; None where nobody knows.
+        columns: rich's columns of the bar.
+        total: amount of work; None if unknown.
     """
 
     def __init__(self, stream: TextIO, *columns: ProgressColumn, total: int | None = None) -> None:
@@ -105,28 +105,28 @@ class WorkBar:
         self._frame.stop()
 
     def __call__(self, done: float) -> None:
-        """Show how much is done."""
+        """Show how much is done in all."""
         self._bar.update(self._task, completed=done)
         if time.monotonic() - self._begun >= QUIET_SECONDS:
             self._frame.refresh()
 
     def advance(self, more: float) -> None:
-        """Show that more is done than before."""
+        """Show that this much more is done."""
         self(self._bar.tasks[0].completed + more)
 
 
 def reading_bar(stream: TextIO) -> WorkBar:
-    """How many bytes of a text are read; those of a large one are read twice, and a folder's once more before."""
+    """A bar for the bytes of a text that are read; a large text is read twice, and a folder once more before."""
     return WorkBar(stream, TextColumn("reading"), BarColumn(20), FileSizeColumn(), TransferSpeedColumn())
 
 
 def share_bar(stream: TextIO, name: str, total: int) -> WorkBar:
-    """How far a piece of work is of which it is known how much there is, such as the scoring of a text."""
+    """A bar for work whose amount is known, such as the scoring of a text."""
     return WorkBar(stream, TextColumn(name), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn(), total=total)
 
 
 class LiveDisplay(Display):
-    """A display that redraws itself on a terminal: progress, losses, speed and what the model writes by now.
+    """A display that redraws itself on a terminal: progress, losses, speed and the latest sample.
 
     Args:
         stream: a terminal.
@@ -161,7 +161,7 @@ class LiveDisplay(Display):
         self._frame.write(self._told_of_lost() + lines)
 
     def update(self, report: Report) -> None:
-        """See `Display.update`; in the background, where nothing is drawn, in lines."""
+        """See `Display.update`; in the background, where nothing is drawn, it writes lines."""
         self._report = report
         if report.val_loss is not None:
             self._evaluated = report
@@ -209,7 +209,7 @@ class LiveDisplay(Display):
         return grid
 
     def _sample_box(self, step: int, text: str) -> RenderableType:
-        """What the model writes, cut and set in here: rich counts joined characters as one, and terminals do not."""
+        """The sample, cut and indented here, since rich counts joined characters as one, and terminals do not."""
         lines = [f"  {cut(line, self._drawing.width - 2)}" for line in text.split("\n")[:SAMPLE_LINES]]
         body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
         return Group(Text(f"at step {step:,} it writes", style="dim"), body)
@@ -226,9 +226,9 @@ def print_grid(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def _console(stream: TextIO | None = None) -> Console:
-    """A console of rich, on stdout where nothing else is given.
+    """A rich console, on stdout by default.
 
-    COLUMNS=0 and LINES=0 tell nothing, as for Python's `shutil`: rich would draw nothing in so much room.
+    COLUMNS=0 and LINES=0 are ignored, as in Python's `shutil`: rich would draw nothing in a width of 0.
     """
     told = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES") or value.strip("0")}
     return Console(file=stream, highlight=False, markup=False, emoji=False, _environ=told)

@@ -1,4 +1,4 @@
-"""Curves for a terminal: as lines of text that fit a width, printed elsewhere."""
+"""Curves for a terminal, as lines of text that fit a width; callers print them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charrnn.text.options import CHARACTER
 CURVE_HEIGHT = 10
 MIN_WIDTH = 48
 NO_ROOM = f"curves need {MIN_WIDTH} columns"
-"""What is said in the place of curves on a terminal that is too narrow for them."""
+"""The message instead of curves on a terminal that is too narrow for them."""
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 _TRAIN, _VAL, _LEVEL = "·", "●", "┄"
@@ -46,8 +46,8 @@ def history_curve(
     Args:
         history: evaluations in order.
         width: columns to draw in.
-        baseline: loss of another model on the same held-out text, drawn as a level.
-        unit: what the losses are per, `charrnn.text.options.CHARACTER` or `BYTE`.
+        baseline: loss of another model on the same held-out text, drawn as a horizontal line.
+        unit: unit of the losses, `charrnn.text.options.CHARACTER` or `BYTE`.
 
     Returns:
         Lines of text; none for fewer than two evaluations or less than `MIN_WIDTH` columns.
@@ -74,15 +74,15 @@ def plot(
     labels: tuple[str, str],
     levels: dict[str, float] | None = None,
 ) -> list[str]:
-    """Draw curves in one frame; where some meet, each is drawn in a column in its turn.
+    """Draw curves in one frame; where some overlap, their marks alternate from column to column.
 
     Args:
         curves: at least one.
         width: columns to draw in, at least `MIN_WIDTH`.
         title: what the y axis shows.
         x_range: the ends of the x axis.
-        labels: what stands below them.
-        levels: y values to draw across, by name.
+        labels: labels of the two ends.
+        levels: y values to draw as horizontal lines, by name.
 
     Returns:
         `CURVE_HEIGHT` lines with a headline of one line or more above and the axis with its labels below.
@@ -115,7 +115,7 @@ def plot(
 
 
 def _headline(title: str, legend: Sequence[str], width: int) -> list[str]:
-    """A title and what each mark stands for, whole, in as many lines as that takes."""
+    """The title and the legend, in as many lines as they take."""
     lines = [f"{title} "]
     for entry in legend:
         if text_width(lines[-1]) + 2 + text_width(entry) > width:
@@ -140,7 +140,7 @@ def _rates(history: Sequence[HistoryRow], width: int) -> list[str]:
 
 
 def _sample(points: Points, x_range: tuple[float, float], columns: int) -> list[float | None]:
-    """Read a broken line in the middle of every column; None where it is not. One point alone is in the nearest."""
+    """Interpolate a curve at every column; None outside its x range. A single point is put in the nearest column."""
     low, high = x_range
     values = [_interpolate(points, low + (high - low) * column / (columns - 1)) for column in range(columns)]
     if len(points) == 1:

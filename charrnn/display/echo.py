@@ -1,7 +1,7 @@
-"""A terminal that writes nothing into what is drawn on it, and whether it is this process that draws there.
+"""Turning off a terminal's echo while something is drawn on it, and whether this process is in its foreground.
 
-A terminal echoes what is typed where the cursor stands: Enter moves the cursor to the next line, and so does the `^C`
-of Ctrl-C at the end of a full one. What is redrawn from there leaves a stale line above.
+A terminal echoes typed characters at the cursor: Enter moves the cursor to the next line, and so does the `^C` of
+Ctrl-C at the end of a full line. A redraw from there would leave a stale line above.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ except ImportError:  # not a POSIX system
     termios = None  # type: ignore[assignment]
 
 _FORMER: dict[int, list[Any]] = {}
-"""What the terminals were set to whose echo is hidden, by their descriptors."""
+"""The former settings of the terminals whose echo is off, by file descriptor."""
 
 
 def is_in_foreground(stream: TextIO) -> bool:
-    """Whether a terminal is this process's to draw on: a shell lends it to one job at a time.
+    """Whether this process may draw on a terminal: it is in the terminal's foreground process group.
 
-    So is one that is no job's, such as another terminal than that at which the process was started.
+    This is also true of a terminal that is not the one at which the process was started.
     """
     try:
         return termios is None or os.tcgetpgrp(stream.fileno()) == os.getpgrp()
@@ -32,13 +32,11 @@ def is_in_foreground(stream: TextIO) -> bool:
 
 
 def hide_typing(stream: TextIO) -> None:
-    """Stop a terminal from echoing what is typed, until `show_typing`; it is kept for who reads it next.
-
-    Again does no harm.
+    """Turn off a terminal's echo until `show_typing`; typed input is kept for the next reader. Idempotent.
 
     Args:
-        stream: a terminal. Where this process does not stand in its foreground, or it has no such setting, nothing is
-            done: a background process that changed it would be stopped.
+        stream: a terminal. Nothing is done if it has no such setting, or if this process is in the background, where it
+            would be stopped for the change.
     """
     if termios is None:
         return
@@ -46,15 +44,15 @@ def hide_typing(stream: TextIO) -> None:
         descriptor = stream.fileno()
         if os.tcgetpgrp(descriptor) == os.getpgrp() and descriptor not in _FORMER:
             quiet = termios.tcgetattr(descriptor)
-            _FORMER[descriptor] = [*quiet]  # first: whatever comes between, it can be given back
+            _FORMER[descriptor] = [*quiet]  # before the change, so that an interrupt between can restore it
             quiet[3] &= ~termios.ECHO
             termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
 
 
 def show_typing() -> None:
-    """Let the terminals echo again; for any thread, and again does no harm."""
+    """Turn the terminals' echo on again; may be called from any thread. Idempotent."""
     for descriptor, former in [*_FORMER.items()]:
-        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # it may stand in the background by now
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})  # the process may be in the background now
         try:
             with contextlib.suppress(OSError, ValueError, termios.error):
                 termios.tcsetattr(descriptor, termios.TCSANOW, former)
@@ -64,5 +62,5 @@ def show_typing() -> None:
 
 
 def forget_typing() -> None:
-    """Leave the terminals as they are: somebody else has set them meanwhile."""
+    """Forget the former settings without restoring them, since another process has set the terminals meanwhile."""
     _FORMER.clear()

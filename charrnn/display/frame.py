@@ -1,7 +1,7 @@
-"""Lines at the foot of a terminal that are drawn anew while something goes on; what else is written goes above them.
+"""Lines at the bottom of a terminal's output that are redrawn while work goes on; other output goes above them.
 
-They are drawn only while the process stands in the terminal's foreground: a job in the background would walk over what
-somebody does there. Ctrl-Z ends the frame where it stands, and it begins anew below once the job is back.
+They are drawn only while the process is in the terminal's foreground: a background job would overwrite what the user
+does there. On Ctrl-Z the drawn lines stay where they are, and a resumed job draws new ones below.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from charrnn.display.outlet import HURRY_SECONDS, Outlet
 from charrnn.display.widths import text_height
 
 DRAWN_EVERY = 0.25
-"""Seconds."""
+"""Seconds between two drawings."""
 
 _STARTED: set[Frame] = set()
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 _CLEAR = "\x1b[K\x1b[C\x1b[J\r"
-"""Takes away this row and all below: its line, and from its second column on the rest. What clears a whole screen from
-its first column on has tmux put all that stood there into its history, and PuTTY likewise."""
+"""Clears this row and all below: first the row, then the rest of the screen from the row's second column on. Clearing
+the whole screen from its first column on would make tmux and PuTTY move its content into their scrollback."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CTRL_Z: int | None = getattr(signal, "SIGTSTP", None)  # Windows has none
 
 
 class Frame:
-    """Lines that a thread draws again and again, from `start` to `stop`; where none may be started, `refresh` does.
+    """Lines that a thread redraws periodically from `start` to `stop`; if no thread can start, `refresh` draws them.
 
     Args:
         stream: a terminal.
-        outlet: of it.
-        render: gives the lines, harmless but for colours, none wider than the terminal.
-        size: gives the terminal's columns and rows.
-        stays: whether what is drawn last is left there.
-        hides_typing: whether nothing is typed meanwhile that somebody wants to see. The cursor is hidden then too, and
-            needs a process that gives it back at SIGTERM.
+        outlet: writes to the stream.
+        render: returns the lines, without control characters except for colours, none wider than the terminal.
+        size: returns the terminal's columns and rows.
+        stays: whether the last drawing is left on the terminal.
+        hides_typing: whether to turn off echo, and to hide the cursor, which the process must then restore at SIGTERM.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Frame:
         self._drawn_at = 0.0
         self._has_thread = False
         self._holds_ctrl_z = self._has_ctrl_z = False
-        self._lines: list[str] | None = None  # those that stand there, without colours; None where none do
+        self._lines: list[str] | None = None  # the lines on the terminal, without colours; None if there are none
 
     def start(self) -> None:
         """Draw from now on."""
@@ -70,12 +69,12 @@ class Frame:
             self._former = signal.signal(_CTRL_Z, self._heed_ctrl_z)
         with self._turn():
             self._draw()
-        with contextlib.suppress(RuntimeError):  # this user, or this container, may have no more threads
+        with contextlib.suppress(RuntimeError):  # the limit of threads of this user or container is reached
             threading.Thread(target=self._run, daemon=True).start()
             self._has_thread = True
 
     def refresh(self) -> None:
-        """Start, if that has not been done; and draw, no more often than a thread would, where none does."""
+        """Start if not started yet; without a thread, draw, but no more often than `DRAWN_EVERY`."""
         if self not in _STARTED:
             self.start()
         elif not self._has_thread and time.monotonic() - self._drawn_at >= DRAWN_EVERY:
@@ -83,9 +82,9 @@ class Frame:
                 self._draw()
 
     def stop(self) -> None:
-        """Draw once more, all of it; what does not stay is taken away then. Again does no harm, nor without a start.
+        """Draw all lines once more, and erase them unless they stay. Idempotent, and without effect before a start.
 
-        Whatever comes between, as a further Ctrl-C may, the terminal is given back.
+        The terminal's settings are restored even if an exception, such as that of another Ctrl-C, interrupts this.
         """
         if self not in _STARTED:
             return
@@ -104,15 +103,15 @@ class Frame:
                 self._former = None
 
     def abandon(self) -> None:
-        """Leave the terminal in order, and draw no more.
+        """Restore the terminal, and draw no more.
 
-        A drawing that does not come to its end is not waited for: a signal's handler, which waits for this, may have
-        interrupted it.
+        A drawing in progress is waited for only briefly: it may have been interrupted by the very signal handler that
+        waits for this call.
         """
         self._done.set()
         has_turn = self._lock.acquire(timeout=HURRY_SECONDS / 2)
         if not has_turn:
-            self._outlet = Outlet(self._stream)  # the other one may be held as well
+            self._outlet = Outlet(self._stream)  # the former outlet may be blocked as well
         try:
             self._leave()
         finally:
@@ -135,7 +134,7 @@ class Frame:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """The terminal to one thread alone; Ctrl-Z, whose handler would draw amid what it draws, waits for its end."""
+        """Hold the lock; in the main thread, also postpone Ctrl-Z, whose handler would draw amid a drawing."""
         with self._lock:
             self._holds_ctrl_z = _sets_handlers()
             try:
@@ -162,7 +161,7 @@ class Frame:
             self._lines = former
 
     def _has_terminal(self) -> bool:
-        """Whether the terminal is to draw on; where a shell has it, what was drawn before is not ours any more."""
+        """Whether the process is in the foreground; if not, forget the lines drawn before and the former settings."""
         if is_in_foreground(self._stream):
             return True
         self._lines = None
@@ -170,7 +169,7 @@ class Frame:
         return False
 
     def _erasure(self, columns: int) -> str:
-        """What takes away the lines that stand there: those that do not fit since it was made narrower are wrapped."""
+        """Control sequence that erases the drawn lines, which wrap if the terminal was made narrower meanwhile."""
         if self._lines is None:
             return ""
         height = sum(text_height(line, columns) for line in self._lines)
@@ -184,20 +183,21 @@ class Frame:
         show_typing()
 
     def _heed_ctrl_z(self, *_: object) -> None:
-        """Stop where nothing is being drawn; amid a long computation in C, Python calls this only once it is done.
+        """Handle Ctrl-Z: suspend the process, or have `_turn` do so after a drawing.
 
-        No other thread can do it before: none may take the handler away, and SIGSTOP, which needs that not, also stops
-        what no shell would ever continue.
+        During a long computation in C, Python calls this only at its end. No other thread can act earlier: only the
+        main thread may reset the handler, and SIGSTOP, which needs no reset, also stops a process that no shell would
+        resume.
         """
         self._has_ctrl_z = True
         if not self._holds_ctrl_z:
             self._suspend()
 
     def _suspend(self) -> None:
-        """Leave the terminal in order, and stop as without a handler; the next drawing begins anew."""
+        """Restore the terminal, and stop the process by the default action; the next drawing begins anew."""
         assert _CTRL_Z is not None, "else nobody asks for it"
         with self._lock:
-            self._holds_ctrl_z = True  # another asks for the same
+            self._holds_ctrl_z = True  # a second Ctrl-Z must not suspend again
             self._leave()
             signal.signal(_CTRL_Z, signal.SIG_DFL)
             os.kill(os.getpid(), _CTRL_Z)
@@ -206,16 +206,16 @@ class Frame:
 
 
 def abandon_all() -> None:
-    """Leave the terminal in order where the process is to end at once; for any thread.
+    """Restore the terminal before the process ends at once; may be called from any thread.
 
-    Where the terminal is held, as by Ctrl-S, it stays as it is, but for typing.
+    If the terminal's output is blocked, as by Ctrl-S, only its echo is restored.
     """
 
     def abandon() -> None:
         for drawn in [*_STARTED]:
             drawn.abandon()
 
-    with contextlib.suppress(RuntimeError):  # this user may have no more threads, and here it might wait for good
+    with contextlib.suppress(RuntimeError):  # no more threads; in this one, `abandon` might block forever
         thread = threading.Thread(target=abandon, daemon=True)
         thread.start()
         thread.join(HURRY_SECONDS)
@@ -223,5 +223,5 @@ def abandon_all() -> None:
 
 
 def _sets_handlers() -> bool:
-    """Whether this is the thread that may set what becomes of a signal."""
+    """Whether this is the main thread, the only one that may set signal handlers."""
     return threading.current_thread() is threading.main_thread()

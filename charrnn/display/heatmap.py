@@ -1,7 +1,7 @@
-"""A text on a terminal with a colour, and rows of signs, for each of its characters.
+"""A text on a terminal with a background colour, and rows of signs below, for each of its characters.
 
-What the text holds is a stranger's: whatever would command the terminal is shown and not obeyed. A line feed is shown
-as an arrow, so that it can have a colour too. Without colour the rows say the same.
+The text is untrusted: its control characters are shown as visible signs. A line feed is shown as an arrow, so that it
+can have a colour too. Without colour the rows give the same information.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from charrnn.display.curves import sparkline
 from charrnn.display.widths import cell_width, glyph, text_width
 
 HEAT = (0, 230, 229, 228, 222, 216, 210, 203, 197)
-"""Backgrounds (of a terminal's 256 colours) for 0 to 1, 1 to 2, ... and 8 or more; 0: none."""
+"""Backgrounds (of a terminal's 256 colours) for surprisals of 0 to 1, 1 to 2, ... and 8 or more bits; 0: none."""
 
 COLD_AND_HOT = (33, 39, 75, 117, 159, 0, 229, 222, 216, 209, 203)
-"""Backgrounds from -1 over 0 to 1."""
+"""Backgrounds of values from -1 over 0 to 1."""
 
 SHARES = {0.1: 194, 0.25: 157, 0.5: 120, 0.75: 77}
-"""Backgrounds of a guess, by the least probability that each stands for."""
+"""Backgrounds of guesses, by the least probability that each stands for."""
 
 OF_EIGHT = {
     230: 43, 229: 43, 228: 43, 222: 43, 216: 41, 210: 41, 209: 41, 203: 41, 197: 41,
     33: 44, 39: 44, 75: 44, 117: 46, 159: 46, 194: 46, 157: 46, 120: 42, 77: 42,
 }  # fmt: skip
-"""The nearest of eight backgrounds, as a terminal is told of it: yellow and red, blue and cyan, cyan and green."""
+"""The nearest of eight backgrounds, by SGR code: yellow and red, blue and cyan, cyan and green."""
 
 _INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
 _INK_IN_EIGHT = "\x1b[30;{}m"
@@ -39,10 +39,10 @@ class Column:
     """A character of the text.
 
     Attributes:
-        character: itself.
+        character: the character itself.
         background: one of a terminal's 256 colours; 0 for none.
-        below: what stands under it, a character for each row.
-        grounds: the backgrounds of these, where they have some.
+        below: characters below it, one for each row.
+        grounds: the backgrounds of those in `below`, if they have any.
     """
 
     character: str
@@ -52,7 +52,7 @@ class Column:
 
     @cached_property
     def width(self) -> int:
-        """Columns of a terminal that it takes, with what stands under it."""
+        """Columns of a terminal that it takes, together with the characters below it."""
         return max(map(cell_width, (self.character, *self.below)))
 
 
@@ -60,9 +60,9 @@ def draw(columns: Sequence[Column], width: int, *, colour: bool) -> list[str]:
     """Draw a text in lines of at most a width.
 
     Args:
-        columns: the text, every character with as many rows below.
+        columns: the text, with the same number of rows below every character.
         width: columns of the terminal.
-        colour: whether it has colour.
+        colour: whether the terminal has colour.
     """
     lines: list[str] = []
     for row in _rows(columns, width):
@@ -86,7 +86,7 @@ def heat(bits: float) -> int:
 
 
 def heat_scale(*, colour: bool, guesses: bool) -> list[str]:
-    """What the colours, or the digits, stand for."""
+    """The legend of the colours or, without colour, of the digits."""
     if not colour:
         return ["digits: bits, 9 for nine or more"]
     cells = "".join(paint(str(bits), ground) for bits, ground in enumerate(HEAT))
@@ -95,22 +95,22 @@ def heat_scale(*, colour: bool, guesses: bool) -> list[str]:
 
 
 def share_ground(share: float) -> int:
-    """The background of a guess by its probability; 0, none, for one of little."""
+    """The background of a guess by its probability; 0, none, for a low one."""
     return next((ground for least, ground in reversed(SHARES.items()) if share >= least), 0)
 
 
 def paint(cell: str, background: int) -> str:
-    """A harmless text in black on one of a terminal's 256 colours; as it is for 0."""
+    """A text without control characters in black on one of a terminal's 256 colours; unchanged for 0."""
     return _INK.format(background, cell) if background else cell
 
 
 def in_eight_colours(drawn: str) -> str:
-    """What was drawn, for a terminal that has no more colours than eight."""
+    """Convert what was drawn for a terminal with eight colours."""
     return _GROUND.sub(lambda ground: _INK_IN_EIGHT.format(OF_EIGHT[int(ground[1])]), drawn)
 
 
 def digit(bits: float) -> str:
-    """A surprisal in bits as a digit, which means that many, or more for a nine."""
+    """A surprisal in bits, rounded down, as a digit; 9 stands for nine or more."""
     return str(min(int(max(bits, 0)), 9))
 
 
@@ -125,7 +125,7 @@ def signed_block(value: float) -> str:
 
 
 def signed_scale(high: float, *, colour: bool, has_negative: bool) -> str:
-    """What the colours, or the blocks, of values from `-high` to `high` stand for; from 0 where none is negative."""
+    """The legend of the colours, or of the blocks, for values from `-high`, or 0 if none is negative, to `high`."""
     if not colour:
         return ", ".join(f"{signed_block(end)} {end * high:.4g}" for end in ((-1, 0, 1) if has_negative else (0, 1)))
     cells = [paint(" ", ground) for ground in COLD_AND_HOT]
@@ -135,7 +135,7 @@ def signed_scale(high: float, *, colour: bool, has_negative: bool) -> str:
 
 
 def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
-    """Cut a text after each line feed, and where a line is full."""
+    """Break a text into lines, after each line feed and where a line is full."""
     row: list[Column] = []
     used = 0
     for column in columns:

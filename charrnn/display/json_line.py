@@ -1,4 +1,4 @@
-"""JSON as strict readers take it and a terminal may show it: one line, in UTF-8, without what commands."""
+"""JSON for strict parsers that is also safe to show on a terminal: one line of UTF-8 without control characters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from charrnn.surrogates import SURROGATE, in_utf8, to_bytes
 
 _COMMANDING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is, and what a terminal obeys or a reader of lines takes for a line's end."""
+"""Characters that JSON need not escape, but that control a terminal, or that a reader of lines takes for a line end."""
 
 EXACT = {"text": "bytes", "prompt": "prompt_bytes", "stop": "stop_bytes", "checkpoint": "checkpoint_bytes"}
-"""Fields of a record that may hold bytes that are no text, and those that hold them exactly then."""
+"""Fields of a record that may hold bytes that are not text (as surrogates), and the fields for the exact bytes."""
 
 PATH = "checkpoint"
-"""The one of them that is a path."""
+"""The field of `EXACT` that is a path."""
 
 
 def to_json(record: Any) -> str:
-    """One line of JSON; what would command a terminal is escaped, and a byte that is no text becomes U+FFFD.
+    """Serialise to one line; characters that control a terminal are escaped, bytes that are not text become U+FFFD.
 
-    Where one of the fields of `EXACT` has such bytes, in a record or in each of a list of them, the record gets the
-    other field too, unless it has it: in base64, what it holds as it is, in UTF-8.
+    If a field of `EXACT` has such bytes, in a record or in a record of a list, the record also gets the field for the
+    exact bytes, unless it has that already: the value in UTF-8 with the bytes unchanged, in base64.
     """
     exact = [*map(_with_bytes, record)] if isinstance(record, list) else _with_bytes(record)
     line = SURROGATE.sub("\ufffd", json.dumps(exact, ensure_ascii=False))
@@ -32,7 +32,7 @@ def to_json(record: Any) -> str:
 
 
 def _with_bytes(record: Any) -> Any:
-    """A record with the fields that its bytes call for; what is no record is left as it is."""
+    """A record with the fields of exact bytes that it needs; any other value unchanged."""
     if not isinstance(record, Mapping):
         return record
     found = {}

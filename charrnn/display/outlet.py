@@ -1,8 +1,8 @@
-"""Lines to a reader who may stop reading, as a pipe that is full or a terminal under Ctrl-S does.
+"""Output to a reader that may stop reading, such as a full pipe or a terminal under Ctrl-S.
 
-A training waits for its reader as long as it takes, so that no line is lost to one who is slow. Only where a signal
-asks for something meanwhile, to save or to stop, it waits `HURRY_SECONDS` more and then goes on. What is being written
-then is written as soon as somebody reads again; what is to be written until then is left out and counted.
+A training waits for its reader as long as necessary, so that a slow reader loses no line. Only if a signal meanwhile
+asks it to save or to stop, it waits `HURRY_SECONDS` more and then goes on. The blocked write completes as soon as the
+reader reads again; lines that come before that are dropped and counted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from charrnn.display.json_line import to_json
 from charrnn.escape import quoted
 
 HURRY_SECONDS = 2.0
-"""How long a line may wait once a signal has come: a reader who is merely slow takes a full pipe of 64 KiB in less."""
+"""How long a line may wait once a signal has come: a slow reader reads a full pipe of 64 KiB in less."""
 
 POLL_SECONDS = 0.1
-"""Time between two looks at whether a signal has come while a line waits."""
+"""Interval at which a blocked line checks whether a signal has come."""
 
 
 def never() -> bool:
-    """Always false: the default where nobody can ask for anything."""
+    """Always false: the default of `is_hurried` where no signal can ask for anything."""
     return False
 
 
@@ -33,12 +33,12 @@ class Outlet:
     """A stream whose reader may stop reading.
 
     Args:
-        stream: to write to. The bytes go to its descriptor from a thread of their own, since a write that waits cannot
-            be left; a stream without one, or on Windows, is written to at once.
-        is_hurried: whether a signal asks for something, by now.
+        stream: to write to. A separate thread writes the bytes to its descriptor, since a blocked write cannot be
+            abandoned; a stream without a descriptor, or on Windows, is written to directly.
+        is_hurried: whether a signal has asked the process to save or to stop.
 
     Attributes:
-        left_out: how many texts that count were left out since the last one was written.
+        left_out: how many texts that count were dropped since the last one was written.
     """
 
     def __init__(self, stream: TextIO, is_hurried: Callable[[], bool] = never) -> None:
@@ -48,9 +48,9 @@ class Outlet:
         self.left_out = 0
 
     def write(self, text: str, *, counts: bool = True) -> bool:
-        """Write a text, which where nobody listens any more is lost; false where it is left out for a signal's sake.
+        """Write a text; false if it is dropped because a signal does not let it wait. Without a reader it is lost.
 
-        Nobody misses one that does not count, as a drawing that is soon drawn anew.
+        A text that does not count, such as a drawing that is soon redrawn, is dropped without being counted.
         """
         is_free = self._is_free()
         if counts:
@@ -67,22 +67,22 @@ class Outlet:
         self._writer = threading.Thread(target=_write, args=(descriptor, data), daemon=True)
         try:
             self._writer.start()
-        except RuntimeError:  # this user, or this container, may have no more threads
+        except RuntimeError:  # the limit of threads of this user or container is reached
             _write(descriptor, data)
         self._is_free()
         return True
 
     def _descriptor(self) -> int | None:
-        if os.name == "nt":  # whose consoles take text alone
+        if os.name == "nt":  # a Windows console takes only text
             return None
         try:
-            self._stream.flush()  # of what others have written
+            self._stream.flush()  # what others have written to it
             return self._stream.fileno()
         except (OSError, ValueError):
             return None
 
     def _is_free(self) -> bool:
-        """Wait until what was written last is with the reader; false where a signal does not let it wait."""
+        """Wait until the last write is complete; false if a signal does not let it wait longer."""
         patience = 0.0 if self._has_given_up else HURRY_SECONDS
         while (writer := self._writer) is not None and writer.is_alive():
             if self._is_hurried():
@@ -102,23 +102,23 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def write_line(line: str) -> None:
-    """Write a line on stderr at once; where nobody listens any more, the work matters more than what is said of it.
+    """Write a line on stderr at once; if nobody reads it any more, the line is lost and the work goes on.
 
-    Nothing of it stays in Python's buffer, which could not be flushed at the end: that would be an error of its own.
+    Nothing stays in Python's buffer, where a failing flush at exit would be another error.
     """
     Outlet(sys.stderr).write(f"{line}\n")
 
 
 def error_line(message: str) -> str:
-    """One line that says what is wrong."""
+    """Format a message of an error or a warning as one line."""
     return f"charrnn: {quoted(message)}"
 
 
 def write_warning(message: str, *, as_json: bool = False) -> None:
-    """Write on stderr, in one line, what may be wrong, though the work goes on; for programs as an object."""
+    """Write a warning on stderr in one line, optionally as a JSON object."""
     write_line(to_json({"warning": message}) if as_json else error_line(message))
 
 
 def write_error(message: str, *, as_json: bool = False) -> None:
-    """Write on stderr, in one line, what is wrong; for programs as an object."""
+    """Write an error on stderr in one line, optionally as a JSON object."""
     write_line(to_json({"error": message}) if as_json else error_line(message))

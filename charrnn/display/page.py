@@ -1,7 +1,7 @@
-"""A report as one HTML page that needs nothing else: no network, no second file.
+"""A report as one self-contained HTML page: no network, no second file.
 
-What it shows is data in JSON, which the page's own script draws as text: nothing that a corpus or a checkpoint holds
-can become markup. A policy in the page forbids it every request.
+The page's script draws its data, which is in JSON, as text: nothing in a corpus or a checkpoint can become markup. The
+page's content security policy forbids all requests.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ MARK = "<!-- charrnn report -->"
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 ONE, SEVERAL = "page.js", "comparison.js"
-"""The scripts that draw a page of one model, and of several: what they read of its data stands there."""
+"""The scripts that draw a page of one model, and of several; their code shows which data they read."""
 
 
 def render(data: Mapping[str, Any], script: str = ONE) -> str:
-    """Put data into a page that one of the scripts draws."""
+    """Build the page of some data, which one of the scripts draws."""
     written = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII alone, U+2028 escaped too
     page = _asset("page.html")
     parts = {"style": "page.css", "tools": "tools.js", "views": "views.js", "script": script}

@@ -1,4 +1,4 @@
-"""How a training tells of itself, without a terminal: plain lines, JSON lines, or nothing.
+"""The displays of a training that need no terminal: plain lines, JSON lines, or nothing.
 
 The live display for a terminal is in `charrnn.display.console`, which imports rich.
 """
@@ -17,19 +17,19 @@ from charrnn.metrics import DIVERGENCE, Report, bits_per_char, finite_or_none, p
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
 LINE_EVERY = 60.0
-"""A long training evaluates seldom; after this time without a line there is one between evaluations."""
+"""Seconds without a line after which one is written between two evaluations, which may be far apart."""
 
 
 class Display:
-    """What every display does; this one shows nothing but warnings.
+    """The base of all displays; it shows only warnings.
 
     Args:
         stream: to write to.
-        is_hurried: whether a signal asks for something by now, for whose sake lines that nobody reads are left out.
+        is_hurried: whether a signal has asked the process to save or to stop, so that lines nobody reads are dropped.
 
     Attributes:
-        shows_samples: whether it wants to know what the model writes.
-        unit: what a loss is of, "character" or "byte".
+        shows_samples: whether the display shows samples of the model.
+        unit: unit of the losses, "character" or "byte".
     """
 
     shows_samples = False
@@ -45,56 +45,56 @@ class Display:
         self.close()
 
     def close(self) -> None:
-        """Leave the terminal as it was; again does no harm."""
+        """Restore the terminal. Idempotent."""
 
     def begin(self, lines: Sequence[str], settings: Mapping[str, Any]) -> None:
-        """Show what was found and what was chosen, in words or for programs."""
+        """Show what was found and chosen: `lines` are for people, `settings` for programs."""
         for line in lines:
             self.note(line)
 
     def note(self, message: str) -> None:
-        """Say something once."""
+        """Show a message once."""
 
     def warn(self, message: str) -> None:
-        """Say that something is wrong, though the training goes on; no display keeps it to itself."""
+        """Show a warning; every display but `MuteDisplay` does."""
         self.write(self._warning(message))
 
     def update(self, report: Report) -> None:
-        """Show where the training stands."""
+        """Show the progress of the training."""
 
     def sample(self, step: int, text: str) -> None:
-        """Show what the model writes by now."""
+        """Show a sample of the model at a step."""
 
     def finished(self, step: int) -> None:
-        """Show that there is nothing to do: the training had come to its end, at a step, before."""
+        """Show that there is nothing to do, since the training had already ended at a step."""
 
     def interrupted(self, step: int) -> None:
         """Show that the training was stopped from outside after a step, and saved."""
 
     def write(self, line: str) -> None:
-        """Write a line as it is, and before it how many were left out since the last one."""
+        """Write a line unchanged, preceded by a warning if lines were dropped since the last one."""
         self._outlet.write(f"{self._told_of_lost()}{line}\n")
 
     def _told_of_lost(self) -> str:
-        """How many lines were left out since the last one, as a line."""
+        """A warning line on how many lines were dropped since the last one; empty for none."""
         lost = self._outlet.left_out
         told = f"{lost:,} line{'s were' if lost > 1 else ' was'} left out while nobody read"
         return f"{self._warning(told)}\n" if lost else ""
 
     def _warning(self, message: str) -> str:
-        """What is wrong as this display writes it, in one line."""
+        """Format a warning for this display, in one line."""
         return error_line(message)
 
 
 class MuteDisplay(Display):
-    """Nothing at all: another process of the same training speaks for this one."""
+    """Shows nothing at all, since another process of the same training does."""
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
 
 
 class PlainDisplay(Display):
-    """One line per evaluation, and one a minute between them, for logs and pipes.
+    """Writes one line per evaluation, and one a minute between them, for logs and pipes.
 
     Args:
         stream: to write to.
@@ -132,14 +132,14 @@ class PlainDisplay(Display):
 
 
 class JsonWarnings(Display):
-    """Nothing but warnings, for programs: one JSON object each."""
+    """Writes only warnings, for programs: one JSON object each."""
 
     def _warning(self, message: str) -> str:
         return to_json({"warning": message})
 
 
 class JsonDisplay(JsonWarnings):
-    """One JSON object for what was chosen, and one per report; the last carries the checkpoint's path too.
+    """Writes a JSON object for the settings, and one for each event; the last report has the checkpoint's path too.
 
     Args:
         stream: to write to.
@@ -166,7 +166,7 @@ class JsonDisplay(JsonWarnings):
     def update(self, report: Report) -> None:
         """See `Display.update`."""
         fields = report_fields(report)
-        has_checkpoint = report.is_last and report.ended_by != DIVERGENCE  # which leaves one that is older, if any
+        has_checkpoint = report.is_last and report.ended_by != DIVERGENCE  # which leaves an older one, if any
         self._write({**fields, "checkpoint": self._path} if has_checkpoint else fields)
 
     def sample(self, step: int, text: str) -> None:
@@ -186,7 +186,7 @@ class JsonDisplay(JsonWarnings):
 
 
 def report_fields(report: Report) -> dict[str, Any]:
-    """A report as plain values, with what follows from its losses."""
+    """A report as plain values, with the perplexities and bits per character of its losses."""
     fields = asdict(report)
     for name in ("train", "val"):
         loss = fields[f"{name}_loss"]

@@ -1,4 +1,4 @@
-"""A text with a colour for each of its characters, as an SVG picture that fits light and dark pages."""
+"""A text with a colour for each of its characters, as an SVG picture for light and dark pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from charrnn.escape import quoted
 MARK = "<!-- charrnn picture -->"
 
 COLUMNS = 72
-"""Characters of a line of the picture."""
+"""Most columns of a line of the picture."""
 
 _ADVANCE, _SMALL_ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 7.25, 20, 12, 15, 8
 _STYLE = f"""
@@ -28,16 +28,17 @@ _STYLE = f"""
 """
 
 _DOUBLE = (233, 234)
-"""Combining classes of marks that lie over two letters, or below them."""
+"""Combining classes of marks that span two letters, above or below them."""
 
 _NO_XML = dict.fromkeys((0xFFFE, 0xFFFF), "□")
-"""What no XML can hold, of what is no control character: https://www.w3.org/TR/xml/#charsets."""
+"""Characters besides control characters that XML cannot contain: https://www.w3.org/TR/xml/#charsets."""
 
 MIRRORED = str.maketrans("()[]{}<>«»\u2039\u203a≤≥", ")(][}{><»«\u203a\u2039≥≤")
-"""What is drawn of brackets among letters that are read from the right."""
+"""Mirrored brackets, drawn in right-to-left text."""
 
 _KINDS = {"R": "R", "AL": "R", "L": "L", "EN": "N", "AN": "N", "CS": ",", "ES": ",", "ET": "%", "B": "\n"}
-"""R for a letter that is read from the right, L for another, N for a digit and what may stand in and at a number."""
+"""Kinds by Unicode's bidirectional classes: R for a right-to-left letter, L for a left-to-right one, N for a digit, ","
+for a separator and "%" for a terminator of numbers, "\\n" for the end of a paragraph."""
 
 _FIRST_LETTER = re.compile("[^RL\n]*([RL])")
 _FROM_RIGHT_OR_LEFT = re.compile(r"(?s)R(?:[^L]*[RN])?|[^R]+")
@@ -49,9 +50,9 @@ class Tinted:
     """A character of the text.
 
     Attributes:
-        character: itself.
-        value: from -1, cold, over 0, without colour, to 1, hot.
-        below: what stands under it, a character for each row.
+        character: the character itself.
+        value: its colour, from -1, cold, over 0, without colour, to 1, hot.
+        below: characters below it, one for each row.
     """
 
     character: str
@@ -60,11 +61,11 @@ class Tinted:
 
 
 def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
-    """Draw a text, cut after each line feed and where a line is full.
+    """Draw a text, with line breaks after each line feed and where a line is full.
 
     Args:
-        characters: the text, each with as many rows below.
-        title: what it shows, for those who cannot see it.
+        characters: the text; all have the same number of rows below.
+        title: description of the picture, for screen readers.
         legend: what the colours stand for, in ASCII, to be written below the text.
     """
     below = max((len(one.below) for one in characters), default=0)
@@ -113,21 +114,21 @@ def _draw(one: Tinted, x: int, y: int, width: int) -> str:
 
 
 def _class(name: str, character: str) -> str:
-    """The class of a letter: marks have another font, as DejaVu Sans Mono has them beside the circle and not on it."""
+    """The class attribute of a letter: marks get another font, as DejaVu Sans Mono draws them beside the circle."""
     names = f"{name} mark".lstrip() if unicodedata.category(character) in ("Mn", "Me") else name
     return f' class="{names}"' if names else ""
 
 
 def _letter(character: str) -> str:
-    """One harmless sign that stands for any character, with what a mark lies on."""
+    """The XML text for any character: one safe sign; a mark by itself is put on a base."""
     is_one = len(quoted(character)) == 1
     return escape(glyph(character).translate(_NO_XML)) if is_one or character in GLYPHS else "□"
 
 
 def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str, bool]]:
-    """Lines, cut after each line feed and where one is full, their kinds, and whether each is read from the right."""
+    """Lines, broken after each line feed and where one is full, their kinds, and whether each is right-to-left."""
     kinds = _kinds(characters)
-    start = begun = column = 0  # begun: where the line feed before is
+    start = begun = column = 0  # begun: the place after the last line feed
     for place, one in enumerate(characters):
         size = _columns(one.character)
         if column + size > COLUMNS:
@@ -142,7 +143,7 @@ def _lines(characters: Sequence[Tinted]) -> Iterator[tuple[Sequence[Tinted], str
 
 
 def _kinds(characters: Sequence[Tinted]) -> str:
-    """What each character is to those beside it, see `_KINDS`; a mark is what the one before it is."""
+    """The kind of each character as in `_KINDS`, or " "; a mark has that of the character before it."""
     kinds, kind = "", " "
     for one in characters:
         direction = unicodedata.bidirectional(one.character)
@@ -157,9 +158,9 @@ def _is_from_right(kinds: str, begun: int) -> bool:
 
 
 def _as_seen(kinds: str, is_from_right: bool) -> list[tuple[int, bool]]:
-    """The places of a line's characters, from left to right, and which is read from the right.
+    """The places of a line's characters as drawn from left to right, and whether each is to be mirrored.
 
-    That is https://www.unicode.org/reports/tr9/ in short.
+    This is a simplification of the bidirectional algorithm, https://www.unicode.org/reports/tr9/.
     """
     if is_from_right:
         return _turned(kinds, 0, len(kinds))
@@ -171,7 +172,7 @@ def _as_seen(kinds: str, is_from_right: bool) -> list[tuple[int, bool]]:
 
 
 def _turned(kinds: str, start: int, end: int) -> list[tuple[int, bool]]:
-    """Places from the last to the first, but for numbers and what is of other letters among them."""
+    """Places in reverse order, except within numbers and left-to-right text, and whether each is to be mirrored."""
     spans = [found.span() for found in _KEPT_OR_TURNED.finditer(kinds, start, end)]
     return [(place, last - first == 1) for first, last in reversed(spans) for place in range(first, last)]
 

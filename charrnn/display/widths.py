@@ -1,4 +1,4 @@
-"""Columns of a terminal that characters take, and what is drawn of those that take none."""
+"""The columns of a terminal that characters take, and the glyphs of characters that take none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import unicodedata
 from charrnn.escape import SIGNS, visible
 
 _CIRCLE, _FILLER = "◌", "\N{HANGUL CHOSEONG FILLER}"
-"""What a mark lies on where it stands by itself, and a Hangul vowel or final, which take the columns of a first."""
+"""Bases for a mark that stands by itself, and for a Hangul vowel or final, which join an initial consonant."""
 
 GLYPHS = {
     "\n": "↵",
@@ -17,11 +17,11 @@ GLYPHS = {
     "\N{ZERO WIDTH JOINER}": "⁀",
     "\N{ZERO WIDTH NON-JOINER}": "¦",
 }
-"""What is drawn of characters that show nothing, in the place of one alone."""
+"""Glyphs of invisible characters, where each is drawn by itself."""
 
 
 def glyph(character: str) -> str:
-    """What a character by itself is drawn as, harmless; what would lie over its neighbour gets something to lie on."""
+    """The safe glyph of a character drawn by itself; one that would combine with its neighbour gets a base."""
     if character in GLYPHS:
         return GLYPHS[character]
     shown = visible(character)
@@ -31,7 +31,7 @@ def glyph(character: str) -> str:
 
 
 def grounded(text: str) -> str:
-    """A harmless text in which what would lie over a space, or over nothing, gets something to lie on."""
+    """A safe text in which a character that would combine with a space, or with nothing, gets a base."""
     pairs = itertools.pairwise(" " + text)
     return "".join(glyph(c) if before == " " and not _width(c) else c for before, c in pairs)
 
@@ -42,12 +42,12 @@ def cell_width(character: str) -> int:
 
 
 def text_width(text: str) -> int:
-    """Columns of a terminal that a harmless text takes."""
+    """Columns of a terminal that a text without control characters takes."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def text_height(text: str, columns: int) -> int:
-    """Rows of a terminal that a harmless line takes, wrapped: a character of two columns has both in one row."""
+    """Rows of a terminal that a line without control characters takes; a wide character is not split between rows."""
     rows, used = 1, 0
     for width in map(_width, text):
         used += width
@@ -57,14 +57,14 @@ def text_height(text: str, columns: int) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """A harmless line, cut so that it takes no more columns on any terminal; a cut one ends in dots.
+    """Cut a line without control characters to a number of columns on any terminal; a cut line ends in an ellipsis.
 
-    Terminals differ in what they join, such as an emoji and the colour of its skin: here nothing is, and so a line may
-    be cut where one terminal or another had room.
+    Terminals differ in what they join, such as an emoji and its skin tone. Nothing counts as joined here, so a line may
+    be cut although some terminals have room for all of it.
     """
     if len(text) <= columns and text.isascii():
         return text
-    used, end = 0, 0  # end: of what fits with the dots behind it
+    used, end = 0, 0  # end: of the part that fits together with the ellipsis
     for place, character in enumerate(text):
         used += _most(character)
         if used > columns:
@@ -83,12 +83,12 @@ def _width(character: str) -> int:
 
 
 def _most(character: str) -> int:
-    """Columns on the terminal that gives a character the most: an emoji's selector widens, half a flag stands alone."""
+    """Most columns that any terminal gives a character: an emoji selector may widen, half a flag may stand alone."""
     if character == "\N{VARIATION SELECTOR-16}":
         return 1
     return 2 if "\U0001f1e6" <= character <= "\U0001f1ff" else _width(character)
 
 
 def _is_within_syllable(character: str) -> bool:
-    """Whether it is a vowel or a final of Hangul that joins a first: https://www.unicode.org/reports/tr11/."""
+    """Whether this is a Hangul vowel or final that joins an initial: https://www.unicode.org/reports/tr11/."""
     return "\u1160" <= character <= "\u11ff" or "\ud7b0" <= character <= "\ud7ff"
