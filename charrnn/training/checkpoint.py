@@ -1,6 +1,6 @@
-"""Writing a checkpoint so that its path always holds a whole one.
+"""Writing checkpoints atomically: the path always holds a complete one.
 
-What is in the file is described, read and checked in `charrnn.storage.archive`.
+The contents of the file are described, read and checked in `charrnn.storage.archive`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from charrnn.storage.outputs import put_in_place, replace_file
 from charrnn.storage.tensorfile import map_leaves
 
 RECORD_BYTES = 290
-"""What a tensor takes in a file beside its values: its record's two headers, and its description."""
+"""Bytes of a tensor in a file beside its values: its record's two headers, and its description."""
 
 ROW_BYTES, CHARACTER_BYTES = 70, 13
-"""What a row of the history takes, and at most a character with the number that says how often it occurs."""
+"""Bytes of a row of the history, and at most of a character with its count."""
 
 OTHER_BYTES = 8 << 10
-"""What all else takes: options, figures, and the names of texts and the command, unless these are very long."""
+"""Bytes of all else: options, figures, and the names of texts and the command, unless these are very long."""
 
 
 def snapshot(header: Header, *, weights_stay: bool = False) -> dict[str, Any]:
-    """Copy all that a checkpoint holds, so that it stays what it is while training goes on.
+    """Copy all that a checkpoint holds, so that training can go on while it is written.
 
     Args:
-        header: with torch's tensors; its weights are the best so far, or the last where nothing was evaluated yet, and
-            the "weights" of its training, if any, the last ones.
+        header: with torch's tensors; its weights are the best so far, or the current ones where nothing was evaluated
+            yet, and the "weights" of its training, if any, are the current ones.
         weights_stay: whether no step changes the header's weights any more, so that they need not be copied.
     """
     best = map_leaves(dict(header.weights), _bring if weights_stay else _copy)
@@ -54,11 +54,11 @@ def write(path: Path, contents: dict[str, Any], place: Callable[[Path, Path], ob
 
     Args:
         path: of the file; its folder must exist.
-        contents: as `snapshot` gave it.
+        contents: from `snapshot`.
         place: see `replace_file`.
 
     Raises:
-        OutputError: the file cannot be written; what was there is still there.
+        OutputError: the file cannot be written; the old file, if any, is untouched.
     """
     try:
         replace_file(path, lambda file: _store(contents, file), place)
@@ -74,10 +74,10 @@ def estimate_size(model: ModelConfig, config: TrainConfig, *, rows: int) -> int:
     Args:
         model: the model's shape.
         config: how it is trained.
-        rows: of the history.
+        rows: number of rows of the history.
     """
     moments = MOMENTS[config.optimizer]
-    copies = 2 + sum(name != "step" for name in moments)  # best and last weights, and what has their shapes
+    copies = 2 + sum(name != "step" for name in moments)  # best and current weights, and moments of the same shapes
     states = model.num_layers * model.members * CELLS[model.cell].states
     tensors = len(parameter_shapes(model)) * (2 + len(moments)) + states
     values = count_parameters(model) * copies + states * config.batch_size * model.hidden_size
@@ -86,7 +86,7 @@ def estimate_size(model: ModelConfig, config: TrainConfig, *, rows: int) -> int:
 
 
 def _store(contents: dict[str, Any], file: BinaryIO) -> None:
-    """Write tensor after tensor from where it lies: the file is never in memory as a whole.
+    """Write the tensors one by one straight from their memory: the file is never in memory as a whole.
 
     Raises:
         OSError: the file cannot be written.
@@ -98,13 +98,13 @@ def _store(contents: dict[str, Any], file: BinaryIO) -> None:
 
 
 class _Stream:
-    """A file as torch writes it; a failure is kept until the end, since torch would make another error of it.
+    """A file for torch to write to; it keeps an OSError until the end, since torch would turn it into another error.
 
     Args:
         file: open for writing in binary.
 
     Attributes:
-        failure: the first, after which nothing more is written; None where there was none.
+        failure: the first error, after which nothing more is written; None where there was none.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -112,7 +112,7 @@ class _Stream:
         self.failure: OSError | None = None
 
     def write(self, data: memoryview) -> int:
-        """Write, or after a failure let go; the number of bytes taken."""
+        """Write the data, or after a failure discard it; return the number of bytes taken."""
         if self.failure is None:
             try:
                 self._file.write(data)
@@ -121,11 +121,11 @@ class _Stream:
         return len(data)
 
     def flush(self) -> None:
-        """Leave it to the file, which is flushed and synced at its end."""
+        """Do nothing: the file is flushed and synced at its end."""
 
 
 def _bring(leaf: Any) -> Any:
-    """Bring a tensor to the CPU."""
+    """Move a tensor to the CPU, in contiguous storage; another value is returned as it is."""
     return leaf.detach().cpu().contiguous() if isinstance(leaf, Tensor) else leaf
 
 
@@ -135,6 +135,6 @@ def _copy(leaf: Any) -> Any:
 
 
 def _copy_unless_kept(tensor: Tensor, kept: Tensor) -> Tensor:
-    """A copy, or where another tensor has the same values, that one's: a storage of its own, in the same memory."""
+    """Copy a tensor; where `kept` has the same values, give a new storage in the memory of `kept` instead."""
     brought = _bring(tensor)
     return torch.from_numpy(kept.numpy()) if torch.equal(brought, kept) else brought.clone()

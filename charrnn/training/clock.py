@@ -1,4 +1,4 @@
-"""The time that a training counts: without pauses, as by Ctrl-Z and SIGSTOP, and without the sleep of its machine."""
+"""The clock of a training, which leaves out pauses by Ctrl-Z or SIGSTOP and the time that the machine sleeps."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import threading
 import time
 
 LONGEST = 2.0
-"""Seconds: a gap of up to so many before SIGCONT counts as work; a longer one is a pause."""
+"""Longest gap before SIGCONT, or longest sleep of the machine, that still counts as work, in seconds."""
 
 
 class Clock:
     """`time.perf_counter()`, without pauses.
 
-    Nobody tells a process when it was stopped, nor whether it was: SIGCONT also comes to some that were not. A pause
-    begins with the last look at the clock, so that of a step, or of an evaluation's window, in which it fell the
-    beginning is left out too.
+    A process is not told when it was stopped, nor whether it was: SIGCONT also comes to processes that were not. So a
+    pause is taken to begin at the last reading of the clock, which leaves out the beginning of the step or evaluation
+    window that it fell in, too.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Clock:
     def now(self) -> float:
         """Seconds of `time.perf_counter()` less those of the pauses."""
         seconds = time.perf_counter()
-        if threading.current_thread() is threading.main_thread():  # which alone is told of signals, and not at once
+        if threading.current_thread() is threading.main_thread():  # the only one to handle signals, with some delay
             self._looked = seconds
             before, self._slept = self._slept, _slept()
             if self._slept - before > LONGEST:
@@ -32,24 +32,24 @@ class Clock:
         return seconds - self._left_out
 
     def look(self) -> None:
-        """Have a pause begin no earlier than now, in work that asks for no time; from the main thread alone."""
+        """Read the clock in work that needs no time, so that a later pause begins no earlier; main thread only."""
         self.now()
 
     def leave_out_pause(self) -> None:
-        """Leave out the time since the last look; for a process that was stopped and goes on just now."""
+        """Leave out the time since the last reading, if it is a pause; to be called on SIGCONT."""
         looked, self._looked = self._looked, time.perf_counter()
         if self._looked - looked > LONGEST:
             self._left_out += self._looked - looked
 
 
 def _slept() -> float:
-    """Seconds that `time.perf_counter()` has gone on while the machine slept, and some number that stays; on Windows.
+    """Seconds that `time.perf_counter()` counted while the machine slept, plus a constant, on Windows; elsewhere 0.
 
-    Elsewhere it stands still: it is Linux's CLOCK_MONOTONIC, and macOS's mach_absolute_time.
+    Elsewhere it stops during sleep: it is Linux's CLOCK_MONOTONIC, and macOS's mach_absolute_time.
     """
     if sys.platform != "win32":
         return 0.0
-    import ctypes  # a slow import, which no other system needs
+    import ctypes  # slow to import, and needed on Windows only
 
     awake = ctypes.c_ulonglong()  # in units of 100 ns, and exact to some 16 ms: too coarse to measure a step by
     ctypes.windll.kernel32.QueryUnbiasedInterruptTime(ctypes.byref(awake))
@@ -57,4 +57,4 @@ def _slept() -> float:
 
 
 CLOCK = Clock()
-"""This process's."""
+"""The clock of this process."""

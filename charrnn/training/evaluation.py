@@ -1,9 +1,9 @@
-"""The loss of a model on a held-out text, read as one stream or in windows that start cold.
+"""The loss of a model on a held-out text: read as one stream, in windows that start cold, or line by line.
 
-The text is cut into lanes only to be fast. A lane that begins in the middle first reads the characters before it,
-which are not counted, so that the result does not depend on how many lanes there are. Where a text is too long to be
-read whole, pieces from all over it are: its beginning may be unlike the rest. Several processes share the lanes: were
-one to read them all while the others wait, a training on many would soon be all evaluation.
+The text is cut into lanes only for speed. A lane that begins in mid-text first reads the characters before it without
+counting them, so that the result does not depend on the number of lanes. Of a text that is too long to be read whole,
+pieces from all over it are read: its beginning may be unlike the rest. Several processes share the lanes: if one read
+them all while the others waited, a training on many processes would soon spend most of its time on evaluation.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 
 LookUp = Callable[[int, int], Forecasts]
-"""Give the forecasts after characters `first` to before `last` of each lane, shape (last - first, lanes, C)."""
+"""From (first, last), the forecasts after characters `first` to `last` - 1 of each lane, shape (T, lanes, C)."""
 
 VALUES_AT_ONCE = 1 << 21
-"""Activations, or scores, of one window: eight megabytes, or more where the fewest characters take more."""
+"""Activations or logits of one window, at most: eight megabytes; more where `FEWEST_AT_ONCE` characters take more."""
 
 LONGEST_PIECE = 4 * WARM_UP
-"""Characters of a line that are read on end."""
+"""Characters of a line that one lane reads, at most."""
 
 FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 256
 """Characters of one window, at least and at most."""
@@ -55,13 +55,13 @@ def evaluate(
     """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
 
     Args:
-        model: left in the mode, training or not, in which it was.
+        model: its training mode is restored.
         ids: encoded text, shape (num_chars,), at least two characters.
         most: characters to count, at most, nearly; None for all.
         precision: as in training.
-        batch_size: lanes to read side by side; None for as many as pay.
-        recalled: what is recalled in the text, where that is kept.
-        ranks: the processes that do this together.
+        batch_size: lanes to read side by side; None to choose by the length of the text.
+        recalled: source of the text's forecasts, if the caller keeps one.
+        ranks: the processes that evaluate together.
 
     Returns:
         Mean loss in nats per character, over all characters but the first, or about `most` of them.
@@ -84,9 +84,9 @@ def evaluate_cold(
 ) -> float:
     """Measure the loss over a text cut into windows of `COLD_WINDOW` characters, each read from a state of zeros.
 
-    Nothing from before a window is recalled either. That is how models that see no further than a window are judged; a
-    character near a window's start has little before it, so this is higher than `evaluate`. Its arguments mean what
-    they mean in `evaluate`.
+    Nothing from before a window is recalled either. This is how models with a fixed context length are evaluated; the
+    characters near a window's start have little context, so the loss is higher than that of `evaluate`, which explains
+    the arguments.
     """
     whole = len(ids) - 1
     windows = np.arange(0, whole, COLD_WINDOW)
@@ -110,29 +110,29 @@ def evaluate_lines(
 ) -> float:
     """Measure the loss over lines that are texts of their own, each read from a state of zeros after a line feed.
 
-    Very long ones are read in pieces, each but the first from the state that the characters before it leave: one lane
-    alone would take as long as all others together. Lines of nearly the same length are read side by side.
+    Very long lines are read in pieces, since one could otherwise take as long as all others together; pieces after the
+    first start from the state that the characters before them leave. Lines of similar length are read side by side.
 
     Args:
-        model: left in the mode, training or not, in which it was.
+        model: its training mode is restored.
         ids: encoded text, shape (num_chars,).
         line_feed: the id that ends a line.
         precision: as in training.
-        ranks: the processes that do this together.
+        ranks: the processes that evaluate together.
 
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
     lines = find_lines(ids, line_feed)
     starts, lengths = cut_lines(*lines, LONGEST_PIECE)
-    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # alike for each
+    by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # similar lengths
     is_first = np.isin(starts[by_length], lines[0])
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
     with reading(model, precision):
         for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):
             for pieces in _alike(own, lengths):
-                begin = starts[pieces].astype(np.int64)  # in `opened`, where the character before a first one lies
+                begin = starts[pieces].astype(np.int64)  # in `opened`, of the character before each piece
                 state = _warm_state(model, opened, begin, lead)
                 total += _sum_of_losses(model, opened, begin, begin + lengths[pieces], state)
     return ranks.all_reduce_sum(total)[0] / len(ids)
@@ -140,7 +140,7 @@ def evaluate_lines(
 
 @contextmanager
 def reading(model: Model, precision: str) -> Iterator[None]:
-    """Read without learning and without dropout; the mode is put back."""
+    """Context without gradients and without dropout; the training mode is restored."""
     was_training = model.training
     model.eval()
     try:
@@ -151,7 +151,7 @@ def reading(model: Model, precision: str) -> Iterator[None]:
 
 
 def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
-    """Recall nothing from before a window."""
+    """Look up forecasts within each window only; None for a model that does not recall."""
     if not model.config.recall:
         return None
     positions = starts + np.arange(COLD_WINDOW)[:, None]  # (T, B)
@@ -162,10 +162,10 @@ def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
 def _sum_of_losses(
     model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: LookUp | None = None
 ) -> float:
-    """Read lanes from their starts to their ends, shape (lanes,), side by side, and add up all losses."""
+    """Read lanes side by side from `starts` to `ends`, both of shape (lanes,), and add up all losses."""
     longest = int((ends - starts).max(initial=0))
     window = _window(model, len(starts))
-    total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once: a GPU need not stop for each window
+    total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once, not to wait for a GPU at each window
     for first in range(0, longest, window):
         positions = starts + np.arange(first, min(first + window, longest) + 1)[:, None]  # (T + 1, B)
         piece = ids_on(model.device, ids[np.minimum(positions, len(ids) - 1)])
@@ -180,18 +180,18 @@ def _sum_of_losses(
 
 
 def _pieces(lanes: Places) -> list[Places]:
-    """Divide lanes into pieces that are read side by side."""
+    """Divide lanes into groups of at most `MAX_LANES` that are read side by side."""
     return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
 
 
 def _alike(pieces: Places, lengths: Places) -> Iterator[Places]:
     """Group pieces of similar length, the longest group first.
 
-    In none is a piece shorter than half the longest, so that little is padded.
+    No piece is shorter than half the longest of its group, so that little is padded.
 
     Args:
         pieces: indices into `lengths`, ascending by length.
-        lengths: of all pieces there are.
+        lengths: lengths of all pieces.
     """
     ascending, end = lengths[pieces], len(pieces)
     while end:
@@ -202,7 +202,7 @@ def _alike(pieces: Places, lengths: Places) -> Iterator[Places]:
 
 
 def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
-    """The state at each lane's start: zero for the text's first, for others that of the `lead` characters before."""
+    """The state at each lane's start: zeros at the text's start, else the state after the `lead` characters before."""
     num_cold = int(np.count_nonzero(starts == 0)) if lead else len(starts)
     cold = model.initial_state(num_cold)
     if num_cold == len(starts):
@@ -216,6 +216,6 @@ def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
 
 
 def _window(model: Model, lanes: int) -> int:
-    """Characters to read at once, so that what a layer makes of them, and the logits, stay within `VALUES_AT_ONCE`."""
+    """Characters to read at once, so that a layer's outputs and the logits each stay within `VALUES_AT_ONCE`."""
     widest = max(model.config.hidden_size, model.config.vocab_size)
     return max(FEWEST_AT_ONCE, min(MOST_AT_ONCE, VALUES_AT_ONCE // (max(lanes, 1) * widest)))

@@ -1,4 +1,4 @@
-"""Lanes over a text that lies on the GPU, where each window is cut out: nothing but what is recalled is sent there."""
+"""Lanes over a text in GPU memory: windows are cut out there, and only forecasts are copied to the GPU."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MEMORY_SHARE = 0.25
 """Share of the GPU's free memory that the text may take."""
 
 CHUNK = 1 << 24
-"""Ids that are brought there at once: the text may be mapped from a file larger than the memory."""
+"""Ids that are copied to the GPU at once: the text may be mapped from a file larger than the host's memory."""
 
 
 class ResidentLanes(Lanes):
-    """Called as `charrnn.training.lanes.Lanes` is; its windows are tensors.
+    """`charrnn.training.lanes.Lanes` over a text on a device; its windows are tensors there.
 
     Args:
         ids: encoded text, shape (num_chars,).
-        device: where the text shall lie.
+        device: the device to copy the text to.
         options: the other arguments of `Lanes`.
     """
 
@@ -38,7 +38,7 @@ class ResidentLanes(Lanes):
 
 
 def bring(ids: Ids, device: torch.device) -> Tensor:
-    """Copy ids to a device, as uint8 or int32: there, torch computes with few unsigned types."""
+    """Copy ids to a device, as uint8 or int32, since torch supports other unsigned types little there."""
     text = torch.empty(len(ids), dtype=_dtype(ids), device=device)
     for begin in range(0, len(ids), CHUNK):
         piece = np.array(ids[begin : begin + CHUNK], dtype=np.uint8 if text.dtype == torch.uint8 else np.int32)
@@ -47,7 +47,7 @@ def bring(ids: Ids, device: torch.device) -> Tensor:
 
 
 def fits_on_gpu(ids: Ids) -> bool:
-    """Whether the text takes little enough of the current GPU's memory."""
+    """Whether the text takes at most `MEMORY_SHARE` of the current GPU's free memory."""
     free, _ = torch.cuda.mem_get_info()
     return len(ids) * _dtype(ids).itemsize <= MEMORY_SHARE * free
 

@@ -1,11 +1,13 @@
-"""Several processes that train one model together: `charrnn.training.ranks` by torch.distributed.
+"""Several processes that train one model together: the interface of `charrnn.training.ranks` on torch.distributed.
 
-Plain values and ids travel by gloo; gradients by gloo on processors and by NCCL on GPUs, in a
-`DistributedDataParallel` for each network, and a step's figures with them: an exchange of their own would take as long
-again where a step has few lanes. A rank that dies closes its connections, and whatever the others exchange next fails;
-after a host without power the system asks. So once they have met there is no need for short timeouts, which a long text
-being read, a long evaluation, or a job that is suspended would run into. Until then there is, and again while a group
-for gradients is made: one that dies, or never comes, has no connection yet.
+Plain values and ids are exchanged over gloo; gradients over gloo on CPUs and over NCCL on GPUs, by a
+`DistributedDataParallel` for each network. On CPUs a step's figures travel with the gradients: a separate exchange
+would take as long again where a step has few lanes.
+
+When a rank dies, its connections close, and the next exchange of the others fails; a host that loses power is noticed
+by TCP keepalive. So ranks that have met need no short timeouts, which a long text being read, a long evaluation, or a
+suspended job would run into. They need them until they have met, and while a process group for gradients is made: a
+rank that dies then, or never comes, has no connection yet.
 """
 
 from __future__ import annotations
@@ -36,28 +38,28 @@ from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
 MEETING = timedelta(minutes=10)
-"""How long ranks wait for each other to come, as torchrun's hosts do; it starts all ranks at the same time."""
+"""How long ranks wait for each other to join, as torchrun's hosts do; torchrun starts all ranks at the same time."""
 
 PATIENCE = timedelta(days=7)
 """How long ranks that have met wait for each other."""
 
 CHUNK = 1 << 26
-"""Bytes of an array that travel at once."""
+"""Bytes of an array that are sent at once."""
 
 BUCKET_MB = 3
-"""Gradients that travel at once: those of one layer do while the one below it is still computed."""
+"""Megabytes of gradients exchanged at once: those of one layer are while those of the layer below are computed."""
 
 HEAD_START = 3.0
-"""Seconds that the first rank has to say what went wrong before another does."""
+"""Seconds that the first rank has to report an error before another does."""
 
 
 class WithFigures(nn.Module):
-    """A network, and figures of which the mean over the ranks is found with that of its gradient.
+    """A network with a few figures that are averaged over the ranks together with its gradient.
 
-    Each figure is the gradient of a weight that is always 0, by which it is multiplied and added to the loss.
+    Each figure is multiplied by a weight that is always 0, and added to the loss: so it becomes that weight's gradient.
 
     Args:
-        network: called in its place.
+        network: the network to call.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -66,30 +68,30 @@ class WithFigures(nn.Module):
         self.zeros = nn.Parameter(torch.zeros(2))
 
     def forward(self, *inputs: Any) -> Any:
-        """What the network gives."""
+        """Call the network."""
         return self.network(*inputs)
 
     def send(self, loss: Tensor, seconds: float) -> Tensor:
         """Add to a loss two terms that are zero, and whose gradients are the loss and the seconds to send.
 
         Returns:
-            The loss to find the gradient of.
+            The loss for the backward pass.
         """
         self.zeros.grad = None
         return loss + (self.zeros * torch.stack([loss.detach(), torch.tensor(seconds)])).sum()
 
     def receive(self) -> tuple[Tensor, float]:
-        """The means of what the ranks have sent, once the gradient is found."""
+        """After the backward pass: the means over the ranks of what they have sent."""
         assert self.zeros.grad is not None, "there was a way back"
         loss, seconds = self.zeros.grad.clone()
         return loss, float(seconds)
 
 
 class Group(Ranks):
-    """One of several processes; all must call what exchanges something in the same order, and `meet` first.
+    """One of several processes; all must call the methods that exchange something in the same order, `meet` first.
 
     Args:
-        place: of this process among them.
+        place: place of this process among them.
     """
 
     def __init__(self, place: Place) -> None:
@@ -103,11 +105,11 @@ class Group(Ranks):
         self._clock, self._began, self._learning = 0.0, 0.0, threading.Lock()
 
     def meet(self) -> None:
-        """Find the others.
+        """Connect to the other processes.
 
         Raises:
             ConfigError: they run another version, which may exchange other things.
-            LostRankError: they are not there, or not within reach.
+            LostRankError: some do not come, or cannot be reached.
         """
         place = self._place
         try:
@@ -131,7 +133,7 @@ class Group(Ranks):
         ask_after_hosts()
 
     def _introduce(self) -> None:
-        """Learn who the others are; this exchange stays the first one in every version.
+        """Exchange versions, hosts and launches; in every version this must stay the first exchange.
 
         Raises:
             ConfigError: they run another version.
@@ -148,11 +150,11 @@ class Group(Ranks):
 
     @property
     def uses_nccl(self) -> bool:
-        """Whether gradients travel from GPU to GPU."""
+        """Whether gradients are exchanged over NCCL, between GPUs."""
         return any(next(model.parameters()).is_cuda for model in self._replicas)
 
     def leave(self) -> None:
-        """Part from the others; over NCCL all must do so together."""
+        """Leave the process group; over NCCL all must do so together."""
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -161,7 +163,7 @@ class Group(Ranks):
         return self._clock
 
     def broadcast(self, function: Callable[[], Value]) -> Value:
-        """See `Ranks.broadcast`; where it fails, the first rank leaves, which the others notice."""
+        """See `Ranks.broadcast`; if the function fails, the first rank exits, which the others notice."""
         box: list[Value | None] = [function() if self.is_first else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]  # type: ignore[return-value]  # what the function gave
@@ -190,7 +192,7 @@ class Group(Ranks):
         return self._exchange(values, dist.ReduceOp.MAX, float("-inf"))
 
     def _exchange(self, values: tuple[float, ...], operation: dist.ReduceOp.RedOpType, nothing: float) -> list[float]:
-        """Reduce figures over the ranks, and learn the time."""
+        """Reduce figures over the ranks, and set the clock to the first rank's time."""
         figures = torch.tensor([*values, CLOCK.now() if self.is_first else nothing], dtype=torch.float64)
         dist.all_reduce(figures, operation)
         *results, self._clock = figures.tolist()
@@ -198,7 +200,7 @@ class Group(Ranks):
 
     def replicate(self, model: nn.Module) -> None:
         """See `Ranks.replicate`."""
-        self.barrier()  # notices one that is gone; whoever waits for it to connect does not, nor a signal
+        self.barrier()  # notices a rank that is gone; a wait for its connection would not, and would block signals
         on_gpu = next(model.parameters()).is_cuda
         group = self._group_for(on_gpu)
         self._replicas[model] = DistributedDataParallel(
@@ -212,7 +214,7 @@ class Group(Ranks):
         ask_after_hosts()
 
     def _group_for(self, on_gpu: bool) -> dist.ProcessGroup:
-        """A group of the network's own, since networks may learn at the same time; on a GPU, where they do not, one."""
+        """A process group for each network, since members may learn at the same time; on GPUs one group for all."""
         if on_gpu and self._of_gpus is not None:
             return self._of_gpus
         with _mute_stdout():
@@ -221,10 +223,10 @@ class Group(Ranks):
         return group
 
     def _settle(self, model: nn.Module) -> None:
-        """Take a first step that changes nothing.
+        """Make a first backward pass that changes nothing.
 
-        After it the replica rearranges the buffers in which gradients travel, and with them the order in which three
-        ranks or more add up; were that to happen in the midst, a resumed training would differ in the last bits.
+        After its first pass the replica rebuilds its gradient buckets, and so changes the order in which three or more
+        ranks add up; if that happened during training, a resumed one would differ in the last bits.
         """
         ids = torch.zeros((1, 1), dtype=torch.int64, device=next(model.parameters()).device)
         recalled = ids[..., None].expand(1, 1, len(CONTEXTS)) if model.config.recall else None  # type: ignore[union-attr]
@@ -245,7 +247,7 @@ class Group(Ranks):
         return carrier.send(loss, CLOCK.now() - self._began if self.is_first else 0.0)
 
     def receive_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
-        """See `Ranks.receive_loss`; with it comes the first rank's time when it sent its loss, in single precision."""
+        """See `Ranks.receive_loss`; the clock is set to when the first rank sent its loss, in single precision."""
         carrier = self._replicas[model].module
         if not isinstance(carrier, WithFigures):
             return loss.detach()
@@ -255,10 +257,10 @@ class Group(Ranks):
         return mean
 
     def peer_failure(self, error: Exception) -> str:
-        """See `Ranks.peer_failure`; gloo's errors have no class of their own, but its name stands in them.
+        """See `Ranks.peer_failure`; gloo's errors have no class of their own, but name gloo in their message.
 
-        NCCL's are as often of a host that is not set up for it, which their last line tells. Whatever is no error of
-        torch's has another reason: a connection that Python has lost is one to a reader of this process's output.
+        NCCL's errors are as often due to a host that is not set up for it, as their last line tells. An error that is
+        not torch's is not about a rank: a connection lost in Python is one to a reader of this process's output.
         """
         if not isinstance(error, RuntimeError):
             return ""
@@ -269,23 +271,23 @@ class Group(Ranks):
         return "another process of this training is gone" if is_of_peer else ""
 
     def may_speak(self) -> bool:
-        """See `Ranks.may_speak`; where they have not met, on each host one does."""
+        """See `Ranks.may_speak`; before the ranks have met, one on each host may."""
         if self._store is None:
             return self.local_rank == 0
         if not self.is_first:
             time.sleep(HEAD_START)
         try:
             return bool(self._store.add("spoken", 1) == 1)
-        except RuntimeError:  # it was kept by a process that is gone
+        except RuntimeError:  # the process that hosted the store is gone
             return True
 
 
 @contextlib.contextmanager
 def _mute_stdout() -> Iterator[None]:
-    """Keep from standard output, where the checkpoint's path goes, what gloo of PyTorch 2.10 says as it connects."""
+    """Discard what gloo of PyTorch 2.10 prints as it connects: standard output is for the checkpoint's path."""
     try:
         kept = os.dup(1)
-    except OSError:  # it is closed
+    except OSError:  # standard output is closed
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""Which lanes a training reads its text in."""
+"""The choice of the reader that gives a training its windows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from charrnn.training.line_lanes import LineLanes
 
 
 def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> WindowReader:
-    """Choose how a text is read: line by line, from the GPU where it fits there, or from the host.
+    """Choose how a text is read: line by line, from GPU memory where it fits there, or from host memory.
 
-    What is recalled is looked up on the host: it is six integers a character, and needs the text in its own order.
+    Forecasts are looked up on the host: they are six integers a character, and need the text in its own order.
 
     Raises:
         ConfigError: too few characters, or lines, for the lanes.

@@ -1,8 +1,8 @@
 """Windows over a text in which every line is a text of its own.
 
-B lines are read side by side, each from a state of zeros, after a line feed that stands for its beginning. Lines of
-nearly the same length are read together, so that little is padded, and in a new order in every epoch. A few that are
-much longer than all others would have most of the updates for themselves, beside empty lanes: they are read in pieces.
+B lines are read side by side, each from a state of zeros, after a line feed that marks its beginning. Lines of similar
+length are read together, so that little is padded, in a new order in every epoch. A few lines that are much longer than
+all others would take most of the updates, beside empty lanes, so they are cut into pieces.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from charrnn.text.places import Positions, cut_lines, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
 
 LEAST_WINDOWS = 16
-"""Windows of a line that are read one after the other in any case, with the state that they leave."""
+"""Windows up to which a line is never cut: the state is carried from one to the next."""
 
 EMPTY = 0.25
-"""Windows that empty lanes may cost, as a share of the fewest that there could be."""
+"""Windows that empty lanes may cost, as a share of the fewest possible."""
 
 
 class LineLanes(WindowReader):
     """An endless reader of windows over lines.
 
-    Each epoch reads every line once. Which lines of one length meet, and in what order they come, is new in each; how
-    many windows there are is not.
+    Each epoch reads every line once. Which lines of one length share a batch, and the order of the batches, are new in
+    each epoch; the number of windows is the same.
 
     Args:
         ids: encoded text, shape (num_chars,).
         line_feed: the id that ends a line.
         batch_size: B, lines that are read side by side.
         seq_len: T, characters of a window, at most.
-        seed: of the order.
-        own: of the lanes, those that are read here; the rest is other ranks'.
+        seed: seed of the order.
+        own: slice of the lanes that are read here; other ranks read the rest.
 
     Raises:
         ConfigError: fewer lines than B.
@@ -71,7 +71,7 @@ class LineLanes(WindowReader):
         return self._window(lines, first, last, begins_anew=piece == 0)
 
     def _plan(self) -> None:
-        """Decide on this epoch's order: lines from long to short, equals mixed; then batches mixed."""
+        """Decide on this epoch's order: lines from long to short, equal lengths shuffled; then the batches shuffled."""
         generator = np.random.default_rng([self._seed, self.epoch])
         mixed = generator.permutation(np.arange(len(self._starts), dtype=self._starts.dtype))
         self._lines = mixed[np.argsort(-self._lengths[mixed], kind="stable")]
@@ -79,13 +79,13 @@ class LineLanes(WindowReader):
         self._ends = np.cumsum(self._windows[self._order])
 
     def _window(self, lines: Positions, first: int, last: int, *, begins_anew: bool) -> Window:
-        """Characters `first` to `last` of some lines; a last, smaller batch has empty lanes beside them."""
+        """Characters `first` to `last` - 1 of some lines; a smaller last batch is filled up with empty lanes."""
         empty = self._batch_size - len(lines)
         starts = np.append(self._starts[lines], np.zeros(empty, dtype=np.int64))
         lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
         within = np.arange(first, last)[:, None]  # (T, 1)
         counts = within < lengths  # (T, B)
-        places, end = starts[self._own] + within, len(self._ids) - 1  # (T, own lanes); behind a line's end, any
+        places, end = starts[self._own] + within, len(self._ids) - 1  # (T, own lanes); arbitrary past a line's end
         before = self._ids[np.clip(places - 1, 0, end)]
         inputs = np.where(places == 0, self._line_feed, before).astype(np.int64)  # a line begins after a line feed
         targets = self._ids[np.minimum(places, end)].astype(np.int64)
@@ -95,16 +95,16 @@ class LineLanes(WindowReader):
 
 
 def _windows(lengths: Positions, batch_size: int, seq_len: int) -> NDArray[np.int64]:
-    """How many windows each batch takes, from the one of the longest lines to that of the shortest."""
+    """The number of windows of each batch, from the batch of the longest lines to that of the shortest."""
     longest = np.sort(lengths)[::-1][::batch_size].astype(np.int64)
     return -(-longest // seq_len)
 
 
 def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len: int) -> tuple[Positions, Positions]:
-    """Cut the lines that would leave lanes empty, into equal pieces as long as pay; others stay whole.
+    """Cut lines so long that they would leave other lanes empty into nearly equal pieces, no shorter than necessary.
 
     Returns:
-        Starts and lengths of all pieces, as of so many lines.
+        Starts and lengths of all pieces and uncut lines.
     """
     longest = int(lengths.max())
     fewest = int((-(-lengths // seq_len)).sum(dtype=np.int64)) / batch_size  # with no lane ever empty
