@@ -1,8 +1,9 @@
-"""Where the processes of one training find each other: in a store, under a name that this life of theirs alone has.
+"""How the processes of one training find each other: in a shared store, under a name unique to this life of the job.
 
-Torchrun keeps one store for all lives of a job, and with the addresses of an earlier one gloo would wait for ever. It
-counts the lives, but on each host apart: one whose processes were well when they had to stop counts nothing, and one
-that has come in another's place begins at 0. So the first process draws a name, and hands it to those that are there.
+A life is one start of all processes of a job, the first or a restart. Torchrun keeps one store for all lives of a job,
+and with the addresses of an earlier life gloo would wait for ever. Torchrun counts the lives, but on each host apart: a
+host whose processes were well when they had to stop does not count a restart, and a replacement host begins at 0. So
+the first process draws a random name, and hands it to the processes that are there.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from torch.distributed.distributed_c10d import Store
 from charrnn.training.torchrun import Place
 
 LOOK_SECONDS = 0.05
-"""Between two looks at what others do: in Python, so that a signal is heeded."""
+"""Seconds between two looks at the store; it is polled from Python, so that signals are handled."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 300, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 10}
-"""Seconds of silence, seconds between two questions then, and how many go unanswered: ten minutes in all."""
+"""TCP keepalive: seconds of silence, then seconds between probes, and unanswered probes: ten minutes in all."""
 
 
 def find_store(place: Place, patience: timedelta) -> Store:
-    """Open what all processes can read and write, and keep it where no launcher does and this is the first of them.
+    """Open the store that all processes share; the first process hosts it, unless the launcher does.
 
     Args:
-        place: of this process.
-        patience: how long it waits for an answer.
+        place: place of this process.
+        patience: how long to wait for an answer.
 
     Raises:
         OSError: nobody answers there.
-        RuntimeError: torch's, where it cannot be kept or read.
+        RuntimeError: from torch: the store cannot be hosted or read.
     """
     is_keeper = place.rank == 0 and not place.has_store
     if not is_keeper:
@@ -50,20 +51,20 @@ def find_store(place: Place, patience: timedelta) -> Store:
 
 
 def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, int]:
-    """Meet all others of this life; what those of earlier lives have left in the store does no harm.
+    """Wait for all processes of this life, whatever earlier lives have left in the store.
 
     Args:
-        store: that all of them have opened.
-        place: of this process.
-        patience: how long it waits for the others.
+        store: the store that all of them have opened.
+        place: place of this process.
+        patience: how long to wait for the others.
 
     Returns:
-        The name of this life, and how many began before it in this store; only the first process knows that, the others
-        give 0.
+        The name of this life, and the number of earlier lives in this store, which only the first process knows; the
+        others return 0.
 
     Raises:
         OSError: some have not come.
-        RuntimeError: torch's, where the store is gone.
+        RuntimeError: from torch: the store is gone.
     """
     own = uuid4().hex
     if place.rank == 0:
@@ -76,7 +77,7 @@ def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, in
     life = ""
 
     def is_known() -> bool:
-        """Say that this process is there, in the life that is said to be; whether its first process has heard so."""
+        """Register this process in the life that the store names; tell whether the first process has seen that."""
         nonlocal life
         if not store.check(["life"]):
             return False
@@ -89,13 +90,13 @@ def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, in
 
 
 def ask_after_hosts(system: str = sys.platform) -> None:
-    """Have the system find out, while a connection is silent, whether the host at its other end is still there.
+    """Turn on TCP keepalive for all connections of this process, on Linux, so that the loss of a host is noticed.
 
-    One that loses power takes no leave: whoever only waits for what it was to send would wait for ever. A process that
-    is stopped for a while is none of that, since its system answers for it. Neither gloo nor torch's store asks for it.
+    A host that loses power closes no connection: a process that waits for data from it would wait for ever. A stopped
+    process is not taken for lost, since its system answers. Neither gloo nor torch's store turns keepalive on.
     """
     for name in os.listdir("/proc/self/fd") if system == "linux" else ():
-        with contextlib.suppress(OSError):  # closed meanwhile
+        with contextlib.suppress(OSError):  # closed in the meantime
             if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
                 continue
             with socket.socket(fileno=os.dup(int(name))) as connection:
@@ -106,7 +107,7 @@ def ask_after_hosts(system: str = sys.platform) -> None:
 
 
 def _has_libuv() -> bool:
-    """Whether torch is to keep a store with libuv, which its builds for Windows lack; `USE_LIBUV`, as torch has it."""
+    """Whether torch's store is to use libuv, which its builds for Windows lack; `USE_LIBUV` decides, as in torch."""
     return sys.platform != "win32" and os.environ.get("USE_LIBUV", "1") == "1"
 
 
@@ -118,10 +119,10 @@ def _answers(place: Place) -> bool:
 
 
 def _wait(is_met: Callable[[], bool], patience: timedelta, trouble: str) -> None:
-    """Look until a condition is met.
+    """Poll until a condition is met.
 
     Raises:
-        TimeoutError: it has not been for too long.
+        TimeoutError: it was not met in time; the message is `trouble`.
     """
     end = time.monotonic() + patience.total_seconds()
     while not is_met():

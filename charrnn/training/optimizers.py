@@ -16,11 +16,11 @@ MOMENTUM = 0.9
 """First-moment decay of Adam and AdamW, and Nesterov momentum of SGD."""
 
 _WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
-"""Methods of theirs, beside `step`, that torch wraps for its compiler."""
+"""Methods of optimizers, besides `step`, that torch wraps for its compiler."""
 
 _CHECKS = ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check")
-"""Checks before a step, the second in older versions of torch, of whether it is recorded as a graph: it never is here.
-For them torch starts a GPU that is there, and takes some of its memory, though the training be on the processor."""
+"""Checks for CUDA graph capture before a step, the second in older versions of torch; steps are never captured here.
+The checks initialise a GPU, if there is one, and take some of its memory, even if the training is on the CPU."""
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -47,7 +47,7 @@ def scheduled_rate(config: TrainConfig, step: int, progress: float) -> float:
     """The rate of a step: a linear fall to `final_learning_rate`, times a linear rise over `warmup_steps`.
 
     Args:
-        config: the rate to fall from, and the shape.
+        config: the learning rates, and the steps of the warm-up.
         step: steps taken before this one.
         progress: share of the whole training that is done, from 0 to 1.
     """
@@ -57,10 +57,10 @@ def scheduled_rate(config: TrainConfig, step: int, progress: float) -> float:
 
 
 def _eager(optimizer: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
-    """Make an optimizer that computes what another does, for training that is not compiled.
+    """Make a subclass of an optimizer that computes the same, without torch's wrappers for compiled training.
 
-    The wrappers of `_WRAPPED` import torch's compiler: 800 modules, seconds and 60 MB, for nothing that is used here.
-    `step` keeps what its wrapper does otherwise, which is to switch gradients off.
+    The wrappers of `_WRAPPED` import torch's compiler: 800 modules, seconds and 60 MB, none of it used here. `step`
+    still switches gradients off, as its wrapper does.
     """
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
     methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))

@@ -1,7 +1,7 @@
-"""What the products of a step are computed in, and what is fastest here.
+"""The precision of the matrix products of a step, and which one is fastest on this machine.
 
 Weights, their gradients, the optimizer and the loss are always float32: in another precision, torch's autocast rounds
-what enters a product, nothing else. (On a GPU, cuDNN's float32 products are TF32's unless PyTorch is told otherwise.)
+only the operands of products. (On a GPU, cuDNN computes float32 products in TF32 unless PyTorch is told otherwise.)
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ from charrnn.training.passes import ROUNDED, forward_and_backward
 from charrnn.training.randomness import kept_random_state
 
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "bfloat16", "float16")}
-"""What a device computes in.
+"""Precisions of each device.
 
-float16 pays where a GPU, or its cuDNN, knows no bfloat16. It may on new GPUs too, for all layers but a GRU's: cuDNN's
-persistent kernels compute small ones in each of these, but larger ones, as far as PyTorch lets them, in float16 alone
-(`get_algo` in its aten/src/ATen/native/cudnn/RNN.cpp). On a CPU it never does.
+float16 pays where a GPU, or its cuDNN, lacks bfloat16. It may pay on new GPUs too, for all layers but a GRU's: PyTorch
+uses cuDNN's persistent kernels for small layers in each precision, but for larger ones in float16 only (`get_algo` in
+its aten/src/ATen/native/cudnn/RNN.cpp). On a CPU it never pays.
 """
 
 PROBE_SEQ_LEN = 32
-"""Characters of a lane in a trial step on a processor. On a GPU they are as many as in training: what a step costs the
-host does not depend on their number."""
+"""Characters of a lane in a trial step on a CPU. On a GPU they are as many as in training, since the host's cost per
+step does not depend on their number."""
 
 PROBE_ROUNDS = 3
 """Rounds of trial steps in each precision, of which the fastest counts."""
 
 ENOUGH_SECONDS = 1.0
-"""Seconds of rounds after which none follows: large models have slow steps, and few of these tell as much."""
+"""Seconds of rounds after which no other follows: a large model's steps are slow, and a few of them are enough."""
 
 PRODUCT_SECONDS = 0.02
-"""A thread's own time for the products of two small matrices in each precision."""
+"""Seconds of thread CPU time for which two small matrices are multiplied in each precision."""
 
 CRAWL = 8
 """A precision is not tried where a product of two small matrices takes this many times as long in it as in float32."""
 
 REFUSALS = ("NOT_SUPPORTED", "BAD_PARAM", "ARCH_MISMATCH")
-"""What stands in errors of cuBLAS and cuDNN where a GPU has no kernel for a precision."""
+"""Parts of the error messages of cuBLAS and cuDNN where a GPU has no kernel for a precision."""
 
 LEAD = {"cpu": 1.0, "cuda": 1.1}
-"""Times the speed of the one chosen so far that the next of `PRECISIONS` must have to be chosen in its place.
+"""Factor by which a later one of `PRECISIONS` must be faster than the one chosen so far to replace it.
 
-A GPU may take as long for a small model's step in one as in another. Chance would choose then, and float16 as often as
-any, which leaves out a step now and then, and whose resume is not exact.
+On a GPU, a small model's steps may take equally long in each precision. Then chance would decide, and choose float16
+as often as any other, which skips a step now and then and does not resume exactly.
 """
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a few steps of the real model have shown.
+    """Result of timing a few steps of the real model.
 
     Attributes:
-        precision: the faster one by `LEAD`, or the one that was asked for.
-        chars_per_second: of training in it.
+        precision: the fastest one, subject to `LEAD`, or the one that was asked for.
+        chars_per_second: speed of training in it.
     """
 
     precision: str
@@ -72,18 +72,18 @@ class Probe:
 def probe_precision(model: Model, batch_size: int, precision: str, seq_len: int = PROBE_SEQ_LEN) -> Probe:
     """Time a forward and backward pass of the model; its weights and its random state are left as they are.
 
-    A processor without bfloat16 arithmetic may refuse the product or crawl: the first is caught; of the second a small
-    product is enough of a sign, since whole steps can take a good part of a short training's time.
+    A CPU without bfloat16 arithmetic may refuse the product or be very slow in it. A refusal is caught; slowness is
+    detected on a small product, since whole steps could take a good part of a short training's time.
 
     Args:
-        model: in training mode, on its device: cuDNN knows no way back in another.
+        model: on its device, in training mode, which cuDNN's backward pass requires.
         batch_size: lanes.
         precision: the one to time, or "auto" to time all that the device has and choose the fastest.
-        seq_len: characters of a window in training, by which a GPU is timed.
+        seq_len: characters of a window in training, used for timing on a GPU.
 
     Raises:
-        ConfigError: the one that was asked for is none of the device's, or is refused.
-        RuntimeError: the device has too little memory in each, or has failed.
+        ConfigError: the device does not have the precision that was asked for, or refuses it.
+        RuntimeError: the device has too little memory in every precision, or has failed.
     """
     candidates = PRECISIONS[model.device.type]
     if precision not in (*candidates, "auto"):
@@ -97,8 +97,8 @@ def probe_precision(model: Model, batch_size: int, precision: str, seq_len: int 
             with _left_alone(model):
                 speeds[candidate] = _measure_speed(model, batch_size, candidate, seq_len)
         except RuntimeError as error:
-            if any(sign in str(error) for sign in (*MEMORY_FULL, *GPU_FULL)):  # what is narrower may yet find room
-                too_large.append(error.with_traceback(None))  # which holds all that the step had computed
+            if any(sign in str(error) for sign in (*MEMORY_FULL, *GPU_FULL)):  # a narrower one may fit
+                too_large.append(error.with_traceback(None))  # the traceback would keep the step's tensors alive
             elif candidate == "float32" or not _is_refusal(error):
                 raise
             elif precision != "auto":
@@ -115,14 +115,14 @@ def probe_precision(model: Model, batch_size: int, precision: str, seq_len: int 
 
 
 def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str, seconds: float) -> float:
-    """Characters per second of training that a longer probe shows: the fastest of a few steps promises too much.
+    """Speed of training in characters per second by a longer probe: the fastest of a few steps is too optimistic.
 
     Args:
         model: in training mode, on its device; its weights and its random state are left as they are.
         batch_size: lanes.
         seq_len: characters of a window.
         precision: one that the device has.
-        seconds: to measure for, at least.
+        seconds: how long to measure, at least.
     """
     with _left_alone(model):
         times = _time_steps(model, batch_size, seq_len, precision, lambda taken: sum(taken) >= seconds)
@@ -130,17 +130,17 @@ def sustained_speed(model: Model, batch_size: int, seq_len: int, precision: str,
 
 
 def crawls_in(precision: str, device: str = "cpu") -> bool:
-    """Whether a device is no good for a precision.
+    """Whether a device is too slow in a precision to be tried in it.
 
     True for a processor that takes at least `CRAWL` times as long for a product in it as in float32, and for a GPU
     asked for bfloat16 that lacks its arithmetic (before compute capability 8.0).
     """
-    if precision not in ROUNDED:  # float32, or "auto" in a file of a run that measured none yet
+    if precision not in ROUNDED:  # float32, or "auto" in a checkpoint of a run that has not chosen one yet
         return False
     if device != "cpu":
         return precision == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one waits for no other
+    torch.set_num_threads(1)  # so that no thread waits for another
     try:
         own, usual = (
             _time_product(torch.zeros(16, 256, dtype=dtype), torch.zeros(256, 256, dtype=dtype))
@@ -152,8 +152,8 @@ def crawls_in(precision: str, device: str = "cpu") -> bool:
 
 
 def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
-    """Seconds of this thread's own that a product of two matrices takes, however long a busy machine lets it wait."""
-    left @ right  # the first one sets the others up
+    """CPU seconds of this thread that a product of two matrices takes, whatever the load of the machine."""
+    left @ right  # warm-up
     started, products = time.thread_time(), 0
     while (taken := time.thread_time() - started) < PRODUCT_SECONDS:
         left @ right
@@ -162,13 +162,13 @@ def _time_product(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def _is_refusal(error: RuntimeError) -> bool:
-    """Whether a device cannot compute in a precision, and has not failed for another reason."""
+    """Whether an error says that a device cannot compute in a precision, and not that it failed for another reason."""
     return not is_of_gpu(error) or any(sign in str(error) for sign in REFUSALS)
 
 
 @contextmanager
 def _left_alone(model: Model) -> Iterator[None]:
-    """Let steps be tried and leave no trace: neither gradients nor random numbers drawn."""
+    """Context for trial steps: afterwards the gradients are cleared and the random state is restored."""
     with kept_random_state(model):
         try:
             yield
@@ -184,7 +184,7 @@ def _measure_speed(model: Model, batch_size: int, precision: str, seq_len: int) 
 
 
 def _has_tried_enough(taken: list[float]) -> bool:
-    """Whether rounds that took so many seconds tell a speed."""
+    """Whether rounds that took so many seconds each are enough to tell the speed."""
     return len(taken) == PROBE_ROUNDS or sum(taken) >= ENOUGH_SECONDS
 
 
@@ -193,8 +193,8 @@ def _time_steps(
 ) -> list[float]:
     """Seconds of a forward and backward pass in each of some rounds, after one pass that is not counted.
 
-    A round is what training does before it waits for the device: on a processor one step, on a GPU several, since the
-    host prepares the next ones while the GPU computes. None follows once `is_enough`, which gets the seconds of all.
+    A round is what training does before it waits for the device: on a CPU one step, on a GPU several, since the host
+    prepares the next ones while the GPU computes. Rounds end when `is_enough`, given the seconds of each, is true.
     """
     device = model.device
     ids = torch.zeros((seq_len, batch_size), dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""The random numbers of one process's masks: of numpy on a processor, of torch on a GPU."""
+"""The random state of one process's dropout masks: numpy's generators on a CPU, torch's on a GPU."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from charrnn.network.ensemble import Model, members_of
 
 
 def seed_masks(model: Model, seed: int) -> None:
-    """Begin a new sequence of masks, where the model is, and another for each member of an ensemble.
+    """Seed the dropout masks on the model's device, differently for each member of an ensemble.
 
     Args:
         model: on its device already.
-        seed: of this process alone, in [0, 2^64): lanes of two processes are not to be masked alike.
+        seed: in [0, 2^64), different in each process, so that no two mask their lanes alike.
     """
     members = members_of(model)
     for number, member in enumerate(members):
@@ -27,12 +27,12 @@ def seed_masks(model: Model, seed: int) -> None:
 
 
 def reseed_masks(model: Model, *numbers: int) -> None:
-    """Begin another sequence of masks than any that begins with other numbers."""
+    """Seed the dropout masks from some numbers; other numbers give another sequence."""
     seed_masks(model, int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
 def get_random_states(model: Model) -> dict[str, Any]:
-    """Where the sequence stands, as a checkpoint holds it."""
+    """The random state of the masks, as a checkpoint holds it."""
     return {
         "random_state": _masks_of(model),
         "cuda_random_state": torch.cuda.get_rng_state() if model.device.type == "cuda" else None,
@@ -40,12 +40,12 @@ def get_random_states(model: Model) -> dict[str, Any]:
 
 
 def set_random_states(model: Model, states: Mapping[str, Any] | None, *numbers: int) -> None:
-    """Go on from where `get_random_states` was asked, or begin anew with numbers that were not used before.
+    """Restore the random state from `get_random_states`, or begin anew with numbers that were not used before.
 
     Args:
         model: on its device already.
-        states: of a checkpoint; those of a processor are none to a GPU, which may have used up what the seed gives.
-            None where nobody's numbers go on.
+        states: from a checkpoint, or None to begin anew. A GPU cannot go on from a CPU's states: it begins anew too,
+            not from the run's seed, whose numbers may be used up.
         numbers: to begin anew with; see `reseed_masks`.
     """
     is_on_gpu = model.device.type == "cuda"
@@ -59,9 +59,9 @@ def set_random_states(model: Model, states: Mapping[str, Any] | None, *numbers: 
 
 @contextlib.contextmanager
 def kept_random_state(model: Model) -> Iterator[None]:
-    """Let random numbers be drawn, or torch's be seeded, and go on afterwards as if nothing had happened.
+    """Context after which the random states of the masks and of torch are restored.
 
-    `torch.manual_seed` seeds the GPUs too, whatever it is called for.
+    For a model on a GPU that includes the GPU's, which `torch.manual_seed` seeds too.
     """
     masks = _masks_of(model)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if model.device.type == "cuda" else []):
@@ -72,7 +72,7 @@ def kept_random_state(model: Model) -> Iterator[None]:
 
 
 def _masks_of(model: Model) -> list[dict[str, Any]]:
-    """Where each member's sequence of masks stands, as plain values."""
+    """The state of each member's dropout generator, as plain values."""
     return [member.dropout.random_state for member in members_of(model)]
 
 

@@ -1,4 +1,4 @@
-"""What is recalled in a text that is read in another order than its own: see `charrnn.recall`."""
+"""The forecasts in a text (see `charrnn.recall`) for readers that do not read it in order."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from charrnn.config import CONTEXTS
 from charrnn.recall import NONE, Forecasts, recall_block, recall_text
 
 BLOCK = 1 << 12
-"""Characters that are looked up together, where nothing is known of the order in which they are read."""
+"""Characters that are looked up together, where the order in which they are read is not known."""
 
 KEPT = 1 << 22
-"""Characters of a text of which all that was found is kept, at most: 12 bytes for each, or 24 where ids have more than
-eight bits. The pieces of a longer one are read but once or a few times."""
+"""Characters of a text whose forecasts are all kept, at most: 12 bytes for each character, or 24 where ids have more
+than eight bits. The pieces of a longer text are read only once or a few times."""
 
 
 class RecalledText:
-    """What is recalled in a text: looked up where it is read, and kept.
+    """The forecasts in a text, looked up where it is read, and kept.
 
     Args:
         ids: encoded text, shape (num_chars,).
@@ -29,11 +29,11 @@ class RecalledText:
         self._blocks: dict[int, Forecasts] = {}
 
     def at(self, starts: Places, first: int, last: int) -> Forecasts:
-        """The forecasts after characters `first` to before `last` behind each start; behind the text's end, none.
+        """The forecasts after the characters at `first` to `last` - 1 from each start; `NONE` past the text's end.
 
         Args:
             starts: places in the text, shape (B,).
-            first: counted from each of them.
+            first: counted from each start.
             last: likewise.
 
         Returns:
@@ -57,18 +57,18 @@ class RecalledText:
 
 
 class RecalledAhead:
-    """The forecasts in a text as `RecalledText` gives them, but not kept: found as far ahead as it is read on end.
+    """The forecasts in a text, as in `RecalledText`, but not kept: they are looked up for one stretch at a time.
 
     Args:
         ids: encoded text, shape (num_chars,).
         reach: see `charrnn.recall.recall_text`.
-        ahead: characters that are read on end, nearly.
+        ahead: approximate number of characters that are read without a jump.
     """
 
     def __init__(self, ids: Ids, reach: int, ahead: int) -> None:
         self._ids, self._reach, self._ahead = ids, reach, ahead
         self._starts, self._first = np.zeros(0, dtype=np.int64), 0
-        self._found: Forecasts = np.zeros((0, 0, len(CONTEXTS)), dtype=np.int16)  # from `_first` on behind `_starts`
+        self._found: Forecasts = np.zeros((0, 0, len(CONTEXTS)), dtype=np.int16)  # from `_first` on, by start
 
     def at(self, starts: Places, first: int, last: int) -> Forecasts:
         """See `RecalledText.at`."""
@@ -87,17 +87,17 @@ Recalled = RecalledText | RecalledAhead
 
 
 def recalled_in(ids: Ids, reach: int, ahead: int = BLOCK) -> Recalled:
-    """Choose how to look up what is recalled in a text.
+    """Choose how to look up the forecasts in a text: `RecalledText`, or for a long text `RecalledAhead`.
 
     Args:
         ids: encoded text, shape (num_chars,).
         reach: see `charrnn.recall.recall_text`.
-        ahead: characters that are read on end, nearly; more than `BLOCK` are looked up by and by.
+        ahead: approximate number of characters that are read without a jump; at most `BLOCK` are looked up at once.
     """
     return RecalledText(ids, reach) if len(ids) <= KEPT else RecalledAhead(ids, reach, min(ahead, BLOCK))
 
 
 def _lengthen(found: Forecasts, length: int) -> Forecasts:
-    """Add the forecasts behind the text's end."""
+    """Pad forecasts with `NONE` past the text's end."""
     missing = np.full((length - len(found), len(CONTEXTS)), NONE, dtype=found.dtype)
     return np.concatenate([found, missing]) if len(missing) else found

@@ -13,10 +13,10 @@ PASSES_SHARE = 0.85
 
 
 def evaluation_is_due(run: TrainingRun) -> bool:
-    """Whether the held-out piece is to be read after the last step: at the end, and now and then before it.
+    """Whether the run is to be evaluated after its last step: at the end, and at intervals before it.
 
-    How often is what `config` says, or follows from how far the training is. By steps alone it is the same in every
-    run; by the clock it costs no more than `EVALUATION_SHARE` of the time.
+    The interval is given in `config`, or follows from the progress. Where steps alone end a training, evaluations come
+    at the same steps in every run; where the clock does, they take no more than `EVALUATION_SHARE` of the time.
     """
     made, limit = run.step - run.pace.step, run.config.time_limit
     if run.progress >= 1:
@@ -30,20 +30,20 @@ def evaluation_is_due(run: TrainingRun) -> bool:
 
 
 def _is_due_by_steps(run: TrainingRun, made: int, planned: int) -> bool:
-    """Whether so many steps since the last evaluation are as many as lie between two."""
+    """Whether `made` steps since the last evaluation reach the spacing of evaluations."""
     trained, a_pass = run.step - run.first_step, run.lanes.windows_per_epoch
     return made >= math.ceil(spacing(trained, planned, run.config.evaluations, a_pass))
 
 
 def _is_overdue(run: TrainingRun, made: int) -> bool:
-    """Whether steps end the run, and not the clock at the pace so far, and too many were made since the last."""
+    """Whether too many steps were made since the last evaluation, if at this pace steps, not the clock, end the run."""
     planned = run.planned_steps
     is_late = planned is not None and made >= math.ceil(planned / FEWEST_BY_STEPS)
     return is_late and run.progress_by_steps >= run.progress
 
 
 def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
-    """Whether the time since the last evaluation is what lies between two, or pays for one that is due by steps."""
+    """Whether the time since the last evaluation reaches their spacing, or is enough to pay for one due by steps."""
     affordable = run.evaluation_seconds / EVALUATION_SHARE
     trained, planned = run.seconds - run.set_up_seconds, limit - run.set_up_seconds
     wanted = max(spacing(trained, planned, run.config.evaluations, affordable), affordable)
@@ -52,7 +52,7 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
 
 
 def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
-    """How long a run that is not finished will take from here on, at a speed that a few trial steps have shown."""
+    """How many seconds an unfinished run will still take, at a speed measured in a few trial steps."""
     seconds = []
     if run.is_out_of_patience:  # its last steps are evaluated, and perhaps the best weights in cold windows
         seconds.append((1 + (run.line_feed is None)) * run.evaluation_seconds)
@@ -68,7 +68,7 @@ def seconds_left(run: TrainingRun, training_seconds: float) -> float:
     """Time to the end: by the clock, or by the steps left at the pace of the last ones, whichever is sooner.
 
     Args:
-        run: with an end.
+        run: a run that has made steps since the last evaluation.
         training_seconds: what the steps since the last evaluation took, without it.
     """
     left = []
@@ -80,7 +80,7 @@ def seconds_left(run: TrainingRun, training_seconds: float) -> float:
 
 
 def _evaluations_left(run: TrainingRun) -> int:
-    """How often a run is still evaluated that steps end, about; the one in cold windows takes as long as any other."""
+    """About how many evaluations are left in a run that steps end; that in cold windows takes as long as any other."""
     assert run.total_steps is not None, "steps end it"
     assert run.planned_steps is not None, "as above"
     apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)

@@ -1,4 +1,4 @@
-"""What `torchrun`, or another launcher of several processes, tells each of them in its environment.
+"""The environment variables that `torchrun`, or another launcher of several processes, sets for each of them.
 
 The names are PyTorch's: https://docs.pytorch.org/docs/stable/elastic/run.html. Nothing here needs torch.
 """
@@ -15,14 +15,14 @@ from charrnn.errors import ConfigError
 from charrnn.limits import Range
 
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What one of several processes has to be told."""
+"""The variables that each of several processes needs."""
 
 RUN_ID = "TORCHELASTIC_RUN_ID"
-"""Where torchrun, and no other launcher, gives `--rdzv-id`."""
+"""The variable in which torchrun, and no other launcher, gives `--rdzv-id`."""
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-"""Where it names a file of this process: `attempt_LIFE/RANK/error.json` in a folder of its own, which is new for each
-torchrun, and the same in all lives of the processes that it starts."""
+"""The variable in which torchrun names a file for this process: `attempt_LIFE/RANK/error.json` in a folder that is new
+for each torchrun, and the same through all restarts of the processes that it starts."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Place:
     """The place of a process among those that were started together.
 
     Attributes:
-        rank: its number, from 0.
-        world_size: how many there are.
-        local_rank: its number on its host, from 0.
-        local_world_size: how many there are on its host; 0 where nobody says.
-        restarts: how often all of them have been started again, after one of them died, as far as its host has counted.
-        is_launched: whether torchrun has started it.
-        launches: the names of the torchruns of its job, one on each host: the same in all lives of a job, and in no
-            other job. Before the processes meet, that of its own host alone.
-        host, port: where all of them meet.
-        has_store: whether the launcher keeps a store there; else the first of them does.
+        rank: number of the process, from 0.
+        world_size: number of processes.
+        local_rank: number of the process on its host, from 0.
+        local_world_size: number of processes on its host; 0 if unknown.
+        restarts: how often all processes have been restarted after one of them died, as far as this host has counted.
+        is_launched: whether torchrun has started the process.
+        launches: the names of the torchruns of the job, one on each host: the same through all restarts of a job, and
+            in no other job. Before the processes meet, only the one of this host.
+        host, port: address at which all processes meet.
+        has_store: whether the launcher hosts a store there; otherwise the first process does.
     """
 
     rank: int = 0
@@ -58,11 +58,11 @@ NO_LAUNCHER = Place()
 
 
 def read_place(environment: Mapping[str, str] = os.environ) -> Place:
-    """Find out the place of this process; a variable that is empty says nothing.
+    """Read the place of this process from its environment; an empty variable counts as not set.
 
     Raises:
-        ConfigError: a variable is no number, or not one that it can be, or it is one of several processes and not told
-            where they meet.
+        ConfigError: a variable is not a number in its range, or one of `NEEDED` is missing though there are several
+            processes.
     """
     if not (environment.get("RANK") and environment.get("WORLD_SIZE")):
         return NO_LAUNCHER
@@ -92,9 +92,9 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
 
 
 def told_of_no_rank(environment: Mapping[str, str] = os.environ) -> str:
-    """What to say where others seem to train too, and this process is not told which of them it is; else nothing.
+    """A warning where WORLD_SIZE says that there are several processes, but RANK is not set; else an empty string.
 
-    It is no error: there are environments in which WORLD_SIZE stands for every process.
+    It is no error: there are environments in which WORLD_SIZE is set for every process.
     """
     world_size = environment.get("WORLD_SIZE", "")
     with contextlib.suppress(ValueError):
@@ -107,10 +107,10 @@ def told_of_no_rank(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def speaks_for_host(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether it falls to this process to tell what is wrong with the flags that all of its host were given."""
+    """Whether this process is to report errors in the flags, which are the same for all processes of its host."""
     try:
         return read_place(environment).local_rank == 0
-    except ConfigError:  # which is told where the place is needed
+    except ConfigError:  # reported where the place is needed
         return True
 
 

@@ -1,8 +1,8 @@
-"""From a member's loss to the update of its weights, on a processor and on a GPU.
+"""The backward pass and the optimizer step of one member, on a CPU and on a GPU.
 
-A processor has the loss and the gradient's norm at once, and a step whose figures are no good is left out by whoever
-reads them. On a GPU, reading them would let it run dry: there torch's `GradScaler` has the optimizer leave such a step
-out, and it scales up the loss for float16, whose smallest numbers a gradient falls below.
+On a CPU, the loss and the gradient norm are known at once, and the caller skips a step whose figures are not sound. A
+GPU would run idle if they were read: there torch's `GradScaler` makes the optimizer skip such a step, and for float16
+it scales up the loss, since gradients would underflow.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch.amp.grad_scaler import GradScaler
 from charrnn.training.health import LARGEST_LOSS
 
 FLOAT16_SCALE = 2.0**10
-"""Scale of the loss at first under float16: about what turns the mean over a window into a sum."""
+"""Initial loss scale under float16: about what turns the mean over a window into a sum."""
 
 FLOAT16_BACKOFF, FLOAT16_GROWTH_STEPS = 1 / 8, 500
-"""It is divided by eight where a gradient overflows, so that one up to 64 times too large leaves out no three steps in
-a row, which would be taken for a training gone wrong; and it doubles after so many steps without. Members of an
-ensemble leave out the same steps, so that all have the same scale."""
+"""Factor on the loss scale where a gradient overflows, and steps without overflow after which the scale doubles. With
+an eighth, a scale up to 64 times too large skips fewer than three steps in a row, which would be taken for a training
+gone wrong. Members of an ensemble skip the same steps, so that all have the same scale."""
 
 
 class Update:
-    """Applies the steps of one member's optimizer, on a processor.
+    """Applies the steps of one member's optimizer, on a CPU.
 
     Args:
-        optimizer: of its weights.
+        optimizer: optimizer of the member's weights.
 
     Attributes:
-        seeks_scale: whether a gradient that is not finite, now and then, only says that the loss was scaled too much.
+        seeks_scale: whether an occasional gradient that is not finite only means that the loss scale was too large.
     """
 
     seeks_scale = False
@@ -40,14 +40,15 @@ class Update:
         self._optimizer = optimizer
 
     def backward(self, loss: Tensor) -> None:
-        """Find the gradient of a loss by each weight."""
+        """Compute the gradient of a loss."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def step(self, is_sound: Tensor | None = None) -> None:
-        """Change the weights by their gradients.
+        """Update the weights by their gradients.
 
         Args:
-            is_sound: whether to do so, a bool of shape () that nobody has read yet; None where it is known already.
+            is_sound: whether to do so, a bool of shape () that is still on the device; None where the caller has
+                decided already.
         """
         self._optimizer.step()
 
@@ -56,10 +57,10 @@ class ScaledUpdate(Update):
     """Applies the steps of one member's optimizer where the host does not wait for the gradient.
 
     Args:
-        optimizer: of its weights; torch's fused ones leave a step out on the device itself, and its RMSprop, which is
-            not fused, has the host wait for every gradient.
+        optimizer: optimizer of the member's weights; torch's fused ones skip a step on the device itself, while its
+            RMSprop, which is not fused, makes the host wait for every gradient.
         device: "cuda"; "cpu" for tests.
-        precision: of the products; the loss is scaled for "float16" alone.
+        precision: precision of the products; the loss is scaled for "float16" only.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, device: str, precision: str) -> None:
@@ -74,7 +75,7 @@ class ScaledUpdate(Update):
         )
 
     def backward(self, loss: Tensor) -> None:
-        """See `Update.backward`; the gradients are those of the loss as it was, not of the scaled one.
+        """See `Update.backward`; the gradients are those of the loss before scaling.
 
         A loss of `LARGEST_LOSS` or more gets NaN gradients, so that every rank skips the step.
         """
@@ -83,7 +84,7 @@ class ScaledUpdate(Update):
         self._scaler.unscale_(self._optimizer)
 
     def step(self, is_sound: Tensor | None = None) -> None:
-        """See `Update.step`; where it is None, they change if all gradients are finite."""
+        """See `Update.step`; where `is_sound` is None, the weights are updated if all gradients are finite."""
         if is_sound is not None:
             for left_out in self._scaler._found_inf_per_device(self._optimizer).values():
                 left_out.copy_(~is_sound)
@@ -93,7 +94,7 @@ class ScaledUpdate(Update):
         self._scaler.update(self._fixed_scale)
 
     def _begin_momentum(self) -> None:
-        """Begin with zeros, which give the same first step; torch's own buffer is not filled where that is left out."""
+        """Create momentum buffers of zeros, with the same first step; torch's own stay unfilled if that is skipped."""
         for parameter in (p for group in self._optimizer.param_groups for p in group["params"]):
             state = self._optimizer.state[parameter]
             if state.get("momentum_buffer") is None:

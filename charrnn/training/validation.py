@@ -18,28 +18,28 @@ from charrnn.training.recovery import go_back
 from charrnn.training.run import TrainingRun
 
 FIRST_WINDOWS = 16
-"""Windows of every lane by which the training loss is judged before the first step."""
+"""Windows of every lane over which the training loss is measured before the first step."""
 
 MOST_SLOWER = 2.0
-"""Factor by which an evaluation may seem to take longer than the one before: what held up one, as memory that had to
-come back from a disk, must not take the time that is left."""
+"""Factor over the duration of the evaluation before to which that of an evaluation is capped: a single delay, such as
+memory swapped in from a disk, must not use up the time that is left."""
 
 
 def validate(run: TrainingRun) -> float:
-    """Measure the loss on the held-out piece, in nats; weights whose loss is beyond measure are left for the best.
+    """Measure the loss on the held-out piece, in nats; while it is not sound, go back to the best weights.
 
-    One that is merely far above the best may be that of a model that overfits: whether training has exploded, the
-    training loss tells.
+    A loss that is merely far above the best may come from overfitting: whether training has exploded is judged by the
+    training loss.
 
     Raises:
-        DivergenceError: they were left too often.
+        DivergenceError: training has gone back too often.
     """
-    # what was expected, or measured on another machine, may be far off
+    # an expected duration, or one measured on another machine, may be far off
     longest = MOST_SLOWER * run.evaluation_seconds if run.has_evaluated else math.inf
-    run.model.zero_grad(set_to_none=True)  # the evaluation, and the copy that is saved after it, find more room
+    run.model.zero_grad(set_to_none=True)  # frees memory for the evaluation, and for the copy that is saved after it
     if not run.has_evaluated and run.config.device == "cuda" and run.progress < 1:
-        # For nothing: the first time, a GPU loads each kernel. On a short text that is by far the most of what an
-        # evaluation takes, and the next one would wait until it is paid for.
+        # A warm-up: the first time, a GPU loads each kernel. On a short text that is by far the most of an
+        # evaluation's time, and the next evaluation would be put off until that time is affordable.
         _held_out_loss(run)
     while True:
         give_back_freed_memory()
@@ -53,10 +53,10 @@ def validate(run: TrainingRun) -> float:
 
 
 def measure_cold(run: TrainingRun) -> float | None:
-    """Measure the best weights in cold windows, in nats; the run's own are put back.
+    """Measure the loss of the best weights in cold windows, in nats; the run's current weights are restored.
 
     Returns:
-        Their loss; None for lines, whose start is cold in any case.
+        The loss; None for lines, which start cold in any case.
     """
     if run.line_feed is not None:
         return None
@@ -71,10 +71,10 @@ def measure_cold(run: TrainingRun) -> float | None:
 
 
 def validate_beginning(run: TrainingRun) -> float:
-    """Evaluate a run before its first step, for weights that know something already: they are the best so far.
+    """Evaluate a run that starts from trained weights before its first step: they are the best so far.
 
     Args:
-        run: with weights that another training gave; gets its history's first row.
+        run: with weights from another training; gets the first row of its history.
 
     Returns:
         The loss on the held-out piece, in nats.
@@ -90,7 +90,7 @@ def validate_beginning(run: TrainingRun) -> float:
 
 
 def copy_weights(model: Model) -> dict[str, Tensor]:
-    """The weights as they are, whatever becomes of the model."""
+    """A copy of the weights, which later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
@@ -105,7 +105,7 @@ def _held_out_loss(run: TrainingRun) -> float:
 
 
 def _first_loss(run: TrainingRun) -> float:
-    """The mean loss over the first windows of all lanes, without dropout; the place in the text stays what it is."""
+    """The mean loss over the first windows of all lanes, without dropout; the position in the text is restored."""
     model, device = run.model, run.model.device
     epoch, index = run.lanes.epoch, run.lanes.index
     state, total, count = run.state, 0.0, 0.0
