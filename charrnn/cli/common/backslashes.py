@@ -1,4 +1,4 @@
-r"""Characters that are hard to type in a shell, written with a backslash: `\n`, `\r`, `\t`, `\0`, and `\\` for one."""
+r"""Backslash escapes for characters that are hard to type in a shell: `\n`, `\r`, `\t`, `\0` and `\\`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _ESCAPED = {character: f"\\{name}" for name, character in _ESCAPES.items()}
 
 
 def unescape(text: str) -> str:
-    """Read what is written with a backslash as the character that is meant; any other backslash is one."""
+    """Replace escapes by the characters that they stand for; any other backslash stays."""
     return re.sub(r"\\([nrt0\\])", lambda found: _ESCAPES[found[1]], text)
 
 
 def escaped(text: str) -> str:
-    """Write a text as `unescape` reads it."""
+    """Escape a text; the inverse of `unescape`."""
     return "".join(_ESCAPED.get(character, character) for character in text)

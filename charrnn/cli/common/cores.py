@@ -1,4 +1,4 @@
-"""How many threads products get where other programs are at work on the same cores."""
+"""How many threads and processes to use where other programs run on the same cores."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 LOAD = Path("/proc/loadavg")
-"""Linux's: its fourth figure is the number of threads that run or wait for a core now, and of all that there are."""
+"""On Linux; its fourth field is the number of threads that run or wait for a core, a slash, and that of all threads."""
 
 READINGS = 3
-"""How often that is read; the lowest counts, since what begins at the same moment is soon gone again."""
+"""How often `LOAD` is read; the lowest value counts, since what starts at the same moment often ends soon."""
 
 CGROUP, CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-"""Linux's: the group of processes that this one is in, and a folder for each group."""
+"""On Linux: the file that names this process's control groups, and the folder with a folder for each group."""
 
 THREAD_VARIABLES = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
-"""Variables by which a user sets the threads of numpy's products."""
+"""Environment variables by which a user sets the number of threads of numpy's matrix products."""
 
 SPIN_COUNT = "3000"
-"""What torch's thread library is told of how long a thread is to look out for the others before it sleeps.
+"""How long a thread of torch's thread library (GNU OpenMP) spins, waiting for the others, before it sleeps.
 
-Shorter than by default, for a thread that looks out keeps the core from the others, of other programs too; see
+Shorter than by default, since a spinning thread keeps other threads, also of other programs, off its core; see
 `tests/benchmarks/RECIPES.md`.
 """
 
 
 def leave_busy_cores(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let OpenBLAS, which reads its threads once as numpy is imported, use the cores that are free.
+    """Limit OpenBLAS, which reads its number of threads once when numpy is imported, to the free cores.
 
-    It waits for all of its threads at every product, and a character is a product or two: one thread that shares its
-    core with another program holds up the others each time, and sampling takes twice as long as on one core alone.
+    OpenBLAS waits for all of its threads at every product, and a character takes a product or two. So one thread that
+    shares its core with another program holds up the others each time, and sampling takes twice as long as on one core.
 
     Args:
-        environment: where the number is set, unless the user has set one.
+        environment: the environment in which the number is set, unless the user has set one.
     """
     if not THREAD_VARIABLES & set(environment) and (free := free_cores()) is not None and free < usable_cores():
         environment["OPENBLAS_NUM_THREADS"] = str(free)
 
 
 def spread_over_cores(most: int, environment: MutableMapping[str, str] = os.environ) -> int:
-    """Settle how many processes are to share some work, each on a core of its own, of those that are free.
+    """Decide how many processes are to share some work, each on a free core of its own.
 
     Args:
-        most: that pay; with one, OpenBLAS has the free cores.
-        environment: where each is given one thread, unless the user has set a number: then there is one process.
+        most: the most processes that pay; with one, OpenBLAS gets the free cores.
+        environment: the environment in which each process is limited to one thread, unless the user has set a number of
+            threads: then there is one process.
 
     Returns:
-        How many there are to be; 1 where processes cannot be forked safely, or the cores not be counted.
+        The number of processes; 1 if processes cannot be forked safely, or the cores cannot be counted.
     """
     free = None if THREAD_VARIABLES & set(environment) or sys.platform != "linux" else free_cores()
     processes = min(most, free or 1)
@@ -64,15 +65,15 @@ def spread_over_cores(most: int, environment: MutableMapping[str, str] = os.envi
 
 
 def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_launched: bool) -> None:
-    """Settle what the libraries of threads read once, as they are loaded, where the user has not.
+    """Set the variables that thread libraries read once when they are loaded, unless the user has set them.
 
-    Numpy computes nothing in a training but the samples that are shown, between torch's steps: its threads would wait
-    for each other at every character where a core is taken, as in `leave_busy_cores`.
+    In a training, numpy computes only the samples that are shown, between torch's steps. It gets one thread, since
+    several would wait for each other at every character if a core is busy, as in `leave_busy_cores`.
 
     Args:
-        environment: where it is set.
-        is_launched: whether torchrun has started this process, which asks for one thread unless it is told otherwise;
-            `--threads 1` says that for certain.
+        environment: the environment to change.
+        is_launched: whether torchrun has started this process: torchrun asks for one thread by default, which is
+            ignored; a user who wants one gives `--threads 1`.
     """
     environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if is_launched and environment.get("OMP_NUM_THREADS") == "1":
@@ -82,7 +83,7 @@ def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_l
 
 
 def _others() -> int:
-    """How many threads run beside this one, which is one of those that are counted."""
+    """How many other threads run or wait for a core, on the whole system."""
     found = []
     for _ in range(READINGS):
         found.append(int(LOAD.read_text().split()[3].partition("/")[0]) - 1)
@@ -93,34 +94,34 @@ def _others() -> int:
 
 
 def free_cores() -> int | None:
-    """Cores that this process is allotted and no others are at work on, at least 1; None where that is not known."""
+    """Number of cores allotted to this process that no others use, at least 1; None if unknown."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     cores, allotted = usable_cores(), allotted_cores()
-    # a container has its time to itself, and on some cores alone it is not known whether the others are elsewhere
+    # a quota is not shared with others; with an affinity to some cores, it is unknown whether others run on those
     if allotted < cores or cores < (os.cpu_count() or 1):
         return allotted
     try:
         return max(1, cores - _others())
-    except (OSError, ValueError, IndexError):  # no such file, or another kind of system's
+    except (OSError, ValueError, IndexError):  # no such file, or one in another format
         return None
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def allotted_cores() -> int:
-    """Cores that this process is given the time of, rounded up: fewer than it may use where a container has a quota."""
+    """Number of cores whose time this process may use, rounded up: below `usable_cores` if a container has a quota."""
     return max(1, math.ceil(min(usable_cores(), _quota())))
 
 
 def control_groups(controller: str) -> Iterator[Path]:
-    """The folders of the group of processes that this one is in, and of those that it lies in, for one controller.
+    """The folders of this process's control group and of its ancestors, for one controller; none off Linux.
 
     Args:
-        controller: as Linux names it, "cpu" or "memory"; of another system there are no folders.
+        controller: as Linux names it, "cpu" or "memory".
     """
     with contextlib.suppress(OSError, ValueError):
         for line in CGROUP.read_text().splitlines():
@@ -132,12 +133,12 @@ def control_groups(controller: str) -> Iterator[Path]:
 
 
 def _quota() -> float:
-    """Cores' worth of time that this process's group, or one that it lies in, may have; infinity where untold."""
+    """The CPU quota of this process's control group, its ancestors included, in cores; infinity without one."""
     return min(map(_quota_of, control_groups("cpu")), default=math.inf)
 
 
 def _quota_of(group: Path) -> float:
-    """Cores' worth of time that one group by itself may have, as either version writes it; infinity where untold."""
+    """The CPU quota of one control group, version 2 or 1, in cores; infinity without one."""
     with contextlib.suppress(OSError, ValueError):  # the root has no such file, and "max" is no number
         most, period = map(float, (group / "cpu.max").read_text().split())
         return most / period

@@ -1,4 +1,4 @@
-"""What is said of a text that may be in another encoding than it is read in."""
+"""The warning about a text that may be in another encoding than the one it is read in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from charrnn.text.misread import Doubt
 
 
 def doubt_of(encoding: str, given: str | None) -> Doubt:
-    """What says on stderr of a text that a model is to read that it may be UTF-8; nothing where that was decided.
+    """Make the function that warns that a text to be read by a model may be UTF-8, unless the user chose the encoding.
 
     Args:
-        encoding: in which the text is read.
-        given: the one that the user has named; None where it is that of the model's text.
+        encoding: the encoding in which the text is read.
+        given: the encoding that the user has given; None if it is that of the model's text.
     """
 
     def warn(name: str) -> None:

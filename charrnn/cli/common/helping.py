@@ -1,4 +1,4 @@
-"""Help in parts, each with a title, and errors in the command line itself in one line."""
+"""Help texts in titled sections, and one-line messages for usage errors."""
 
 import re
 import sys
@@ -15,35 +15,35 @@ from charrnn.cli.common.terminal import terminal_width
 from charrnn.surrogates import together
 
 STACKED, NARROWEST = 60, 20
-"""Columns of a terminal below which a flag's text stands under it and not beside it, and the fewest that are laid out
-for."""
+"""Width of a terminal, in columns, below which a flag's text stands under it and not beside it, and the smallest width
+that help is laid out for."""
 
 NO_BREAK = "\N{NON-BREAKING HYPHEN}"
-"""Stands for a hyphen while lines are broken, which else end within a flag or a value; what is shown has hyphens."""
+"""Replaces hyphens while lines are wrapped, so that no line breaks within a flag or a value; the output has hyphens."""
 
 JSON_ERRORS = "charrnn.json_errors"
-"""In a context's `meta`: whether the error that ends a command is JSON, like everything else it prints."""
+"""Key in a context's `meta`: whether the error that ends the command is written as JSON."""
 
 TEXTS = ("prompt", "stop", "separator", "allow", "forbid", "match", "text")
-"""Flags whose values are texts, which are in UTF-8 as all others are; of a path no byte may change."""
+"""Parameters whose values are texts and decoded as UTF-8; in a path, no byte may change."""
 
 _NUMBERS = {"int": "a whole number", "float": "a number"}
 _NO_NUMBER = re.compile(rf"(.*) is not a valid ({'|'.join(_NUMBERS)})\.?", re.DOTALL)
-"""What typer says of a value that is no number."""
+"""Matches typer's message for a value that is no number."""
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""Typer's class for errors of usage, which it does not export: the base of BadParameter."""
+"""Typer's class for usage errors, which it does not export: the base of BadParameter."""
 
 
 def usage_error(message: str, ctx: Any = None) -> Exception:
-    """An error of usage with a message of our own, which is shown as it is."""
+    """A usage error with a message of our own, which is shown unchanged."""
     error: Any = USAGE_ERROR(message, ctx)
     error.is_ours = True
     return error  # type: ignore[no-any-return]
 
 
 class PartedCommand(TyperCommand):
-    """A command whose flags are listed in parts; `with_parts` says what each of these is."""
+    """A command whose flags are listed in sections; for the attributes see the arguments of `with_parts`."""
 
     titles: ClassVar[Mapping[str, str]]
     examples: ClassVar[Sequence[str]]
@@ -51,8 +51,8 @@ class PartedCommand(TyperCommand):
     speaks_json: ClassVar[bool]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; what is wrong is known to be this command's, and what is meant is told where it can be guessed."""
-        if ctx.resilient_parsing:  # of a line that is not finished, to complete a word of it
+        """Parse; add to usage errors the command and, where it can be guessed, what the user meant."""
+        if ctx.resilient_parsing:  # of an unfinished line, for shell completion
             return super().parse_args(ctx, args)
         known = _flags(self.get_params(ctx))
         asks_for_json = self.speaks_json and "--json" in args
@@ -60,7 +60,7 @@ class PartedCommand(TyperCommand):
         try:
             if mistake := find_mistake(args, known, self.hints):
                 raise usage_error(mistake)
-            _, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, of which it takes all
+            _, left, given = self.make_parser(ctx).parse_args([*args])  # a copy, which it consumes
             if mistake := _given_twice(given):
                 raise usage_error(mistake)
             rest = super().parse_args(ctx, args)
@@ -77,7 +77,7 @@ class PartedCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments, and then part after part."""
+        """Write the arguments, and then section after section."""
         parts: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         title = "Options"
         for parameter in self.get_params(ctx):
@@ -98,21 +98,21 @@ class PartedCommand(TyperCommand):
 def with_parts(
     titles: Mapping[str, str], examples: Sequence[str], hints: Mapping[str, str], *, speaks_json: bool
 ) -> type[PartedCommand]:
-    """Make the class of a command whose flags are listed in parts.
+    """Make the class of a command whose flags are listed in sections.
 
     Args:
-        titles: by the name of a part's first parameter; what stands before the first of them are "Options".
+        titles: each section's title, by the name of its first parameter; parameters before the first are "Options".
         examples: command lines that stand at the end of the help.
-        hints: by a flag that the command does not have and people try, what to do instead; by none, where a word is
-            left over; by the name of an argument, where it is missing and something is piped in.
-        speaks_json: whether with --json all that it says on stderr is JSON.
+        hints: what to do instead, by a flag that people try and the command lacks; by "" for a superfluous word; by an
+            argument's metavar if the argument is missing and something is piped in.
+        speaks_json: whether with --json everything that the command writes to stderr is JSON.
     """
     parts = {"titles": titles, "examples": examples, "hints": hints, "speaks_json": speaks_json}
     return type("Command", (PartedCommand,), parts)
 
 
 def offer_words(function: Callable[..., object], words: Mapping[str, Collection[str]]) -> None:
-    """Let a shell complete the values of a command's flags: the words that each may be, by its parameter's name."""
+    """Let a shell complete the values of a command's flags: `words` has the possible ones, by parameter."""
     for name, offered in words.items():
         function.__annotations__[name].__metadata__[0].autocompletion = _completion(tuple(offered))
 
@@ -125,7 +125,7 @@ def _completion(words: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def fit_terminal(formatter: Any) -> None:
-    """Let a help be no wider than the terminal; typer's is of 50 columns at least, beside each other."""
+    """Limit help to the terminal's width; typer's has at least 50 columns, flags and texts side by side."""
     columns = max(NARROWEST, terminal_width())
     formatter.width = min(formatter.width, columns - 2)
     if columns < STACKED:
@@ -133,7 +133,7 @@ def fit_terminal(formatter: Any) -> None:
 
 
 def write_examples(examples: Sequence[str], formatter: Any) -> None:
-    """Write command lines at the end of a help, each on one line, so that it can be copied."""
+    """Write command lines at the end of a help text, each unwrapped, so that it can be copied."""
     with formatter.section("Examples"):
         for example in examples:
             formatter.write(f"{'':{formatter.current_indent}}{example}\n")
@@ -150,12 +150,12 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
 
 
 def _together(value: Any) -> Any:
-    """A text, or several, in UTF-8 where Python has read some of its bytes as no text: by a locale of ASCII alone."""
+    """Decode one text or several as UTF-8, if Python, in an ASCII locale, has read bytes as surrogates."""
     return together(value) if isinstance(value, str) else value and [*map(together, value)]
 
 
 def _given_twice(given: Sequence[Any]) -> str:
-    """What is wrong where a flag that takes one value has several; nothing where help is asked for.
+    """The message for a flag that takes one value and has several; "" if there is none, or help is asked for.
 
     Args:
         given: the command's parameters, each as often as it was given.
@@ -172,14 +172,14 @@ def _given_twice(given: Sequence[Any]) -> str:
 def _explained(
     error: Any, ctx: Any, known: Mapping[str, bool], hints: Mapping[str, str], left: Sequence[str]
 ) -> Exception:
-    """An error of usage that knows its command, which typer's parser leaves out at times, and what may be meant."""
+    """A usage error with its command, which typer's parser sometimes leaves out, and what the user may have meant."""
     error.ctx = ctx
     if told := _told_of_number(error):
         return usage_error(told, ctx)
     if told := _told_of_pipe(error, hints):
         return usage_error(told, ctx)
     flag: str = getattr(error, "option_name", "")
-    if hasattr(error, "possibilities") and (hint := hint_at(flag, hints)):  # it has no such flag
+    if hasattr(error, "possibilities") and (hint := hint_at(flag, hints)):  # an unknown flag
         return usage_error(f"no such option: {flag}; {hint}", ctx)
     if error.message.startswith("Got unexpected extra argument"):
         error.message += "; " + hints.get("", "it takes no more")
@@ -190,7 +190,7 @@ def _explained(
 
 
 def _told_of_number(error: Any) -> str:
-    """What is wrong where a flag's value is no number; nothing where another thing is."""
+    """The message for a flag whose value is no number; "" for other errors."""
     found = _NO_NUMBER.fullmatch(error.message)
     parameter = getattr(error, "param", None)
     if not found or parameter is None:
@@ -199,7 +199,7 @@ def _told_of_number(error: Any) -> str:
 
 
 def _told_of_pipe(error: Any, hints: Mapping[str, str]) -> str:
-    """What is wrong where an argument is missing that standard input, which is no terminal, may be meant to be."""
+    """The message for a missing argument if something is piped in that may be meant as it; "" for other errors."""
     metavar: Any = getattr(getattr(error, "param", None), "metavar", None)
     if metavar not in hints or sys.stdin.isatty() or not error.format_message().startswith("Missing argument"):
         return ""
@@ -207,9 +207,9 @@ def _told_of_pipe(error: Any, hints: Mapping[str, str]) -> str:
 
 
 def usage_error_line(error: Any) -> str:
-    """What is wrong with a command line, and where to look."""
+    """A usage error's message in one line, with a pointer to the help."""
     message = error.format_message()
-    if not getattr(error, "is_ours", False):  # but typer's
+    if not getattr(error, "is_ours", False):  # typer's: several lines, a capital, a full stop
         message = " ".join(message.split()).rstrip(".")
         message = message[:1].lower() + message[1:]
     command = error.ctx.command_path if error.ctx else "charrnn"

@@ -1,4 +1,4 @@
-"""What messages say to do instead: of flags that a command does not have, and of characters that a model lacks."""
+"""Advice in error messages: for flags that a command does not have, and for characters that a model lacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELSEWHERE = {
     **dict.fromkeys(("--gpu", "--gpuid", "--gpu-id", "--cuda", "--gpu-backend", "--opencl", "--mps"), _DEVICE),
     "--compile": _NONE,
 }
-"""Of flags that neither `train` nor `sample` has."""
+"""Hints for flags that neither `train` nor `sample` has."""
 
 TRAIN = {
     **ELSEWHERE,
@@ -104,10 +104,10 @@ INSPECT = {
     **dict.fromkeys(("--model", "--checkpoint"), _CHECKPOINT),
 }
 HINTS: dict[str, dict[str, str]] = {"train": TRAIN, "sample": SAMPLE, "inspect": INSPECT}
-"""What to do instead, by the command and the flag; by no flag, where a word is left over; by an argument, where it is
+"""What to do instead, by command and flag; by "" for a superfluous word; by an argument's metavar if the argument is
 missing and something is piped in."""
 
 
 def told_where_listed(checkpoint: str) -> str:
-    """Where a model's characters are listed, behind their number; nothing of one that came through a pipe."""
+    """Where a model's characters are listed, to append to their number; "" for a model that came through a pipe."""
     return "" if checkpoint == STDIN else f"; see `charrnn inspect {as_typed(checkpoint)}`"

@@ -1,4 +1,4 @@
-"""Files that trainings make, which are no part of a text, whatever they hold."""
+"""Recognises files that trainings write, which never belong to a training text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from charrnn.text.kinds import LOG_BEGINNING, holds_log
 
 
 def is_made_by_training(path: Path) -> bool:
-    """Whether a file is a checkpoint, a log or an encoded text, of any training, or what this process says goes to it.
+    """Whether a file is a checkpoint, log or encoded text of any training, or receives this process's output.
 
-    What cannot be read is told by whoever reads it.
+    False for a file that cannot be read; whoever reads it reports the error.
     """
     with contextlib.suppress(OSError):
         if is_kept(path) or _is_written_by_this_process(path) or begins_as_checkpoint(path):
@@ -24,14 +24,14 @@ def is_made_by_training(path: Path) -> bool:
 
 
 def begins_as_log(path: Path) -> bool:
-    """Whether a file is a log by its first line, which may be torn, or nothing yet."""
+    """Whether a file is a log by its first line, which may be incomplete or empty."""
     with path.open("rb") as file:
         head = file.read(len(LOG_BEGINNING))
     return holds_log(head + LOG_BEGINNING[len(head) :])
 
 
 def _is_written_by_this_process(path: Path) -> bool:
-    """Whether stdout or stderr goes to a file, such as `nohup.out`."""
+    """Whether stdout or stderr is redirected to a file, such as `nohup.out`."""
     there = path.stat()
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):  # closed by the caller

@@ -1,4 +1,4 @@
-"""What people type who come from other programs, or from a word processor, and what they mean by it."""
+"""Mistakes in command lines, such as other programs' flags or a word processor's dashes, and what is meant by them."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ SYNONYMS = {
     "--overwrite": "force",
     "--score": "eval evaluate perplexity",
 }
-"""By one of our flags, what the same is called elsewhere; one name may mean another flag to another command. What is
-only nearly the same, counts in another unit or has no counterpart stands in `hints`."""
+"""Names of the same flag in other programs, by our flag; one name may mean different flags of different commands. Flags
+that are only similar, count in another unit or have no counterpart are in `hints`."""
 
 NEAR = 0.8
-"""Share of two flags' letters, in their order, that is the same, from which on one may be the other mistyped."""
+"""Similarity of two flags, as `difflib` measures it, from which on one may be the other mistyped."""
 
 COMMANDS = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
@@ -55,7 +55,7 @@ COMMANDS = {
     "export": "inspect MODEL --export FILE", **dict.fromkeys(("resume", "continue"), "train TEXT --resume"),
     **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --init-from MODEL"),
 }  # fmt: skip
-"""What our commands are called elsewhere."""
+"""Names of our commands in other programs."""
 
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
@@ -64,7 +64,7 @@ _DASHED = re.compile(f"-*[{_DASHES}]")
 
 
 def meant_by(flag: str, known: Mapping[str, bool]) -> str:
-    """Which of a command's flags somebody means by one that it does not have; empty where that is not known.
+    """Which of a command's flags is meant by one that it does not have; "" if unknown.
 
     Args:
         flag: as it was typed, with or without hyphens before it.
@@ -77,7 +77,7 @@ def meant_by(flag: str, known: Mapping[str, bool]) -> str:
 
 
 def likely_flags(flag: str, known: Mapping[str, bool]) -> list[str]:
-    """Which of a command's flags may be meant by one that it does not have: by its meaning, or else its spelling."""
+    """Which of a command's flags may be meant by one that it does not have: a synonym, or else similarly spelled."""
     if meant := meant_by(flag, known):
         return [meant]
     names = [name.removeprefix("--") for name in known if name.startswith("--")]
@@ -85,20 +85,20 @@ def likely_flags(flag: str, known: Mapping[str, bool]) -> list[str]:
 
 
 def hint_at(flag: str, hints: Mapping[str, str]) -> str:
-    """What to do instead of a flag, or of one with a value, that the command does not have, however it is spelled."""
+    """What to do instead of a flag, or `FLAG=VALUE`, that the command lacks, ignoring case and underscores."""
     return hints.get(flag.replace("_", "-").lower(), "")
 
 
 def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
-    """Find what a parser would misread: a long flag with one hyphen or a dash, = behind a short one, lost quotes, ...
+    """Find what a parser would misread: a long flag with one hyphen or a dash, = after a short one, lost quotes, ...
 
     Args:
-        arguments: of a command.
-        known: its flags, and whether each takes a value.
-        hints: by a flag that the command does not have and people try, what to do instead.
+        arguments: a command's arguments.
+        known: the command's flags, and whether each takes a value.
+        hints: what to do instead, by a flag that people try and the command lacks.
 
     Returns:
-        What is wrong, or nothing.
+        What is wrong, or "".
     """
     for word in filter(None, outside_of_values(arguments, known)):
         if word == "#" and not os.path.exists(word):
@@ -106,7 +106,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         if "=" in word and (hint := hint_at(word, hints)) and not os.path.exists(word.partition("=")[2]):
             return f"{word}: {hint}"
         short = _SHORT.fullmatch(word)
-        if short and known.get(short[1]):  # whose value would begin with the sign
+        if short and known.get(short[1]):  # its value would begin with the =
             return f"{word}: a short flag takes no =; write {as_typed(*short.groups())}"
         if _DASHED.match(word) and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             told = "begins with a dash and no hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
@@ -122,7 +122,7 @@ def _name_of(flag: str) -> str:
 
 
 def _told_of_one_hyphen(name: str, known: Mapping[str, bool], hints: Mapping[str, str]) -> str:
-    """What is wrong with a word behind one hyphen; nothing where it is short flags, and no name that is known."""
+    """What is wrong with a word after one hyphen; "" if it is a group of short flags and no known name."""
     refused = f"no such option: -{name}"
     if hint := hint_at(f"--{name}", hints):
         return f"{refused}; {hint}"
@@ -134,12 +134,12 @@ def _told_of_one_hyphen(name: str, known: Mapping[str, bool], hints: Mapping[str
 
 
 def _is_short(name: str, known: Mapping[str, bool]) -> bool:
-    """Whether what stands behind one hyphen is short flags, or one with its value and others before it."""
+    """Whether the word after one hyphen is a group of short flags, the last of which may have its value attached."""
     takes = [known.get(f"-{letter}") for letter in name]
     return None not in takes[: takes.index(True) if True in takes else None]
 
 
 def _behind_dashes(word: str, known: Mapping[str, bool]) -> str:
-    """The flag that a word processor has put a dash before; empty where it is none."""
+    """The flag in a word that begins with a dash, as word processors write it; "" if it is none."""
     name = word.strip("-" + _DASHES).partition("=")[0]
     return f"-{name}" if f"-{name}" in known else meant_by(name, known)

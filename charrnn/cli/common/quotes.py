@@ -1,4 +1,4 @@
-"""What belongs in quotes and came without them, in pieces, or in those of a word processor, which no shell knows."""
+"""Missing quotes: values and names that the shell has split at spaces, or that stand in typographic quotation marks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from charrnn.paths import STDIN
 from charrnn.text.kinds import ZIP
 
 OF_TEXT = {"--prompt", "-p", "--text", "--stop", "--match", "--allow", "--forbid", "--separator"}
-"""Flags whose value is a text, which may begin and end with a quotation mark."""
+"""Flags whose value is a text, which may itself begin and end with a quotation mark."""
 
 OF_PATTERN = {"--include", "--exclude"}
-"""Flags whose value is a pattern of names, which may have quotation marks in them."""
+"""Flags whose value is a pattern of file names, which may contain quotation marks."""
 
 OF_TIME = {"--time", "--save-every"}
 """Flags whose value is a time, which is written without spaces."""
@@ -26,13 +26,13 @@ OF_OUTPUT = {
     **dict.fromkeys(("--out", "-o"), (".pt",)), "--log": (".jsonl", ".json", ".log"), "--html": (".html", ".htm"),
     "--svg": (".svg",), "--export": (".safetensors", ".pt"),
 }  # fmt: skip
-"""Flags whose value is a file that need not be there, and how its name ends."""
+"""Flags whose value is a file that need not exist, and its usual suffixes."""
 
 BESIDE_TEXTS = {"--out", "-o", "--log", "--init-from", "--resume-from"}
-"""Flags of a command whose arguments are texts, and no checkpoints."""
+"""Flags of a command whose arguments are texts, not checkpoints."""
 
 MOST_PIECES = 12
-"""Words that are taken for one name at most."""
+"""The most words to try as one name."""
 
 _UNITS = ("d|days?", "h|hrs?|hours?", "m|mins?|minutes?", "s|secs?|seconds?")
 _TIME = re.compile("".join(rf"(?:\d+(?:\.\d+)?(?:{unit}))?" for unit in _UNITS), re.IGNORECASE)
@@ -41,18 +41,18 @@ _MARKS = {
     "\u201c\u201d\u201e\u201f": ("\u201c", "\u201d"), "\u2018\u2019\u201a\u201b": ("\u2018", "\u2019"),
     "\xab\xbb": ("\xab", "\xbb"), "\u2039\u203a": ("\u2039", "\u203a"),
 }  # fmt: skip
-"""Typographic quotation marks, kind by kind, and those that may end what another of the kind begins."""
+"""Typographic quotation marks of one kind, and those of them that may close a quotation."""
 
 
 def find_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str:
-    """Find what was one word to whoever typed it and is several to the shell, or has quotation marks in it.
+    """Find what was typed as one word and is several to the shell, or has typographic quotation marks around it.
 
     Args:
-        arguments: of a command.
-        known: its flags, and whether each takes a value.
+        arguments: a command's arguments.
+        known: the command's flags, and whether each takes a value.
 
     Returns:
-        What is wrong, or nothing.
+        What is wrong, or "".
     """
     groups = grouped(arguments, known)
     num_arguments = sum(len(group.arguments) for group in groups)
@@ -60,7 +60,7 @@ def find_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str
 
 
 def _told_of_marks(groups: Sequence[Group]) -> str:
-    """What is wrong where typographic quotation marks are meant to hold words together; nothing elsewhere."""
+    """The message for words in typographic quotation marks; "" if there are none."""
     for group in groups:
         for start, end in _between_marks(group):
             words = group.words[start:end]
@@ -75,9 +75,9 @@ def _told_of_marks(groups: Sequence[Group]) -> str:
 
 
 def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
-    """The places at which words begin and end that stand between typographic quotation marks.
+    """Yield the start and end of each run of words between typographic quotation marks.
 
-    Behind a text that may have such marks in it only those count that stand around it.
+    In a group with a text, which may itself have such marks, only a run that begins the text counts.
     """
     for start, word in enumerate(group.words[:1] if group.flag in OF_TEXT else group.words):
         closing = next((ends for marks, ends in _MARKS.items() if word and word[0] in marks), ())
@@ -90,9 +90,9 @@ def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
 
 
 def _told_of_names(groups: Sequence[Group], num_arguments: int) -> str:
-    """What is wrong where words together are the name of a file that is there; nothing elsewhere.
+    """The message for words that together are the name of an existing file; "" if there are none.
 
-    A name that begins with a flag's value leaves other words to be arguments.
+    A name that begins with a flag's value counts only if other words are left as arguments.
     """
     names, typed = [], []
     for group in groups:
@@ -108,12 +108,12 @@ def _told_of_names(groups: Sequence[Group], num_arguments: int) -> str:
 
 
 def _names_in(group: Group) -> Iterator[tuple[int, int]]:
-    """The places at which words begin and end that together are a file's name, and are not all of use by themselves."""
+    """Yield the start and end of each run of words that names an existing file, unless all are usable by themselves."""
     words, start = group.words, 0
     are_used = [_is_used(word, group) for word in words] if len(words) > 1 else [True]
     num_left = len(words) if not all(are_used) else 0
     while start < num_left:
-        first = 1 if group.typed and not start else start  # no value need be a file
+        first = 1 if group.typed and not start else start  # a flag's value need not be a file
         ends = range(min(len(words), start + MOST_PIECES), start + 1, -1)
         names = (end for end in ends if not all(are_used[first:end]) and os.path.exists(" ".join(words[start:end])))
         end = next(names, 0)
@@ -123,9 +123,9 @@ def _names_in(group: Group) -> Iterator[tuple[int, int]]:
 
 
 def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
-    """What is wrong where words that are no files stand behind a flag's value and belong to it; nothing elsewhere.
+    """The message for words, not files, that follow a flag's value and belong to it; "" if there are none.
 
-    Other words must be there to be read. No number or pattern goes on in the next word.
+    Other arguments must be left. Values that are numbers or patterns never continue in the next word.
     """
     for group in groups:
         if not group.typed:
@@ -147,19 +147,19 @@ def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
 
 
 def _unused_behind(group: Group) -> list[str]:
-    """The words behind a flag's value that cannot be read."""
+    """The words after a flag's value, up to the first that can be read as an argument."""
     return list(takewhile(lambda word: not _is_used(word, group), group.arguments))
 
 
 def _is_used(word: str, group: Group) -> bool:
-    """Whether an argument can be read: it is there, and is no checkpoint, or other archive, in the place of a text."""
+    """Whether a word can be read as an argument: the file exists, and is no archive (checkpoint) where texts belong."""
     if word == STDIN or not os.path.exists(word):
         return word == STDIN
     return group.flag not in BESIDE_TEXTS or not _is_archive(word)
 
 
 def _is_archive(path: str) -> bool:
-    """Whether a file begins as checkpoints do; what cannot be read is told by whoever reads it."""
+    """Whether a file begins like a checkpoint; False if it cannot be read."""
     with contextlib.suppress(OSError):
         if os.path.isfile(path):
             with open(path, "rb") as file:
@@ -168,23 +168,23 @@ def _is_archive(path: str) -> bool:
 
 
 def _num_of_time(value: str, words: Sequence[str]) -> int:
-    """How many words go on with a value to make it a time, such as "min" behind "10"."""
+    """How many words continue a value so that it is a time, such as "min" after "10"."""
     ends = range(len(words), 0, -1)
     return next((end for end in ends if _TIME.fullmatch("".join([value, *words[:end]]))), 0)
 
 
 def _as_one_time(pieces: Sequence[str]) -> str:
-    """A time that came in several words as it is written here: of a unit its first letter."""
+    """A time in several words in the program's notation: the units shortened to their first letters."""
     return re.sub("[a-z]+", lambda unit: unit[0][0], "".join(pieces).lower())
 
 
 def _num_of_value(value: str, words: Sequence[str], endings: tuple[str, ...]) -> int:
-    """How many words go on with a value that is a text or a file's name: up to its ending, or all where none is whole.
+    """How many words continue a value that is a text or a file's name: up to its suffix, or all if none is whole.
 
     Args:
         value: the first word.
-        words: those that stand behind it.
-        endings: of a file's name; none where it is a text.
+        words: the words after it.
+        endings: possible suffixes of a file's name; empty for a text.
     """
     end = next((place for place, word in enumerate(words, 1) if word.lower().endswith(endings)), 0)
     is_in_pieces = not (value.lower().endswith(endings) if end else _is_whole(value))
@@ -193,11 +193,11 @@ def _num_of_value(value: str, words: Sequence[str], endings: tuple[str, ...]) ->
 
 
 def _is_whole(word: str) -> bool:
-    """Whether a word is no piece of a text: it was in quotes, or is a file's name, with a folder's or an ending."""
+    """Whether a word is complete in itself: it was quoted, or is a file's name with a folder or a suffix."""
     return " " in word or "/" in word or os.sep in word or any(map(str.isalnum, os.path.splitext(word)[1]))
 
 
 def _in_quotes(name: str) -> str:
-    """A name as most people type it: in double quotes, where these are needed and enough."""
+    """A name as most people type it: in double quotes, if quotes are needed and double quotes are enough."""
     typed = as_typed(name)
     return typed if typed == name or re.search(r'["$`!\\]', name) or not name.isprintable() else f'"{name}"'

@@ -1,4 +1,4 @@
-"""The three streams of the command line: there, whole, and in UTF-8."""
+"""Set-up of the three standard streams: open, blocking, and in UTF-8."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from charrnn.surrogates import in_utf8
 
 
 def prepare_streams() -> None:
-    """Make all three streams be there and whole, and text on them be UTF-8 whatever the locale says.
+    """Make sure that all three streams are open, blocking and in UTF-8, whatever the locale says.
 
-    Where the caller has closed one, as a daemon's are, messages go nowhere, but who needs its data gets an error.
+    If the caller has closed one, as for a daemon, messages are discarded, while reading stdin or writing to stdout
+    fails.
 
-    Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that the path it prints is the path.
+    Bytes of a file name that are not UTF-8 pass through stdout unaltered, so that a path that is printed is valid.
     """
     _wait_for_streams()
     sys.stdin = sys.stdin or open(_open_null(os.O_WRONLY))  # noqa: SIM115
@@ -28,32 +29,32 @@ def prepare_streams() -> None:
     sys.stdout, sys.stderr = map(_buffered, (sys.stdout, sys.stderr))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    if os.name == "nt":  # its older consoles show colours once they are asked to; typer's own helper on that system
+    if os.name == "nt":  # older consoles show colours only on request; colorama comes with typer on Windows
         importlib.import_module("colorama").just_fix_windows_console()
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):  # lines end with a line feed on Windows too: what a pipe reads is data
+        if isinstance(stream, io.TextIOWrapper):  # lines end with a line feed on Windows too, since output is data
             stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
 
 
 def print_path(path: str) -> None:
-    """Print the path of what was written, as the next command may take it; on a terminal what commands none.
+    """Print the path of what was written, for use as the next command's argument; on a terminal, escaped.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: stdout cannot be written.
     """
     path = as_argument(path)
     print(quoted(path) if sys.stdout.isatty() else in_utf8(path), flush=True)
 
 
 def discard_stdout() -> None:
-    """Let Python's own flush at exit go nowhere."""
+    """Discard what Python flushes to stdout at exit."""
     os.dup2(_open_null(os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_null(way: int) -> int:
-    """Open what is empty and takes all, to be read or to be written alone.
+    """Open the null device, either for reading or for writing.
 
-    Where /dev is bare, as a chroot's may be, it is one end of a pipe; what that has no room for is an error of writing.
+    Where /dev is empty, as in some chroots, it is one end of a pipe; writing more than the pipe holds is an error.
     """
     try:
         return os.open(os.devnull, way)
@@ -64,17 +65,17 @@ def _open_null(way: int) -> int:
 
 
 def _wait_for_streams() -> None:
-    """Let no stream pretend to be at its end, or full, where another program made it one that does not wait."""
+    """Make all streams blocking: non-blocking ones, set so by another program, look ended or full."""
     for descriptor in (0, 1, 2) if os.name != "nt" else ():
         with contextlib.suppress(OSError):  # closed by the caller
             os.set_blocking(descriptor, True)
 
 
 def _buffered(stream: TextIO) -> TextIO:
-    """The stream itself, or where `PYTHONUNBUFFERED` made it one that may leave off amid its bytes, one that does not.
+    """The stream itself, or a line-buffered one if `PYTHONUNBUFFERED` made it unbuffered, with partial writes.
 
-    It ends with the process and not before: closing it leaves the descriptor open. Lines of text go out at once.
+    Closing the new stream leaves the descriptor open.
     """
     if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
-        return open(stream.fileno(), "w", buffering=1, closefd=False)  # its encoding is set with the others'
+        return open(stream.fileno(), "w", buffering=1, closefd=False)  # the caller sets its encoding
     return stream

@@ -1,4 +1,4 @@
-"""What the terminal that somebody sits at can show."""
+"""What the terminal can show: its width and colours."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ import shutil
 import sys
 
 MAX_WIDTH = 100
-"""Columns that are drawn in, however wide the terminal is: longer lines are hard to read."""
+"""The most columns to use, however wide the terminal is: longer lines are hard to read."""
 
 FEWEST, MOST = 8, 256
-"""Colours below which a terminal gets signs, and as many as are used; those between get eight."""
+"""Terminals with fewer than `FEWEST` colours get signs instead, those with fewer than `MOST` get eight colours, and
+others get `MOST`."""
 
 STDOUT = 1
-"""Its descriptor, which a capture of `sys.stdout` may not have."""
+"""The descriptor of stdout, which a replaced `sys.stdout` may not have."""
 
 
 def terminal_width() -> int:
-    """Columns to draw in: the terminal's, or 80 in a pipe, where COLUMNS may tell others; `MAX_WIDTH` at most.
+    """Number of columns to use: the terminal's, or 80 in a pipe, unless COLUMNS is set; at most `MAX_WIDTH`.
 
-    More than a terminal has, as where COLUMNS was exported in a wider one, would be drawn over its edge.
+    Never more than a terminal has, even if COLUMNS was exported in a wider one.
     """
     columns = shutil.get_terminal_size((80, 24)).columns
-    with contextlib.suppress(OSError):  # of what is no terminal
+    with contextlib.suppress(OSError):  # not a terminal
         columns = min(columns, os.get_terminal_size(STDOUT).columns or columns)
     return max(10, min(columns, MAX_WIDTH))
 
 
 def is_live() -> bool:
-    """Whether stderr is a terminal that can be drawn on; Windows' older ones are known through stdout alone."""
+    """Whether stderr is a terminal on which lines can be redrawn; older Windows ones are recognised by stdout only."""
     is_known = os.name != "nt" or sys.stdout.isatty()
     return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def shows_colour() -> bool:
-    """Whether stdout is to have colour: a terminal that has some, or any reader for whom FORCE_COLOR asks for it.
+    """Whether stdout is to have colour: it is a terminal with colours, or FORCE_COLOR is set, and NO_COLOR is not.
 
-    NO_COLOR keeps it away: https://no-color.org, https://force-color.org.
+    See https://no-color.org and https://force-color.org.
     """
     if os.environ.get("NO_COLOR"):
         return False
@@ -47,14 +48,14 @@ def shows_colour() -> bool:
 
 
 def fit_colours(drawn: str) -> str:
-    """What was drawn in colour, in those that the terminal has."""
-    from charrnn.display.heatmap import in_eight_colours  # here: what needs no colour starts without
+    """Reduce coloured output to the colours that the terminal has."""
+    from charrnn.display.heatmap import in_eight_colours  # here: not needed without colour
 
     return in_eight_colours(drawn) if FEWEST <= _num_colours() < MOST else drawn
 
 
 def _num_colours() -> int:
-    """Colours that the terminal has by terminfo, less than 0 for none; where that does not know it, `MOST`."""
+    """The terminal's number of colours by terminfo, negative for none; `MOST` if terminfo does not know it."""
     if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
         return MOST
     try:

@@ -1,4 +1,4 @@
-"""The words of a command line: which are flags, which are their values, and which stand behind them."""
+"""The words of a command line: which are flags, which are their values, and which are arguments."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from charrnn.paths import STDIN
 
 @dataclass(frozen=True)
 class Group:
-    """Words that no flag divides: the value of the flag before them, if it takes one, and arguments.
+    """Consecutive words without a flag between them: the value of the flag before them, if any, and arguments.
 
     Attributes:
-        typed: the flag as it was typed, where the first word is its value; else empty.
-        words: in their order.
+        typed: the flag before, as it was typed, if the first word is its value; else "".
+        words: the words in order.
     """
 
     typed: str = ""
@@ -23,21 +23,21 @@ class Group:
 
     @property
     def flag(self) -> str:
-        """The flag by itself: of several short ones the last."""
+        """The flag alone: the last of a group of short flags."""
         return self.typed if self.typed.startswith("--") or not self.typed else f"-{self.typed[-1]}"
 
     @property
     def arguments(self) -> list[str]:
-        """The words but for the flag's value."""
+        """The words without the flag's value."""
         return self.words[1:] if self.typed else self.words
 
 
 def grouped(arguments: Sequence[str], known: Mapping[str, bool]) -> list[Group]:
-    """The words of a command line but for flags without a value.
+    """Group the words of a command line by the flags between them; flags without a value are dropped.
 
     Args:
-        arguments: of a command.
-        known: its flags, and whether each takes a value.
+        arguments: a command's arguments.
+        known: the command's flags, and whether each takes a value.
     """
     groups, words = [Group()], iter(arguments)
     for word in words:
@@ -54,7 +54,7 @@ def grouped(arguments: Sequence[str], known: Mapping[str, bool]) -> list[Group]:
 
 
 def outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> Iterator[str]:
-    """The words of a command line that are no flag's value."""
+    """The words of a command line, up to `--`, that are not a flag's value."""
     is_value = False
     for word in arguments:
         if word == "--":
@@ -65,7 +65,7 @@ def outside_of_values(arguments: Sequence[str], known: Mapping[str, bool]) -> It
 
 
 def wants_value(word: str, known: Mapping[str, bool]) -> bool:
-    """Whether the next word is the value of this one, a flag or several short ones of which the last takes it."""
+    """Whether the next word is the value of this one: a flag, or a group of short flags of which the last takes one."""
     if word in known or word.startswith("--") or not word.startswith("-"):
         return known.get(word, False)
     takes = [known.get(f"-{letter}", False) for letter in word[1:]]

@@ -1,1 +1,1 @@
-"""Texts as the command line writes them."""
+"""The `sample` command: from its flags to the texts that it writes."""

@@ -1,4 +1,4 @@
-"""Flags of `charrnn sample` that cannot be followed: refused before anything is read."""
+"""Checks of the flags of `charrnn sample`, made before anything is read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from charrnn.limits import Range, check_choice, check_range
 from charrnn.paths import STDIN
 
 MOST_TEXTS = 10**12
-"""Texts that can be asked for at once: more than anybody reads."""
+"""The most texts that can be asked for at once: more than anybody reads."""
 
 STREAMS_AT_ONCE = {"cpu": 256, "cuda": 4096}
-"""Texts that are computed side by side, at most, by the device."""
+"""The most texts to compute side by side, by device."""
 
 
 def check_flags(flags: SampleFlags) -> None:
-    """Refuse flags that cannot be followed.
+    """Refuse invalid flags.
 
     Raises:
-        ConfigError: one is out of its range, or two contradict each other.
+        ConfigError: a flag is out of its range, or two contradict each other.
     """
     _check_ends(flags)
     check_choice("device", flags.device, STREAMS_AT_ONCE)
@@ -42,13 +42,13 @@ def check_flags(flags: SampleFlags) -> None:
         raise ConfigError("--stop is empty, and would end every text at once; give a text")
     if flags.keep_stop and not flags.stop:
         raise ConfigError("--keep-stop keeps what --stop names; give --stop too")
-    has_prompt = flags.prompt != "" or flags.prompt_file is not None  # whose lines are not to come again either
+    has_prompt = flags.prompt != "" or flags.prompt_file is not None  # --unique covers the prompt's lines too
     if flags.unique and flags.num_samples > 1 and flags.wanted_lines == 1 and not has_prompt:
         raise ConfigError(
             "--unique is of the lines of a text, and each of these has one; give --lines "
             f"{flags.num_samples} in place of --num-samples {flags.num_samples}"
         )
-    if flags.match is not None and flags.match.isascii():  # else it depends on the form of the model's text
+    if flags.match is not None and flags.match.isascii():  # else the form of the model's text must be known
         from charrnn.generation.patterns import parse_pattern
 
         parse_pattern(flags.match)
@@ -69,7 +69,7 @@ def _check_inputs(flags: SampleFlags) -> None:
 
 
 def _check_ends(flags: SampleFlags) -> None:
-    """Refuse numbers of characters, lines and texts that cannot be, and no end where one is needed."""
+    """Refuse numbers of characters, lines and texts out of range, and endless texts where an end is needed."""
     if flags.length is not None and not -1 <= flags.length <= MOST_CHARACTERS:
         raise ConfigError(f"--length is {flags.length}; it must be from 0 to {MOST_CHARACTERS:,}, or -1 for no end")
     check_range("lines", flags.lines, Range(1))
@@ -91,7 +91,7 @@ def _check_output(flags: SampleFlags) -> None:
 
 
 def _check_conversation(flags: SampleFlags) -> None:
-    """Refuse what does not go with a conversation."""
+    """Refuse flags that do not go with --interactive."""
     given = {
         "num-samples": flags.num_samples > 1, "surprisal": flags.surprisal,
         "novel": bool(flags.novel), "unique": flags.unique, "separator": flags.separator is not None,

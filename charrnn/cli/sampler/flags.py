@@ -1,4 +1,4 @@
-"""The flags of `charrnn sample`, and the end of a text that they ask for."""
+"""The flags of `charrnn sample`, and what they ask for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from charrnn.paths import STDIN
 
 UNKNOWN_RULES = ("error", "skip", "nearest")
-"""What can become of characters of a prompt that a model lacks."""
+"""What to do with characters of a prompt that a model lacks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFlags:
-    """What stands on the command line, by the parameters of the command, whose help says what each is."""
+    """The values of the command line, by parameter; the command's help documents each."""
 
     checkpoint: str
     prompt: str
@@ -48,35 +48,35 @@ class SampleFlags:
 
     @property
     def inputs(self) -> list[str | None]:
-        """All that is read, each a path or "-", and a prompt that is typed."""
+        """All inputs: paths, "-" for standard input, and the prompt itself."""
         return [self.checkpoint, *self.mixed, self.prompt, self.prompt_file, *self.novel]
 
     @property
     def mixed(self) -> list[str]:
-        """The path of each model that is mixed in; empty where it has none."""
+        """The path of each model that is mixed in; empty if an entry has no share."""
         return [entry.rpartition(":")[0] for entry in self.mix]
 
     @property
     def reads_prompt(self) -> bool:
-        """Whether the prompt comes from a file or from standard input, and is not typed."""
+        """Whether the prompt comes from a file or from standard input."""
         return self.prompt_file is not None or self.prompt == STDIN
 
     @property
     def length_is_chosen(self) -> bool:
-        """Whether no length is given; lines are what a text consists of then."""
+        """Whether no length is given, so that the program chooses one; with --lines, the lines then end a text."""
         return self.length is None
 
     @property
     def is_endless(self) -> bool:
-        """Whether a text is to have no end."""
+        """Whether texts are endless."""
         return self.length == -1
 
     @property
     def given_length(self) -> int | None:
-        """The length that is given; None for none, and for no end."""
+        """The length that is given; None if there is none, or for endless texts."""
         return None if self.is_endless else self.length
 
     @property
     def wanted_lines(self) -> int | None:
-        """Whole lines that end a text: a single one where a pattern is for one, and nothing says how much to write."""
+        """Number of whole lines after which a text ends: one if --match is given without --lines and --length."""
         return 1 if self.length_is_chosen and self.match is not None and self.lines is None else self.lines

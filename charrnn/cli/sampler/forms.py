@@ -1,4 +1,4 @@
-"""What is typed for `charrnn sample`, in the form of the model's text: case, Unicode form, line ends."""
+"""User input of `charrnn sample` brought to the form of the model's text: case, Unicode form, line ends."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a model's text, to which all that is typed is brought, and what of it the model may write.
+    """The form of a model's text, to which user input is brought, and the characters that the model may write.
 
     Attributes:
-        text_options: how it was read.
-        encoder: of its characters.
-        has_cr_lf: whether its lines end by CR LF.
+        text_options: how the text was read.
+        encoder: the model's encoder.
+        has_cr_lf: whether the text's lines end with CR LF.
         allowed: ids that the model may write; None for all.
     """
 
@@ -35,17 +35,17 @@ class Form:
     allowed: tuple[int, ...] | None = None
 
     def limited_to(self, allowed: tuple[int, ...] | None) -> Form:
-        """This form where some ids alone may be written: its lines end by CR LF where both of these may."""
+        """This form with only some ids allowed; lines end with CR LF only if both CR and LF are allowed."""
         limited = replace(self, allowed=allowed)
         return replace(limited, has_cr_lf=self.has_cr_lf and all(map(limited.writes, "\r\n")))
 
     @property
     def of_bytes(self) -> bool:
-        """Whether it is a model of bytes, whose last character may be cut."""
+        """Whether the model writes bytes, so that the last character may be incomplete."""
         return self.encoder.unit == BYTE
 
     def may_come(self, stop: str, match: LineMatch | None) -> bool:
-        """Whether a stop may stand in what the model writes, in lines that fit a pattern where there is one."""
+        """Whether the model may write a stop, in lines that match a pattern if there is one."""
         return all(map(self.writes, stop)) and (match is None or match.may_hold(stop))
 
     def writes(self, character: str) -> bool:
@@ -55,17 +55,17 @@ class Form:
         return self.allowed is None or set(self.encoder.encode_list(character)) <= set(self.allowed)
 
     def of(self, typed: str) -> str:
-        """What is typed with escapes, in this form."""
+        """Input with backslash escapes, in this form."""
         return self._of(unescape(typed))
 
     def characters_of(self, typed: Sequence[str], *, is_allowed: bool) -> str:
-        """What is typed for --allow or --forbid; a CR of its own stays one, whatever becomes of it in a text.
+        """The characters typed for --allow or --forbid; a lone CR stays one, whatever line ends do to it elsewhere.
 
-        A letter that is forbidden is not taken apart, or it would be forbidden without its accent too. A capital sigma
-        that is to be a small one is either, since these are no words.
+        A forbidden letter is not decomposed, or the letter without its accent would be forbidden too. Where the text is
+        lowercase, a capital sigma stands for both small ones, since without a word neither is certain.
 
         Raises:
-            ConfigError: a character is several bytes, and bytes are what the model writes.
+            ConfigError: the model writes bytes, and a character is several bytes.
         """
         either = "".join(filter(self.encoder.__contains__, SIGMA.casefold() + FINAL_SIGMA)) or SIGMA
         sigma = either if self.text_options.lowercase else SIGMA
@@ -78,7 +78,7 @@ class Form:
         return characters
 
     def stops_of(self, typed: str) -> tuple[str, ...]:
-        """What ends a text where this is typed: where lines end by CR LF, a line feed alone is such an end too."""
+        """The stops for what is typed for --stop: if lines end with CR LF, also the text with LF alone."""
         return tuple(dict.fromkeys((self.of(typed), replace(self, has_cr_lf=False).of(typed))))
 
     @property
@@ -87,7 +87,7 @@ class Form:
         return "\r\n" if self.has_cr_lf else "\n"
 
     def separator_of(self, typed: str) -> str:
-        """What is typed to stand between texts, the lines of which end as theirs do."""
+        """The separator between texts, with their line ends."""
         return with_cr_lf(unescape(typed)) if self.has_cr_lf else unescape(typed)
 
     def with_line_ends(self, text: str) -> str:

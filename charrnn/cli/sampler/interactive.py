@@ -1,4 +1,4 @@
-"""`charrnn sample --interactive`: type a beginning, read how it goes on, again."""
+"""`charrnn sample --interactive`: a loop that reads a beginning and writes its continuation."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from charrnn.text.line_reader import read_lines
 from charrnn.text.options import BYTE, TextOptions
 
 INTERRUPTED = "interrupted"
-"""Why a text ended that Ctrl-C has stopped."""
+"""The stop reason of a text that Ctrl-C has ended."""
 
 
 def converse(job: Job, flags: SampleFlags) -> bool:
     """Read beginnings from standard input until it ends, and continue each.
 
     Ctrl-C ends the text that is being written, not the conversation, unless the beginnings come from a file, which
-    nobody can end by typing. The text of the n-th beginning is the same every time for one seed.
+    cannot be ended by typing. The text of the n-th beginning is the same every time for one seed.
 
     Args:
-        job: how to write; its prompt stands before each beginning, unwritten, and before an empty one alone, or, in a
-            story, before all of them.
-        flags: how to answer. Where they have no rule for characters that the model lacks, see `fit_prompt`, the nearest
-            stand for them at a terminal, such as curly quotation marks for straight ones, or they are left out;
-            elsewhere they are refused. A text that fell short of its lines or its stop is told, but for `quiet` where a
-            length was given.
+        job: how to write. Its prompt, which is not written, precedes each beginning, even an empty one, or, in a story,
+            only the first.
+        flags: how to answer. Without a rule for characters that the model lacks (see `fit_prompt`), at a terminal the
+            nearest character is taken, such as a straight quotation mark for a curly one, or else the character is left
+            out; elsewhere they are refused. A text that lacks lines or did not reach its stop is reported, except with
+            `quiet` and a given length.
 
     Returns:
         Whether every beginning could be continued.
     """
-    job.sampler.model.reader()  # the weights are folded now: a Ctrl-C amid that would leave them half done
+    job.sampler.model.reader()  # fold the weights now: a Ctrl-C during that would leave them half folded
     _begin_editing()
     is_typed = sys.stdin.isatty()
     if is_typed and not flags.quiet:
@@ -73,9 +73,9 @@ def converse(job: Job, flags: SampleFlags) -> bool:
 
 
 def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, number: int, flags: SampleFlags) -> None:
-    """Write what continues a beginning, as it comes or as a record, and say where it falls short.
+    """Write the continuation of a beginning, as it comes or as a JSON record, and report what falls short.
 
-    Of a story that is kept in a file each text goes on where the one before has ended.
+    In a story no line end is added, so that each text, in a file, continues directly where the previous one ended.
     """
     if flags.as_json:
         sample = _sample_of(drawn, ending, number)
@@ -91,7 +91,7 @@ def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, numbe
 
 
 def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
-    """What is typed, as the model reads it.
+    """Bring a beginning to the form that the model reads.
 
     Raises:
         CharRNNError: characters are left that the model does not know.
@@ -102,7 +102,7 @@ def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
 
 
 def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlags) -> None:
-    """Say why a beginning is not continued: on stderr, or for programs in the place of its record."""
+    """Report why a beginning is not continued: on stderr, or, with --json, in place of its record."""
     if flags.as_json:
         write_record(sys.stdout.buffer, {"sample": number, "prompt": line, "error": str(error)})
     else:
@@ -110,7 +110,7 @@ def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlag
 
 
 def _sample_of(drawn: Iterable[Drawn], ending: Ending, number: int) -> Sample:
-    """A text once it is whole, or as far as it had come when Ctrl-C stopped it."""
+    """Collect a text until it ends or Ctrl-C stops it."""
     characters = [*drawn]
     text, values = "".join(character for character, _ in characters), [value for _, value in characters]
     return Sample(number, text, values, ending.reason or INTERRUPTED, stop=ending.stop)
@@ -123,9 +123,9 @@ def _tell_how(*, is_story: bool) -> None:
 
 
 def _begin_editing() -> None:
-    """Arrow keys and history where Python has them, by characters of UTF-8, as all that is typed is read.
+    """Enable line editing and history, where Python has readline, in UTF-8, in which all input is read.
 
-    Lines that are pasted together are one beginning, where the terminal tells what is pasted (bracketed paste).
+    Lines that are pasted together are one beginning if the terminal supports bracketed paste.
     """
     with contextlib.suppress(ImportError):
         import locale
@@ -134,33 +134,33 @@ def _begin_editing() -> None:
         readline.parse_and_bind("set enable-bracketed-paste on")
 
         if os.name != "nt" and locale.nl_langinfo(locale.CODESET).upper() not in ("UTF-8", "UTF8"):
-            os.environ["LC_ALL"] = "C.UTF-8"  # which readline asks anew for each line
+            os.environ["LC_ALL"] = "C.UTF-8"  # readline looks it up for each line
 
 
 def _is_of_file() -> bool:
-    """Whether what is typed stands in a file."""
+    """Whether standard input is a regular file."""
     return stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
 
 
 def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
-    """The lines of a file or a pipe, as they come, without a byte-order mark, and without the CR of their end.
+    """The lines of a file or a pipe, as they come, without a byte-order mark and without their line ends, LF or CR LF.
 
     Raises:
-        ConfigError: a model of bytes has no such encoding, or there is none.
-        CorpusError: its lines cannot be read one by one, or the file is no text.
+        ConfigError: the encoding does not exist, or does not go with a model of bytes.
+        CorpusError: the lines cannot be read one by one, or the file is not text.
     """
     is_tolerant, doubt = own.unit != BYTE, doubt_of(own.encoding, encoding)
     groups = read_lines(STDIN, own.in_encoding(encoding), is_tolerant=is_tolerant, doubt=doubt)
-    mark = BOM  # which is still there for a model of bytes
+    mark = BOM  # still there for a model of bytes
     for line in itertools.chain.from_iterable(groups):
         yield line.removeprefix(mark).removesuffix("\n").removesuffix("\r")
         mark = ""
 
 
 def _typed_beginnings(stop: Stop) -> Iterator[str]:
-    """What is typed at a terminal, each a line, or several, of which all but the last end with a backslash.
+    """The beginnings typed at a terminal: one line each, or several of which all but the last end with a backslash.
 
-    Ctrl-C drops one that is half typed.
+    Ctrl-C drops a beginning that is half typed.
     """
     while True:
         try:
@@ -175,10 +175,10 @@ def _typed_beginnings(stop: Stop) -> Iterator[str]:
 
 
 def _read_line(prompt: str, stop: Stop) -> str:
-    """A line that is typed behind a prompt; where it is broken off, what follows begins on the next one there.
+    """Read a line that is typed behind a prompt; if that is broken off, move the cursor to a new line.
 
     Raises:
-        EOFError: there is none.
+        EOFError: the input has ended.
     """
     if not (sys.stdout.isatty() or sys.stderr.isatty()):
         with stop:
@@ -194,10 +194,10 @@ def _read_line(prompt: str, stop: Stop) -> str:
 
 @contextlib.contextmanager
 def _stdout_at_terminal() -> Iterator[None]:
-    """Let stdout be stderr's terminal for a while, where it is none itself.
+    """Redirect stdout to stderr's terminal within the context, if stdout is not a terminal.
 
-    Python lets a line be edited only where stdin and stdout are terminals. Else the terminal itself hands on lines, of
-    no more than 4,095 bytes: what is typed or pasted beyond that is lost without a word.
+    Python offers line editing only if stdin and stdout are terminals. Otherwise the terminal driver passes on lines of
+    at most 4,095 bytes, and silently drops what is typed or pasted beyond that.
     """
     if sys.stdout.isatty():
         yield

@@ -1,4 +1,4 @@
-"""What `charrnn sample` is to write, once its flags are understood and its model is there."""
+"""What `charrnn sample` is to write, once its flags are parsed and its model is loaded."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Job:
     """What is to be written.
 
     Attributes:
-        sampler: draws it.
-        form: of what is typed and written, with the encoder of its characters.
+        sampler: draws the samples.
+        form: the form of input and output, with the model's encoder.
         before: ids that are read before any prompt, and not written.
         prompt: what each sample continues.
         echo: whether the prompt is written too.
-        length: characters to draw for each sample; None for no end.
-        rules: what else ends a sample.
-        num_samples: how many.
-        separator: between them.
-        at_once: how many to compute side by side, at most, in each process.
-        processes: that share them.
-        length_is_chosen: whether none was given.
-        known_in: names of the files that hold the known lines.
+        length: characters to draw for each sample; None for endless samples.
+        rules: what else ends a sample, and what it must not hold.
+        num_samples: number of samples.
+        separator: what stands between samples.
+        at_once: the most samples to compute side by side in each process.
+        processes: number of processes that share the samples.
+        length_is_chosen: whether the program chose the length, since none was given.
+        known_in: paths of the files that hold the known lines.
     """
 
     sampler: Sampler
@@ -46,16 +46,16 @@ class Job:
 
     @property
     def opening(self) -> str:
-        """What every sample is written with first."""
+        """What is written before every sample."""
         return self.prompt if self.echo else ""
 
     @property
     def writes_line_feeds(self) -> bool:
-        """Whether a line can end."""
+        """Whether the model may write a line feed."""
         return self.form.writes("\n")
 
     @property
     def takes_no_line(self) -> bool:
-        """Whether no line that it may write fits, but for one that a prompt has begun."""
+        """Whether no line can match the pattern, except one that a prompt has begun."""
         match = self.sampler.match
         return match is not None and not match.has_lines

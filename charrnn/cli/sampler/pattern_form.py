@@ -1,4 +1,4 @@
-"""A pattern of `--match` in the Unicode form of the model's text, in which it means what it meant."""
+"""The pattern of `--match` converted to the Unicode form of the model's text, with its meaning kept."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ _CLASS_OR_ESCAPE = re.compile(r"(?s)(\[\^?(?:\\.|[^\\])(?:\\.|[^\\\]])*\]|\\.)")
 _ESCAPE = re.compile(r"(?s)(\\.)")
 _KINDS_ESCAPED = re.compile(r"\\[dwsDWS]")
 _LAST_COMPOSED = 0x2FA1D
-"""The last character that is made of others: https://www.unicode.org/Public/UCD/latest/ucd/UnicodeData.txt."""
+"""The last character with a decomposition: https://www.unicode.org/Public/UCD/latest/ucd/UnicodeData.txt."""
 
 _Change = Callable[[str], str]
 
 
 def pattern_in_form(typed: str, options: TextOptions, encoder: CharEncoder) -> str:
-    """A pattern in the form that the text was brought to, or where the model knows only the other form, in that.
+    r"""Convert a pattern to the form that the text was normalised to, or the other form if the model knows only that.
 
-    What so becomes a sign of patterns is escaped, and where one character becomes several they are a group. In a class
-    a letter and the marks behind it become a member where they are one character; of one that the model writes as
-    several a group with the class is made, unless that cannot be said.
+    Characters that become special in patterns are escaped, and one that becomes several characters becomes a group. In
+    a class, a letter and the combining marks after it become one member if they compose to one character. For members
+    that the model writes as several characters, the class becomes a group with them as alternatives, unless the class
+    is negated or has a \d, \w or \s.
 
     Args:
         typed: the pattern.
         options: how the model's text was read.
-        encoder: of its alphabet.
+        encoder: the model's encoder.
 
     Raises:
-        ConfigError: it is no pattern that can be followed.
+        ConfigError: the pattern is invalid.
     """
     normalize = TextOptions(normalize=options.normalize)
 
@@ -43,7 +44,7 @@ def pattern_in_form(typed: str, options: TextOptions, encoder: CharEncoder) -> s
         known = in_known_form(prepare(letter, normalize), encoder)
         return unicodedata.normalize("NFC", known) if encoder.without_own_id(known) else known
 
-    pieces = _CLASS_OR_ESCAPE.split(typed)  # those that it finds lie between the others
+    pieces = _CLASS_OR_ESCAPE.split(typed)  # classes and escapes have odd indices
     for place, piece in enumerate(pieces):
         if piece.startswith("[") and place % 2:
             pieces[place] = "".join(_class_in_form(piece, change))
@@ -55,13 +56,17 @@ def pattern_in_form(typed: str, options: TextOptions, encoder: CharEncoder) -> s
 
 
 def not_in_form(pattern: str, encoder: CharEncoder) -> dict[str, str]:
-    """What of a pattern in this form is still in the other one, and that form of each: what classes do not mean."""
+    """The characters in a converted pattern's negated and similar classes that the model writes in its other form.
+
+    Returns:
+        By each such character, how the model writes it.
+    """
     classes = (found[0] for found in _CLASS_OR_ESCAPE.finditer(pattern))
     return other_forms("".join(one for one in classes if one.startswith("[") and not _is_a_list(one)), encoder)
 
 
 def _letters(text: str) -> list[str]:
-    """The parts of a text that normalising never joins: characters, each with the marks and the like behind it."""
+    """Split a text into parts that normalising never joins: characters, each with its combining marks."""
     starts = [place for place, character in enumerate(text) if not place or begins_piece(character)]
     return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
@@ -74,7 +79,7 @@ def _in_form(letter: str, change: _Change) -> str:
 
 
 def _class_in_form(class_: str, change: _Change) -> Iterator[str]:
-    """The parts of a class; a character that several would stand for stays as it is, as do marks that join nothing."""
+    """The parts of a class, converted; a character that would become several stays, as do marks that do not compose."""
     for place, part in enumerate(_ESCAPE.split(class_)):
         if part.isascii():
             yield part
@@ -86,7 +91,7 @@ def _class_in_form(class_: str, change: _Change) -> Iterator[str]:
 
 
 def _with_several(found: str, change: _Change, encoder: CharEncoder) -> str:
-    """A class, and what the model writes in the place of its characters where that is several; an escape as it is."""
+    """A class as a group with those of its characters that the model writes as several; an escape unchanged."""
     if not found.startswith("[") or found.isascii() or not _is_a_list(found):
         return found
     one, composed = One(found), _composed()
@@ -97,17 +102,17 @@ def _with_several(found: str, change: _Change, encoder: CharEncoder) -> str:
 
 @cache
 def _composed() -> str:
-    """All characters that are made of others."""
+    """All characters that have a decomposition."""
     return "".join(c for c in map(chr, range(_LAST_COMPOSED + 1)) if unicodedata.normalize("NFKD", c) != c)
 
 
 def _is_a_list(class_: str) -> bool:
-    """Whether a class says what it means by naming it, and not by what it leaves out or by a kind of characters."""
+    r"""Whether a class only lists characters and ranges: it is not negated, and has no \d, \w or \s."""
     return not class_.startswith("[^") and not _KINDS_ESCAPED.search(class_)
 
 
 def _any_of(texts: Set[str]) -> str:
-    """A pattern of some texts; what begins or goes on alike is said once, as all syllables of Hangul would be many."""
+    """A pattern for any of some texts, with common beginnings and ends merged: all Hangul syllables would be many."""
     rests = dict[str, set[str]]()
     for text in sorted(texts - {""}):
         rests.setdefault(text[0], set()).add(text[1:])

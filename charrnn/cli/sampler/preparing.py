@@ -1,4 +1,4 @@
-"""What is to be written, from the flags of `charrnn sample`."""
+"""From the flags of `charrnn sample` to the job that they describe."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
 
 DEFAULT_LENGTH = 500
-"""Characters of a text, or of each of its lines, at least, where no length is given."""
+"""If no length is given: characters of a text, or the least room for each of its lines."""
 
 MEAN_LINES = 10
-"""How often the mean line of its text has room in a line that is written, where no length is given."""
+"""If no length is given: room for each line, as a multiple of the mean line of the model's text."""
 
 LONGEST_LINE = 100_000
-"""Characters of such a line, at most: a text may have hardly any line feeds."""
+"""The most characters of such a line: a text may have hardly any line feeds."""
 
 LONGEST_STOPPED = 10_000
-"""Characters of a text that a stop is to end, at most, where no length is given."""
+"""If no length is given: the most characters of a text that a stop is to end."""
 
 
 def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
-    """Read all that is to be read and put together what is to be written.
+    """Read all inputs and build the job.
 
     Args:
-        flags: checked.
-        seed: that is given, or a fresh one.
-        processes: that share the samples.
+        flags: flags that passed `check_flags`.
+        seed: the seed given, or a fresh one.
+        processes: number of processes that share the samples.
 
     Raises:
-        CharRNNError: something cannot be read, or what was read does not go with the flags.
+        CharRNNError: an input cannot be read, or does not go with the flags.
     """
     contents = read_checkpoint(flags.checkpoint)
     prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text_options, flags.encoding)
@@ -67,11 +67,11 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     warn_of_file_in_prompt(flags)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text_options, encoder, contents.has_cr_lf)
-    if not (flags.reads_prompt and encoder.unit == BYTE):  # which keeps the line ends that it has
+    if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes from a file keep their line ends
         prompt = form.with_line_ends(prompt)
     prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
     has_lines = any(one.text_options.lines for one in (contents, *(other.contents for other in others)))
-    before = encoder.encode_list("\n") if has_lines else []  # after which one of them learned to begin a line
+    before = encoder.encode_list("\n") if has_lines else []  # a model trained with --lines begins a line after it
     opening = _opening(flags, contents, form, prompt, before)
     warn_of_lacking(flags, form)
     options = _options(flags, form)
@@ -101,7 +101,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
 
 
 def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
-    """The ids that are read before a sample: the prompt, or what a text without one begins behind."""
+    """The ids that are read before a sample: the prompt, or else what a text begins after."""
     if prompt:
         return before + form.encoder.encode_list(prompt)
     usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
@@ -110,7 +110,7 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, 
 
 
 def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None:
-    """What the lines of samples behind a prompt must fit; None for anything."""
+    """The pattern that the lines of samples must match after a prompt; None for any."""
     if flags.match is None:
         return None
     from charrnn.cli.sampler.pattern_form import pattern_in_form  # here: most samples start without
@@ -120,13 +120,13 @@ def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None
     match = LineMatch.build(pattern, form.encoder, form.allowed, ends_by_cr_lf=form.has_cr_lf)
     warn_of_form(pattern, form.encoder)
     warn_of_case(match, form)
-    return match if flags.interactive else match.after(prompt, flags.given_length)  # asked of all that will be typed
+    return match if flags.interactive else match.after(prompt, flags.given_length)  # each beginning is checked later
 
 
 def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *, is_stopped: bool) -> int | None:
-    """The length that is given, None for no end; else one that has room for what is to end a text.
+    """The length that is given, None for endless texts; else one with room for the stop or the lines that end a text.
 
-    That is a stop, or lines as long as the model's text has them and as the shortest that fit a pattern.
+    The room for lines depends on the mean line of the model's text, and on the shortest lines that match the pattern.
     """
     if not flags.length_is_chosen:
         return flags.given_length
@@ -144,7 +144,7 @@ def _blank_line_stop(stops: Sequence[str], form: Form) -> str:
     """The longest --stop made of blank lines: a sample without a prompt starts after it, as if another had just ended.
 
     Returns:
-        That, or nothing where there is none.
+        The stop, or "" if there is none.
     """
     ends = [
         stop
@@ -155,7 +155,7 @@ def _blank_line_stop(stops: Sequence[str], form: Form) -> str:
 
 
 def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None) -> Rules:
-    """What can end a sample behind a prompt before its length, and which lines are left out of it."""
+    """The rules that end a sample before its length, and leave lines out of it."""
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
     written = tuple(stop for stop in stops if form.may_come(stop, match))
     if written and match is not None and flags.is_endless and not form.writes("\n"):
@@ -167,7 +167,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
     ends_by_length = not flags.is_endless and form.writes("\n")
     rules = Rules(
         stops=written,
-        keep_stop=flags.keep_stop or flags.story,  # which would stand still before a stop
+        keep_stop=flags.keep_stop or flags.story,  # a story would not get past a stop that is removed
         lines=flags.wanted_lines,
         known_lines=known_lines,
         unique=flags.unique,
@@ -179,12 +179,12 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
 
 
 def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> KnownLines:
-    """The lines of files, read as the model's text was, and where they can be as UTF-8, in which samples are written.
+    """The lines of files, read in the encoding of the model's text and, where possible, in UTF-8, that of samples.
 
     Args:
-        paths: of the files.
-        form: of the model's text, the Unicode form of which the lines take too.
-        encoding: that is given, in which they are read too; None for none.
+        paths: paths of the files.
+        form: the form of the model's text; the lines are brought to its Unicode form.
+        encoding: the encoding given, in which the files are read too; None if none was given.
     """
     from charrnn.text.documents import read_in_each  # here: most samples start without
 
@@ -197,7 +197,7 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
 
 
 def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
-    """How the next character is chosen."""
+    """How the next character is drawn."""
     temperature, last = _parse_temperature(flags.temperature)
     return SamplingOptions(
         temperature=temperature,
@@ -210,7 +210,7 @@ def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
 
 
 def _over_lines(flags: SampleFlags, options: SamplingOptions) -> int | None:
-    """The lines over which the temperature changes; None where it changes over the characters, or not at all."""
+    """Number of lines over which the temperature changes; None if it changes over the characters, or not at all."""
     if options.last_temperature is None:
         return None
     if flags.is_endless:
@@ -224,7 +224,7 @@ def _over_lines(flags: SampleFlags, options: SamplingOptions) -> int | None:
 
 
 def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
-    """The ids to write with; None for all."""
+    """The ids that the model may write; None for all."""
     encoder = form.encoder
     if not flags.allow and not flags.forbid:
         return None
@@ -239,10 +239,10 @@ def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
 
 
 def _check_line_ends(flags: SampleFlags, form: Form, match: LineMatch | None, rules: Rules) -> None:
-    """Refuse characters without the line feed that is to end the lines of a text.
+    """Refuse --allow and --forbid if they exclude the line feed that is to end the lines of a text.
 
     Raises:
-        ConfigError: it is not among those that the model may write, and would be.
+        ConfigError: the model has a line feed, but may not write it, although lines must end.
     """
     if form.writes("\n") or "\n" not in form.encoder:
         return
@@ -253,10 +253,10 @@ def _check_line_ends(flags: SampleFlags, form: Form, match: LineMatch | None, ru
 
 
 def _why_lines_must_end(flags: SampleFlags, match: LineMatch | None, rules: Rules) -> str:
-    """Why a text without line feeds is not whole.
+    """Why a text needs line feeds to be whole.
 
     Returns:
-        That, or nothing where it is, as one line of a pattern is that has an end, or that a stop can end.
+        The reason, or "" if it does not, such as one line of a pattern that has an end, or that a stop can end.
     """
     if match is None:
         return "--lines asks for lines" if flags.lines is not None else ""
@@ -270,10 +270,10 @@ def _why_lines_must_end(flags: SampleFlags, match: LineMatch | None, rules: Rule
 
 
 def _parse_temperature(text: str) -> tuple[float, float | None]:
-    """Read a temperature such as `0.8`, or a range such as `0.3..1.2`: its end is None where it is none.
+    """Parse a temperature such as `0.8`, or a range such as `0.3..1.2`; the second value is None without a range.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: the text is neither.
     """
     first, dots, last = text.partition("..")
     try:

@@ -23,26 +23,26 @@ _MENDS = {
     "error": "--unknown skip leaves them out, nearest takes what is like them",
     "nearest": "nothing is near them; --unknown skip leaves them out",
 }
-"""What else to do where characters are left that a model lacks, by each rule that leaves some."""
+"""What to advise if characters remain that a model lacks, by the rule that leaves them."""
 
 LONGEST_SHOWN = 60
-"""Characters of a prompt that a message repeats, at most."""
+"""The most characters of a prompt that a message shows."""
 
 SPECIAL = frozenset(r"\.^$*+?{}[]|()")
-"""Characters that mean something else in a pattern unless a backslash stands before them."""
+"""Characters that have a special meaning in a pattern unless escaped."""
 
 IN_SHELL = r"a line feed is typed as $'...\n' in bash and zsh, or comes by --prompt-file"
 IN_CONVERSATION = "a line feed is typed at a terminal alone; --prompt-file may hold some"
-"""What to do where somebody types a backslash."""
+"""What to advise if the prompt has a backslash, which the model lacks."""
 
 
 def check_novel(prompt: str, rules: Rules, unit: str) -> None:
-    """Refuse to leave out lines that a prompt begins: it is written before it is known how they go on.
+    """Refuse --novel if the prompt ends within a line: that line is written before it is known how it goes on.
 
     Args:
         prompt: what stands before the sample.
-        rules: whether known lines are left out, how many lines are written, and whether they are held to a pattern.
-        unit: of the model; bytes are held to none.
+        rules: whether known lines are left out, how many lines are written, and whether they must match a pattern.
+        unit: the model's unit; bytes cannot be held to a pattern.
 
     Raises:
         ConfigError: known lines are to be left out, and the prompt ends within a line.
@@ -52,7 +52,7 @@ def check_novel(prompt: str, rules: Rules, unit: str) -> None:
         return
     place = "its last line" if before else "the prompt"
     told = "let the prompt end with a line feed"
-    is_one = rules.lines == 1  # of several each would begin so
+    is_one = rules.lines == 1  # several would all begin like the prompt
     if rules.fits is not None:
         told += f", or let the pattern begin so in place of {place}{'' if is_one else ', and give --lines 1'}"
     elif unit != BYTE and len(begun) <= LONGEST_SHOWN:
@@ -62,16 +62,16 @@ def check_novel(prompt: str, rules: Rules, unit: str) -> None:
 
 
 def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, encoding: str | None = None) -> str:
-    """Find the prompt, as given, from a file, or from standard input for "-", and read it as the model's text was.
+    """Take the prompt as given, from a file, or from standard input for "-", and prepare it as the model's text was.
 
     Args:
-        prompt: itself, or "-".
-        prompt_file: path of a file that holds it; None for none.
+        prompt: the prompt itself, or "-".
+        prompt_file: path of a file that holds the prompt, or None.
         options: how the model's text was read.
-        encoding: of what is read; None for that of the model's text.
+        encoding: encoding of the file or standard input; None for that of the model's text.
 
     Raises:
-        CorpusError: it cannot be read.
+        CorpusError: the prompt cannot be read.
         ConfigError: there is no such encoding.
     """
     source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
@@ -83,7 +83,7 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
     if prompt != STDIN:
         return text
     end = "\r\n" if text.endswith("\r\n") else "\n"
-    return text.removesuffix(end)  # as the shell's $(...) does: echo ends its line
+    return text.removesuffix(end)  # drop the line end that `echo` adds
 
 
 def fit_prompt(
@@ -95,20 +95,20 @@ def fit_prompt(
     *,
     quiet: bool = False,
 ) -> str:
-    """Bring a prompt to the characters that a model knows; what is skipped of it is told, and where none is left.
+    """Bring a prompt to the characters that a model knows; report what is skipped, and if nothing is left.
 
     Args:
-        prompt: any text; where the model has but the other Unicode form of a letter, that stands for it.
-        encoder: of the model's alphabet.
-        unknown: what becomes of other characters, one of `charrnn.cli.sampler.flags.UNKNOWN_RULES`: nothing, they are
-            left out, or the nearest one stands for them. None: the nearest one, and what nothing is near is left out,
-            since who is amid a conversation can give no other rule.
-        model: how the user calls it, for the message.
+        prompt: any text; a letter that the model knows only in the other Unicode form is replaced by that.
+        encoder: the model's encoder.
+        unknown: what to do with other characters, one of `charrnn.cli.sampler.flags.UNKNOWN_RULES`: refuse them, leave
+            them out, or replace them by the nearest. None: replace them by the nearest, or else leave them out, since
+            nobody can change the rule during a conversation.
+        model: the model's path as the user typed it, for the message.
         of_backslash: what the message says of a backslash.
-        quiet: whether not to say what is skipped, unless it is all.
+        quiet: whether not to report what is skipped, unless it is everything.
 
     Raises:
-        CharRNNError: characters are left that the model does not know.
+        CharRNNError: characters remain that the model does not know.
     """
     fitted = in_known_form(prompt, encoder)
     if unknown in ("nearest", None):
@@ -126,7 +126,7 @@ def fit_prompt(
 
 
 def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
-    """What a model knows of a prompt, of which the rest is told."""
+    """Leave out the characters of a prompt that a model does not know, and report them."""
     known = "".join(character for character in prompt if character in encoder)
     if known and len(known) < len(prompt) and not quiet:
         skipped = number_of(len(prompt) - len(known), "character")
@@ -136,5 +136,5 @@ def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
 
 
 def _as_pattern(text: str) -> str:
-    """A pattern that one text alone fits."""
+    """A pattern that matches only one text."""
     return "".join(f"\\{character}" if character in SPECIAL else character for character in text)

@@ -1,7 +1,7 @@
-"""Work in pieces that is shared among processes.
+"""Work in pieces that is shared among forked processes.
 
-Of texts side by side only the products have threads. All the rest, which is most of the work of a small model (its
-activations, the draws, what each character ends), keeps one core busy: so each process takes some of the texts.
+For texts side by side only the matrix products are multithreaded. All the rest, most of the work of a small model (its
+activations, the draws, the rules for each character), keeps one core busy, so each process takes some of the texts.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 PR_SET_PDEATHSIG = 1
-"""Linux's request for a signal when the parent is gone; see prctl(2)."""
+"""The prctl(2) option of Linux that requests a signal when the parent dies."""
 
 
 def in_order(work: Callable[[Piece], Result], pieces: Sequence[Piece], processes: int) -> Iterator[Result]:
-    """Do pieces of work, each in one of several processes that are forked from this one.
+    """Do pieces of work in several processes that are forked from this one.
 
-    A process works ahead until a pipe is full of its results (64 KiB on Linux). The pieces of those that cannot be
-    started are done here.
+    A process works ahead until its pipe is full of results (64 KiB on Linux). The pieces of processes that cannot be
+    started are done in this process.
 
     Args:
-        work: what is done with a piece; it need not be such that it can be pickled, but the results must.
+        work: the function to call with each piece; it need not be picklable, but its results must be.
         pieces: in order.
-        processes: with one, all is done here.
+        processes: number of processes; with one, all is done in this process.
 
     Yields:
         The results, in the order of the pieces.
@@ -57,15 +57,15 @@ def _workers(work: Callable[[Piece], Result], shares: Sequence[Sequence[Piece]])
     """Start a process for each share of the pieces; all end with the context.
 
     Yields:
-        What gives the results of each, of as many as the system lets be started.
+        For each process, as many as the system could start, the end of a pipe that its results come from.
     """
-    import multiprocessing  # here, since who asks for one text must not wait for it
+    import multiprocessing  # here, so that a single text does not wait for the import
 
     context = multiprocessing.get_context("fork")
     receivers: list[Connection] = []
     workers = []
     try:
-        # Ctrl-C reaches all of them, and they leave it to this one, which ends them.
+        # Ctrl-C reaches all processes; the workers block it, and this process kills them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for share in shares:
@@ -75,7 +75,7 @@ def _workers(work: Callable[[Piece], Result], shares: Sequence[Sequence[Piece]])
                 workers.append(worker)
                 receivers.append(receiver)
                 sender.close()
-        except OSError:  # no more processes, files or memory: those that there are will do
+        except OSError:  # no more processes, files or memory: go on with those started
             pass
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -87,11 +87,11 @@ def _workers(work: Callable[[Piece], Result], shares: Sequence[Sequence[Piece]])
 
 
 def _received(receiver: Connection) -> Any:
-    """The next result of a process.
+    """Receive the next result of a process.
 
     Raises:
-        CharRNNError: it was killed.
-        Exception: what its work has raised.
+        CharRNNError: the process was killed.
+        Exception: whatever its work has raised.
     """
     try:
         is_done, result = receiver.recv()
@@ -105,9 +105,9 @@ def _received(receiver: Connection) -> Any:
 def _work(
     work: Callable[[Piece], Result], pieces: Sequence[Piece], sender: Connection, receivers: Sequence[Connection]
 ) -> None:
-    """What a process does: its pieces, until nobody wants their results any more."""
+    """The main function of a worker: does its pieces until nobody reads their results any more."""
     _end_with_parent()
-    for receiver in receivers:  # while they are open here, their writers do not hear that nobody reads
+    for receiver in receivers:  # while open here, writers would not notice that the parent has closed its end
         receiver.close()
     try:
         for piece in pieces:
@@ -119,7 +119,7 @@ def _work(
 
 
 def _end_with_parent() -> None:
-    """Be killed when the parent is, which may not have the time to do it."""
+    """Ask to be killed when the parent dies, which may have no time to kill its workers."""
     import ctypes
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ctrl-C in a conversation: it ends a text or drops a line, and leaves nothing half done."""
+"""Ctrl-C in a conversation: it ends a text or drops a line, and leaves nothing in an inconsistent state."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Item = TypeVar("Item")
 
 
 class Stop:
-    """Ctrl-C that is put by until it may come: so what is written and what a story has stay the same text.
+    """Defers Ctrl-C to where it is safe, so that the text written and the text that a story holds stay the same.
 
-    It may come within `with` this, as a KeyboardInterrupt, one that was put by at once. A second one while the first is
-    put by comes at once too: what is written may have a reader who has stopped reading.
+    Within `with` this object, Ctrl-C raises a KeyboardInterrupt, and one deferred before raises it on entry. A second
+    Ctrl-C while the first is deferred is raised at once: writing may hang because the reader has stopped reading.
 
     Args:
-        ends_all: whether it ends the conversation instead, wherever it comes.
+        ends_all: whether Ctrl-C is not deferred, but ends the conversation.
     """
 
     def __init__(self, *, ends_all: bool) -> None:
@@ -26,7 +26,7 @@ class Stop:
 
     @contextlib.contextmanager
     def put_by(self) -> Iterator[None]:
-        """Put Ctrl-C by; where it is ignored, or somebody else takes it, that stays so."""
+        """Defer Ctrl-C within the context, unless it is ignored or handled by someone else."""
         former = signal.getsignal(signal.SIGINT)
         if self._ends_all or former is not signal.default_int_handler:
             yield
@@ -46,7 +46,7 @@ class Stop:
         self._may_come = self._is_put_by = False
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Give on items; Ctrl-C may come while one is made, and is put by while it is used."""
+        """Pass items on; Ctrl-C is raised while one is made, and deferred while it is used."""
         waiting = iter(items)
         while True:
             with self:
@@ -57,7 +57,7 @@ class Stop:
             yield item
 
     def until(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The same, but Ctrl-C just ends them, unless it ends all."""
+        """As `each`, but Ctrl-C ends the items without an exception, unless it ends the conversation."""
         try:
             yield from self.each(items)
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What is told of samples once they are written: lines that were left out, and ends that did not come."""
+"""Reports on samples once they are written: lines left out, and lines or stops that did not come."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ HOTTER = "give a higher --temperature"
 
 @dataclass
 class Shortfall:
-    """What is to be told of samples once they are written.
+    """Counts of what to report on samples once they are written.
 
     Attributes:
-        refused: known lines left out of them.
-        repeated: other lines left out of them since they had come before.
-        num_begun: unfinished last lines left out of them since they might have become one that is to be left out.
-        num_short: how many have fewer lines than were asked for, since their length was over before.
-        num_without_room: how many of these had some length left, in which no line could fit a pattern.
-        num_known: how many ended since hardly anything came but what is left out.
-        lines: whole lines of that which has most, of these and of those that have fewer than were asked for.
-        num_unstopped: how many came to their length, of those that a stop was to end before; those that ended since
-            hardly anything came but what is left out are none of them.
-        num_empty: how many are empty where a stop ended them.
-        num_emptied: how many of these since a line was left out, or the beginning of one.
+        refused: known lines left out.
+        repeated: other lines left out because they had come before.
+        num_begun: unfinished last lines left out because they might have become a line to leave out.
+        num_short: samples with fewer lines than were asked for.
+        num_without_room: samples among `num_short` with some length left, but no room for a line that matches.
+        num_known: samples that ended because nearly all that was drawn was left out.
+        lines: the most whole lines of any sample counted in `num_short` or `num_known`.
+        num_unstopped: samples that reached their length before the stop that was to end them; those counted in
+            `num_known` excluded.
+        num_empty: samples that a stop ended and that are empty.
+        num_emptied: samples among `num_empty` of which a line was left out, or the beginning of one.
     """
 
     refused: int = 0
@@ -48,11 +48,11 @@ class Shortfall:
 
     @property
     def left_out(self) -> int:
-        """Lines left out of them, for whatever reason."""
+        """Number of whole lines left out."""
         return self.refused + self.repeated
 
     def add(self, written: Sample | Ending, rules: Rules) -> None:
-        """Count one more, which was to end by these rules."""
+        """Count one more sample, written under some rules."""
         self.refused += written.refused
         self.repeated += written.repeated
         self.num_begun += written.is_begun_left_out
@@ -71,7 +71,7 @@ class Shortfall:
 
 
 def tell_left_out(shortfall: Shortfall, job: Job) -> None:
-    """Say on stderr how many lines were left out because they are in files, or had come before, where they may be."""
+    """Report on stderr how many lines --novel and --unique left out, if they are given."""
     if job.known_in:
         told = "line left out because it is" if shortfall.refused == 1 else "lines left out because they are"
         write_line(f"{shortfall.refused:,} {told} in {_files(job)}")
@@ -84,7 +84,7 @@ def tell_left_out(shortfall: Shortfall, job: Job) -> None:
 
 
 def tell_short(shortfall: Shortfall, job: Job) -> None:
-    """Say on stderr where lines are lacking, where no stop has come, or too early a one, why, and what to do."""
+    """Report on stderr if lines are lacking, or a stop did not come or came too early, with the reason and advice."""
     ends_by_pattern = job.sampler.match is not None and (job.takes_no_line or not job.writes_line_feeds)
     if shortfall.num_unstopped and not ends_by_pattern:
         write_line(_told_of_unstopped(shortfall, job))
@@ -109,7 +109,7 @@ def _told_of_unstopped(shortfall: Shortfall, job: Job) -> str:
 
 
 def _why_short(shortfall: Shortfall, job: Job) -> str:
-    """Why lines are lacking, and what to do; what no flag mends is said first."""
+    """Why lines are lacking, and what to do; causes that a longer text cannot help come first."""
     if not job.writes_line_feeds:
         is_taken = "\n" in job.form.encoder
         reason = "--allow or --forbid leaves no line feed" if is_taken else "the model writes no line feed"
@@ -132,7 +132,7 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
 
 
 def _told_of_known(shortfall: Shortfall, job: Job) -> str:
-    """Which texts are shorter than was asked for; nothing of one without end."""
+    """Which texts are shorter than was asked for; "" for an endless text."""
     if job.length is None:
         return ""
     which = f"{shortfall.num_known:,} of {job.num_samples:,} texts are" if job.num_samples > 1 else "the text is"
@@ -140,7 +140,7 @@ def _told_of_known(shortfall: Shortfall, job: Job) -> str:
 
 
 def _why_known(shortfall: Shortfall, job: Job) -> str:
-    """Why hardly anything came but what is left out, and what to do."""
+    """Why nearly all that was drawn was left out, and what to do."""
     if job.sampler.match is not None:
         lines = "others" if shortfall.lines else "lines"
         why = [f"are in {_files(job)}"] * bool(job.known_in) + ["were written before"] * job.rules.unique
@@ -161,7 +161,7 @@ def _told_of_empty(shortfall: Shortfall, job: Job) -> str:
 
 
 def _why_empty(shortfall: Shortfall, job: Job) -> str:
-    """Why nothing was left before a stop, in all texts that are empty."""
+    """Why the empty texts hold nothing before their stop."""
     why = []
     if shortfall.num_emptied < shortfall.num_empty:
         match = job.sampler.match

@@ -1,4 +1,4 @@
-"""What the texts of a conversation continue: the prompt and what is typed, or a story that grows by them."""
+"""What the texts of a conversation continue: the prompt and the beginning typed, or a story that grows by them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from charrnn.generation.story import Story
 
 
 class Turns:
-    """Texts one after another, each behind what is typed.
+    """The turns of a conversation: each text continues a beginning that was typed.
 
     Args:
-        job: how to write; its prompt stands before each beginning, or before a story.
-        is_story: whether a beginning stands behind all before it and what was written of that instead.
+        job: how to write; its prompt precedes each beginning, or the story.
+        is_story: whether each beginning is appended to all that was typed and written before.
     """
 
     def __init__(self, job: Job, *, is_story: bool) -> None:
         self._job, self._is_story = job, is_story
         self._story: Story | None = None
-        self._ids_of = functools.cache(job.form.encoder.encode_list)  # of a character, which is asked for each time
-        self._line: list[str] = [job.prompt]  # of a story the last one, and only where a pattern asks for it
+        self._ids_of = functools.cache(job.form.encoder.encode_list)  # called for each character
+        self._line: list[str] = [job.prompt]  # the prompt; of a story, its last line, kept only for a pattern
 
     def begin(self, typed: str) -> Job:
-        """Make a job of one text that continues what is typed; a story has it from now on.
+        """Make the job of one text that continues what is typed; append what is typed to the story.
 
         Raises:
-            ConfigError: no line that begins so can fit, or none in the length that was given.
+            ConfigError: no line that begins so can match the pattern, or none within the length that was given.
         """
         job, encoder = self._job, self._job.form.encoder
         beginning = "".join(self._line) + typed
@@ -51,7 +51,7 @@ class Turns:
         return replace(job, sampler=sampler, length=length, prompt=beginning)
 
     def heard(self, drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-        """Let a story have each character before it is given on; of one that was cut at the end neither has any."""
+        """Append each character to the story before passing it on; drop an incomplete one at the end."""
         if self._story is None:
             yield from drawn
             return
@@ -69,10 +69,10 @@ class Turns:
 
 
 def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
-    """What lines must fit behind a beginning, and the length, with room for them where none was given.
+    """The pattern after a beginning, and the length, extended to give lines enough room if none was given.
 
     Raises:
-        ConfigError: no line that begins so can fit, or none in the length that was given.
+        ConfigError: no line that begins so can match the pattern, or none within the length that was given.
     """
     match, length = job.sampler.match, job.length
     if match is None:

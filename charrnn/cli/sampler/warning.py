@@ -1,4 +1,4 @@
-"""What is said on stderr, before anything is written, of what is asked for in vain and of models that are not alike."""
+"""Warnings on stderr, before anything is written, about flags without effect and models whose texts differ in form."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 
 FILE = "FILE:"
-"""What nanoGPT takes a file's name behind for the prompt that is in the file."""
+"""The prefix by which nanoGPT recognises a prompt that names a file."""
 
 
 def warn_of_no_colour(flags: SampleFlags) -> None:
-    """Say on stderr where --surprisal has nothing to colour with."""
+    """Warn if --surprisal has no colours."""
     if flags.surprisal and not shows_colour():
         why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
         write_warning(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
 
 
 def warn_of_file_in_prompt(flags: SampleFlags) -> None:
-    """Say on stderr where a prompt names a file as nanoGPT's do, and is none here but itself."""
+    """Warn if a prompt names a file in nanoGPT's way, which has no meaning here."""
     name = flags.prompt.removeprefix(FILE)
     if name != flags.prompt and os.path.isfile(name):
         write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {as_typed(name)} takes what is in the file")
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
-    """Say on stderr where a model that is mixed in ends its lines otherwise than the first, or has another form."""
+    """Warn if the text of a model that is mixed in differs from the first's in line ends, case or normalisation."""
     for other in others:
         own, of_first = (_form_of(contents) for contents in (other.contents, first))
         if own != of_first:
@@ -58,14 +58,14 @@ def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
 
 
 def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
-    """Say on stderr which texts can end nothing: the model, or a pattern for its lines, or their number, has none."""
+    """Warn about stops that can never come: because of the model, the pattern, or the number of lines."""
     for typed in flags.stop:
         if why := _why_never(typed, flags, form, match):
             write_warning(f"--stop {form.of(typed)!r} can end no text: {why}")
 
 
 def warn_of_records(flags: SampleFlags, form: Form) -> None:
-    """Say on stderr that known lines are left out one by one, where texts of several lines are what is wanted."""
+    """Warn that --novel leaves out single lines, if --stop shows that texts of several lines are wanted."""
     if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
         write_warning(
             "--novel leaves out each line that stands in its file, not whole texts: of one that --stop ends, such as a "
@@ -74,7 +74,7 @@ def warn_of_records(flags: SampleFlags, form: Form) -> None:
 
 
 def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
-    """Why a stop never comes; nothing where it may."""
+    """Why a stop can never come; "" if it may."""
     stop = form.of(typed)
     if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):
         return f"the model never writes {describe_characters(never)}"
@@ -82,14 +82,14 @@ def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | No
         is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
         empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
         return f"no lines that fit --match hold it{empty}"
-    lines = None if flags.novel or flags.unique else flags.wanted_lines  # beside which others may come
+    lines = None if flags.novel or flags.unique else flags.wanted_lines  # lines left out may hold the stop too
     if lines is not None and stop[:-1].count("\n") >= lines:
         return f"it takes more than {number_of(lines, 'line')}; give more --lines, or --length instead"
     return ""
 
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
-    """Say on stderr which letters in classes of a pattern, in the form of the text as it is, are several characters."""
+    """Warn about letters in a pattern's negated and similar classes that the model writes as several characters."""
     from charrnn.cli.sampler.pattern_form import not_in_form  # here: most samples start without
 
     if forms := not_in_form(pattern, encoder):
@@ -101,7 +101,7 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
 
 
 def warn_of_case(match: LineMatch, form: Form) -> None:
-    """Say on stderr where a pattern has capitals, and the model's text was brought to lowercase."""
+    """Warn if a pattern has capitals and the model's text is lowercase."""
     from charrnn.generation.patterns import shown  # here: most samples start without
 
     if form.text_options.lowercase:
@@ -113,9 +113,9 @@ def warn_of_case(match: LineMatch, form: Form) -> None:
 
 
 def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
-    """Say on stderr which characters are allowed or forbidden in vain.
+    """Warn about characters that --allow or --forbid names without effect.
 
-    The model lacks them, or writes them as several, none of which is forbidden with them, or ranges seem meant.
+    The model lacks them, or writes them as several characters, or they seem to be meant as a range.
     """
     for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
         typed = [form.characters_of([text], is_allowed=name == "allow") for text in given]
@@ -138,7 +138,7 @@ def _in_both_forms(typed: str, known: str) -> str:
 
 
 def _range_in(typed: str, encoder: CharEncoder) -> str:
-    """The first part of what is typed that seems to be a range; empty if none has between its ends what it lacks."""
+    """The first range, such as a-z, that seems to be typed: characters not typed lie between its ends. Else ""."""
     for first, last in re.findall(r"(\w)-(\w)", typed):
         between = map(chr, range(ord(first) + 1, ord(last)))
         if category(first) == category(last) and any(c in encoder and c not in typed for c in between):
@@ -147,14 +147,14 @@ def _range_in(typed: str, encoder: CharEncoder) -> str:
 
 
 def _form_of(contents: Checkpoint) -> str:
-    """The form that a model's text was brought to, in words."""
+    """The case and normalisation of a model's text, in words."""
     own = contents.text_options
     case = "in lowercase" if own.lowercase else "in its original case"
     return case if own.normalize == "none" else f"{case} and normalized by {own.normalize}"
 
 
 def _line_end_of(contents: Checkpoint) -> str:
-    """What a model's lines end by, in words; nothing where it knows no line feed."""
+    """A model's line end, in words; "" if it knows no line feed."""
     if "\n" not in contents.encoder:
         return ""
     return "CR LF" if contents.has_cr_lf else "LF"

@@ -1,4 +1,4 @@
-"""Samples on their way to stdout: as they come, whole one after another, coloured, or as JSON lines."""
+"""Writing samples to stdout: as they come, whole one after another, coloured, or as JSON lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Text = TypeVar("Text")
 FLUSH_SECONDS = 0.05
 
 MOST_AT_ONCE = 1 << 24
-"""Characters of samples that are computed side by side, and held until they are written, in all."""
+"""The most characters, in total, of samples that are computed side by side and held until they are written."""
 
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
@@ -72,7 +72,7 @@ def write_json(out: BinaryIO, job: Job, *, with_log_probabilities: bool) -> Shor
 
 
 def record_of(sample: Sample, prompt: str, seed: int, with_log_probabilities: bool) -> dict[str, Any]:
-    """What a JSON line tells of a sample that continues a prompt."""
+    """The content of a sample's JSON line."""
     values = sample.log_probabilities
     record = {
         "sample": sample.number,
@@ -90,14 +90,14 @@ def record_of(sample: Sample, prompt: str, seed: int, with_log_probabilities: bo
 
 
 def write_record(out: BinaryIO, record: Mapping[str, Any]) -> None:
-    """Write a JSON line, at once."""
+    """Write a JSON line and flush it."""
     with _until_ctrl_c(out):
         out.write(to_bytes(to_json(record) + "\n"))
         out.flush()
 
 
 def _rounded(log_probability: float) -> float | None:
-    """A log-probability as JSON can hold it, which has no infinity."""
+    """Round a log-probability for JSON; None for infinity, which JSON lacks."""
     return finite_or_none(round(log_probability, 5))
 
 
@@ -111,17 +111,18 @@ def write_stream(
 ) -> None:
     """Write characters as they come.
 
-    On a terminal each is shown at once, what would command the terminal is shown and not obeyed, a CR before a line
-    feed and a cut character at the end are left out, and the line is ended; elsewhere they are handed on unaltered
-    every `FLUSH_SECONDS`, and a line is ended where Ctrl-C cuts it, unless its reader has stopped reading.
+    On a terminal each character is shown at once, control characters are made visible, a CR before a line feed and an
+    incomplete character at the end are left out, and the last line is ended. Elsewhere characters are passed on
+    unaltered, flushed every `FLUSH_SECONDS`, and a line that Ctrl-C cuts is ended, unless the reader has stopped
+    reading.
 
     Args:
-        out: to write to.
-        characters: to write.
-        ready: they are made for a terminal already.
-        of_bytes: the model writes bytes, so that the last character may be cut.
-        line_end: what ends the line elsewhere too, as a program wants it that waits for its end; empty for nothing,
-            None for nothing where Ctrl-C cuts it either, since other text is to join on.
+        out: the stream to write to.
+        characters: the characters to write.
+        ready: whether they are already prepared for a terminal.
+        of_bytes: whether the model writes bytes, so that the last character may be incomplete.
+        line_end: what ends the last line where `out` is no terminal, for a program that waits for the line's end; empty
+            for nothing; None for nothing even after Ctrl-C, since more text is to follow directly.
     """
     is_terminal, flushed, last = out.isatty(), -math.inf, ""
     if is_terminal:
@@ -147,7 +148,7 @@ def write_stream(
 def write_texts(
     out: BinaryIO, texts: Iterable[str], separator: str = "\n", *, line_end: str = "\n", of_bytes: bool = False
 ) -> None:
-    """Write whole texts, each of which ends its line, with a separator between them; see `write_stream`."""
+    """Write whole texts, ending each one's last line, with a separator between them; see `write_stream`."""
     is_terminal = out.isatty()
     if is_terminal:
         line_end = "\n"
@@ -159,7 +160,7 @@ def write_texts(
 
 
 def _missing(line_end: str, text: str) -> str:
-    """What a text lacks of its line's end."""
+    """What a text's last line lacks of its line end."""
     if text.endswith("\n"):
         return ""
     return line_end.removeprefix("\r") if text.endswith("\r") else line_end
@@ -175,15 +176,15 @@ def _until_ctrl_c(out: BinaryIO) -> Iterator[None]:
 
 
 def _stop_waiting(out: BinaryIO) -> None:
-    """Write what the reader takes at once; where it does not take all, the rest is lost, and so is all that follows.
+    """Flush without blocking; if the reader does not take everything, discard the rest and all later output.
 
-    A terminal is left as it is.
+    A terminal is left alone.
     """
     if os.name == "nt" or out.isatty():
         return
     try:
         descriptor = out.fileno()
-    except OSError:  # it is no file
+    except OSError:  # no file descriptor
         return
     was_blocking = os.get_blocking(descriptor)
     os.set_blocking(descriptor, False)
@@ -193,7 +194,7 @@ def _stop_waiting(out: BinaryIO) -> None:
     except OSError:  # the pipe is full, or has no reader any more
         is_taken = False
     finally:
-        os.set_blocking(descriptor, was_blocking)  # for who shares it
+        os.set_blocking(descriptor, was_blocking)  # other processes may share it
     if not is_taken:
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
@@ -209,7 +210,7 @@ def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:
 
 
 def _whole_texts(job: Job) -> Iterator[str]:
-    """All samples as text, where no rule ends them early."""
+    """All samples as text, in order; only valid if no rule ends them early."""
 
     def draw(block: range) -> list[str]:
         return [job.form.encoder.decode(ids[ids != ENDED]) for ids in job.sampler.batch(block, _length(job))]
@@ -219,7 +220,7 @@ def _whole_texts(job: Job) -> Iterator[str]:
 
 def _drawn_in_blocks(job: Job, draw: Callable[[range], list[Text]]) -> Iterator[Text]:
     """All samples in order, a bounded number of them computed side by side."""
-    job.sampler.begin()  # here, and not in each process
+    job.sampler.begin()  # read the prompt once, not in each process
     firsts = _firsts(job)
 
     def draw_from(first: int) -> list[Text]:
@@ -234,18 +235,18 @@ def _length(job: Job) -> int:
 
 
 def _firsts(job: Job) -> range:
-    """The numbers of the samples that begin a block of those that are computed side by side."""
+    """The number of the first sample of each block that is computed side by side."""
     most = MOST_AT_ONCE // (job.processes * max(_length(job), 1))
     return range(0, job.num_samples, max(1, min(job.at_once, most, -(-job.num_samples // job.processes))))
 
 
 def _as_shown(drawn: Iterable[Drawn], of_bytes: bool) -> Iterator[Drawn]:
-    """What a terminal shows of the characters."""
+    """The characters as a terminal shows them."""
     return _without_cr(joined(drawn) if of_bytes else drawn)
 
 
 def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-    """Leave out each carriage return before a line feed: what comes behind one is waited for."""
+    """Leave out each carriage return before a line feed; a CR is held until the next character is known."""
     held: list[Drawn] = []
     for each in drawn:
         if each[0] != "\n":
@@ -257,7 +258,7 @@ def _without_cr(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
 
 
 def _colour(drawn: Drawn) -> str:
-    """A character on the colour of its surprisal; a line feed, and what was given, as it is."""
+    """A character on the colour of its surprisal, 0 bits for the prompt; a line feed as it is."""
     character, log_probability = drawn
     bits = min(-log_probability / math.log(2), 99)
     return character if character == "\n" else fit_colours(paint(visible(character), heat(bits)))
