@@ -26,7 +26,7 @@ DECOUPLED_DECAY = 0.01
 """Weight decay for AdamW. The others add the decay to the gradient (L2), where this value would shrink the weights far
 more; they get none."""
 
-HASTE = ((6000, 1.6), (600, 1.5))
+FEW_UPDATES = ((6000, 1.6), (600, 1.5))
 """(updates, largest factor): with fewer updates, the peak rate grows with the square root of the shortfall, up to the
 factor. The factors multiply: few steps must be larger ones, and very few much larger ones."""
 
@@ -204,6 +204,6 @@ def peak_rate(optimizer: str, model: ModelConfig, steps: float) -> float:
     """
     rate = LEARNING_RATES[optimizer] * min(2.0, math.sqrt(512 / model.hidden_size)) / math.sqrt(model.num_layers)
     if optimizer in ("adamw", "adam"):
-        for unhurried, most in HASTE:
+        for unhurried, most in FEW_UPDATES:
             rate *= min(max(1.0, math.sqrt(unhurried / max(steps, 1.0))), most)
     return float(f"{rate:.2g}")

@@ -10,7 +10,7 @@ import codecs
 import os
 import re
 
-NO_TEXT = re.compile("[\udc80-\udcff]+")
+UNDECODABLE = re.compile("[\udc80-\udcff]+")
 """A run of undecodable bytes."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -51,19 +51,19 @@ def to_bytes(text: str) -> bytes:
         return _FOREIGN.sub("?", text).encode("utf-8", "surrogateescape")
 
 
-def apart(text: str) -> str:
+def split_bytes(text: str) -> str:
     """Split each character that is not ASCII into its UTF-8 bytes, as surrogates."""
     return text if text.isascii() else to_bytes(text).decode("ascii", "surrogateescape")
 
 
-def together(text: str, *, is_whole: bool = True) -> str:
-    """Join surrogates whose bytes are valid UTF-8 into characters; undoes `apart`.
+def join_bytes(text: str, *, is_whole: bool = True) -> str:
+    """Join surrogates whose bytes are valid UTF-8 into characters; undoes `split_bytes`.
 
     Args:
         text: may hold undecodable bytes.
         is_whole: whether nothing follows the text; otherwise an incomplete character at its end is dropped.
     """
-    if not NO_TEXT.search(text):
+    if not UNDECODABLE.search(text):
         return text
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     return decoder.decode(to_bytes(text), is_whole)

@@ -54,7 +54,7 @@ def either(ways: Sequence[str]) -> str:
     return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
 
 
-def what_is_wrong(message: str) -> str:
+def without_advice(message: str) -> str:
     """A message without its advice, the part after its last semicolon (a file name may contain earlier ones)."""
     return message.rpartition("; ")[0] or message
 

@@ -11,7 +11,7 @@ from processes import train
 from charrnn.cli.trainer import session
 from charrnn.errors import CacheError, ConfigError, CorpusError
 from charrnn.text import corpus
-from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, check_sound, default_folder, let_go
+from charrnn.text.cache import ABANDONED_DAYS, KEPT_DAYS, Cache, cache_key, check_sound, default_folder, release_pages
 from charrnn.text.places import count_lines
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.lanes import Lanes
@@ -257,9 +257,9 @@ def test_what_is_let_go_takes_no_memory_and_its_ids_stay(tmp_path):
     np.testing.assert_array_equal(mapped, ids)
     read = mapped_memory()
     assert read > before + 15_000, "kilobytes"
-    let_go(mapped[1000:])
+    release_pages(mapped[1000:])
     assert mapped_memory() < read - 15_000
-    let_go(ids[1000:])  # not mapped: nothing to do
+    release_pages(ids[1000:])  # not mapped: nothing to do
     np.testing.assert_array_equal(mapped, ids)
 
 
@@ -278,7 +278,7 @@ def test_reading_lines_all_over_a_mapped_text_takes_no_more_memory_the_more_is_r
             file.seek(start + 999)
             file.write(b"\1")
     ids = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
-    let_go(ids)
+    release_pages(ids)
     before = mapped_memory()
     assert count_lines(ids, 1) == 60_000
     assert mapped_memory() - before < 30_000, "kilobytes"

@@ -24,7 +24,7 @@ from charrnn.display.heatmap import (
     signed_colour,
     signed_scale,
 )
-from charrnn.display.widths import cut, grounded, text_width
+from charrnn.display.widths import cut, text_width, with_bases
 from charrnn.escape import visible
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import make_readable
@@ -184,8 +184,8 @@ def test_what_takes_no_column_behind_its_letter_is_not_cut_from_it():
 
 
 def test_marks_by_themselves_get_a_circle_and_those_of_a_letter_none():
-    assert grounded("next is \u0301") == "next is ◌\u0301"
-    assert grounded("cafe\u0301") == "cafe\u0301"
+    assert with_bases("next is \u0301") == "next is ◌\u0301"
+    assert with_bases("cafe\u0301") == "cafe\u0301"
     assert [spell(c) for c in ("\u0301", "\u1161", "\u200d", "\n")] == [
         "◌\u0301",
         "\u115f\u1161",

@@ -18,7 +18,7 @@ from charrnn.text.cache import Cache
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.group import Group
 from charrnn.training.loop import take_step
-from charrnn.training.meeting import KEEP_ALIVE, ask_after_hosts
+from charrnn.training.meeting import KEEP_ALIVE, enable_keepalive
 from charrnn.training.ranks import ALONE
 from charrnn.training.run import TrainingRun
 from charrnn.training.torchrun import Place, read_place
@@ -191,9 +191,9 @@ def test_a_host_that_has_gone_is_asked_after():
         one = socket.create_connection(server.getsockname())
         other, _ = server.accept()
         one.setblocking(False)
-        ask_after_hosts("win32")
+        enable_keepalive("win32")
         assert not one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        ask_after_hosts()
+        enable_keepalive()
         with one, other:
             for each in (one, other):
                 assert each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

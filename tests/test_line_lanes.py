@@ -166,7 +166,7 @@ def test_of_lines_that_are_cut_each_piece_follows_the_character_before_it(lines,
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(line_lanes, "LEAST_WINDOWS", 1)
-        patch.setattr(line_lanes, "EMPTY", 0)
+        patch.setattr(line_lanes, "MAX_EMPTY", 0)
         lanes = LineLanes(ids, LINE_FEED, batch_size=batch_size, seq_len=seq_len, seed=0)
     read = [pair for inputs, targets in read_epoch(lanes) for pair in zip(inputs, targets, strict=True)]
     assert sorted(read) == sorted(zip([LINE_FEED, *ids[:-1].tolist()], ids.tolist(), strict=True))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WINDOW, Reading, add_up, read_side_by_side, surprisals, uncounted
+from charrnn.analysis.losses import WINDOW, Reading, add_up, mask_uncounted, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
@@ -106,18 +106,18 @@ def test_what_does_not_count_costs_nothing_and_is_not_right_wherever_a_piece_end
     generator = np.random.default_rng(7)
     costs, (hits, counts) = generator.random(12), generator.random((2, 12)) < 0.6
     pieces = [Reading(costs[start : start + size], hits[start : start + size]) for start in range(0, 12, size)]
-    found = [*uncounted(pieces, counts)]
+    found = [*mask_uncounted(pieces, counts)]
     np.testing.assert_array_equal(np.concatenate([piece.surprisals for piece in found]), np.where(counts, costs, 0.0))
     np.testing.assert_array_equal(np.concatenate([piece.hits for piece in found]), hits & counts)
 
 
 def test_no_window_holds_more_than_its_share():
-    from charrnn.analysis.losses import SCORES_AT_ONCE, window_length
+    from charrnn.analysis.losses import LOGITS_AT_ONCE, window_length
     from charrnn.config import ModelConfig
 
     config = ModelConfig(vocab_size=60, cell="lstm", hidden_size=512, num_layers=1, embedding_dim=8)
     assert 1 < window_length(config, 64) < WINDOW
-    assert window_length(config, 64) * 64 * 60 <= SCORES_AT_ONCE
+    assert window_length(config, 64) * 64 * 60 <= LOGITS_AT_ONCE
     assert window_length(config, 1) == WINDOW
     assert window_length(config, 10**6) == 1
 

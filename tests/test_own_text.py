@@ -17,7 +17,7 @@ from charrnn.cli.inspector import own_text, sought, whereabouts
 from charrnn.cli.inspector.cards import describe, describe_each
 from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
-from charrnn.cli.inspector.subject import Subject, read_subjects, way_of
+from charrnn.cli.inspector.subject import Subject, read_subjects, reading_key
 from charrnn.cli.inspector.watching import choose_texts
 from charrnn.display.card import card
 from charrnn.errors import CorpusError, ForeignTextError
@@ -406,10 +406,10 @@ def test_what_becomes_of_invalid_bytes_tells_texts_apart_only_where_there_are_so
         encoder = CharEncoder(contents.encoder.characters + characters)
         return Subject("m.pt", "m", dataclasses.replace(contents, text_options=text, encoder=encoder))
 
-    assert way_of(subject("strict")) == way_of(subject("replace")) == way_of(subject("surrogateescape"))
-    assert way_of(subject("replace", "\ufffd")) != way_of(subject("surrogateescape", "\udce9"))
+    assert reading_key(subject("strict")) == reading_key(subject("replace")) == reading_key(subject("surrogateescape"))
+    assert reading_key(subject("replace", "\ufffd")) != reading_key(subject("surrogateescape", "\udce9"))
     lowered = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lowercase=True))
-    assert way_of(Subject("m.pt", "m", lowered)) != way_of(subject("strict"))
+    assert reading_key(Subject("m.pt", "m", lowered)) != reading_key(subject("strict"))
 
 
 @pytest.fixture

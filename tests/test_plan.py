@@ -78,7 +78,7 @@ def test_where_about_as_many_passes_as_were_planned_are_to_come_all_stays_as_it_
 
 def test_more_passes_leave_the_weights_of_another_their_share_of_the_rate_and_the_rise_as_short_as_it_is():
     run = start(warmup_steps=3)
-    assert review(Plan(2.0, BY_CLOCK, rate_share=0.5), run, 50)
+    assert review(Plan(2.0, BY_CLOCK, rate_factor=0.5), run, 50)
     assert run.config.learning_rate == 0.5 * peak_rate("adamw", run.model.config, expected_steps(50))
     assert peak_rate("adamw", run.model.config, expected_steps(50)) < peak_rate("adamw", run.model.config, 50)
     assert run.config.warmup_steps == 3 < choose_warm_up(expected_steps(50))

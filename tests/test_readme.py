@@ -36,7 +36,7 @@ from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
 from charrnn.training.gpu_lanes import MEMORY_SHARE
-from charrnn.training.health import LARGEST_LOSS, RECOVERY_SHARE, SMOOTHING_STEPS
+from charrnn.training.health import LARGEST_LOSS, RECOVERY_FACTOR, SMOOTHING_STEPS
 from charrnn.training.loop import REPORT_SECONDS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
@@ -324,7 +324,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"(Nesterov's, with a momentum of {MOMENTUM})",
         f"or whose loss is {LARGEST_LOSS:,.0f} nats or more, is skipped",
         f"After {IN_WORDS[BAD_STEPS]} skipped steps in a row, or a training loss that explodes, training returns",
-        f"the best weights at {IN_WORDS[RECOVERY_SHARE]} the learning rate",
+        f"the best weights at {IN_WORDS[RECOVERY_FACTOR]} the learning rate",
         f"an exponential moving average, in which the last step has a weight of 1/{SMOOTHING_STEPS};",
         f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",
         f"where the last {IN_WORDS[memory.LONG]} characters stood in what it wrote before, it recalls nothing",

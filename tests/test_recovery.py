@@ -25,7 +25,7 @@ from charrnn.training import loop, validation
 from charrnn.training.evaluation import evaluate
 from charrnn.training.health import (
     LARGEST_LOSS,
-    RECOVERY_SHARE,
+    RECOVERY_FACTOR,
     SMOOTHING_STEPS,
     Health,
     has_exploded,
@@ -131,7 +131,7 @@ def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_ra
     assert (run.step, run.health.skipped) == (15, BAD_STEPS), "steps and the place in the text go on"
     for _ in range(3):  # past the warm-up
         take_step(run)
-    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_SHARE, rel=0.3)
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(rate * RECOVERY_FACTOR, rel=0.3)
     second = next(reports)
     assert "back to the best weights, of step 10, with half the learning rate (1 of 3 tries)" in second.trouble
     rest = list(reports)

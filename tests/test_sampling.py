@@ -156,7 +156,7 @@ def test_the_best_are_chosen_among_what_is_allowed():
 
 
 def test_a_temperature_range_runs_evenly_over_the_text():
-    options = SamplingOptions(temperature=0.4, last_temperature=1.2)
+    options = SamplingOptions(temperature=0.4, final_temperature=1.2)
     temperatures = [options.temperature_at(Course(5).share(drawn)) for drawn in range(5)]
     assert temperatures == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
     assert options.temperature_at(Course(None).share(10**9)) == 0.4
@@ -169,7 +169,7 @@ def test_a_temperature_range_runs_evenly_over_the_text():
 
 
 def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures():
-    logits, options = np.append(LOGITS, LOGITS.max()), SamplingOptions(temperature=0, last_temperature=2)
+    logits, options = np.append(LOGITS, LOGITS.max()), SamplingOptions(temperature=0, final_temperature=2)
     rows = weigh(np.tile(logits, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
     for row, temperature in zip(rows, (0.0, 0.7, 2.0), strict=True):
         assert row.tolist() == weigh(logits[None], options, temperature)[0].tolist()
@@ -190,7 +190,7 @@ class Cycle:
 @pytest.mark.parametrize(("first", "last", "sure"), [(0, 1e4, 0), (1e4, 0, -1)])
 def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_count(known, first, last, sure):
     encoder, rules = CharEncoder("ab\n"), Rules(lines=3, known_lines=KnownLines(known))
-    options = SamplingOptions(temperature=first, last_temperature=last)
+    options = SamplingOptions(temperature=first, final_temperature=last)
     sampler = Sampler(Cycle(), [0], options, 1, over_lines=3)
     samples = draw_samples(sampler, encoder, 1000, rules, range(40))
     assert not any("\n\n\n" in sample.text for sample in samples)
@@ -257,7 +257,7 @@ def test_a_text_has_ended_by_its_length_wherever_it_came_to_that(left_out, text,
 @pytest.mark.parametrize("first", [0, 0.3])
 def test_a_temperature_range_is_what_is_drawn_from(first):
     """From safe to wild: of the first draws one in two hundred, or none, is not the best, and of the last most are."""
-    options = SamplingOptions(temperature=first, last_temperature=100)
+    options = SamplingOptions(temperature=first, final_temperature=100)
     logits, rows = np.array([2.0, 0.0, 0.0, 0.0]), []
     for seed in range(400):
         generator = np.random.default_rng(seed)
@@ -343,7 +343,7 @@ def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logit
     """The middle of each character's part of the distribution draws it."""
     if filters["allowed"] is not None:
         filters["allowed"] = (0, *(id_ for id_ in filters["allowed"] if id_ < len(logits)))
-    options = SamplingOptions(temperature=temperature, last_temperature=last, **filters)
+    options = SamplingOptions(temperature=temperature, final_temperature=last, **filters)
     course = Course(5)
     choose = make_chooser(options, course, len(logits))
     for drawn in (0, 2, 4):
@@ -365,7 +365,7 @@ def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(fi
 
 
 @pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
-@pytest.mark.parametrize("filters", [{}, {"top_k": 4}, {"last_temperature": 1e308}])
+@pytest.mark.parametrize("filters", [{}, {"top_k": 4}, {"final_temperature": 1e308}])
 def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, filters):
     logits = np.array([5, -np.inf, -40, 0, -np.inf], dtype=np.float32)
     options = SamplingOptions(temperature=temperature, **filters)
@@ -459,7 +459,7 @@ def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, un
 
 def test_samples_drawn_together_change_their_temperature_with_their_own_lines(engine):
     encoder, rules = CharEncoder("\nabcdefgh"), Rules(lines=4)
-    sampler = Sampler(engine, [1], SamplingOptions(temperature=0.2, last_temperature=2.0), 5, over_lines=4)
+    sampler = Sampler(engine, [1], SamplingOptions(temperature=0.2, final_temperature=2.0), 5, over_lines=4)
     for sample in draw_samples(sampler, encoder, 200, rules, range(20)):
         drawn = draw_characters(sampler, encoder, 200, Ending(rules, ""), sample.number)
         assert sample.text == "".join(character for character, _ in drawn)
@@ -623,7 +623,7 @@ def test_bytes_end_with_the_first_that_make_up_a_stop_within_a_character_too(dat
         ({"temperature": -0.1}, "--temperature is -0.1; it must be at least 0"),
         ({"temperature": float("nan")}, "--temperature is nan"),
         ({"temperature": float("inf")}, "--temperature is inf"),
-        ({"last_temperature": -1.0}, "--temperature is -1.0"),
+        ({"final_temperature": -1.0}, "--temperature is -1.0"),
         ({"top_k": 0}, "--top-k is 0; it must be at least 1"),
         ({"top_p": 0.0}, "--top-p is 0.0; it must be more than 0 and at most 1"),
         ({"top_p": 1.1}, "--top-p is 1.1"),

@@ -5,15 +5,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.surrogates import (
-    NO_TEXT,
     SURROGATE,
-    apart,
+    UNDECODABLE,
     byte_of,
     is_byte,
+    join_bytes,
     name_byte,
     name_surrogate,
+    split_bytes,
     to_bytes,
-    together,
 )
 
 
@@ -22,7 +22,7 @@ from charrnn.surrogates import (
 def test_what_could_not_be_decoded_is_written_as_it_was(data):
     text = data.decode("utf-8", "surrogateescape")
     assert to_bytes(text) == data
-    kept = "".join(NO_TEXT.findall(text))
+    kept = "".join(UNDECODABLE.findall(text))
     assert kept == "".join(filter(is_byte, text)) == "".join(SURROGATE.findall(text))
     assert kept == bytes(map(byte_of, kept)).decode("ascii", "surrogateescape")
 
@@ -49,16 +49,16 @@ def test_a_surrogate_is_named_by_the_byte_that_it_stands_for_or_by_its_own_numbe
 def test_the_beginning_of_a_character_at_the_end_of_a_text_is_left_out_however_much_of_it_is_there(character):
     data = character.encode()
     for length in range(1, len(data)):
-        assert together("a" + data[:length].decode("utf-8", "surrogateescape"), is_whole=False) == "a"
+        assert join_bytes("a" + data[:length].decode("utf-8", "surrogateescape"), is_whole=False) == "a"
     for text in ("", character, f"\udce9{character}", "\udc80", "\udcff"):
-        assert together(text, is_whole=False) == text
+        assert join_bytes(text, is_whole=False) == text
 
 
 @given(st.binary(max_size=12))
 def test_a_text_that_is_taken_apart_into_bytes_is_put_together_again(data):
     text = data.decode("utf-8", "surrogateescape")
-    assert [*apart(text)] == [bytes([byte]).decode("ascii", "surrogateescape") for byte in data]
-    assert together(apart(text)) == together(text) == text
-    begun = together(apart(text), is_whole=False)
+    assert [*split_bytes(text)] == [bytes([byte]).decode("ascii", "surrogateescape") for byte in data]
+    assert join_bytes(split_bytes(text)) == join_bytes(text) == text
+    begun = join_bytes(split_bytes(text), is_whole=False)
     assert text.startswith(begun)
     assert len(text) - len(begun) <= 3

@@ -21,7 +21,7 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training import loop, validation
 from charrnn.training.clock import LONGEST, Clock
 from charrnn.training.evaluation import evaluate, evaluate_cold
-from charrnn.training.health import REWIND_SHARE
+from charrnn.training.health import REWIND_FACTOR
 from charrnn.training.loop import REWIND_AFTER, take_step, train
 from charrnn.training.optimizers import MOMENTUM, build_optimizer, scheduled_rate
 from charrnn.training.run import FINISH_SECONDS, TrainingRun
@@ -331,7 +331,7 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_alone_with_a_lower_rate
     kept, expected = run.state_dict(), goes_on.state_dict()
     for name in ("optimizer", "state", "lanes"):
         torch.testing.assert_close(kept[name], expected[name], rtol=0, atol=0, msg=name)
-    assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_SHARE, rel=0.05)
+    assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_FACTOR, rel=0.05)
 
 
 def test_it_overfits_undisturbed_where_it_may_not_go_back():

@@ -314,7 +314,7 @@ def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(caps
 
 def test_where_a_range_of_temperatures_runs_over_lines_a_length_is_said_to_change_that(capsys, reciting):
     job, shortfall = reciting("ab\nab\n", rules=Rules(lines=3)), Shortfall()
-    options = replace(job.sampler.options, temperature=0.3, last_temperature=1.2)
+    options = replace(job.sampler.options, temperature=0.3, final_temperature=1.2)
     job = replace(job, sampler=replace(job.sampler, options=options, over_lines=3))
     shortfall.add(Sample(0, "", [], "length", lines=2), job.rules)
     tell_short(shortfall, job)

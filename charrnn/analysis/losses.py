@@ -33,7 +33,7 @@ LEAST_SHARE = 0.5
 MOST_PADDED = 1 << 20
 """Most characters of a batch, padding included, since the results of all of them are held in memory."""
 
-SCORES_AT_ONCE = 1 << 19
+LOGITS_AT_ONCE = 1 << 19
 """Most logits of one window: two megabytes, which fit a CPU's cache."""
 
 Watch = Callable[[float], object]
@@ -94,7 +94,7 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
     return Reading(surprisals, hits)
 
 
-def uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterator[Reading]:
+def mask_uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterator[Reading]:
     """Mask readings: set the surprisals of ids that do not count to 0, and their hits to False.
 
     Args:
@@ -190,7 +190,7 @@ def require_finite(values: NDArray[Any]) -> None:
 
 def window_length(config: ModelConfig, columns: int) -> int:
     """Characters per window for a batch of N texts, such that the logits fit a CPU's cache."""
-    return max(1, min(WINDOW, SCORES_AT_ONCE // (columns * config.vocab_size)))
+    return max(1, min(WINDOW, LOGITS_AT_ONCE // (columns * config.vocab_size)))
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:

@@ -13,7 +13,7 @@ from charrnn.analysis.handicaps import handicaps
 from charrnn.analysis.ngrams import YARDSTICK, Baseline
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
-from charrnn.display.widths import grounded
+from charrnn.display.widths import with_bases
 from charrnn.escape import quoted
 from charrnn.metrics import COLD_WINDOW, HistoryRow, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
@@ -111,10 +111,10 @@ def card(checkpoint: Checkpoint, baseline: Baseline | str = "", *, known: str = 
     if checkpoint.history[-1] != checkpoint.best:
         last = checkpoint.history[-1]
         rows.append(("last", f"{describe_loss(last.val_loss, unit)}, step {last.step:,}"))
-    return [*rows, ("verdict", judged(checkpoint, known, baseline if isinstance(baseline, Baseline) else None))]
+    return [*rows, ("verdict", verdict_text(checkpoint, known, baseline if isinstance(baseline, Baseline) else None))]
 
 
-def judged(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None) -> str:
+def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None = None) -> str:
     """The verdict on a training: how it went, and what may hold the model back.
 
     Args:
@@ -245,7 +245,7 @@ def spell(character: str) -> str:
     if character == "\t":
         return "\\t"
     is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
-    return f"<U+{ord(character):04X}>" if is_blank else grounded(quoted(character))
+    return f"<U+{ord(character):04X}>" if is_blank else with_bases(quoted(character))
 
 
 def _alphabet(encoder: CharEncoder) -> str:

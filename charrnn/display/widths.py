@@ -30,7 +30,7 @@ def glyph(character: str) -> str:
     return (_FILLER if _is_within_syllable(shown[0]) else _CIRCLE) + shown
 
 
-def grounded(text: str) -> str:
+def with_bases(text: str) -> str:
     """A safe text in which a character that would combine with a space, or with nothing, gets a base."""
     pairs = itertools.pairwise(" " + text)
     return "".join(glyph(c) if before == " " and not _width(c) else c for before, c in pairs)

@@ -59,7 +59,7 @@ def overflow() -> DivergenceError:
 
 def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
     """Make the fastest `Chooser` that applies some options."""
-    if options.has_filters or options.last_temperature is not None or options.temperature < OVERFLOWS_BELOW:
+    if options.has_filters or options.final_temperature is not None or options.temperature < OVERFLOWS_BELOW:
         return _filtering_chooser(options, course, vocab_size)
     return _temperature_chooser(options.temperature, vocab_size)
 
@@ -67,7 +67,7 @@ def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> C
 def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
     """Make a `Chooser` that draws from one text's logits as `draw` does from what `weigh` returns."""
     closed = None if options.allowed is None else closed_row(options.allowed, vocab_size)
-    cut, changes = _make_cut(options, vocab_size), options.last_temperature is not None
+    cut, changes = _make_cut(options, vocab_size), options.final_temperature is not None
     scaled = np.empty(vocab_size, dtype=np.float64)
     sums = scaled.data
     multiply, subtract, exp, accumulate = np.multiply, np.subtract, np.exp, np.add.accumulate

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from charrnn.generation.rules import KnownLines, Rules
-from charrnn.surrogates import apart, together
+from charrnn.surrogates import join_bytes, split_bytes
 
 Drawn = tuple[str, float]
 """A character and its log-probability in nats."""
@@ -30,7 +30,7 @@ class _Tail:
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
-        ways = {way for stop in stops for way in (stop, apart(stop))}
+        ways = {way for stop in stops for way in (stop, split_bytes(stop))}
         self.stops = sorted(ways, key=len, reverse=True)  # of several that end at the same character the longest counts
         self.text = ""
         self._longest = len(self.stops[0]) if self.stops else 0
@@ -74,15 +74,13 @@ class Ending:
 
     Args:
         rules: what ends the sample, and what it must not hold.
-        beginning: the text before the sample. If it ends within a line, the sample's first line continues that line,
-            and never counts as a repeat.
+        beginning: the text before it; a line that this begins is continued, and never counts as a repeat.
 
     Attributes:
         takes_text: whether `feed_text` may be called in place of `feed`.
         reason: "stop" or "lines" once a rule has ended the sample; the caller may set another.
         stop: the text that has ended it, if one has.
-        lines: number of whole lines, including one whose line feed is removed as part of a stop, unless that line feed
-            is the stop's last character.
+        lines: number of whole lines; one whose line feed a stop removes counts unless the stop ends with it.
         refused: number of known lines left out.
         repeated: number of other lines left out because they had come before.
         is_begun_left_out: whether an unfinished last line was left out because a line to leave out begins with it.
@@ -163,7 +161,7 @@ class Ending:
             self._drop(self._tail.num_kept(len(stop)))
         elif stop.endswith("\n"):
             self._end_line()
-        self.reason, self.stop = "stop", together(stop)
+        self.reason, self.stop = "stop", join_bytes(stop)
 
     def _finish(self, *, is_whole: bool, is_counted: bool = False) -> list[Drawn]:
         """Return what is still held; where lines fit a pattern, count the last one unless the length has cut it.
@@ -203,7 +201,7 @@ class Ending:
             return False
         self.lines += 1
         if self._written is not None:
-            self._written.add(together(self._line(text)))
+            self._written.add(join_bytes(self._line(text)))
         if self.lines == self._rules.lines:
             self.reason = "lines"
         return self.reason is not None
@@ -214,21 +212,18 @@ class Ending:
 
     def _is_left_out(self, text: str) -> bool:
         """Whether the last line of a text is to be left out, as a known line or a repeat."""
-        line = together(self._line(text))
+        line = join_bytes(self._line(text))
         return any(line in lines for lines in self._unwanted(text))
 
     def _count_left_out(self, text: str) -> None:
         """Count the last line of a text, which is to be left out, as a known line or else as a repeat."""
         known = self._rules.known_lines
-        is_known = known is not None and together(self._line(text)) in known
+        is_known = known is not None and join_bytes(self._line(text)) in known
         self.refused += is_known
         self.repeated += not is_known
 
     def _unwanted(self, text: str) -> Iterator[KnownLines]:
-        """The lines that the last line of a text must not equal: none if a part of it was released already.
-
-        A line that a prompt begins may repeat another.
-        """
+        """The lines that the last line of a text must not equal: none if a part of it was released or is a prompt's."""
         if self._rules.known_lines is not None and self._is_held(text):
             yield self._rules.known_lines
         if self._written is not None and self._is_held(text) and ("\n" in text or not self._begun):
@@ -236,18 +231,13 @@ class Ending:
 
     def _is_empty(self, text: str) -> bool:
         """Whether lines may be left out and the last line of a text is empty or white space."""
-        return self._rules.leave_out_lines and self._is_held(text) and not together(self._line(text)).strip()
+        return self._rules.leave_out_lines and self._is_held(text) and not join_bytes(self._line(text)).strip()
 
     def _begins_known(self, text: str, *, goes_on: bool = True) -> bool:
-        """Whether the last line of a text is the beginning of a line that is to be left out.
-
-        Args:
-            text: the characters held, or the first of them.
-            goes_on: whether more characters may follow.
-        """
+        """Whether the last line of a text, after which more may follow, begins a line that is to be left out."""
         if not self._rules.leave_out_lines or not self._is_held(text):  # the usual case; spares joining a long line
             return False
-        line = together(self._line(text), is_whole=not goes_on)
+        line = join_bytes(self._line(text), is_whole=not goes_on)
         return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:

@@ -32,7 +32,7 @@ class SamplingOptions:
 
     Attributes:
         temperature: divides the logits; below 1, unlikely choices get rarer; 0 is greedy.
-        last_temperature: the temperature at the end of the text, approached linearly; None: constant temperature.
+        final_temperature: the temperature at the end of the text, approached linearly; None: constant temperature.
         top_k: draw from the k best only; None for all.
         top_p: draw from the fewest that together have this probability (Holtzman et al. 2020,
             https://arxiv.org/abs/1904.09751); None for all.
@@ -44,14 +44,14 @@ class SamplingOptions:
     """
 
     temperature: float = 0.8
-    last_temperature: float | None = None
+    final_temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
     allowed: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for temperature in (self.temperature, self.last_temperature):
+        for temperature in (self.temperature, self.final_temperature):
             if temperature is not None and not 0 <= temperature < math.inf:
                 raise ConfigError(f"--temperature is {temperature}; it must be at least 0 (greedy) and finite")
         check_range("top_k", self.top_k, Range(1))
@@ -71,9 +71,9 @@ class SamplingOptions:
         Args:
             share: the share of the text that is behind, from 0 to 1.
         """
-        if self.last_temperature is None:
+        if self.final_temperature is None:
             return self.temperature
-        return self.temperature + (self.last_temperature - self.temperature) * share
+        return self.temperature + (self.final_temperature - self.temperature) * share
 
 
 FILTERS = tuple(field.name for field in fields(SamplingOptions) if "temperature" not in field.name)

@@ -11,7 +11,7 @@ from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
-from charrnn.surrogates import to_bytes, together
+from charrnn.surrogates import join_bytes, to_bytes
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import BYTE, CHARACTER
 
@@ -113,7 +113,7 @@ class Growing:
         if certain:
             self.vain = 0
         if refused := self.ending.take_refused():
-            self.vain += len(together(refused))
+            self.vain += len(join_bytes(refused))
             self.course.give_back(len(refused))
         if self.ending.reason is not None:
             self.course.end()

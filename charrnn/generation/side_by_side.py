@@ -172,7 +172,7 @@ def _thresholds(generators: Sequence[np.random.Generator]) -> Iterator[Doubles]:
 
 def _temperatures(options: SamplingOptions, courses: Sequence[Course], drawn: int) -> float | Floats:
     """The temperature after `drawn` characters: one for all texts, or, if they differ, one for each, shape (N, 1)."""
-    if options.last_temperature is None:
+    if options.final_temperature is None:
         return options.temperature
     shares = {course.share(drawn) for course in courses}
     if len(shares) == 1:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler, SamplingModel
-from charrnn.surrogates import together
+from charrnn.surrogates import join_bytes
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 
@@ -32,4 +32,4 @@ def write_sample(
     """
     sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
     text = encoder.decode([*sampler.stream(length)])
-    return text if encoder.unit == CHARACTER else together(text, is_whole=False)
+    return text if encoder.unit == CHARACTER else join_bytes(text, is_whole=False)

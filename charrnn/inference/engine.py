@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.arrays import Floats, Ids, Singles
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.recalling import raise_logits
+from charrnn.inference.recalling import boost_logits
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
 
@@ -141,7 +141,7 @@ class NumpyCharRNN:
             new_state.append(layer_state)
         logits = x @ self._weights["head.weight"].T + self._weights["head.bias"]
         if recalled is not None:
-            raise_logits(self._weights, x, logits, recalled)
+            boost_logits(self._weights, x, logits, recalled)
         return logits, tuple(new_state)
 
     def _project(self, layer: int, x: Singles) -> Singles:

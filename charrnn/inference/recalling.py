@@ -10,7 +10,7 @@ from charrnn.arrays import Floats
 from charrnn.recall import NONE, Forecasts
 
 
-def raise_logits(weights: Mapping[str, Floats], outputs: Floats, logits: Floats, recalled: Forecasts) -> None:
+def boost_logits(weights: Mapping[str, Floats], outputs: Floats, logits: Floats, recalled: Forecasts) -> None:
     """Raise each forecast's logit, in place, by the trust that the model computes for it.
 
     Args:

@@ -18,7 +18,7 @@ from charrnn.arrays import Floats
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.engine import CELL_STEPS, State
-from charrnn.inference.recalling import raise_logits
+from charrnn.inference.recalling import boost_logits
 from charrnn.recall import Forecasts
 
 Weights = Mapping[str, Floats]
@@ -102,7 +102,7 @@ def record(
         layers.append(tape)
     logits = x @ weights["head.weight"].T + weights["head.bias"]
     if recalled is not None:
-        raise_logits(weights, x, logits, recalled)
+        boost_logits(weights, x, logits, recalled)
     lasts = tuple((tape.hidden[-1], tape.cells[-1])[: CELLS[config.cell].states] for tape in layers)
     return Tape(ids, layers, x, logits, lasts, recalled)
 

@@ -26,17 +26,17 @@ DAMAGE = (
 )  # fmt: skip
 """The exceptions that reading a damaged file may raise."""
 
-TOLD = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
+READABLE_ERRORS = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
 """The exceptions among them whose messages help a user; those of the others are about Python's internals."""
 
 
 def cause_of(error: BaseException) -> str:
     """Say in a few words, on one line, what is wrong with a file, given an exception of `DAMAGE`."""
-    told = " ".join(str(error).split()) if isinstance(error, TOLD) else ""
+    told = " ".join(str(error).split()) if isinstance(error, READABLE_ERRORS) else ""
     return told[:120] or "its structure is broken"
 
 
-AT_ONCE = 1 << 20
+CHUNK_BYTES = 1 << 20
 """Bytes of a record that are read at once into an array."""
 
 
@@ -93,7 +93,7 @@ class TensorFile:
         """Read a record into an array of its size."""
         end = 0
         with self._archive.open(self._info(name)) as record:  # checks the CRC at its end
-            while piece := record.read(AT_ONCE):
+            while piece := record.read(CHUNK_BYTES):
                 values[end : end + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
                 end += len(piece)
         if end < len(values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from charrnn.surrogates import NO_TEXT
+from charrnn.surrogates import UNDECODABLE
 from charrnn.text.guessing import are_of_other_letters, likely_encoding
 from charrnn.text.kinds import LONGEST_HEAD
 from charrnn.text.misread import holds_utf8, is_hardly_wide
@@ -161,7 +161,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
     marked = "" if offset else _marked_as(error.object)
     if not marked:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
-        runs = NO_TEXT.findall(around)
+        runs = UNDECODABLE.findall(around)
         if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)):
             return f"the text around is valid: mend it there, {_PASSING}"
         if are_of_other_letters(map(len, runs)):

@@ -121,7 +121,7 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
             raise
 
 
-def let_go(ids: Ids) -> None:
+def release_pages(ids: Ids) -> None:
     """Release the memory of a mapped text's pages that were read; they are read again when needed.
 
     The system would release them too, but only when memory is short, and until then they count as the process's memory.

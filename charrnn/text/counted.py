@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.arrays import Ids, Places
-from charrnn.text.cache import let_go
+from charrnn.text.cache import release_pages
 from charrnn.text.places import find_lines, lane_starts
 
 WARM_UP = 512
@@ -77,7 +77,7 @@ def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
     if len(ids) <= most:
         return ids
     taken = ids[counted_places(ids, most, line_feed)]
-    let_go(ids)
+    release_pages(ids)
     return taken
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
-from charrnn.text.cache import let_go
+from charrnn.text.cache import release_pages
 
 Positions = NDArray[np.signedinteger[Any]]
 """Positions in a text, in four bytes each where possible, since three are held for each line."""
@@ -30,7 +30,7 @@ def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
     for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
         found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_feed)
         starts.append((found + (place + 1)).astype(dtype))
-        let_go(ids)
+        release_pages(ids)
     of_all = np.concatenate(starts)
     return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
 
@@ -78,7 +78,7 @@ def count_lines(ids: Ids, line_feed: int) -> int:
     feeds = 0
     for place in range(0, len(ids), PIECE):
         feeds += int(np.count_nonzero(ids[place : place + PIECE] == line_feed))
-        let_go(ids)
+        release_pages(ids)
     return feeds + bool(len(ids) and ids[-1] != line_feed)
 
 
@@ -90,5 +90,5 @@ def count_blank_lines(ids: Ids, line_feed: int, white: Sequence[int]) -> int:
         ends = np.concatenate([[is_at_start], piece[np.isin(piece, white, invert=True)] == line_feed])
         blank += int(np.count_nonzero(ends[1:] & ends[:-1]))
         is_at_start = bool(ends[-1])
-        let_go(ids)
+        release_pages(ids)
     return blank

@@ -21,7 +21,7 @@ from charrnn.metrics import COLD_WINDOW
 from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, map_state, to_device
 from charrnn.recall import Forecasts, recall_columns
-from charrnn.text.cache import let_go
+from charrnn.text.cache import release_pages
 from charrnn.text.counted import MAX_LANES, WARM_UP, counted_lanes, spread
 from charrnn.text.places import cut_lines, find_lines
 from charrnn.training.clock import CLOCK
@@ -29,7 +29,7 @@ from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 
-LookUp = Callable[[int, int], Forecasts]
+ForecastSource = Callable[[int, int], Forecasts]
 """From (first, last), the forecasts after characters `first` to `last` - 1 of each lane, shape (T, lanes, C)."""
 
 VALUES_AT_ONCE = 1 << 21
@@ -69,7 +69,7 @@ def evaluate(
     starts, ends = counted_lanes(len(ids), most, batch_size)
     lead = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
     own = ranks.shard(len(starts))
-    look_up: LookUp | None = None
+    look_up: ForecastSource | None = None
     if model.config.recall:
         kept = recalled or recalled_in(ids, model.config.recall)
         look_up = partial(kept.at, starts[own])
@@ -150,7 +150,7 @@ def reading(model: Model, precision: str) -> Iterator[None]:
         model.train(was_training)
 
 
-def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
+def _look_up_cold(model: Model, ids: Ids, starts: Places) -> ForecastSource | None:
     """Look up forecasts within each window only; None for a model that does not recall."""
     if not model.config.recall:
         return None
@@ -160,7 +160,7 @@ def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
 
 
 def _sum_of_losses(
-    model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: LookUp | None = None
+    model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: ForecastSource | None = None
 ) -> float:
     """Read lanes side by side from `starts` to `ends`, both of shape (lanes,), and add up all losses."""
     longest = int((ends - starts).max(initial=0))
@@ -175,7 +175,7 @@ def _sum_of_losses(
         counted = to_device(model.device, torch.from_numpy(positions[:-1] < ends))  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
         CLOCK.look()
-    let_go(ids)
+    release_pages(ids)
     return total.item()
 
 

@@ -29,7 +29,7 @@ class ResidentLanes(Lanes):
 
     def __init__(self, ids: Ids, device: torch.device, **options: Any) -> None:
         super().__init__(ids, **options)
-        self._text = bring(ids, device)
+        self._text = copy_to_device(ids, device)
         self._first = torch.from_numpy(self._starts).to(device)
 
     def _piece(self, first: int, last: int) -> Tensor:
@@ -37,7 +37,7 @@ class ResidentLanes(Lanes):
         return self._text[positions].long()
 
 
-def bring(ids: Ids, device: torch.device) -> Tensor:
+def copy_to_device(ids: Ids, device: torch.device) -> Tensor:
     """Copy ids to a device, as uint8 or int32, since torch supports other unsigned types little there."""
     text = torch.empty(len(ids), dtype=_dtype(ids), device=device)
     for begin in range(0, len(ids), CHUNK):

@@ -33,7 +33,7 @@ from charrnn import __version__
 from charrnn.config import CONTEXTS
 from charrnn.errors import ConfigError, LostRankError
 from charrnn.training.clock import CLOCK
-from charrnn.training.meeting import ask_after_hosts, begin_life, find_store
+from charrnn.training.meeting import begin_life, enable_keepalive, find_store
 from charrnn.training.ranks import Ranks, Value
 from charrnn.training.torchrun import Place
 
@@ -130,7 +130,7 @@ class Group(Ranks):
             ) from None
         self._began = self._clock
         _set_pg_timeout(PATIENCE)
-        ask_after_hosts()
+        enable_keepalive()
 
     def _introduce(self) -> None:
         """Exchange versions, hosts and launches; in every version this must stay the first exchange.
@@ -211,7 +211,7 @@ class Group(Ranks):
         )
         self._settle(model)
         _set_pg_timeout(PATIENCE, group)
-        ask_after_hosts()
+        enable_keepalive()
 
     def _group_for(self, on_gpu: bool) -> dist.ProcessGroup:
         """A process group for each network, since members may learn at the same time; on GPUs one group for all."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-RECOVERY_SHARE = 0.5
+RECOVERY_FACTOR = 0.5
 """Factor on the learning rate each time that training goes back because its numbers went wrong."""
 
-REWIND_SHARE = 0.4
+REWIND_FACTOR = 0.4
 """Factor on the learning rate each time that training goes back because evaluations brought no gain."""
 
 LARGEST_LOSS = 1e6

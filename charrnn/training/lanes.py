@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
-from charrnn.text.cache import let_go
+from charrnn.text.cache import release_pages
 from charrnn.text.places import lane_starts
 from charrnn.training.recalled_text import recalled_in
 
@@ -165,7 +165,7 @@ class Lanes(WindowReader):
         first, last = self._boundary(place), self._boundary(place + 1)
         piece = self._piece(first, last)  # (T + 1, B)
         if (index + 1) % LET_GO_EVERY == 0:
-            let_go(self._ids)
+            release_pages(self._ids)
         return Window(
             inputs=piece[:-1],
             targets=piece[1:],

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
-from charrnn.text.cache import let_go
+from charrnn.text.cache import release_pages
 from charrnn.text.places import Positions, cut_lines, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
 
 LEAST_WINDOWS = 16
 """Windows up to which a line is never cut: the state is carried from one to the next."""
 
-EMPTY = 0.25
+MAX_EMPTY = 0.25
 """Windows that empty lanes may cost, as a share of the fewest possible."""
 
 
@@ -67,7 +67,7 @@ class LineLanes(WindowReader):
         longest, pieces = int(self._lengths[lines].max()), int(self._windows[batch])
         first, last = piece * longest // pieces, (piece + 1) * longest // pieces
         if (index + 1) % LET_GO_EVERY == 0:
-            let_go(self._ids)
+            release_pages(self._ids)
         return self._window(lines, first, last, begins_anew=piece == 0)
 
     def _plan(self) -> None:
@@ -108,10 +108,10 @@ def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len
     """
     longest = int(lengths.max())
     fewest = int((-(-lengths // seq_len)).sum(dtype=np.int64)) / batch_size  # with no lane ever empty
-    if longest <= LEAST_WINDOWS * seq_len or _windows(lengths, batch_size, seq_len).sum() <= (1 + EMPTY) * fewest:
+    if longest <= LEAST_WINDOWS * seq_len or _windows(lengths, batch_size, seq_len).sum() <= (1 + MAX_EMPTY) * fewest:
         return starts, lengths
     halvings = 1 + int(np.log2(longest / (LEAST_WINDOWS * seq_len)))
     limits = [-(-longest // 2**number) for number in range(halvings)]
     costs = [int(_windows(cut_lines(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
-    chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + EMPTY) * min(costs))
+    chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + MAX_EMPTY) * min(costs))
     return cut_lines(starts, lengths, chosen)

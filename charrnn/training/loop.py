@@ -61,7 +61,7 @@ def train(
     set_up = run.new_set_up_seconds
     run.set_up_seconds += set_up
     run.pace.seconds = run.pace.seconds + set_up if run.pace.steps else run.seconds
-    run.taken_over_at = None
+    run.set_up_began_at = None
     asked, is_over = run.ranks.now(), run.finished
     first = run.step
     has_passed = run.progress >= 1 or run.is_out_of_patience
@@ -213,7 +213,7 @@ def _reset_some(run: TrainingRun) -> State:
 
 def _rate(run: TrainingRun) -> float:
     """The learning rate of the next step; after a recovery it warms up anew, to a lower value."""
-    return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * run.rate_share
+    return scheduled_rate(run.config, run.step - run.health.recovered_at, run.progress) * run.rate_factor
 
 
 def _evaluate(run: TrainingRun) -> Report:

@@ -89,7 +89,7 @@ def begin_life(store: Store, place: Place, patience: timedelta) -> tuple[str, in
     return life, 0
 
 
-def ask_after_hosts(system: str = sys.platform) -> None:
+def enable_keepalive(system: str = sys.platform) -> None:
     """Turn on TCP keepalive for all connections of this process, on Linux, so that the loss of a host is noticed.
 
     A host that loses power closes no connection: a process that waits for data from it would wait for ever. A stopped

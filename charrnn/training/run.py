@@ -18,7 +18,7 @@ from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model, build_model, members_of
 from charrnn.network.model import State, join_lanes, map_state
 from charrnn.storage.training_state import FIGURES
-from charrnn.training.health import RECOVERY_SHARE, REWIND_SHARE, Health
+from charrnn.training.health import RECOVERY_FACTOR, REWIND_FACTOR, Health
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
@@ -49,17 +49,15 @@ class TrainingRun:
         started: the value of `ranks.now()` at which `seconds` is 0.
         step: optimizer updates made.
         first_step: step at which epoch 0 began: 0, unless --force-resume changed how the text is read; may be negative.
-        taken_over_at: `seconds` when this process began or resumed the run; None once it trains.
+        set_up_began_at: `seconds` when this process began or resumed the run; None once it trains.
         set_up_seconds: the part of `seconds` spent on set-up before training, in this process and in those before.
         history: one row per evaluation.
         best: the row with the lowest loss, the first of equals; None before the first evaluation.
         has_evaluated: whether this process has made an evaluation.
         best_weights: the weights at `best`; empty before the first evaluation.
-        beginning: the weights to go back to before there are best ones, where --force-resume discarded the losses of a
-            run; empty where these are the initial weights by the seed.
+        beginning: weights to go back to before there are best ones, if --force-resume discarded losses; else empty.
         pace: sums since the last evaluation.
-        highest_norm: the largest gradient norm of a step since the last report; not saved, since a run is saved right
-            after one.
+        highest_norm: the largest gradient norm of a step since the last report; not saved: saves come right after one.
         health: what went wrong so far.
         evaluation_seconds: duration of an evaluation: expected, or that of the last one, taken as at most twice that of
             the one before.
@@ -80,7 +78,7 @@ class TrainingRun:
     started: float
     step: int = 0
     first_step: int = 0
-    taken_over_at: float | None = 0.0
+    set_up_began_at: float | None = 0.0
     set_up_seconds: float = 0.0
     history: list[HistoryRow] = field(default_factory=list)
     best: HistoryRow | None = None
@@ -176,9 +174,9 @@ class TrainingRun:
                 group["lr"] = rate
 
     @property
-    def rate_share(self) -> float:
+    def rate_factor(self) -> float:
         """Factor on the learning rate for the rewinds and recoveries so far."""
-        return REWIND_SHARE**self.rewinds * RECOVERY_SHARE**self.health.recoveries
+        return REWIND_FACTOR**self.rewinds * RECOVERY_FACTOR**self.health.recoveries
 
     @property
     def seconds(self) -> float:
@@ -188,7 +186,7 @@ class TrainingRun:
     @property
     def new_set_up_seconds(self) -> float:
         """Seconds of set-up in this process so far; 0 once it trains, when `set_up_seconds` includes them."""
-        return 0.0 if self.taken_over_at is None else self.seconds - self.taken_over_at
+        return 0.0 if self.set_up_began_at is None else self.seconds - self.set_up_began_at
 
     @property
     def _limits(self) -> list[tuple[int, int]]:
@@ -291,7 +289,7 @@ class TrainingRun:
         self.state = map_state(lambda tensor: tensor[own_lanes].to(self.model.device), state["state"])
         vars(self).update({name: state[name] for name in FIGURES})
         self.started -= state["seconds"]
-        self.taken_over_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
+        self.set_up_began_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
         self.set_learning_rate(state["learning_rate"])
         self.beginning = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])

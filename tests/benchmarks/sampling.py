@@ -38,7 +38,7 @@ MANY = 256
 FREE = SamplingOptions()
 FILTERS = {
     "-t 0": SamplingOptions(temperature=0),
-    "-t 0.3..1.2": SamplingOptions(temperature=0.3, last_temperature=1.2),
+    "-t 0.3..1.2": SamplingOptions(temperature=0.3, final_temperature=1.2),
     "--forbid": SamplingOptions(allowed=tuple(range(3, VOCAB_SIZE))),
     "--top-k 20": SamplingOptions(top_k=20),
     "--top-p 0.9": SamplingOptions(top_p=0.9),

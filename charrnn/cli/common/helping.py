@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from charrnn.cli.common.mistakes import find_mistake, hint_at, likely_flags
 from charrnn.cli.common.terminal import terminal_width
-from charrnn.surrogates import together
+from charrnn.surrogates import join_bytes
 
 STACKED, NARROWEST = 60, 20
 """Width of a terminal, in columns, below which a flag's text stands under it and not beside it, and the smallest width
@@ -151,7 +151,7 @@ def _flags(parameters: Sequence[Any]) -> dict[str, bool]:
 
 def _together(value: Any) -> Any:
     """Decode one text or several as UTF-8, if Python, in an ASCII locale, has read bytes as surrogates."""
-    return together(value) if isinstance(value, str) else value and [*map(together, value)]
+    return join_bytes(value) if isinstance(value, str) else value and [*map(join_bytes, value)]
 
 
 def _given_twice(given: Sequence[Any]) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.common.terminal import terminal_width
-from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject, way_of
+from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject, reading_key
 from charrnn.cli.inspector.tables import print_lines, print_table, wrapped
-from charrnn.display.card import card, judged, parameter_table
+from charrnn.display.card import card, parameter_table, verdict_text
 from charrnn.display.curves import NO_ROOM, history_curve
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields, perplexity
 from charrnn.shapes import count_parameters
@@ -57,7 +57,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "losses_compare": contents.losses_compare,
         "learned_held_out": contents.origin.learned_held_out,
         "known_lines": _describe_lines(measured),
-        "verdict": judged(contents, describe_known(*measured.known_lines), measured.baseline),
+        "verdict": verdict_text(contents, describe_known(*measured.known_lines), measured.baseline),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
         "made": contents.made,
@@ -82,7 +82,13 @@ def first_measured(subjects: Sequence[Subject]) -> list[Subject | None]:
 def _measure_of(subject: Subject) -> tuple[Any, ...]:
     """A key for everything that determines the baseline of a model."""
     contents = subject.contents
-    return way_of(subject), contents.text_options.lines, subject.part, contents.encoder.unit, contents.model.vocab_size
+    return (
+        reading_key(subject),
+        contents.text_options.lines,
+        subject.part,
+        contents.encoder.unit,
+        contents.model.vocab_size,
+    )
 
 
 def _describe_best(subject: Subject) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ from typing import Any
 from charrnn.analysis.ngrams import YARDSTICK
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.cards import first_measured
-from charrnn.cli.inspector.subject import Subject, reading_flags, way_of
+from charrnn.cli.inspector.subject import Subject, reading_flags, reading_key
 from charrnn.cli.inspector.tables import format_comparison, print_lines, wrapped
-from charrnn.display.card import judged
+from charrnn.display.card import verdict_text
 from charrnn.escape import quoted
 from charrnn.metrics import bits_per_char
 from charrnn.shapes import count_parameters
@@ -70,7 +70,7 @@ def comparison_rows(subjects: Sequence[Subject]) -> list[list[str]]:
 def why_they_differ(subjects: Sequence[Subject]) -> str:
     """Why the losses of several models cannot be compared; empty if they can."""
     evaluated = [subject for subject in subjects if subject.contents.best is not None]
-    if len({way_of(subject) for subject in subjects}) > 1:
+    if len({reading_key(subject) for subject in subjects}) > 1:
         return LOSSES_DIFFER
     if len({_alphabet_of(subject) for subject in evaluated}) > 1:
         return ALPHABETS_DIFFER
@@ -172,7 +172,7 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
         if measured.baseline.learned:
             rows["  learned from"] = f"the last {measured.baseline.learned:,}"
     known = describe_known(*(measured or subject).known_lines)  # not every model has found the text
-    return {**rows, "verdict": judged(contents, known).partition(":")[0]}
+    return {**rows, "verdict": verdict_text(contents, known).partition(":")[0]}
 
 
 def _label(field: str) -> str:

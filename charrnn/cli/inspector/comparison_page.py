@@ -19,7 +19,7 @@ from charrnn.cli.inspector.subject import LINES_FORGET, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
-from charrnn.wording import what_is_wrong
+from charrnn.wording import without_advice
 
 SHOWN_CHARACTERS = 600
 """Most characters of the text that the page shows coloured by each model's surprisal."""
@@ -52,7 +52,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
     note = why_they_differ(subjects)
     level = next(iter(baselines)) if len(baselines) == 1 and not note else None
     if not note and given is None and not share_text(subjects):
-        note = what_is_wrong(TEXTS_DIFFER)  # without the advice, which a page's reader cannot follow
+        note = without_advice(TEXTS_DIFFER)  # without the advice, which a page's reader cannot follow
     return {
         "version": __version__,
         "yardstick": {"name": YARDSTICK},
@@ -120,13 +120,13 @@ def _pieces_to_go_back_in(
     except CharRNNError as error:  # a model knows no character of its text; the surprise view needs none
         if flags.gradients:
             raise
-        page.lack("gradients", reason=texts[0].on_page(what_is_wrong(str(error))))
+        page.lack("gradients", reason=texts[0].on_page(without_advice(str(error))))
         return []
     read = list(zip(streams, pieces, strict=True))
     if flags.gradients:
         require_length(read)
     if why_not := why_too_short(read):
-        page.lack("gradients", reason=what_is_wrong(why_not))
+        page.lack("gradients", reason=without_advice(why_not))
         return []
     each = iter(pieces)
     return [(subject, next(each) if subject.is_stream else None) for subject in subjects]
@@ -144,7 +144,7 @@ def _of_each(make: Callable[..., Section], cases: Iterable[tuple[Any, ...]], *, 
             found.append(make(*case))
         except DivergenceError as error:
             errors.append(error)
-            found.append({"absent": what_is_wrong(str(error))})
+            found.append({"absent": without_advice(str(error))})
     if must and len(errors) == len(found):
         raise errors[0]
     return found

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import is_live
-from charrnn.cli.inspector.fitting import REMARKS, UNLIKE, shared_encoding, unlike_readings, warn
+from charrnn.cli.inspector.fitting import READINGS_DIFFER, REMARKS, differing_flags, shared_encoding, warn
 from charrnn.cli.inspector.line_scores import ScoredLine, fit_lines, score_lines
 from charrnn.cli.inspector.scoring import has_learned, warn_where_learned
 from charrnn.cli.inspector.subject import Subject
@@ -24,7 +24,7 @@ from charrnn.display.outlet import write_line, write_warning
 from charrnn.escape import quoted, visible
 from charrnn.metrics import finite_or_none
 from charrnn.paths import name_of
-from charrnn.surrogates import NO_TEXT, to_bytes
+from charrnn.surrogates import UNDECODABLE, to_bytes
 from charrnn.text.line_reader import read_lines
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, TextOptions
@@ -79,8 +79,8 @@ class _Remarks:
             )
             self._encoding = None
         text = "".join(lines)
-        if self._is_compared and (unlike := unlike_readings(self._subjects, text, self._rule)):
-            write_warning(UNLIKE.format(", ".join(unlike)))
+        if self._is_compared and (unlike := differing_flags(self._subjects, text, self._rule)):
+            write_warning(READINGS_DIFFER.format(", ".join(unlike)))
             self._is_compared = False
         for remark, subjects in self._untold.items():
             self._untold[remark] = warn(remark, subjects, text, self._path, self._rule)
@@ -124,14 +124,14 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
 
 def _first_bad(lines: Sequence[str]) -> int | None:
     """Index of the first line with invalid bytes; None if there is none."""
-    return next((i for i, line in enumerate(lines) if not line.isascii() and NO_TEXT.search(line)), None)
+    return next((i for i, line in enumerate(lines) if not line.isascii() and UNDECODABLE.search(line)), None)
 
 
 def _format(
     scored: ScoredLine, subjects: Sequence[Subject], as_json: bool, out: BinaryIO, options: TextOptions
 ) -> bytes:
     """A line's output row; a line with invalid bytes is written with its original bytes."""
-    is_foreign = NO_TEXT.search(scored.text) is not None and not options.codec.startswith("utf-8")
+    is_foreign = UNDECODABLE.search(scored.text) is not None and not options.codec.startswith("utf-8")
     text = scored.text.encode(options.encoding, "surrogateescape") if is_foreign else to_bytes(scored.text)
     if as_json:
         exact = {"bytes": base64.b64encode(text).decode("ascii")} if is_foreign else {}

@@ -15,7 +15,7 @@ from charrnn.text.likeness import other_forms, to_nearest, with_known_line_ends
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
 
-UNLIKE = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
+READINGS_DIFFER = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
 
 def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
@@ -36,7 +36,7 @@ def shared_encoding(subjects: Sequence[Subject]) -> TextOptions:
     return TextOptions(unit=readings[0].unit, encoding=readings[0].encoding, errors=kept)
 
 
-def unlike_readings(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
+def differing_flags(subjects: Sequence[Subject], text: str, rule: str) -> list[str]:
     """The flags because of which models read different characters of the same text, which may be easier for one."""
     flags = reading_flags(subjects)
     if not flags and rule not in ("skip", "nearest"):

@@ -16,7 +16,13 @@ from pathlib import Path
 from charrnn.arrays import Ids
 from charrnn.cli.common.made import is_made_by_training
 from charrnn.cli.inspector.sought import LARGEST_SOUGHT, PACKED, is_packed, require_usable, seek
-from charrnn.cli.inspector.whereabouts import at_home, candidates, is_of_several, places_of, places_of_held_out
+from charrnn.cli.inspector.whereabouts import (
+    candidates,
+    is_of_several,
+    places_of,
+    places_of_held_out,
+    without_network_paths,
+)
 from charrnn.errors import CacheError, CorpusError, ForeignTextError
 from charrnn.escape import quoted
 from charrnn.paths import STDIN_NAME, name_of
@@ -25,7 +31,7 @@ from charrnn.text.cache import Cache, check_sound, own_folder
 from charrnn.text.corpus import Corpus, read_corpus
 from charrnn.text.documents import begins_as
 from charrnn.text.read_options import ReadOptions
-from charrnn.wording import what_is_wrong
+from charrnn.wording import without_advice
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
     try:
         packed = seek([folder], [], checkpoint).packed
     except CorpusError as error:
-        return f": {what_is_wrong(str(error)).removeprefix(f'{folder}: ')}"
+        return f": {without_advice(str(error)).removeprefix(f'{folder}: ')}"
     if packed:
         which = f"{packed[0]} and {len(packed) - 1:,} more are" if packed[1:] else f"{packed[0]} is"
         return f" is a folder in which {which} {PACKED.why}"
@@ -182,7 +188,7 @@ def _cache(checkpoint: Checkpoint) -> Cache | None:
     A checkpoint may be untrusted: the cache folder that it names is only read, never written.
     """
     origin = checkpoint.origin
-    named = at_home([path for path in [origin.cache] if path and "\0" not in path])
+    named = without_network_paths([path for path in [origin.cache] if path and "\0" not in path])
     folder = own_folder()
     return None if origin.no_cache or folder is None else Cache(folder, tuple(map(Path, named)))
 

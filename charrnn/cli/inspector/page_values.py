@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import DivergenceError
-from charrnn.wording import what_is_wrong
+from charrnn.wording import without_advice
 
 Section = dict[str, Any]
 """Plain values, by the names under which the page's script reads them."""
@@ -48,7 +48,7 @@ class Page:
         except DivergenceError as error:
             if must:
                 raise
-            self.lack(name, reason=what_is_wrong(str(error)))
+            self.lack(name, reason=without_advice(str(error)))
 
     def lack(self, *names: str, reason: str) -> None:
         """Mark sections absent for a reason; an earlier reason stays, and an empty one marks nothing."""
@@ -58,4 +58,4 @@ class Page:
 
 def without_text(subject: Subject) -> str:
     """Why sections that need the training text are absent, without advice, which a page's reader could not follow."""
-    return f"for want of the text that it learned from: {what_is_wrong(subject.absence)}"
+    return f"for want of the text that it learned from: {without_advice(subject.absence)}"

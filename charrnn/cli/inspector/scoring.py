@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.losses import Watch, add_up, read_pieces, uncounted
+from charrnn.analysis.losses import Watch, add_up, mask_uncounted, read_pieces
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
+    READINGS_DIFFER,
     REMARKS,
-    UNLIKE,
+    differing_flags,
     fit_text,
     shared_encoding,
     unknown_price,
-    unlike_readings,
     warn,
 )
 from charrnn.cli.inspector.progress import work_progress
@@ -94,7 +94,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     learned = [has_learned(subject, meter) for subject in subjects]
     unlike = []
     if len(subjects) > 1:
-        scores, unlike = [score.over_given for score in scores], unlike_readings(subjects, text, rule)
+        scores, unlike = [score.over_given for score in scores], differing_flags(subjects, text, rule)
     if as_json:
         print(to_json(_as_json(subjects, scores, path, unlike, learned)))
     elif len(subjects) == 1:
@@ -104,7 +104,7 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
         print_lines(format_comparison([""], names, _compared(scores), terminal_width()))
         print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
         if unlike:
-            print_lines(wrapped(UNLIKE.format(", ".join(unlike)), terminal_width()))
+            print_lines(wrapped(READINGS_DIFFER.format(", ".join(unlike)), terminal_width()))
     if not as_json:
         warn_where_learned(subjects, learned, path)
 
@@ -184,7 +184,7 @@ def _read(
     counts = _counts(readable, encoder, len(ids) - 1)
     loss, right = 0.0, 0
     if len(begins):
-        loss, right = add_up(uncounted(read_pieces(subject.engine, ids, watch=watch), counts), begins, unread)
+        loss, right = add_up(mask_uncounted(read_pieces(subject.engine, ids, watch=watch), counts), begins, unread)
     if not dynamic:
         return loss, right, None
     from charrnn.analysis.dynamic import adapted_loss  # imports backpropagation, which other scores do not need

@@ -21,7 +21,7 @@ from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling
 from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.surrogates import NO_TEXT
+from charrnn.surrogates import UNDECODABLE
 from charrnn.text.counted import counted_places
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
@@ -200,13 +200,13 @@ def read_subjects(
     ]
 
 
-def way_of(subject: Subject) -> tuple[str, TextOptions]:
+def reading_key(subject: Subject) -> tuple[str, TextOptions]:
     """The SHA-256 of the training text and how it was read, unit aside: equal for models whose losses compare.
 
     The rule for invalid bytes counts only where the alphabet shows that the text had some.
     """
     contents, characters = subject.contents, subject.contents.encoder.characters
-    has_invalid = NO_TEXT.search(characters) or "\N{REPLACEMENT CHARACTER}" in characters  # kept, or replaced
+    has_invalid = UNDECODABLE.search(characters) or "\N{REPLACEMENT CHARACTER}" in characters  # kept, or replaced
     own = contents.text_options
     errors = own.errors if has_invalid else "strict"
     return contents.corpus.sha256, replace(own, unit=CHARACTER, lines=False, encoding=own.codec, errors=errors)

@@ -30,7 +30,7 @@ from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.config import ModelConfig
 from charrnn.display.heatmap import Column, draw, signed_block, signed_colour, signed_scale
 from charrnn.display.svg import Tinted
-from charrnn.display.widths import grounded
+from charrnn.display.widths import with_bases
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import quoted
 from charrnn.paths import name_of
@@ -67,7 +67,7 @@ def neurons_view(watched: Watched) -> View:
     if note := _shortness(watched):
         data["note"] = note
     rows = [
-        [grounded(quoted(f.feature)), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"]
+        [with_bases(quoted(f.feature)), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"]
         for f in found
     ]
     return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
@@ -95,7 +95,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
     shown_as = ", tanh of c" if unit.part == "c" else ""
     headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
-    headline += "".join(f"; follows {grounded(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
+    headline += "".join(f"; follows {with_bases(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
     scale = scale_of(values)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale).tolist(), strict=True))
     legend = f"orange: above 0, up to {scale:.2f}"

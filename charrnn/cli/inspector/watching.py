@@ -24,7 +24,7 @@ from charrnn.analysis.neurons import (
     record_units,
 )
 from charrnn.cli.inspector.fitting import fit_text
-from charrnn.cli.inspector.subject import Subject, way_of
+from charrnn.cli.inspector.subject import Subject, reading_key
 from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import quoted
 from charrnn.paths import name_of
@@ -220,7 +220,7 @@ def _readable_length(subject: Subject) -> int:
 
 def share_text(subjects: Sequence[Subject]) -> bool:
     """Whether models learned from the same text and held out its end, or the same lines."""
-    return len({(way_of(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
+    return len({(reading_key(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
 
 
 def _name_held_out(subject: Subject) -> str:

@@ -23,7 +23,7 @@ from charrnn.display.page import MARK, ONE, SEVERAL, render
 from charrnn.errors import CharRNNError
 from charrnn.escape import quoted
 from charrnn.storage.outputs import check_replaceable, write_whole
-from charrnn.wording import what_is_wrong
+from charrnn.wording import without_advice
 
 
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
@@ -58,7 +58,7 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     elif subject.own_text is None:
         page.lack("baseline", reason=without_text(subject))
     if page.is_whole:
-        page.lack("gates", reason=what_is_wrong(why_no_gates(subject)))
+        page.lack("gates", reason=without_advice(why_no_gates(subject)))
         page.lack("gradients", reason="" if subject.is_stream else LINES_FORGET)
     if given is not None or subject.own_text is not None or flags.watching:
         _add_what_it_reads(page, subject, given, flags)
@@ -82,12 +82,12 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
         if flags.watching:
             raise
         if page.is_whole:
-            page.lack("neurons", "gates", "gradients", reason=text.on_page(what_is_wrong(str(error))))
+            page.lack("neurons", "gates", "gradients", reason=text.on_page(without_advice(str(error))))
         piece = text
     watched = Watched(subject, piece)
     shown = (piece if flags.unknown == "skip" else text).first(PAGE_CHARACTERS)
     if page.is_whole:
-        page.lack("gradients", reason=what_is_wrong(why_too_short([(subject, piece)])))
+        page.lack("gradients", reason=without_advice(why_too_short([(subject, piece)])))
     elif flags.gradients:
         require_length([(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {

@@ -22,7 +22,7 @@ def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
     alone = [[place] for place in places_of(checkpoint, checkpoint_path)]
     if not is_of_several(checkpoint):
         return alone
-    texts = at_home(checkpoint.origin.texts)
+    texts = without_network_paths(checkpoint.origin.texts)
     together = (tuple(str(Path(root, text)) for text in texts) for root in _roots(checkpoint_path))
     return [*alone, *map(list, dict.fromkeys(together))]
 
@@ -45,15 +45,15 @@ def is_of_several(checkpoint: Checkpoint) -> bool:
     return len(checkpoint.origin.texts) > 1
 
 
-def at_home(paths: Sequence[str]) -> list[str]:
+def without_network_paths(paths: Sequence[str]) -> list[str]:
     """The paths without network (UNC) paths: an untrusted checkpoint must not make Windows contact a host."""
     return [path for path in paths if not path.replace("\\", "/").startswith("//")]
 
 
 def _places(typed: str, name: str, checkpoint_path: str) -> list[str]:
     here, beside, *above = _roots(checkpoint_path)
-    found = [Path(root, text) for text in at_home([typed]) for root in (here, beside, *above)]
-    near = [Path(root, text) for text in at_home([name]) for root in (here, beside)]
+    found = [Path(root, text) for text in without_network_paths([typed]) for root in (here, beside, *above)]
+    near = [Path(root, text) for text in without_network_paths([name]) for root in (here, beside)]
     return list(dict.fromkeys(map(str, [*found[:1], *near, *found[1:]])))
 
 

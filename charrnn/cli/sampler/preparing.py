@@ -79,7 +79,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     form = form.limited_to(options.allowed)
     match = _line_match(flags, form, prompt)
     rules = _rules(flags, form, prompt, match)
-    is_stopped = bool(rules.stops) and options.last_temperature is None
+    is_stopped = bool(rules.stops) and options.final_temperature is None
     warn_of_stops(flags, form, match)
     warn_of_records(flags, form)
     _check_line_ends(flags, form, match, rules)
@@ -201,7 +201,7 @@ def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
     temperature, last = _parse_temperature(flags.temperature)
     return SamplingOptions(
         temperature=temperature,
-        last_temperature=last,
+        final_temperature=last,
         top_k=flags.top_k,
         top_p=flags.top_p,
         min_p=flags.min_p,
@@ -211,7 +211,7 @@ def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
 
 def _over_lines(flags: SampleFlags, options: SamplingOptions) -> int | None:
     """Number of lines over which the temperature changes; None if it changes over the characters, or not at all."""
-    if options.last_temperature is None:
+    if options.final_temperature is None:
         return None
     if flags.is_endless:
         raise ConfigError("--temperature as a range runs over the text, and --length -1 has no end; give a length")

@@ -22,7 +22,7 @@ from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.samples import Sample, draw_characters, joined
 from charrnn.generation.side_by_side import ENDED
 from charrnn.metrics import finite_or_none
-from charrnn.surrogates import to_bytes, together
+from charrnn.surrogates import join_bytes, to_bytes
 
 Text = TypeVar("Text")
 
@@ -154,7 +154,7 @@ def write_texts(
         line_end = "\n"
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
-            shown = visible(together(text, is_whole=False) if of_bytes else text) if is_terminal else text
+            shown = visible(join_bytes(text, is_whole=False) if of_bytes else text) if is_terminal else text
             out.write(to_bytes((separator if number else "") + shown + _missing(line_end, shown)))
             out.flush()
 

@@ -135,7 +135,7 @@ def _lane_length(run: TrainingRun) -> int:
 
 def _rate(run: TrainingRun) -> str:
     """The peak learning rate; if it was cut, the current peak and the original one."""
-    peak, factor = f"{run.config.learning_rate:g}", run.rate_share
+    peak, factor = f"{run.config.learning_rate:g}", run.rate_factor
     return peak if factor == 1 else f"{run.config.learning_rate * factor:.2g}, at first {peak}"
 
 

@@ -55,7 +55,7 @@ class Launch:
 
 
 def start_run(
-    request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE, *, rate_share: float = 1.0
+    request: Request, corpus: Corpus, neighbours: Neighbours, ranks: Ranks = ALONE, *, rate_factor: float = 1.0
 ) -> Launch:
     """Set up a new run; `suggest` chooses what the flags leave open.
 
@@ -64,7 +64,7 @@ def start_run(
         corpus: the texts, encoded.
         neighbours: the other programs on the cores.
         ranks: the processes that train together.
-        rate_share: factor on the learning rate, if no flag sets it.
+        rate_factor: factor on the learning rate, if no flag sets it.
 
     Raises:
         ConfigError: a flag does not fit the text or the machine.
@@ -96,13 +96,13 @@ def start_run(
     )
     training = replace(chosen.training, val_spread=is_spread, val_bounded=is_spread)
     if options["learning_rate"] is None:
-        training = replace(training, learning_rate=rate_share * training.learning_rate)
+        training = replace(training, learning_rate=rate_factor * training.learning_rate)
     run = begin(chosen.model, training, request, corpus, pieces, ranks)
     learned = number_of(len(pieces[0]), corpus.options.unit)
     speed, told_of_speed = measure(run, keeper)
     chosen_for = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     reason = listed(chosen_for, told_of_device, told_of_speed)
-    plan = Plan(chosen.epochs, request.options, rate_share) if is_alone else None
+    plan = Plan(chosen.epochs, request.options, rate_factor) if is_alone else None
     return Launch(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
 
 

@@ -149,7 +149,7 @@ class TrainingLog:
 
     def settle(self) -> None:
         """Drop the copy of the replaced log, since the checkpoint is now one of this run."""
-        self._before.let_go()
+        self._before.discard()
 
     @property
     def lost(self) -> str:

@@ -33,11 +33,11 @@ class Plan:
     Args:
         epochs: that number.
         options: by field name of `ModelConfig` and `TrainConfig`; None for one that the user did not decide.
-        rate_share: factor on a learning rate that is chosen.
+        rate_factor: factor on a learning rate that is chosen.
     """
 
-    def __init__(self, epochs: float, options: Mapping[str, Any], rate_share: float = 1.0) -> None:
-        self._epochs, self._options, self._rate_share = epochs, options, rate_share
+    def __init__(self, epochs: float, options: Mapping[str, Any], rate_factor: float = 1.0) -> None:
+        self._epochs, self._options, self._rate_factor = epochs, options, rate_factor
         ends = [name for name in ("time_limit", "epochs", "max_steps") if options.get(name) is not None]
         self._is_open = ends == ["time_limit"]
         self._first: Report | None = None
@@ -69,7 +69,7 @@ class Plan:
         before = run.model.config, run.config.learning_rate
         set_dropout(run.model, **shares)
         if self._options.get("learning_rate") is None:
-            rate = self._rate_share * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
+            rate = self._rate_factor * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
             run.config = replace(run.config, learning_rate=rate)
         if self._options.get("warmup_steps") is None:
             steps = min(run.config.warmup_steps, choose_warm_up(report.step + steps_left))

@@ -60,7 +60,7 @@ class ReplacedLog:
             replace_file(self._path, lambda file: file.write(data))
         kept.unlink()
 
-    def let_go(self) -> None:
+    def discard(self) -> None:
         """Remove the copies for all runs, and temporary files of killed processes: the log's own run is saved."""
         if not self._may_be_there:
             return

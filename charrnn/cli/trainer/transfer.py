@@ -54,7 +54,7 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     _require_known(stored.encoder, corpus.encoder, path)
     shape = {name: asdict(stored.model)[name] for name in MODEL_SHAPE}
     request = replace(request, options={**request.options, **shape})
-    launch = start_run(request, corpus, neighbours, ranks, rate_share=HEAD_START_RATE)
+    launch = start_run(request, corpus, neighbours, ranks, rate_factor=HEAD_START_RATE)
     run = launch.run
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
