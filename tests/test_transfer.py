@@ -429,10 +429,10 @@ def test_a_loss_that_is_low_for_a_text_new_to_the_model_is_told_whatever_the_tex
     torch.save(contents, folder / "base.pt")
     training = run_charrnn(folder, "train", "prose.txt", *flags)
     told = (
-        f"so far below the {first + easier_by:.4f} of its own held-out text that some of what is held out here may have"
+        f"(far below the {first + easier_by:.4f} of its own held-out text: this one is easier, or was learned in part)"
     )
     assert (training.returncode, told in " ".join(training.stderr.decode().split())) == (0, is_told)
-    assert read_checkpoint(str(folder / "tuned.pt")).origin.learned_held_out == is_told
+    assert not read_checkpoint(str(folder / "tuned.pt")).origin.learned_held_out, "it may be easy"
 
 
 @pytest.mark.slow

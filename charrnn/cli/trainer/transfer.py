@@ -35,7 +35,7 @@ from charrnn.wording import listed, number_of
 LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
 
 SUSPICIOUS_GAIN = 0.2
-"""A text was probably learned before if its loss is this many nats below that on the old training's held-out text."""
+"""A text may have been learned before if its loss is this many nats below that on the old training's held-out text."""
 
 BY_CHARACTER = ("embedding.weight", "head.weight", "head.bias")
 """Name suffixes of the weights that have one row for each character."""
@@ -59,9 +59,10 @@ def begin_with_weights(request: Request, corpus: Corpus, neighbours: Neighbours,
     run.model.load_state_dict(carry_over(stored.weights, run.model.state_dict(), stored.encoder, corpus.encoder))
     loss = validate_beginning(run)
     new = len(corpus.encoder.characters) - len(stored.encoder.characters)
-    overlap = told_of_overlap(stored, launch) or told_of_low_loss(stored, launch, loss)
+    overlap = told_of_overlap(stored, launch)
     grown = f"{number_of(new, corpus.options.unit)} new to it" if new else ""
-    weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}", overlap, grown)
+    suspicion = "" if overlap else told_of_low_loss(stored, launch, loss)
+    weights = listed(f"those of {quoted(path)}, whose loss here is {loss:.4f}{suspicion}", overlap, grown)
     origin = replace(
         launch.origin, init_from=path, init_run=stored.origin.run, learned=texts_learned(stored.origin),
         learned_held_out=bool(overlap),
@@ -105,12 +106,14 @@ def _may_overlap(stored: Checkpoint, launch: Launch) -> bool:
 
 
 def told_of_low_loss(stored: Checkpoint, launch: Launch, loss: float) -> str:
-    """Say that weights may have learned a text, whatever its name, if their loss on it is too low for a new text."""
+    """Say that weights may have learned a text, whatever its name, if their loss on it is low for a new text.
+
+    Text that repeats itself, such as a log, has a low loss too: a model that recalls predicts it without knowing it.
+    """
     best, both_hold_out = stored.best, stored.train_config.holds_out and launch.run.config.holds_out
     if best is None or not both_hold_out or loss > best.val_loss - SUSPICIOUS_GAIN:
         return ""
-    own = f"the {best.val_loss:.4f} of its own held-out text"
-    return f"so far below {own} that some of what is held out here may have been learned from before"
+    return f" (far below the {best.val_loss:.4f} of its own held-out text: this one is easier, or was learned in part)"
 
 
 def texts_learned(before: Origin) -> list[str]:
