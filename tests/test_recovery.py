@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import signal
 import time
 from types import SimpleNamespace
 
@@ -593,6 +594,19 @@ def test_the_best_weights_are_kept_to_go_on_from_where_a_training_gives_up_after
 
 
 @pytest.mark.slow
+def test_a_resumed_training_that_gives_up_leaves_a_later_checkpoint_than_the_best_as_it_was(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
+    processes.train(tmp_path, *flags, "--report-every", 1, prepare=_stop_after_the_best)
+    before = (tmp_path / "verse.pt").read_bytes()
+    flags = ["--force-resume", "--learning-rate", 10, "--report-every", 1]
+    resumed = processes.train(tmp_path, *flags, prepare=_break_after_the_first_report)
+    assert resumed.process.exitcode == 1
+    assert resumed.stderr.rstrip().endswith("; verse.pt keeps the best so far")
+    assert (tmp_path / "verse.pt").read_bytes() == before
+
+
+@pytest.mark.slow
 def test_a_training_that_gives_up_before_its_first_evaluation_waits_for_a_save_and_says_what_it_holds(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 10**6]
@@ -649,5 +663,30 @@ def _break_after_a_save_that_follows_the_best():
         if self._run.best is not None and self._run.step > self._run.best.step:
             self._saver.save_now()
             break_forward(self._run, set(range(10**6)))
+
+    session.Session._handle = handle_and_break
+
+
+def _stop_after_the_best():
+    from charrnn.cli.trainer import session
+
+    handle = session.Session._handle
+
+    def handle_and_stop(self, report):
+        handle(self, report)
+        if self._run.best is not None and self._run.step > self._run.best.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    session.Session._handle = handle_and_stop
+
+
+def _break_after_the_first_report():
+    from charrnn.cli.trainer import session
+
+    handle = session.Session._handle
+
+    def handle_and_break(self, report):
+        handle(self, report)
+        break_forward(self._run, set(range(10**6)))
 
     session.Session._handle = handle_and_break

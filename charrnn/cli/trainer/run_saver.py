@@ -45,6 +45,7 @@ class RunSaver:
         self._path, self._log, self._display = request.path, log, display
         self._name = self._ranks.broadcast(lambda: launch.origin.run)  # each process of a new run has generated its own
         around = {} if log is None else {"first": log.sync, "then": log.settle}
+        self._sound_step = 0 if self._run.health.tries else self._run.step  # a run may resume amid a divergence
         saved_step = self._run.step or None if request.is_in_place else None
         placer = Placer(request.path, self._name, request.found, saved_step or 0)
         every, writes = request.options["save_every"], self._ranks.is_first
@@ -110,12 +111,15 @@ class RunSaver:
             raise SaveError(f"{what}, but {told}; {self.what_is_kept()}")
 
     def keep_the_best(self) -> str:
-        """After a divergence, save the run at its best weights unless they are saved; return what the file holds."""
+        """After a divergence, save the run at its best weights, and return what the file holds.
+
+        If it is saved at them, or as this session began it, after them, it stays as it is.
+        """
         best = self._run.best
         failed = self._agree(bool(self.finish()))
         if best is None:
             return self._ranks.broadcast(self._told_of_the_last)
-        if failed or self.saved_step != best.step:
+        if failed or self.saved_step != max(best.step, self._sound_step):
             restore_best(self._run)
             self._save()
         self.finish()
