@@ -177,6 +177,16 @@ def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp
     )
 
 
+def test_lines_of_a_text_to_validate_on_are_judged_by_their_characters(charrnn, tmp_path):
+    (tmp_path / "list.txt").write_text((make_text(2000).replace("\n", " ")[:119] + "\n") * 700)
+    for num_lines, told in ((60, "none: 180 characters held out, too few to judge by"), (250, "")):
+        (tmp_path / "end.txt").write_text("na\n" * num_lines)
+        flags = ["--lines", "--val-text", "end.txt", *SMALL, "--overwrite"]
+        assert charrnn("train", "list.txt", *flags).code == 0
+        verdict = json.loads(charrnn("inspect", "list.pt", "--json").text)["verdict"]
+        assert verdict == told if told else "too few to judge by" not in verdict
+
+
 def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):
     (tmp_path / "short.txt").write_text(make_text(100))
     (tmp_path / "long.txt").write_text(make_text(5600))

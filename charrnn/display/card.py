@@ -147,7 +147,8 @@ def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None =
 def _few_to_judge(checkpoint: Checkpoint) -> str:
     """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
     corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
-    held_out, line_feed = round(corpus.characters * share), checkpoint.line_feed
+    held_out = round(corpus.characters * share)
+    line_feed = None if checkpoint.origin.val_texts else checkpoint.line_feed  # how many lines those have is not kept
     measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_feed is not None)
     if measure.unit == LINE and line_feed is not None:
         held_out = round(corpus.counts[line_feed] * share)
