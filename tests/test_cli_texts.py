@@ -319,12 +319,14 @@ def test_a_text_that_is_html_is_told_of_once(charrnn, tmp_path):
     (tmp_path / "pages" / "b").write_text(f"<html lang='en'>{page}")
     (tmp_path / "pages" / "c").write_text(f'<?xml version="1.0"?>\n<!doctype HTML PUBLIC "-//W3C">{page}')
     (tmp_path / "pages" / "d").write_text(f"about <html>{page}<html>{page}")
+    (tmp_path / "e").write_text(f"<!-- made by a program -->\n<!--\na > b -->\n<!DOCTYPE html>\n{page}")
     assert f"\na.html: is{told.format('it')}" in charrnn("train", "a.html", *SMALL).stderr
     assert "HTML" not in charrnn("train", "a.html", *SMALL[:-1], 4, "--resume").stderr
     several = charrnn("train", "pages", *SMALL).stderr
     assert several.count("HTML") == 1
     assert f"b and 1 other text are{told.format('each')}" in several
     assert "HTML" not in charrnn("train", "pages/d", *SMALL).stderr
+    assert f"\ne: is{told.format('it')}" in charrnn("train", "e", *SMALL).stderr
 
 
 def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):

@@ -51,7 +51,9 @@ LOG_BEGINNING = b'{"run": "000000000000", "step": '
 
 _LOG_BEGINNING = re.compile(LOG_BEGINNING.replace(b"0" * 12, b"[0-9a-f]{12}").replace(b"{", rb"\{", 1))
 
-_HTML_BEGINNING = re.compile(r"\s*(<\?xml[^>]*>\s*)?<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
+_HTML_BEGINNING = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL
+)
 
 GIVE_TEXT = "give a text file"
 """Advice on a file that is no text."""
