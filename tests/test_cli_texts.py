@@ -866,6 +866,27 @@ def test_control_characters_are_said_to_be_quotation_marks_of_windows_for_the_sa
     assert line.endswith(told)
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "read", "told"),
+    [
+        (
+            "„Ano,“ řekl. „Ne,“ řekla.\n",
+            "windows-1250",
+            "iso8859-2",
+            "such as windows-1250, utf-8, windows-1252, gb18030",
+        ),
+        ("“ภาษา” “ไทย”\n", "cp874", "tis-620", "such as cp874, utf-8, windows-1252, gb18030"),
+    ],
+)
+def test_of_many_quotation_marks_of_windows_the_encoding_for_the_same_letters_is_named_first(
+    charrnn, tmp_path, text, encoding, read, told
+):
+    (tmp_path / "t.txt").write_bytes(text.encode(encoding) * 30)
+    trained = charrnn("train", "t.txt", "--encoding", read, *SMALL)
+    assert trained.code == 0, trained.stderr
+    assert told in trained.stderr
+
+
 def test_a_training_says_which_texts_are_utf_8_and_read_otherwise(charrnn, tmp_path):
     (tmp_path / "own.txt").write_text(make_text(2000) + "töne " * 9, encoding="windows-1252")
     (tmp_path / "more").mkdir()

@@ -221,9 +221,10 @@ def _doubts(corpus: Corpus) -> list[str]:
         reads = f"--encoding {right} reads them as such" if right else _MISREAD
         told = f"where these should be quotation marks and dashes, {reads}"
         if share > MANY_CONTROLS:
-            told = (
-                f"{share:.0%} of the text, whose --encoding is probably another, such as utf-8, windows-1252, {SCRIPTS}"
-            )
+            others = f"utf-8, windows-1252, {SCRIPTS}"
+            if right and right not in others:
+                others = f"{right}, {others}"
+            told = f"{share:.0%} of the text, whose --encoding is probably another, such as {others}"
         lines.append(f"{number_of(controls, 'control character')} of U+0080 to U+009F kept; {told}")
     if escapes := times("\x1b"):
         told = "where ESC $ and ESC ( stand, --encoding iso2022_jp reads Japanese"
