@@ -729,6 +729,13 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
     assert (tmp_path / "notes.txt").read_text() == text
 
 
+def test_a_log_with_a_torn_line_is_replaced_where_that_was_asked_for(tmp_path):
+    path = tmp_path / "run.log"
+    path.write_bytes(b'{"run": "aaaaaaaaaaaa", "step": 5, \0\0\0\n')
+    TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True)
+    assert path.read_bytes() == b""
+
+
 def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stays(tmp_path, monkeypatch):
     path = tmp_path / "train.log"
     log = TrainingLog(path, BRANCH, after_step=0)

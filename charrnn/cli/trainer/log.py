@@ -270,6 +270,8 @@ def _find_kept(
             is_unknown = step == after_step and not is_evaluated and row.get("val_loss") is not None
             is_later, is_theirs = step > after_step or is_unknown, step > limits.get(run, step)
         except NO_LINE:
+            if overwrites and not after_step:  # a log torn by a power cut, and nothing of it is to be kept
+                break
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
         is_replaced = run != origin.run and (run in replaced or (overwrites and run not in limits))
         is_copied = begins and kept.end and run in origin.parents[:1]
