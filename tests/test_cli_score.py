@@ -368,7 +368,8 @@ def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
     assert command("words.pt", "--score", "words.txt", *lines).stderr == told
     assert command("words.pt", "--score", "words.gz", *lines).stderr == told.replace(b".txt", b".gz")
     assert command("words.pt", "--score", "other.txt", *lines).stderr == b""
-    assert command("words.pt", "--score", "-", *lines, stdin=words).stderr == b""
+    piped = command("words.pt", "--score", "-", *lines, stdin=words).stderr
+    assert piped == told.replace(b"words.txt", b"standard input")
     for path, text, is_own in (
         ("words.txt", b"", True), ("other.txt", b"", False), ("words.gz", b"", True), ("-", words, True),
         ("-", words[:-1], False),

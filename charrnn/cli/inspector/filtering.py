@@ -118,8 +118,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         if refusal is not None:
             raise refusal
         number += len(lines)
-    if os.path.isfile(path):
-        warn_where_learned(subjects, [has_learned(subject, meter) for subject in subjects], path)
+    warn_where_learned(subjects, [has_learned(subject, meter) for subject in subjects], path)
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:
