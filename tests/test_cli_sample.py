@@ -1686,6 +1686,21 @@ def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_other
     assert "\nTin\r\nkin\u2019saaa\r\n".encode() in shown.replace(PASTES_BY_LINE, b"")
 
 
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"TERM": "xterm", "INPUTRC": "inputrc"}])
+def test_a_terminal_that_wants_no_pastes_marked_is_not_asked_to_mark_them(trained, start, variables):
+    pytest.importorskip("readline")
+    (trained / "inputrc").write_text("set enable-bracketed-paste off\n")
+    master, slave = pty.openpty()
+    environment = {**clean_environment(), **variables}
+    process = start(trained, "sample", "words.pt", "-i", "-q", "-n", 3, stdin=slave, stderr=slave, env=environment)
+    os.close(slave)
+    shown = read_until(master, b"> ")
+    os.write(master, b"\x04")
+    shown += read_terminal(master)
+    assert process.wait(timeout=60) == 0
+    assert b"\x1b[?2004" not in shown
+
+
 def test_lines_that_are_pasted_together_are_one_beginning(trained, start):
     readline = pytest.importorskip("readline")
     if "libedit" in (readline.__doc__ or ""):

@@ -131,8 +131,10 @@ def _begin_editing() -> None:
         import locale
         import readline
 
-        readline.parse_and_bind("set enable-bracketed-paste on")
-
+        if os.environ.get("TERM") not in ("dumb", "unknown"):
+            readline.parse_and_bind("set enable-bracketed-paste on")
+            with contextlib.suppress(OSError):  # there is no file of the user's, whose settings come first
+                readline.read_init_file()
         if os.name != "nt" and locale.nl_langinfo(locale.CODESET).upper() not in ("UTF-8", "UTF8"):
             os.environ["LC_ALL"] = "C.UTF-8"  # readline looks it up for each line
 
