@@ -818,6 +818,16 @@ def test_lines_of_a_text_that_is_marked_as_a_wide_one_are_refused(command, train
         assert refused.stderr.decode() == f"charrnn: {name}: {told}(iconv -f {encoding} -t utf-8)\n"
 
 
+def test_letters_that_look_like_the_mark_of_a_wide_text_are_read_as_lines_in_their_encoding(command, trained):
+    (trained / "letters.txt").write_bytes(b"\xff\xfe Tin sole\n")
+    flags = ["--by", "line", "--unknown", "count"]
+    read = command("words.pt", "--score", "letters.txt", *flags, "--encoding", "latin-1")
+    assert (read.returncode, read.stdout.count(b"\n")) == (0, 1), read.stderr
+    (trained / "letters.txt").write_text("Tin sole\n", encoding="utf-16")
+    refused = command("words.pt", "--score", "letters.txt", *flags, "--encoding", "latin-1")
+    assert b"is marked at its beginning as UTF-16" in refused.stderr
+
+
 def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
     assert ALPHABET.isascii(), "bytes are their characters then"
     save_like(trained, "bytes.pt", text={"unit": "byte"})

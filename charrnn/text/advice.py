@@ -118,8 +118,11 @@ def told_of_other_mark(head: bytes, options: TextOptions, mend: str, *, is_alone
 
 
 def told_of_wide_mark(head: bytes, options: TextOptions) -> str:
-    """Say that a text marked as UTF-16 or UTF-32 cannot be read by lines, and what to do; empty if it has no mark."""
-    if not (marked := _marked_as(head)):
+    """Say that a text marked as UTF-16 or UTF-32 cannot be read by lines, and what to do; empty if it has no mark.
+
+    In encodings of one byte a character two letters may look like a mark, but no NUL follows them.
+    """
+    if not (marked := _marked_as(head)) or not (0 in head or options.codec.startswith("utf-8")):
         return ""
     kind = _kind_of(marked)
     convert = f"convert it (iconv -f {_for_iconv(kind)} -t {_for_iconv(options.encoding)})"
