@@ -386,6 +386,23 @@ def test_verify_of_several_tells_of_every_damaged_one_and_checks_the_others_too(
         assert checked == ["words.pt", "twin.pt"]
 
 
+@pytest.mark.parametrize("flags", ["", "--json"])
+@pytest.mark.parametrize(("stdout", "unbuffered"), [("| true", ""), ("| true", "1"), (">&-", "")])
+@pytest.mark.parametrize(("order", "code"), [("bad.pt words.pt", 1), ("words.pt bad.pt", 1), ("words.pt words.pt", 0)])
+def test_verify_tells_of_damage_by_its_exit_code_also_where_stdout_is_closed(
+    trained, order, code, stdout, unbuffered, flags
+):
+    (trained / "bad.pt").write_bytes((trained / "words.pt").read_bytes()[:-99])
+    command = f"set -o pipefail; {sys.executable} -m charrnn inspect {order} --verify {flags} {stdout}"
+    env = {**clean_environment(), "PYTHONUNBUFFERED": unbuffered}
+    result = subprocess.run(["bash", "-c", command], cwd=trained, capture_output=True, timeout=60, env=env)
+    told = [line.split(": ")[1] for line in result.stderr.decode().splitlines()]
+    if stdout == ">&-":
+        assert (result.returncode, told[-1]) == (1, "standard output")
+    else:
+        assert (result.returncode, told) == (code, ["bad.pt"] * code)
+
+
 def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained, tmp_path):
     for value, code in ((float("inf"), 0), (float("nan"), 1)):
         save_like(trained, tmp_path / "m.pt", training={"measured": [value]})

@@ -1,10 +1,14 @@
 """The `charrnn inspect` command: its flags, and the dispatch to what they ask for."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
+from charrnn.cli.common.streams import discard_stdout
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
 from charrnn.errors import CheckpointError
@@ -154,7 +158,7 @@ def inspect(
 
 
 def _verify(checkpoints: list[str], as_json: bool) -> None:
-    """Verify every checkpoint, continuing after a damaged one, and print the results.
+    """Verify every checkpoint, continuing after a damaged one or without a reader, and print the results.
 
     Raises:
         Exit: a checkpoint is damaged; the error has been printed.
@@ -173,12 +177,24 @@ def _verify(checkpoints: list[str], as_json: bool) -> None:
             rows = [("error", str(error))]
         else:
             if not as_json:
-                print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
+                with _ignoring_closed_pipe():
+                    print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
         found.append({"checkpoint": path, **dict(rows)})
     if as_json:
-        print_json(found)
+        with _ignoring_closed_pipe():
+            print_json(found)
     if any("error" in one for one in found):
         raise typer.Exit(CheckpointError.exit_code)
+
+
+@contextlib.contextmanager
+def _ignoring_closed_pipe() -> Iterator[None]:
+    """Flush what is printed here; if the reader of a pipe has closed it, discard this and all further output."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
 
 
 def _show_cards(subjects: "list[Subject]", as_json: bool) -> None:
