@@ -113,6 +113,9 @@ def test_every_printable_character_is_read_as_python_reads_it():
     ("pattern", "message"),
     [
         ("", "--match is empty, and only empty lines would fit; give a pattern"),
+        ('say "it\'s" (a', "--match is 'say \"it's\" (a'; its character 12 begins a group that does not end"),
+        (r"\'\"(", r"--match is '\'\"('; its character 5 begins a group that does not end"),
+        ("it's\t(", r"""--match is "it's\t("; its character 6 begins a group that does not end"""),
         ("a(?=b)", "--match is 'a(?=b)'; its character 2 looks ahead or behind"),
         ("(?<!a)b", "its character 1 looks ahead or behind"),
         (r"(a)\1", "its character 4 refers back to a group"),

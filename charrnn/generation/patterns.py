@@ -148,8 +148,9 @@ def parse_pattern(text: str, line_end: str = "\n") -> Pattern:
 
 def shown(pattern: str) -> str:
     """A pattern as a message shows it, shortened if it is long."""
-    told = repr(pattern[:SHOWN]).replace(r"\\", "\\")  # `repr` doubles backslashes
-    return told + "..." * (len(pattern) > SHOWN)
+    mark = '"' if "'" in pattern and '"' not in pattern else "'"
+    told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in pattern[:SHOWN])  # `repr` would escape \ and '
+    return f"{mark}{told}{mark}" + "..." * (len(pattern) > SHOWN)
 
 
 class _Parser:
