@@ -175,8 +175,8 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
         told_of_patterns=found.told_of_patterns,
-        misread=stream.misread,
-        html=stream.html,
+        misread=[*stream.misread],
+        html=[*stream.html],
         endings=dict(Counter(Path(document.name).suffix for document in found.documents).most_common()),
     )
 

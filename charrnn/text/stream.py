@@ -40,8 +40,8 @@ class TextStream:
         self._mend = settled if reading.is_settled else ""
         self._signatures = self._sign()
         self.num_learned = 0
-        self.misread: list[str] = []
-        self.html: list[str] = []
+        self.misread: dict[str, None] = {}  # ordered sets: a document may be read again
+        self.html: dict[str, None] = {}
 
     @property
     def is_costly(self) -> bool:
@@ -92,14 +92,13 @@ class TextStream:
         """Hand on the pieces of a document, and note its name where they begin as HTML."""
         pieces = filter(None, texts)
         first = next(pieces, "")
-        if begins_html(first) and name not in self.html:
-            self.html.append(name)
+        if begins_html(first):
+            self.html[name] = None
         yield first
         yield from pieces
 
     def _note(self, name: str) -> None:
-        if name not in self.misread:  # a document may be read again
-            self.misread.append(name)
+        self.misread[name] = None
 
     def read_again(self, num_chars: int) -> Iterator[str]:
         """Read the text once more, each document up to its size in the first pass.
