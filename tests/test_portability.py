@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from test_cli_train import NO_FLAGS
 
 from charrnn import disk, escape, paths
-from charrnn.cli import is_closed_pipe
+from charrnn.cli.common.streams import is_closed_pipe
 from charrnn.cli.inspection import inspect
 from charrnn.cli.sample import sample
 from charrnn.cli.sampler.prompts import read_prompt

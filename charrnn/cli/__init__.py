@@ -32,7 +32,7 @@ from charrnn.cli.common.helping import (
     write_examples,
 )
 from charrnn.cli.common.hints import HINTS
-from charrnn.cli.common.streams import discard_stdout, prepare_streams
+from charrnn.cli.common.streams import discard_stdout, is_closed_pipe, prepare_streams
 from charrnn.display.outlet import write_error
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
 from charrnn.garbage import loading_modules
@@ -189,15 +189,6 @@ def _stream_of(error: OSError) -> str:
     if error.errno == errno.EBADF:
         return " or ".join(name for name, is_closed in closed.items() if is_closed)
     return "standard output" if error.errno in FULL else ""
-
-
-def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
-    """Whether the reader of a pipe has closed it; Windows sometimes reports EINVAL then (cpython issue 79935).
-
-    An error that has a `winerror` is something else, such as a library that does not load.
-    """
-    nameless = error.filename is None and getattr(error, "winerror", None) is None
-    return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
 
 
 def _smaller(ctx: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charrnn.cli.common.cores import leave_busy_cores
-from charrnn.cli.common.streams import discard_stdout
+from charrnn.cli.common.streams import discard_stdout, is_closed_pipe
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
 from charrnn.errors import CheckpointError
@@ -193,7 +193,9 @@ def _ignoring_closed_pipe() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
         discard_stdout()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import io
 import os
@@ -49,6 +50,15 @@ def print_path(path: str) -> None:
 def discard_stdout() -> None:
     """Discard what Python flushes to stdout at exit."""
     os.dup2(_open_null(os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_closed_pipe(error: OSError, system: str = os.name) -> bool:
+    """Whether the reader of a pipe has closed it; Windows sometimes reports EINVAL then (cpython issue 79935).
+
+    An error that has a `winerror` is something else, such as a library that does not load.
+    """
+    nameless = error.filename is None and getattr(error, "winerror", None) is None
+    return isinstance(error, BrokenPipeError) or (system == "nt" and error.errno == errno.EINVAL and nameless)
 
 
 def _open_null(way: int) -> int:
