@@ -121,8 +121,8 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
         train_briefly(trained, "words.txt", *flags)
         apart = " ".join(inspect("apart.pt").stdout.split())
         assert apart.endswith(
-            "these models read other units, or have one id for other rare characters: their losses cannot be compared; "
-            "--score FILE gives them one"
+            "these models read different units, or count different characters as rare: their losses cannot be "
+            "compared; --score FILE gives them one"
         )
     save_like(trained, "other.pt", other)
     alike = inspect("other.pt")

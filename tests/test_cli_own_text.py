@@ -95,7 +95,7 @@ def test_who_writes_a_page_without_the_text_is_told_what_it_lacks(charrnn, train
         lacking = charrnn("inspect", deep_folder / "m.pt", "--html", "m.html", *flags)
         assert (lacking.code, lacking.text) == (0, "m.html\n")
         assert lacking.stderr == (
-            "charrnn: m.html: lacks sections for want of the text that the model learned from: words.txt has not been "
+            "charrnn: m.html: lacks sections that need the text that the model learned from: words.txt has not been "
             "found; --corpus says where it is\n"
         )
     for flags in (["--text", make_text(300)], ["--corpus", trained / "words.txt"]):

@@ -793,7 +793,7 @@ def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(
     torch.save(stored, folder / "verse.pt")
     training = train(folder, "--resume", "--max-steps", 6, *flags, prepare=slow_bfloat16)
     assert training.process.exitcode == 0, training.stderr
-    assert "without bfloat16, which this machine lacks: not bit for bit as it was to go on" in training.stderr
+    assert "without bfloat16, which this machine lacks: not bit for bit as it would have gone on" in training.stderr
     stored = contents(folder)["training"]
     assert (stored["config"]["precision"], stored["step"]) == ("float32", 6)
     assert not contents(folder)["origin"]["precision_given"], "a later resume measures again too"

@@ -297,7 +297,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (
             ["-p", "Tin", "--encoding", "latin-1"],
             2,
-            "--encoding is of what is read; give --prompt-file, --prompt -, --novel or -i < FILE",
+            "--encoding is for what is read; give --prompt-file, --prompt -, --novel or -i < FILE",
         ),
         (["-t", "-1"], 2, "--temperature is -1.0; it must be at least 0 (greedy) and finite"),
         *(
@@ -376,7 +376,7 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         ),
         (["--seed", "-1"], 2, "--seed is -1; it must be at least 0"),
         (["--interactive", "--json", "-n", -1], 2, "--length -1 has no end, and --json needs one; give a length"),
-        (["--story"], 2, "--story is of a conversation; give --interactive too, or --prompt-file to continue a text"),
+        (["--story"], 2, "--story is for a conversation; give --interactive too, or --prompt-file to continue a text"),
         (["--keep-stop"], 2, "--keep-stop keeps what --stop names; give --stop too"),
         *(
             (
@@ -389,8 +389,8 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (
             ["--unique", "--lines", 1, "-N", 30],
             2,
-            "--unique is of the lines of a text, and each of these has one; give --lines 30 in place of --num-samples "
-            "30",
+            "--unique compares the lines of a text, and each of these has one; give --lines 30 in place of "
+            "--num-samples 30",
         ),
         *(
             ([*typed, "-p", "-"], 2, f"the prompt and {other} cannot both come from standard input")
@@ -490,7 +490,7 @@ def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, traine
 def test_a_prompt_in_utf_8_that_would_be_misread_is_told(sample, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "text": {**contents["text"], "encoding": "windows-1252"}}, trained / "windows.pt")
-    told = "is valid UTF-8, and is read as windows-1252, as the model's text was; give --encoding utf-8 if it is that"
+    told = "is valid UTF-8, and is read as windows-1252, as the model's text was; if it is UTF-8, give --encoding utf-8"
     typed = "Tïn".encode()
     (trained / "prompt.txt").write_bytes(typed)
     refused = sample("-f", "prompt.txt", checkpoint="windows.pt")
@@ -1511,14 +1511,14 @@ def test_beginnings_of_a_model_of_bytes_have_no_encoding(sample, trained):
     assert sample(*flags, checkpoint="bytes.pt", input=b"\xef\xbb\xbfTin\n").stdout == b"Tin\n"
     refused = sample(*flags, "--encoding", "latin-1", checkpoint="bytes.pt", input=b"Tin\n")
     assert (refused.returncode, refused.stdout) == (2, b"")
-    assert refused.stderr.startswith(b"charrnn: --encoding is of text, and a model of bytes reads them as they are; ")
+    assert refused.stderr.startswith(b"charrnn: --encoding is for text, and a model of bytes reads them as they are; ")
 
 
 def test_what_is_typed_at_a_terminal_has_no_other_encoding(trained, start):
     master, slave = pty.openpty()
     process = start(trained, "sample", "words.pt", "-i", "--encoding", "latin-1", stdin=slave)
     os.close(slave)
-    told = b"charrnn: --encoding is of what is read; "
+    told = b"charrnn: --encoding is for what is read; "
     assert (process.wait(timeout=60), process.stderr.read().startswith(told)) == (2, True)
     os.close(master)
 

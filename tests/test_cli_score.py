@@ -798,7 +798,9 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
 )
 def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_is_given(command, trained, way):
     save_like(trained, "windows.pt", text={"encoding": "windows-1252"})
-    told = b"is valid UTF-8, and is read as windows-1252, as the model's text was; give --encoding utf-8 if it is that"
+    told = (
+        b"is valid UTF-8, and is read as windows-1252, as the model's text was; if it is UTF-8, give --encoding utf-8"
+    )
     for encoding in ("utf-8", "windows-1252"):
         (trained / "text.txt").write_text("Tin so\nTïn sole, töne à stone\n" * 9, encoding=encoding)
         for flags in ([], ["--encoding", "utf-8"], ["--encoding", "windows-1252"]):

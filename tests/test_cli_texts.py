@@ -150,7 +150,9 @@ def test_a_training_may_learn_from_all_of_its_text_and_says_what_its_loss_is_the
     assert "held-out text" not in charrnn("inspect", "verse.pt", "--novelty", 100).text
     assert charrnn("train", "verse.txt", *SMALL, "-o", "usual.pt").code == 0
     compared = charrnn("inspect", "verse.pt", "usual.pt").text
-    assert "some losses are of what a model learned from, since nothing was held out" in " ".join(compared.split())
+    assert "some losses are on text that the model learned from, since nothing was held out" in " ".join(
+        compared.split()
+    )
     resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", 6)
     assert "nothing held out" in resumed.done.stderr
     lines = charrnn("train", "verse.txt", *SMALL, "--lines", "--val-fraction", 0, "-o", "lines.pt")
@@ -297,7 +299,10 @@ def test_what_is_hardly_a_text_is_told_to_be_none_and_not_advised_what_is_in_vai
     numbers.tofile(tmp_path / "ids.bin")
     (tmp_path / "cyrillic.txt").write_bytes("Привет, день чудесный!\n".encode("utf-16-le") * 50)
     (tmp_path / "english.txt").write_bytes(text.encode("utf-16-le"))
-    hardly, none = "of it are control characters, as in hardly any text; ", "it may be none, but numbers "
+    hardly, none = (
+        "of it are control characters, as in hardly any text; ",
+        "it may be no text, but for instance the numbers ",
+    )
     either = f"{hardly}unless it takes another --encoding, {none}"
     for name, told, *flags in (
         ("ids.bin", either), ("ids.bin", either, "-q"), ("ids.bin", hardly + none, "--encoding", "utf-16-le"),

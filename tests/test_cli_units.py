@@ -148,7 +148,7 @@ def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
 )
 def test_bytes_have_no_encoding(folder, arguments):
     result = command(folder, *arguments, "--encoding", "utf-16")
-    told = "--encoding is of text, and a model of bytes reads them as they are; leave it out"
+    told = "--encoding is for text, and a model of bytes reads them as they are; leave it out"
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"charrnn: {told}\n")
 
 

@@ -258,10 +258,10 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
     save_like(trained, "one.pt", random_model(config))
     drawn = run_in(trained, "inspect", "one.pt", "--embeddings").stdout.split("\ncharacter ")[0]
-    assert "from left to right alone: up and down say nothing" in " ".join(drawn.split())
+    assert "from left to right only: the height means nothing" in " ".join(drawn.split())
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
     plane = inspect("--embeddings")
-    assert (plane.returncode, "up and down" in plane.stdout) == (0, False), plane.stderr
+    assert (plane.returncode, "the height means" in plane.stdout) == (0, False), plane.stderr
 
 
 def test_huge_weights_that_all_characters_share_change_nothing_in_which_are_alike(trained):
@@ -303,7 +303,7 @@ def test_a_text_that_is_a_files_name_too_is_read_as_it_stands_and_that_is_said(i
 
 
 def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
-    told = "what the model that it began with had learned from is not looked at"
+    told = "the text of the model that it began with is not searched"
     for init_from, is_told in (("old.pt", True), (None, False)):
         save_like(trained, "begun.pt", origin={"init_from": init_from})
         shown = " ".join(run_in(trained, "inspect", "begun.pt", "--novelty", "20").stdout.split())
@@ -398,7 +398,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--cell", "0:7:z"], "--cell is 0:7:z, and a unit of this model has h, c, i, f, o; name one of them, or none"),
         (["--cell", "1:0"], "--cell is 1:0, and "),
         (["--text", "a", "--text-file", "b"], "--text and --text-file both give a text"),
-        (["--text", "a", "--score", "b"], "--score stands alone"),
+        (["--text", "a", "--score", "b"], "--score does not go with other output"),
         (["--top-k", "3"], "--top-k goes with a text"),
         (["--text-file", "no.txt"], "no.txt: no such file"),
         (["--text", "§", "--gates"], "--text: no characters that "),
@@ -417,8 +417,8 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--novelty", os.devnull], "/dev/null: no characters to look for; give more"),
         (["--novelty", "٣", "--encoding", "latin-1"], "٣: no such file"),
         (["--text", "Tin", "--top-k", "3", "--cell", "0:1"], "--top-k goes with a text that is coloured by surprise"),
-        (["--verify", "--score", "words.txt"], "--verify stands alone; leave --score out"),
-        (["--export", "w.pt", "--neurons"], "--export stands alone; leave --neurons out"),
+        (["--verify", "--score", "words.txt"], "--verify does not go with other output; leave --score out"),
+        (["--export", "w.pt", "--neurons"], "--export does not go with other output; leave --neurons out"),
         (["--score", "words.txt", "--by", "line", "--above", "nan"], "--above is not a number"),
         (["--html", "y.html", "--cell", "99:99"], "--cell is 99:99, and "),
         (

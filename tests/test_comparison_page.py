@@ -131,7 +131,7 @@ def test_a_page_of_several_models_says_what_it_lacks_and_what_does_not_compare(f
     assert data["level"] is None
     (tmp_path / "a; b.txt").unlink()
     _, data = compare(tmp_path, "words.pt", "other.pt", told="charrnn: compared.html: lacks sections .*\n")
-    reason = "of other, for want of the text that it learned from: a; b.txt has not been found"
+    reason = "of other, for lack of the text that it learned from: a; b.txt has not been found"
     assert data["absent"] == {"surprise": reason, "gradients": reason}
 
 

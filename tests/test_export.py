@@ -198,7 +198,7 @@ def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path)
     ("arguments", "message"),
     [
         (["weights.bin"], "--export is 'weights.bin'; name it .safetensors, or .pt"),
-        (["words.txt.pt"], "words.txt.pt: exists and is no export of charrnn's; choose another name with --export"),
+        (["words.txt.pt"], "words.txt.pt: exists and is not an export of charrnn; choose another name with --export"),
         (["none/w.pt"], "none: no such folder; make it, or choose another place with --export"),
         (["w.pt", "--json"], "--export writes a file; leave --json out"),
     ],
@@ -246,7 +246,7 @@ def test_an_empty_file_and_an_earlier_export_are_replaced_and_a_trainings_checkp
         assert (tmp_path / name).read_bytes() == before
     shutil.copy(trained / "words.pt", tmp_path / name)
     refused = run(tmp_path, *export, name)
-    assert refused.stderr.startswith(f"charrnn: {name}: exists and is no export of charrnn's; ")
+    assert refused.stderr.startswith(f"charrnn: {name}: exists and is not an export of charrnn; ")
 
 
 def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypatch):

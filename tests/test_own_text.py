@@ -503,7 +503,7 @@ def test_of_a_folder_that_cannot_be_read_the_reason_is_told_whole(letters, tmp_p
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a; b.txt").symlink_to("gone")
     file = Path("letters", "a; b.txt")
-    told = f"letters: nothing of it that is to be read is there: {file} is a link to what is not; --corpus names it "
+    told = f"letters: nothing of it that is to be read is there: {file} is a broken link; --corpus names it "
     assert describe_absence(letters(), "m.pt").startswith(told)
 
 

@@ -603,8 +603,8 @@ def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained
 def test_what_cannot_be_shown_says_why(trained, deep_folder):
     config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
     save_like(trained, deep_folder / "words.pt", random_model(config), history=[])
-    page = write_report(deep_folder, told="charrnn: report.html: lacks sections for want of .*\n")
-    reason = "for want of the text that it learned from: words.txt has not been found"
+    page = write_report(deep_folder, told="charrnn: report.html: lacks sections that need .*\n")
+    reason = "for lack of the text that it learned from: words.txt has not been found"
     absent = data_of(page)["absent"]
     assert absent == {**dict.fromkeys(("baseline", "surprise", "neurons", "gradients"), reason),
                       "gates": "its cell is rnn, which has no gates"}  # fmt: skip
@@ -634,7 +634,7 @@ def test_of_a_given_text_that_a_model_knows_nothing_of_a_page_shows_the_surprise
 
 def test_a_page_of_some_views_says_why_it_lacks_what_every_page_has(trained, deep_folder):
     (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
-    page = write_report(deep_folder, "--embeddings", told="charrnn: report.html: lacks sections for want of .*\n")
+    page = write_report(deep_folder, "--embeddings", told="charrnn: report.html: lacks sections that need .*\n")
     assert set(data_of(page)["absent"]) == {"baseline", "surprise"}
 
 
@@ -733,7 +733,7 @@ def test_only_an_empty_file_and_an_earlier_report_are_replaced(tmp_path, monkeyp
     ("arguments", "message"),
     [
         (["--json"], "--html writes a file; leave --json out"),
-        (["--score", "-"], "--score stands alone; leave --html out"),
+        (["--score", "-"], "--score does not go with other output; leave --html out"),
     ],
 )
 def test_a_page_is_no_json_and_no_score(trained, arguments, message):

@@ -243,7 +243,7 @@ def denormals_stay():
     torch.set_flush_denormal(False)
 
 
-MOVED = "threads: 2, before 3, for want of cores: not bit for bit"
+MOVED = "threads: 2, before 3 (fewer cores are free): not bit for bit"
 
 
 @pytest.mark.parametrize(

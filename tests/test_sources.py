@@ -499,7 +499,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (
             ["lost"],
             {},
-            "lost: nothing of it that is to be read is there: lost/a is a link to what is not; fetch or mount that, or",
+            "lost: nothing of it that is to be read is there: lost/a is a broken link; fetch or mount what it names",
         ),
         (["lost/a"], {}, "lost/a: is a link to {}/gone, which is not there; fetch or mount that, or give another"),
         (["full"], {"include": ["*.py"]}, "full: a folder in which no file fits --include and --exclude; change them,"),

@@ -125,8 +125,8 @@ def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(tr
 def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
     losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
     assert verdict(losses, vocab_size=61) == (
-        "nothing learned: the best loss is 4.1118 nats, and a blind guess's 4.1109; the learning rate, 1 at most, may "
-        "be far too low or too high, or there is nothing to learn in this text"
+        "nothing learned: the best loss is 4.1118 nats, and that of a blind guess 4.1109; the learning rate, 1 at most, "
+        "may be far too low or too high, or there is nothing to learn in this text"
     )
     assert verdict(history([4.1, 3.7, 3.3, 3.0], [4.1, 4.11, 4.12, 4.12]), vocab_size=60).startswith(
         "overfitting: the training loss is 1.1200 nats below the validation loss"

@@ -141,7 +141,7 @@ def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -
     """Verdict on a loss no better than that of a uniform guess."""
     rate = max(row.learning_rate for row in history)
     return (
-        f"nothing learned: the best loss is {best:.4f} nats, and a blind guess's {blind:.4f}; the learning rate, "
+        f"nothing learned: the best loss is {best:.4f} nats, and that of a blind guess {blind:.4f}; the learning rate, "
         f"{rate:.2g} at most, may be far too low or too high, or there is nothing to learn in this text"
     )
 

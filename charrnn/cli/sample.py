@@ -135,13 +135,13 @@ def sample(
         typer.Option(
             "--interactive",
             "-i",
-            help="Type a beginning, read how it goes on, and again (or -i < FILE, one a line); --prompt goes before "
+            help="Type a beginning, read how it goes on, type another (or -i < FILE, one a line); --prompt goes before "
             "each, or before a --story; Ctrl-D leaves.",
         ),
     ] = False,
     story: Annotated[
         bool,
-        typer.Option("--story", help="With -i: what you type continues all that stands there; Enter alone goes on."),
+        typer.Option("--story", help="With -i: what you type continues the whole text so far; Enter alone goes on."),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda for thousands of texts at once.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,

@@ -130,7 +130,7 @@ def train(
     optimizer: Annotated[
         str, typer.Option(help="adamw, adam, rmsprop or sgd (Nesterov's, momentum 0.9).")
     ] = TrainConfig.optimizer,
-    beta2: Annotated[float, typer.Option(help="How slowly squares of gradients are forgotten.")] = TrainConfig.beta2,
+    beta2: Annotated[float, typer.Option(help="Decay of the average of squared gradients.")] = TrainConfig.beta2,
     weight_decay: Annotated[
         float | None, typer.Option(help="Decay of the weight matrices. [default: 0.01 with adamw, else 0]")
     ] = None,

@@ -75,7 +75,7 @@ class TextOptions:
         if encoding in (None, self.encoding):
             return self
         if self.unit == BYTE:
-            raise ConfigError("--encoding is of text, and a model of bytes reads them as they are; leave it out")
+            raise ConfigError("--encoding is for text, and a model of bytes reads them as they are; leave it out")
         return replace(self, encoding=encoding)
 
 

@@ -86,7 +86,7 @@ def nothing_found(path: str, patterns: Patterns, missed: Missed) -> str:
     if locked := [left.name for left in missed.files if left.cause == LOCKED]:
         return f"nothing in it may be read, {locked[0]} for one; check the permissions"
     if broken := [left.name for left in missed.files if left.cause == BROKEN]:
-        told = f"{broken[0]} is a link to what is not; fetch or mount that, or give another text"
+        told = f"{broken[0]} is a broken link; fetch or mount what it names, or give another text"
         return f"nothing of it that is to be read is there: {told}"
     links = [left.name for left in missed.files]
     if patterns.include or patterns.exclude:

@@ -17,8 +17,8 @@ def doubt_of(encoding: str, given: str | None) -> Doubt:
     def warn(name: str) -> None:
         if given is None:
             write_warning(
-                f"{name}: is valid UTF-8, and is read as {encoding}, as the model's text was; give --encoding utf-8 if "
-                "it is that"
+                f"{name}: is valid UTF-8, and is read as {encoding}, as the model's text was; if it is UTF-8, give "
+                "--encoding utf-8"
             )
 
     return warn

@@ -12,11 +12,11 @@ _RATE = "the learning rate falls linearly; --final-learning-rate is its last val
 _CHECKPOINT = "a checkpoint is given without a flag"
 _STDOUT = "the text goes to stdout: add > and a file's name"
 _HELD_OUT = "--val-fraction is the share that is held out, the rest is trained on"
-_ARGMAX = "characters are drawn, except by -t 0, which always takes the likeliest"
+_ARGMAX = "characters are sampled; -t 0 always takes the likeliest instead"
 _CSV = "a CSV file is read as it is; README.md, under Questions, shows how to make lines of a column"
 _SAVES = "--save-every is a time such as 60s, not a number of steps"
 _DEVICE = "--device cpu computes on the processor, --device cuda on a GPU"
-_NONE = "there is nothing of the kind here; leave it out"
+_NONE = "charrnn has nothing of the kind; leave it out"
 
 ELSEWHERE = {
     **dict.fromkeys(("--gpu", "--gpuid", "--gpu-id", "--cuda", "--gpu-backend", "--opencl", "--mps"), _DEVICE),
@@ -94,7 +94,7 @@ SAMPLE = {
     "--greedy": "-t 0 always takes the likeliest character",
     "--sample": _ARGMAX,
     "--top-n": "no characters are offered to choose from; --top-k draws from the likeliest",
-    "--verbose": "there is nothing more to tell; --quiet tells less",
+    "--verbose": "it always says all that it has to say; --quiet says less",
     "--ignore-case": "(?i) at the start of --match makes both cases of a letter equal",
 }
 INSPECT = {

@@ -109,7 +109,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
         if short and known.get(short[1]):  # its value would begin with the =
             return f"{word}: a short flag takes no =; write {as_typed(*short.groups())}"
         if _DASHED.match(word) and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
-            told = "begins with a dash and no hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
+            told = "begins with a dash, not a hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
             return f"{word} {told}; the flag is {meant}"
         found = _ONE_DASH.fullmatch(word)
         if found and len(found[1]) > 1 and (told := _told_of_one_hyphen(found[1], known, hints)):

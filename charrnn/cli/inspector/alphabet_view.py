@@ -98,6 +98,6 @@ def _draw_embeddings(
     listed = [spell(name_character(character)) for character in characters]
     rows = [[listed[i], " ".join(listed[j] for j in found.neighbours[i])] for i in order[:MAP_LINES]]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
-    headline += ", from left to right alone: up and down say nothing" * (is_flat and len(characters) > 1)
+    headline += ", from left to right only: the height means nothing" * (is_flat and len(characters) > 1)
     lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]
     return [*lines, *format_columns([unit, "expected where it is"], rows, width)]

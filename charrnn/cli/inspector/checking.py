@@ -81,7 +81,7 @@ def _check_outputs(flags: InspectFlags) -> None:
     shown = [*(view.name for view in flags.views), *flags.asked_for("score", "export", "svg", "html")]
     for name in flags.asked_for("verify", "score", "export"):
         if others := [other for other in shown if other != name]:
-            raise ConfigError(f"--{name} stands alone; leave {flag_name(others[0])} out")
+            raise ConfigError(f"--{name} does not go with other output; leave {flag_name(others[0])} out")
     if len(flags.checkpoints) > 1:
         for name in flags.asked_for("svg", "export"):
             raise ConfigError(f"--{name} writes a file of one checkpoint; give one")

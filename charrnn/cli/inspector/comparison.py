@@ -24,12 +24,14 @@ LOSSES_DIFFER = (
 )
 
 ALPHABETS_DIFFER = (
-    "these models read other units, or have one id for other rare characters: their losses cannot be compared"
+    "these models read different units, or count different characters as rare: their losses cannot be compared"
 )
 
-LEARNED_DIFFERS = "some losses are of what a model learned from, since nothing was held out: they cannot be compared"
+LEARNED_DIFFERS = (
+    "some losses are on text that the model learned from, since nothing was held out: they cannot be compared"
+)
 
-LEARNED_BEFORE = "of what is held out a model has, or may have, learned some before: their losses cannot be compared"
+LEARNED_BEFORE = "a model has learned, or may have learned, some of what is held out: their losses cannot be compared"
 
 PARTS_DIFFER = "their losses are over different parts of the text: they cannot be compared"
 

@@ -36,7 +36,7 @@ def check_export(path: str, model: str) -> None:
     if os.path.exists(path) and os.path.exists(model) and os.path.samefile(path, model):
         raise OutputError(f"{path}: is the model that is to be exported; choose another name with --export")
     if os.path.lexists(path) and not _is_replaceable(path):
-        raise OutputError(f"{path}: exists and is no export of charrnn's; choose another name with --export")
+        raise OutputError(f"{path}: exists and is not an export of charrnn; choose another name with --export")
     require_folder(Path(path), "--export")
 
 

@@ -43,8 +43,8 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
     lines += ["", *_table(head, rows, len(figures), width)]
     if places := {flow["places"] for _, flow in flows if flow["places"] > 1}:
         note = (
-            f"gradients are medians over {max(places)} places, spread over the text; in brackets, what is left in the "
-            "middle half of them"
+            f"gradients are medians over {max(places)} places, spread over the text; in brackets, the range of the "
+            "middle half"
         )
         lines += ["", *wrapped(note, width)]
     lines += ["", *(draw_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]

@@ -31,7 +31,7 @@ LONGEST_CHARACTER = 4
 LONGEST_STRETCH = 400
 """Most characters that a page shows of a copied substring."""
 
-FORMER_TEXT = "what the model that it began with had learned from is not looked at"
+FORMER_TEXT = "the text of the model that it began with is not searched"
 
 
 def require_text(subject: Subject) -> FoundText:

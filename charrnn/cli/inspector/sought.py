@@ -73,7 +73,7 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
         checkpoint: has the options by which files of folders are chosen and read.
 
     Raises:
-        CorpusError: a path does not exist, is no ordinary file or folder, or exceeds the limits.
+        CorpusError: a path does not exist, is not a regular file or folder, or exceeds the limits.
     """
     origin = checkpoint.origin
     require_usable(checkpoint)
@@ -141,7 +141,7 @@ def _require_ordinary(path: str, visit: Callable[[int], None]) -> None:
     if os.path.isdir(path):
         _walk(path, visit)
     elif not (os.path.isfile(path) and _size_of(path)) or is_packed(path):
-        raise CorpusError(f"{path}: is no ordinary file")
+        raise CorpusError(f"{path}: is not a regular file")
 
 
 def _walk(folder: str, visit: Callable[[int], None]) -> None:

@@ -50,8 +50,8 @@ NEARLY_ALWAYS = 0.9
 """A gate counts as always open, or shut, if it is so at more than this share of the characters."""
 
 UPDATE_KEEPS = (
-    "a GRU's update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before; in some texts z "
-    "and 1 - z change places"
+    "a GRU's update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before; some textbooks "
+    "swap z and 1 - z"
 )
 
 
@@ -243,7 +243,7 @@ def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) 
     """Lines on what was compared, what was found, and what the figures mean."""
     compared = (
         f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
-        f"{len(rows)} are followed by one beyond chance"
+        f"{len(rows)} have a unit that follows them beyond chance"
     )
     meaning = (
         "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons"

@@ -41,8 +41,8 @@ READ_FOR_ONE = 4
 """Characters to take from a text for each one that is read, since normalisation may join several into one."""
 
 TEXTS_DIFFER = (
-    "these models learned from different texts, or were judged by different ones, and each reads its own: figures of "
-    "different texts do not compare; --text-file FILE gives all of them one"
+    "these models learned from different texts, or were judged by different ones, and each reads its own: such "
+    "figures cannot be compared; --text-file FILE gives all of them one"
 )
 
 

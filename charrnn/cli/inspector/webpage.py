@@ -29,7 +29,7 @@ from charrnn.wording import without_advice
 def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) -> None:
     """Write a page about one model or several; without a flag for a view it has all that can be shown.
 
-    A warning on stderr says that sections are missing for want of a training text: the page's author can supply it.
+    A warning on stderr says that sections are missing because the training text is: the page's author can supply it.
 
     Raises:
         OutputError: the path holds something other than a report, or the page cannot be written.
@@ -43,7 +43,7 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     for subject in subjects:
         if subject.own_text is None:
             learner = "the model" if len(subjects) == 1 else quoted(subject.name)
-            write_warning(f"{path}: lacks sections for want of the text that {learner} learned from: {subject.absence}")
+            write_warning(f"{path}: lacks sections that need the text that {learner} learned from: {subject.absence}")
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:

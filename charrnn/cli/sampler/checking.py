@@ -31,11 +31,11 @@ def check_flags(flags: SampleFlags) -> None:
     _check_output(flags)
     reads_beginnings = flags.interactive and not sys.stdin.isatty()
     if flags.encoding is not None and not (flags.reads_prompt or flags.novel or reads_beginnings):
-        raise ConfigError("--encoding is of what is read; give --prompt-file, --prompt -, --novel or -i < FILE")
+        raise ConfigError("--encoding is for what is read; give --prompt-file, --prompt -, --novel or -i < FILE")
     if flags.interactive:
         _check_conversation(flags)
     elif flags.story:
-        raise ConfigError("--story is of a conversation; give --interactive too, or --prompt-file to continue a text")
+        raise ConfigError("--story is for a conversation; give --interactive too, or --prompt-file to continue a text")
     if flags.mix and flags.device == "cuda":
         raise ConfigError("--mix runs on the CPU; leave --device out")
     if "" in flags.stop:
@@ -45,7 +45,7 @@ def check_flags(flags: SampleFlags) -> None:
     has_prompt = flags.prompt != "" or flags.prompt_file is not None  # --unique covers the prompt's lines too
     if flags.unique and flags.num_samples > 1 and flags.wanted_lines == 1 and not has_prompt:
         raise ConfigError(
-            "--unique is of the lines of a text, and each of these has one; give --lines "
+            "--unique compares the lines of a text, and each of these has one; give --lines "
             f"{flags.num_samples} in place of --num-samples {flags.num_samples}"
         )
     if flags.match is not None and flags.match.isascii():  # else the form of the model's text must be known

@@ -198,7 +198,7 @@ def _told_of_no_text(corpus: Corpus) -> str:
     unless = "" if corpus.options.is_wide else "unless it takes another --encoding, "
     return (
         f"{quoted(corpus.name)}: {controls / len(corpus.ids):.0%} of it are control characters, as in hardly any text; "
-        f"{unless}it may be none, but numbers that another program has made of one, for instance"
+        f"{unless}it may be no text, but for instance the numbers that another program made of one"
     )
 
 

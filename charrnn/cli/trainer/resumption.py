@@ -100,7 +100,7 @@ def _reason(
     if (world := _world_before(stored)) != run.ranks.world_size:
         told.append(f"processes: {run.ranks.world_size}, before {world}, with new random numbers for dropout")
     elif now.threads < before.threads and "threads" not in request.explicit:
-        told.append(f"threads: {now.threads}, before {before.threads}, for want of cores: not bit for bit")
+        told.append(f"threads: {now.threads}, before {before.threads} (fewer cores are free): not bit for bit")
     forced = [f"{flag_name(name)} {value}" for name, value in changes.items()]
     forced += [LEARNED_HELD_OUT] * overlaps(before, now)
     if forced:
@@ -189,7 +189,7 @@ def _moved(config: TrainConfig, before: TrainConfig) -> str:
     if config.device != before.device:
         return f"on {config.device}, before {before.device}: not bit for bit as it would have gone on there"
     if config.precision == "auto":
-        return f"without {before.precision}, which this machine lacks: not bit for bit as it was to go on"
+        return f"without {before.precision}, which this machine lacks: not bit for bit as it would have gone on"
     return ""
 
 

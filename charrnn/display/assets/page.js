@@ -192,7 +192,7 @@ function embeddings() {
   const isFlat = shown.length > 1 && shown.every((one) => one.place[1] === shown[0].place[1]);
   const part = section("Its alphabet", `${capital(unit)}s that are expected in the same places lie together` +
     `${members > 1 ? " for its first member" : ""}${few ? `: the ${shown.length} most frequent of ${grouped(view.all)}` : ""}. ` +
-    `${isFlat ? "With one unit there is but one direction, from left to right: up and down say nothing. " : ""}Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
+    `${isFlat ? "With one unit there is but one direction, from left to right: the height means nothing. " : ""}Point at one, tap it, or walk with the arrow keys, to see its neighbours.`);
   const alike = (one) => one.near.map((other) => named(other[0])).join(", ");
   drawing(part, (figure, width) => {
     const height = Math.max(360, Math.min(width, 480));
