@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shells' convention: 128 plus the signal's number."""
@@ -22,7 +22,7 @@ def main() -> None:
     if os.getpid() == FIRST:
         _end_by_signals()
     try:
-        with loading_modules():
+        with paused_gc():
             from charrnn.cli import main as run
 
         run()

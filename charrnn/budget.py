@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.regimen import wanted_epochs
+from charrnn.hyperparameters import wanted_epochs
 from charrnn.shapes import training_cost
 
 PATIENT_CHARS = 4_500_000

@@ -10,7 +10,7 @@ GATE_LETTERS = {"input": "i", "forget": "f", "output": "o", "reset": "r", "updat
 
 @dataclass(frozen=True)
 class Cell:
-    """The structure of a recurrent cell; for its equations see `charrnn.inference.engine`.
+    """The structure of a recurrent cell; for its equations see `charrnn.inference.numpy_network`.
 
     Attributes:
         blocks: names of the blocks of hidden_size rows in each of its weight matrices, in order.

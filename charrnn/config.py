@@ -191,7 +191,7 @@ class TrainConfig:
         val_spread: whether held-out lines are taken from all over the text, where each line is a text of its own.
         val_bounded: whether lines longer than `val_fraction` of the text are never held out; has no effect where at
             least half of the lines are that long.
-        evaluations: number of evaluations on the held-out piece; `charrnn.regimen.spacing` spaces them.
+        evaluations: number of evaluations on the held-out piece; `charrnn.hyperparameters.spacing` spaces them.
         evaluate_every: steps between two evaluations, whatever they cost; None: `evaluations` and the clock decide.
         evaluated: most characters of the held-out piece that an evaluation counts, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None: no such limit.

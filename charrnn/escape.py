@@ -29,16 +29,16 @@ def visible(text: str) -> str:
     return "".join(c if c in _TAGS else _picture(c) for c in text.replace("\r\n", "\n"))
 
 
-def quoted(text: str) -> str:
+def one_line(text: str) -> str:
     """Like `visible`, but on one line: a line feed becomes a backslash and an n, and tag characters code points."""
     return "".join(_picture(c) if c != "\n" else "\\n" for c in text)
 
 
-def as_typed(*words: str) -> str:
+def shell_quoted(*words: str) -> str:
     """Quote words for a command line in the system's shell, with control characters escaped."""
     if os.name == "nt":
         return " ".join(map(_typed_on_windows, words))
-    return " ".join(shlex.quote(word) if quoted(word) == word else f"$'{_spelled(word)}'" for word in words)
+    return " ".join(shlex.quote(word) if one_line(word) == word else f"$'{_spelled(word)}'" for word in words)
 
 
 def describe_characters(characters: str) -> str:
@@ -62,7 +62,7 @@ def _spelled(word: str) -> str:
     """Escape a word for $'...' in bash and similar shells."""
 
     def spell(character: str) -> str:
-        if quoted(character) == character:
+        if one_line(character) == character:
             return f"\\{character}" if character in "\\'" else character
         return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 

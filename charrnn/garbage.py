@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def loading_modules() -> Iterator[None]:
+def paused_gc() -> Iterator[None]:
     """Pause garbage collection; at the end, exempt all objects from it for good if modules were imported."""
     is_on, loaded = gc.isenabled(), len(sys.modules)
     gc.disable()

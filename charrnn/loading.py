@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.arrays import Singles
 from charrnn.errors import ConfigError
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.encoder import CharEncoder
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 
 Identity = tuple[int, int, str]
 """Device, inode and possibly a path: equal for two paths that lead to the same file or folder."""
@@ -73,7 +73,7 @@ def told_of_home(path: str) -> str:
     """Say what is wrong with a path that begins with ~, which the shell has not expanded; empty for any other path."""
     if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
         return ""
-    typed = as_typed(os.path.expanduser(path))
+    typed = shell_quoted(os.path.expanduser(path))
     return f"the shell expands ~ only at the beginning of a word and outside quotes, if at all; write {typed}"
 
 

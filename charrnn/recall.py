@@ -7,7 +7,7 @@ see `charrnn.network.model.CharRNN`. Such caches are an old idea (Kuhn and De Mo
 https://doi.org/10.1109/34.56193; as a pointer, Merity et al. 2016, https://arxiv.org/abs/1609.07843).
 
 A forecast depends on the characters read only, not on weights or hidden state. This module looks forecasts up for a
-whole text at once; `charrnn.memory` looks the same forecasts up character by character.
+whole text at once; `charrnn.recall_memory` looks the same forecasts up character by character.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
 
 Forecasts = NDArray[np.integer[Any]]
-"""Forecast ids, shape (..., C), one for each of `CONTEXTS`: what followed its last occurrence, or `NONE`."""
+"""Forecast ids, shape (..., C), one for each of `CONTEXTS`: what followed its last occurrence, or `NO_FORECAST`."""
 
 LONGEST = CONTEXTS[-1]
 
-NONE = -1
+NO_FORECAST = -1
 """Stands for the forecast of a context that did not occur before."""
 
 SPAN = 1 << 14
@@ -83,7 +83,9 @@ def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | N
     begins = 0 if starts is None else starts[first:last] - lead
     numbers = piece if ids.dtype == np.uint8 else np.unique(piece, return_inverse=True)[1]
     look_up = _last_ends_of_few if len(places) <= FEW else _last_ends
-    forecasts = np.full((len(places), len(CONTEXTS)), NONE, dtype=np.int16 if ids.dtype == np.uint8 else np.int32)
+    forecasts = np.full(
+        (len(places), len(CONTEXTS)), NO_FORECAST, dtype=np.int16 if ids.dtype == np.uint8 else np.int32
+    )
     for number, (length, ends) in enumerate(zip(CONTEXTS, look_up(numbers, first - lead), strict=True)):
         is_known = (ends >= places - reach) & (ends >= begins + (length - 1))
         forecasts[is_known, number] = piece[ends[is_known] + 1]

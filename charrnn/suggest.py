@@ -17,7 +17,7 @@ from typing import Any
 
 from charrnn.budget import PROBE_LANES, TYPICAL_FLOPS, Task
 from charrnn.config import EVALUATED_SHARE, ModelConfig, TrainConfig, check_options
-from charrnn.regimen import (
+from charrnn.hyperparameters import (
     FEWEST_BY_TIME,
     MIN_WINDOWS,
     MOST_EVALUATIONS,

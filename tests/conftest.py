@@ -24,13 +24,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from charrnn.analysis.losses import Reading, read_pieces
+from charrnn.analysis.losses import Predictions, read_pieces
 from charrnn.cell_types import CELLS
 from charrnn.cli.common.cores import SPIN_COUNT
 from charrnn.cli.inspector.whereabouts import NUM_ABOVE
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.network.ensemble import Model, build_model
 from charrnn.storage.header import Header
 from charrnn.storage.origin import Origin
@@ -323,10 +323,10 @@ def numpy_twin(model: Model) -> Engine:
     return Engine(model.config, numpy_weights(model))
 
 
-def read_whole(model: Engine, ids: Any, **options: Any) -> Reading:
+def read_whole(model: Engine, ids: Any, **options: Any) -> Predictions:
     """What a model makes of a whole text, however many pieces it is read in."""
     pieces = [*read_pieces(model, ids, **options)]
-    return Reading(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("surprisals", "hits")))
+    return Predictions(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("surprisals", "hits")))
 
 
 def most_held(folder: Path, *arguments: object) -> int:

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
 from charrnn.text.alphabet import RARE_SHARE, SMALL_VOCAB, choose_alphabet, counts_by_id
+from charrnn.text.char_counter import CharCounter
 from charrnn.text.encoder import CharEncoder, code_points
 from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
-from charrnn.text.tally import Tally
 
 
 def count(text):
-    tally = Tally(0)
+    tally = CharCounter(0)
     tally.add(code_points(text))
     return tally.counts
 

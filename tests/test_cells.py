@@ -11,7 +11,7 @@ from reference_cells import KERNELS, REFERENCE, naive_step
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.inference.engine import CELL_STEPS, tanh_step
+from charrnn.inference.numpy_network import CELL_STEPS, tanh_step
 from charrnn.network.cells import CELL_LAYERS, LSTMLayer, TanhRNNLayer
 from charrnn.network.model import CharRNN
 from charrnn.shapes import count_parameters, optimized_shapes, parameter_shapes

@@ -842,7 +842,7 @@ def change_threads():
     from charrnn.cli.trainer import session
     from charrnn.cli.trainer.threads import ThreadKeeper
 
-    ThreadKeeper.look = lambda self, model: True
+    ThreadKeeper.adjust = lambda self, model: True
     session.settle_precision_again = lambda run, wanted, found: print(f"wanted: {wanted}", file=sys.stderr)
 
 

@@ -36,8 +36,8 @@ from charrnn.cli.common import cores
 from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.cli.sampler import interactive, preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
-from charrnn.cli.sampler.stopping import Stop
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Ending
@@ -1382,10 +1382,10 @@ def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is():
         yield "a", -1.0
         raise KeyboardInterrupt
 
-    sample = interactive._sample_of(Stop(ends_all=False).until(drawn()), Ending(Rules()), 3)
+    sample = interactive._sample_of(DeferredInterrupt(ends_all=False).until(drawn()), Ending(Rules()), 3)
     assert sample == Sample(3, "a", [-1.0], "interrupted")
     with pytest.raises(KeyboardInterrupt):
-        interactive._sample_of(Stop(ends_all=True).until(drawn()), Ending(Rules()), 3)
+        interactive._sample_of(DeferredInterrupt(ends_all=True).until(drawn()), Ending(Rules()), 3)
 
 
 @pytest.mark.parametrize("number", [1, 3])

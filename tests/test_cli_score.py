@@ -714,8 +714,8 @@ def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(comm
 @pytest.mark.parametrize("rule", ["count", "error"])
 def test_every_line_is_made_readable_once_for_each_model(trained, tmp_path, monkeypatch, capsysbinary, rule):
     (tmp_path / "lines.txt").write_text("Tin\nsole\nTin sole\n")
-    made, real = [], fitting.make_readable
-    monkeypatch.setattr(fitting, "make_readable", lambda text, *rest: made.append(text) or real(text, *rest))
+    made, real = [], fitting.encode_known
+    monkeypatch.setattr(fitting, "encode_known", lambda text, *rest: made.append(text) or real(text, *rest))
     subjects = read_subjects([str(trained / "words.pt")] * 2)
     filtering.filter_lines(subjects, str(tmp_path / "lines.txt"), rule=rule, above=None, as_json=True)
     assert sorted(made) == sorted(["Tin\n", "sole\n", "Tin sole\n"] * 2)

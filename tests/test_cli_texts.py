@@ -15,7 +15,7 @@ import torch
 from conftest import clean_environment, make_text
 from test_sources import lock
 
-from charrnn.cli.inspector.own_text import find_text
+from charrnn.cli.inspector.training_text import find_text
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text import corpus
 

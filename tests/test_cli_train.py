@@ -28,7 +28,7 @@ from charrnn.cli.trainer import checking, machine, reading
 from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.checking import check_output
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import command_to_go_on, reading_flags
+from charrnn.cli.trainer.suggested_commands import command_to_go_on, reading_flags
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.console import WorkBar
 from charrnn.errors import ConfigError, OutputError

@@ -24,8 +24,8 @@ from charrnn.cli.inspector import novelty_view, surprise_view
 from charrnn.cli.inspector.flags import VIEWS, InspectFlags
 from charrnn.cli.inspector.gallery import show_views
 from charrnn.cli.inspector.page_sections import facts_section
+from charrnn.cli.inspector.recording import Excerpt
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.watching import Piece
 from charrnn.cli.inspector.webpage import collect
 from charrnn.config import ModelConfig
 
@@ -107,9 +107,9 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
 def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
-    beginning = surprise_view.surprise_view(subject, Piece(text[:20], "big.txt", 20), rule="count", top_k=1)
+    beginning = surprise_view.surprise_view(subject, Excerpt(text[:20], "big.txt", 20), rule="count", top_k=1)
     monkeypatch.setattr(surprise_view, "MAX_VIEWED", 20)
-    view = surprise_view.surprise_view(subject, Piece(text, "big.txt", 50), rule="count", top_k=1)
+    view = surprise_view.surprise_view(subject, Excerpt(text, "big.txt", 50), rule="count", top_k=1)
     assert view.data == {**beginning.data, "read": 20, "of": 50}
     told, *shown = view.lines(80, False)
     assert told == "the first 20 of 50 characters of big.txt; --score FILE --by line reads all of it"
@@ -357,12 +357,12 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
     assert judged["sample"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
     drawn, encoder = subject.sample(300), subject.contents.encoder
-    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.own_text.held_out)[:300]}.items():
+    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.training_text.held_out)[:300]}.items():
         *whole, last = text.split("\n")
         assert last, "the length cuts the last line"
         assert judged[name]["lines"] == len([line for line in whole if line])
     monkeypatch.setattr(novelty_view, "MAX_JUDGED", 5)
-    found = replace(subject.own_text, held_out=encoder.encode("Tin\ns"))
+    found = replace(subject.training_text, held_out=encoder.encode("Tin\ns"))
     monkeypatch.setattr(novelty_view, "require_text", lambda _: found)
     for text, lines in (("Tin\nsole\n", [1, 2]), ("Tin\nso", [1, 2]), ("Tin\ns", [2, 2]), ("Tin\n", [1, 1])):
         (trained / "short.txt").write_text(text)

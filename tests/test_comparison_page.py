@@ -9,7 +9,7 @@ import torch
 from conftest import make_text, run_charrnn, train_briefly
 from test_page import data_of, drive, needs_browser
 
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.display.page import SEVERAL, render
 
 DRIVER = """
@@ -194,7 +194,7 @@ def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
     assert told == begun == ["tanh"], "the other has no loss yet"
     assert f"tanh, validation {data['models'][1]['history'][0]['val_loss']:.3f}" in found["step"]
     curves = ["words, validation", "tanh, validation", "words, training", "tanh, training"]
-    assert found["legends"][0] == "".join(curves) + f"{YARDSTICK} {data['level']:.3f}"
+    assert found["legends"][0] == "".join(curves) + f"{BASELINE_NAME} {data['level']:.3f}"
     flows = [f"{name}, layer\u00a00, by {part}" for name, part in (("words", "h"), ("words", "c"), ("tanh", "h"))]
     assert found["legends"][1] == "".join(flows)
     assert len(found["coloured"]) == 2

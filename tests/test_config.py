@@ -7,9 +7,7 @@ from charrnn.budget import SETUP_SECONDS, TYPICAL_FLOPS
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
-from charrnn.limits import Range
-from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
-from charrnn.regimen import (
+from charrnn.hyperparameters import (
     DROPOUT,
     INPUT_DROPOUT,
     MOST_EVALUATIONS,
@@ -19,6 +17,8 @@ from charrnn.regimen import (
     peak_rate,
     wanted_epochs,
 )
+from charrnn.limits import Range
+from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.shapes import training_cost
 from charrnn.suggest import suggest
 from charrnn.text.options import TextOptions

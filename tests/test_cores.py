@@ -13,8 +13,8 @@ from test_training import start
 
 from charrnn.cli.common import cores
 from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores
-from charrnn.cli.trainer import announce, machine, neighbours, threads
-from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
+from charrnn.cli.trainer import announce, cpu_load, machine, threads
+from charrnn.cli.trainer.cpu_load import OtherLoad, threads_beside
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
 from charrnn.network.ensemble import members_of, side_by_side
@@ -177,7 +177,7 @@ def test_numpy_takes_one_core_of_a_training_where_torch_has_products_of_its_own(
 def look_after(monkeypatch, tmp_path):
     """Look at the others after so many seconds in which two cores and this process did so much."""
     file = tmp_path / "stat"
-    monkeypatch.setattr(neighbours, "STAT", file)
+    monkeypatch.setattr(cpu_load, "STAT", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
     monkeypatch.setattr(os, "nice", lambda _: 0)
@@ -191,7 +191,7 @@ def look_after(monkeypatch, tmp_path):
         file.write_text("\n".join(["cpu  1 2 3 4 5 6 7 8 9 10", *lines, "intr 5 0 0", "ctxt 12"]))
 
     write()
-    others = Neighbours()
+    others = OtherLoad()
 
     def look_after(seconds, own=0.0, **done):
         clock["monotonic"] += seconds
@@ -200,7 +200,7 @@ def look_after(monkeypatch, tmp_path):
             core = int(name.removeprefix("cpu"))
             ticks[core] = tuple(a + b for a, b in zip(ticks[core], figures, strict=True))
         write()
-        return others.look()
+        return others.measure()
 
     return look_after
 
@@ -217,24 +217,24 @@ def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_afte
     assert look_after(2.0, cpu1=[200, 0, 0, 0, 0, 0, 0, 0]) == 0, "on a core that this process may not use"
 
 
-@pytest.mark.skipif(not neighbours.STAT.exists(), reason="only Linux tells what its cores do")
+@pytest.mark.skipif(not cpu_load.STAT.exists(), reason="only Linux tells what its cores do")
 def test_a_program_that_computes_is_noticed_on_this_machine():
     """It has this process's own importance, whatever that is."""
     endless = "print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
         program.stdout.readline()
-        others = Neighbours()
+        others = OtherLoad()
         time.sleep(1)
-        busy = others.look()
+        busy = others.measure()
         program.kill()
     assert busy > 0.5
 
 
 def test_where_the_system_tells_nothing_there_are_no_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(neighbours, "STAT", tmp_path / "none")
-    assert Neighbours().look() == 0
+    monkeypatch.setattr(cpu_load, "STAT", tmp_path / "none")
+    assert OtherLoad().measure() == 0
     (tmp_path / "none").write_text("cpu0 what is this\n")
-    assert Neighbours().look() == 0
+    assert OtherLoad().measure() == 0
 
 
 @pytest.mark.parametrize(
@@ -269,11 +269,11 @@ def keeper_of(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     busy = [0.0]
     monkeypatch.setattr(threads, "usable_cores", lambda: 4)
-    monkeypatch.setattr(threads.Neighbours, "look", lambda _: busy[0])
+    monkeypatch.setattr(threads.OtherLoad, "measure", lambda _: busy[0])
 
     def keeper_of(busy_cores, most=4, is_fixed=False, **options):
         flags = {"device": "cpu", "time_limit": 60.0, "threads": most, **options}
-        keeper = ThreadKeeper(flags, Neighbours(), is_fixed=is_fixed)
+        keeper = ThreadKeeper(flags, OtherLoad(), is_fixed=is_fixed)
         busy[0] = busy_cores
         keeper._looked -= LOOK_SECONDS
         return keeper
@@ -296,14 +296,14 @@ def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keep
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
     assert torch.get_num_threads() == 4
-    assert keeper.look(model)
+    assert keeper.adjust(model)
     assert torch.get_num_threads() == 3
     assert keeper.tell(60.0) == "other programs keep 1.0 cores busy; going on with 3 of 4 threads until they are free"
     assert keeper.tell(60.0) == ""
     keeper_of.busy[0] = 0.0
-    assert not keeper.look(model)
+    assert not keeper.adjust(model)
     assert torch.get_num_threads() == 3, "it looks from time to time"
-    assert later(keeper).look(model)
+    assert later(keeper).adjust(model)
     assert torch.get_num_threads() == 4
     assert keeper.tell(60.0) == "", "told once"
 
@@ -313,35 +313,35 @@ def test_what_others_do_while_a_training_is_stopped_takes_no_thread_from_it(keep
     keeper.share(model)
     now = threads.CLOCK.now
     monkeypatch.setattr(threads.CLOCK, "now", lambda: now() - 600.0)
-    assert not keeper.look(model)
+    assert not keeper.adjust(model)
     assert torch.get_num_threads() == 4, "they were at work over the pause, and may be no more"
-    assert later(keeper).look(model)
+    assert later(keeper).adjust(model)
     assert torch.get_num_threads() == 1
 
 
 def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
     keeper, probed = keeper_of(1.0), small()
-    assert keeper.look(probed)
+    assert keeper.adjust(probed)
     keeper_of.busy[0] = 0.0
-    later(keeper).look(small())
+    later(keeper).adjust(small())
     assert keeper.tell(60.0).startswith("other programs keep 1.0 cores busy")
 
 
 def test_a_first_look_comes_before_there_is_a_model(keeper_of):
     keeper, model = keeper_of(1.0), small()
     assert keeper.has_all
-    keeper.look_first()
+    keeper.adjust_first()
     assert not keeper.has_all
     keeper.share(model)
     assert torch.get_num_threads() == 3
     keeper_of.busy[0], keeper._looked = 0.0, time.monotonic()
-    keeper.look_first()
+    keeper.adjust_first()
     assert not keeper.has_all, "so soon after, nothing can be known"
 
 
 def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_there_were_members(keeper_of):
     keeper = keeper_of(3.0)
-    keeper.look_first()
+    keeper.adjust_first()
     assert keeper.threads == 1
     keeper.share(small(members=4))
     assert (keeper.threads, keeper.tell(60.0)) == (4, "")
@@ -350,13 +350,13 @@ def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_th
 def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):
     keeper, model = keeper_of(1.0, time_limit=None), small()
     keeper.share(model)
-    assert not keeper.look(model)
+    assert not keeper.adjust(model)
     news = keeper.news
     assert keeper.tell(29.0) == "", "to start again would take as long"
     keeper.news = news
     assert "go on with --resume --threads 3 would be faster" in keeper.tell(60.0)
     assert torch.get_num_threads() == 4
-    later(keeper).look(model)
+    later(keeper).adjust(model)
     assert keeper.tell(60.0) == ""
 
 
@@ -365,7 +365,7 @@ def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     keeper, model = keeper_of(3.0, **how), small()
     keeper.share(model)
     before = torch.get_num_threads()
-    assert not keeper.look(model)
+    assert not keeper.adjust(model)
     assert (torch.get_num_threads(), keeper.tell(60.0)) == (before, "")
 
 
@@ -373,7 +373,7 @@ def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
-    assert not keeper.look(model)
+    assert not keeper.adjust(model)
     assert (torch.get_num_threads(), keeper.tell(60.0)) == (4, "")
 
 
@@ -385,8 +385,8 @@ def test_the_threads_that_are_told_are_those_that_compute(keeper_of, most, membe
     run = start(members=members, threads=most)
     keeper = keeper_of(0.0, most=most)
     keeper.share(run.model)
-    launch = SimpleNamespace(run=run, keeper=keeper, reason="", chars_per_second=1000.0)
-    assert f"; cpu, float32, {told}; " in announce.describe_training(launch)
+    prepared = SimpleNamespace(run=run, keeper=keeper, reason="", chars_per_second=1000.0)
+    assert f"; cpu, float32, {told}; " in announce.describe_training(prepared)
     assert len(set(threads_of_members(run.model))) == 1
 
 
@@ -399,13 +399,13 @@ def test_members_of_several_threads_have_fewer_and_get_them_back(keeper_of):
     keeper, model = keeper_of(1.0), small(members=2)
     keeper.share(model)
     assert threads_of_members(model) == [2, 2]
-    keeper.look(model)
+    keeper.adjust(model)
     assert threads_of_members(model) == [1, 1]
     keeper_of.busy[0] = 0.0
-    later(keeper).look(model)
+    later(keeper).adjust(model)
     assert threads_of_members(model) == [2, 2]
     keeper_of.busy[0] = 3.0
-    later(keeper).look(model)
+    later(keeper).adjust(model)
     assert (threads_of_members(model), model.at_once) == ([1, 1], 1)
 
 
@@ -438,7 +438,7 @@ def test_a_machine_s_speed_is_measured_with_the_threads_that_a_training_will_hav
 
 def test_members_of_one_thread_each_go_on_side_by_side(keeper_of):
     keeper, model = keeper_of(1.0), small(members=4)
-    assert keeper.look(small(members=2)), "the model that the speed is measured with"
+    assert keeper.adjust(small(members=2)), "the model that the speed is measured with"
     keeper.share(model)
-    assert not later(keeper).look(model)
+    assert not later(keeper).adjust(model)
     assert (threads_of_members(model), model.at_once) == ([1] * 4, 4)

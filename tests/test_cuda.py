@@ -15,7 +15,7 @@ from test_updates import break_member
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.network.ensemble import build_model, members_of
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.training import gpu_lanes, lane_choice
@@ -87,12 +87,12 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
 
 
 @pytest.mark.parametrize(("recall", "members", "resets_at"), [(0, 1, 4), (50, 1, None), (50, 2, None), (0, 2, 4)])
-def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, resets_at):
+def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, reset_id):
     shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
     model = random_model(ModelConfig(vocab_size=11, recall=recall, members=members, **shape))
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    gpu = TorchCharRNN(model.config, arrays, "cuda", resets_at)
-    on_gpu, on_host = (m.batch_reader(300) for m in (gpu, Engine(model.config, arrays, resets_at)))
+    gpu = TorchCharRNN(model.config, arrays, "cuda", reset_id)
+    on_gpu, on_host = (m.batch_reader(300) for m in (gpu, Engine(model.config, arrays, reset_id)))
     ids = np.random.default_rng(0).integers(0, 11, (12, 300))
     for row in ids:
         np.testing.assert_allclose(on_gpu(row), on_host(row), atol=1e-3)

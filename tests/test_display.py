@@ -14,7 +14,7 @@ from charrnn.display.console import LiveDisplay
 from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, history_curve, plot, sparkline
 from charrnn.display.plain import JsonDisplay, PlainDisplay
 from charrnn.display.widths import text_width
-from charrnn.escape import quoted, visible
+from charrnn.escape import one_line, visible
 from charrnn.metrics import HistoryRow, Report
 from charrnn.text.encoder import RARE
 from charrnn.wording import describe_loss, format_seconds, number_of
@@ -195,10 +195,10 @@ def test_a_loss_is_told_with_its_other_faces():
 
 @given(st.text(st.characters(exclude_categories=[])))
 def test_escaped_text_commands_no_terminal_and_can_be_printed(text):
-    for shown in (visible(text), quoted(text)):
+    for shown in (visible(text), one_line(text)):
         shown.encode("utf-8")
         assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
-    assert "\n" not in quoted(text)
+    assert "\n" not in one_line(text)
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_signs_that_are_seen_are_shown_though_unicode_has_them_beside_those_that
 
 
 def test_what_flags_are_spelled_of_is_named_where_a_character_is():
-    assert quoted("\U0001f3f4\U000e0067\U000e007f\U000e0020") == "\U0001f3f4<U+E0067><U+E007F><U+E0020>"
+    assert one_line("\U0001f3f4\U000e0067\U000e007f\U000e0020") == "\U0001f3f4<U+E0067><U+E007F><U+E0020>"
 
 
 def test_a_carriage_return_is_shown_where_no_line_feed_follows():
     assert visible("a\r\nb\rc\r") == "a\nb\u240dc\u240d"
-    assert quoted("a\r\n") == "a\u240d\\n"
+    assert one_line("a\r\n") == "a\u240d\\n"
 
 
 def test_ordinary_text_is_shown_as_it_is():
@@ -227,8 +227,8 @@ def test_ordinary_text_is_shown_as_it_is():
 
 
 def test_what_stands_for_rare_characters_in_a_text_with_ufffd_is_shown_as_that():
-    assert visible("a\udfffb") == quoted("a\udfffb") == "a\ufffdb"
-    assert visible("\udc80\udce9\udcff") == quoted("\udc80\udce9\udcff") == "<0x80><0xE9><0xFF>", (
+    assert visible("a\udfffb") == one_line("a\udfffb") == "a\ufffdb"
+    assert visible("\udc80\udce9\udcff") == one_line("\udc80\udce9\udcff") == "<0x80><0xE9><0xFF>", (
         "bytes that are no text"
     )
 

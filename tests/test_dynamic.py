@@ -7,7 +7,7 @@ from conftest import VARIANTS, make_text, numpy_twin, numpy_weights, random_mode
 
 from charrnn.analysis import dynamic
 from charrnn.analysis.dynamic import SEGMENT, adapt, adapted_loss
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.storage.archive import read_checkpoint
 
 
@@ -45,7 +45,7 @@ def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, re
     ids = np.tile(np.random.default_rng(2).integers(0, 11, 90, dtype=np.uint8), 5)
     whole, watched = adapt_to(config, weights, ids), []
     monkeypatch.setattr(dynamic, "PIECE", 3 * SEGMENT)
-    pieces = [*adapt(config, weights, ids, watch=watched.append)]
+    pieces = [*adapt(config, weights, ids, on_progress=watched.append)]
     assert [len(piece) for piece in pieces] == [3 * SEGMENT] * 4 + [len(ids) - 1 - 12 * SEGMENT]
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
     assert sum(watched) == len(whole)
@@ -66,11 +66,11 @@ def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
     weights = numpy_weights(random_model(config))
     moved, record = [], dynamic.record
 
-    def watch(config, moving, *more):
+    def on_progress(config, moving, *more):
         moved.append(max(float(np.abs(moving[name] - weights[name]).max()) for name in weights) / rate)
         return record(config, moving, *more)
 
-    monkeypatch.setattr(dynamic, "record", watch)
+    monkeypatch.setattr(dynamic, "record", on_progress)
     adapt_to(config, weights, np.zeros(12 * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=decay)
     assert moved[0] == 0
     assert moved[1] == pytest.approx(1, rel=0.01), "the first step is as long as any, whatever the gradient"
@@ -83,14 +83,14 @@ def test_a_step_is_as_long_as_the_gradient_is_beside_those_so_far(monkeypatch):
     gradients, seen, record = [2.0, -1.0, 5.0, 1.0], [], dynamic.record
     left = iter(gradients)
 
-    def watch(config, moving, *more):
+    def on_progress(config, moving, *more):
         seen.append(float(moving[name][0, 0]))
         return record(config, moving, *more)
 
     def backpropagate(*_):
         return SimpleNamespace(weights={name: np.full_like(weights[name], next(left))})
 
-    monkeypatch.setattr(dynamic, "record", watch)
+    monkeypatch.setattr(dynamic, "record", on_progress)
     monkeypatch.setattr(dynamic, "backpropagate", backpropagate)
     adapt_to(config, weights, np.zeros(len(gradients) * SEGMENT + 1, dtype=np.uint8), rate=rate, decay=0.0)
     expected = [-gradients[last] / np.sqrt(np.mean(np.square(gradients[: last + 1]))) for last in range(3)]

@@ -24,7 +24,7 @@ from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.subject import Subject
 from charrnn.config import ModelConfig
 from charrnn.display.card import card
-from charrnn.inference.numpy_ensemble import Engine, average, average_one
+from charrnn.inference.engine import Engine, average, average_one
 from charrnn.loading import sampling_weights
 from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, side_by_side, split_state
 from charrnn.network.model import CharRNN
@@ -338,7 +338,7 @@ def test_a_training_state_of_another_number_of_members_is_refused():
 
 def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
     model = ensemble()
-    engine = Engine(model.config, numpy_weights(model), resets_at=4)
+    engine = Engine(model.config, numpy_weights(model), reset_id=4)
     read_on, fresh = engine.reader(), engine.reader()
     for character in (1, 2, 3):
         read_on(character)

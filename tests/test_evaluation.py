@@ -9,7 +9,7 @@ from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import COLD_WINDOW
 from charrnn.network.model import CharRNN
-from charrnn.text.counted import WARM_UP, counted_places
+from charrnn.text.counted_places import WARM_UP, counted_places
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.loop import take_step

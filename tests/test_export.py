@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import random_model, run_charrnn
 
-from charrnn.cli.inspector.own_text import describe_absence, find_text
+from charrnn.cli.inspector.training_text import describe_absence, find_text
 from charrnn.config import ModelConfig
 from charrnn.errors import OutputError
 from charrnn.storage import outputs

@@ -19,7 +19,7 @@ from test_display import REPORT
 
 from charrnn.display import echo, frame
 from charrnn.display.frame import Frame
-from charrnn.display.outlet import Outlet
+from charrnn.display.messages import PatientStream
 
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
@@ -35,8 +35,8 @@ with LiveDisplay(sys.stderr) as display:
 
 LEAVES_AT_ONCE = """
 import os, signal, sys, time
-from charrnn.cli.trainer import leaving
-from charrnn.display import frame, outlet
+from charrnn.cli.trainer import exit_watchdog
+from charrnn.display import frame, messages
 leaving.PATIENCE = 0.0
 frame.HURRY_SECONDS = outlet.HURRY_SECONDS = 0.5
 hurried = outlet.Outlet(sys.stderr, is_hurried=lambda: True)
@@ -54,7 +54,7 @@ time.sleep(60)
 
 FILLS_IT = """
 import sys, time
-from charrnn.display import frame, outlet
+from charrnn.display import frame, messages
 frame.DRAWN_EVERY, drawn = 0.01, []
 def render():
     drawn.append(1)
@@ -84,7 +84,7 @@ def stream(terminal, monkeypatch):
 
 
 def framed(stream, lines):
-    outlet = Outlet(stream)
+    outlet = PatientStream(stream)
     return Frame(stream, outlet, lambda: lines, lambda: (40, 24), stays=True, hides_typing=True), outlet
 
 
@@ -161,7 +161,7 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeyp
     monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)
     stream, size = io.StringIO(), [(40, 24)]
     lines = ["\x1b[1m" + "x" * 21 + "\x1b[0m", "漢" * 5]
-    drawn = Frame(stream, Outlet(stream), lambda: lines, lambda: size[0], stays=True, hides_typing=True)
+    drawn = Frame(stream, PatientStream(stream), lambda: lines, lambda: size[0], stays=True, hides_typing=True)
     drawn.start()
     size[0] = (columns, 24)
     before = len(stream.getvalue())

@@ -16,13 +16,13 @@ import pytest
 import torch
 from conftest import ROOT
 
-from charrnn.cli.trainer.neighbours import Neighbours
+from charrnn.cli.trainer.cpu_load import OtherLoad
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resumption import resume_run
+from charrnn.cli.trainer.resume_run import resume_run
 from charrnn.errors import CharRNNError, CheckpointError, DivergenceError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.storage.archive import read_checkpoint
 from charrnn.text.corpus import read_corpus
 from charrnn.text.read_options import ReadOptions
@@ -220,7 +220,7 @@ def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_go
             refused += 1
             continue
         try:
-            run = resume_run(request, corpus, Neighbours()).run
+            run = resume_run(request, corpus, OtherLoad()).run
             take_step(run)
             assert run.health.skipped <= 1
         except CharRNNError:

@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import clean_environment
 
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 
 SMALLEST_GENERATION = gc.get_threshold()[0]
 
@@ -31,7 +31,7 @@ def searches():
 
 
 def test_many_objects_make_no_search_while_modules_are_loaded(searches):
-    with loading_modules():
+    with paused_gc():
         before = len(searches)
         kept = [[] for _ in range(100 * SMALLEST_GENERATION)]
         assert len(searches) == before
@@ -45,7 +45,7 @@ def test_the_search_is_as_it_was_even_after_an_error(is_on):
     if not is_on:
         gc.disable()
     try:
-        with pytest.raises(ModuleNotFoundError), loading_modules():
+        with pytest.raises(ModuleNotFoundError), paused_gc():
             importlib.import_module("nowhere_to_be_found")
         assert gc.isenabled() == is_on
     finally:
@@ -54,12 +54,12 @@ def test_the_search_is_as_it_was_even_after_an_error(is_on):
 
 def test_what_was_loaded_is_not_searched_any_more_and_nothing_else_is_kept(tmp_path, monkeypatch, searches):
     frozen = gc.get_freeze_count()
-    with loading_modules():
+    with paused_gc():
         pass
     assert gc.get_freeze_count() == frozen, "nothing was loaded, and what is garbage can go"
     (tmp_path / "loaded_just_now.py").write_text("kept = [[] for _ in range(1000)]\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with loading_modules():
+    with paused_gc():
         importlib.import_module("loaded_just_now")
     del sys.modules["loaded_just_now"]
     assert gc.get_freeze_count() >= frozen + 1000

@@ -21,10 +21,10 @@ from charrnn.cli.inspector.gradient_figures import (
     format_reach,
     format_remainder,
 )
+from charrnn.cli.inspector.recording import Excerpt, Recording
 from charrnn.cli.inspector.subject import read_subjects
-from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 
 REACH = 6
 
@@ -193,9 +193,9 @@ def test_every_gate_has_a_spectral_radius():
 
 def test_a_radius_that_is_no_number_is_said_to_be_none(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
-    watched = Watched(subject, Piece(make_text(400), "x", 400))
+    recording = Recording(subject, Excerpt(make_text(400), "x", 400))
     monkeypatch.setattr(gradient_view, "spectral_radii", lambda *_: [(0, "input", math.inf), (0, "forget", 0.5)])
-    view = gradient_view.gradients_view(watched)
+    view = gradient_view.gradients_view(recording)
     assert [one["radius"] for one in view.data["spectral_radius"]] == [None, 0.5]
     shown = "\n".join(view.lines(80, False))
     assert re.search(r"^0 +input +no number\n0 +forget +0\.500$", shown, re.M)
@@ -273,7 +273,7 @@ def test_which_characters_a_loss_by_context_is_over_is_told():
 
 def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
     (subject,) = read_subjects([str(trained / "words.pt")])
-    shown = gradient_view.gradients_view(Watched(subject, Piece(make_text(200), "x", 200))).lines(80, False)
+    shown = gradient_view.gradients_view(Recording(subject, Excerpt(make_text(200), "x", 200))).lines(80, False)
     table = shown[shown.index("bits per character, by characters of context") + 1 :]
     names = [re.split(" {2,}", line)[0] for line in table if line]
     assert names[:8] == ["context", "1", "2", "3 to 4", "5 to 8", "9 to 16", "17 to 32", "33 to 64"]

@@ -479,7 +479,7 @@ def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
     [
         ("charrnn.cli.sampler.preparing", "prepare_job", "sample a.pt", "lower --length or --num-samples"),
         (
-            "charrnn.cli.trainer.opening",
+            "charrnn.cli.trainer.entry_point",
             "run_training",
             "train a.txt",
             "lower --hidden-size, --batch-size or --seq-len",

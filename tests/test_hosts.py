@@ -9,7 +9,7 @@ import torch
 from test_ranks import IDS, Part, make_request, model_config, parts
 
 from charrnn import __version__
-from charrnn.cli.trainer import machine, opening, resumption
+from charrnn.cli.trainer import entry_point, machine, resume_run
 from charrnn.cli.trainer.machine import choose_device
 from charrnn.config import TrainConfig
 from charrnn.errors import ConfigError
@@ -18,8 +18,8 @@ from charrnn.text.cache import Cache
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.group import Group
 from charrnn.training.loop import take_step
-from charrnn.training.meeting import KEEP_ALIVE, enable_keepalive
 from charrnn.training.ranks import ALONE
+from charrnn.training.rendezvous import KEEP_ALIVE, enable_keepalive
 from charrnn.training.run import TrainingRun
 from charrnn.training.torchrun import Place, read_place
 
@@ -142,10 +142,10 @@ def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatc
         assert request.explicit == {"seed": 3}, "the rest is as the first process has settled it"
         raise SystemExit  # the text is read here
 
-    monkeypatch.setattr(opening, "joined", lambda *given, **named: nullcontext(Second(1, 2)))
-    monkeypatch.setattr(opening, "read_texts", read)
+    monkeypatch.setattr(entry_point, "joined", lambda *given, **named: nullcontext(Second(1, 2)))
+    monkeypatch.setattr(entry_point, "read_texts", read)
     with pytest.raises(SystemExit):
-        opening.run_training(request)
+        entry_point.run_training(request)
 
 
 @pytest.mark.parametrize(
@@ -156,20 +156,20 @@ def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_i
     monkeypatch, given, explicit, before, threads
 ):
     """Those of a flag are everybody's, in an earlier command too, of which a number that nobody would choose tells."""
-    monkeypatch.setattr(resumption, "allotted_cores", lambda: 3)
-    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(resume_run, "allotted_cores", lambda: 3)
+    monkeypatch.setattr(resume_run.os, "cpu_count", lambda: 8)
     stored = SimpleNamespace(
         training={"other_ranks": [{}]}, made={"cores": "3"}, origin=Origin(texts=[], threads_given=given)
     )
     config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01, threads=before)
     found, heard = [], []
     for part, here in zip(parts(2), (3, 8), strict=True):
-        monkeypatch.setattr(resumption, "default_threads", lambda processes, here=here: here)
+        monkeypatch.setattr(resume_run, "default_threads", lambda processes, here=here: here)
         if part.is_first:
             part.broadcast = lambda function: heard.append(function()) or heard[0]
         else:
             part.broadcast = lambda function: heard[0]
-        found.append(resumption._settle_threads(config, stored, explicit, part).threads)
+        found.append(resume_run._settle_threads(config, stored, explicit, part).threads)
     assert found == threads
 
 

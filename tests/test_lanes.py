@@ -57,7 +57,7 @@ def test_lanes_of_one_rank_tell_the_targets_of_all_and_their_own_share():
 
 def test_only_an_epochs_first_window_starts_it():
     lanes = Lanes(np.arange(50), batch_size=2, seq_len=10)
-    starts = [window.begins_anew for window in itertools.islice(lanes, 6)]
+    starts = [window.resets_state for window in itertools.islice(lanes, 6)]
     assert starts == [True, False, False, True, False, False]
     assert (lanes.epoch, lanes.index) == (1, 3)
 
@@ -71,7 +71,7 @@ def test_seek_goes_on_where_it_was(shape, steps):
     other.seek(lanes.epoch, lanes.index)
     expected, window = next(lanes), next(other)
     assert (window.inputs == expected.inputs).all()
-    assert window.begins_anew == expected.begins_anew
+    assert window.resets_state == expected.resets_state
 
 
 def test_more_lanes_than_transitions_is_an_error_with_the_number_that_works():
@@ -90,7 +90,7 @@ def test_in_stretches_every_window_is_read_once_an_epoch_too_and_most_follow_the
     lanes = Lanes(ids, batch_size=batch_size, seq_len=seq_len, stretch=stretch, seed=seed)
     for _ in range(3):
         windows = read_epoch(lanes)
-        assert [window.begins_anew for window in windows] == [True] + [False] * (len(windows) - 1)
+        assert [window.resets_state for window in windows] == [True] + [False] * (len(windows) - 1)
         jumps = sum((after.inputs[0] != before.targets[-1]).any() for before, after in itertools.pairwise(windows))
         assert jumps < -(-plain.windows_per_epoch // max(1, stretch // seq_len)), "a jump leads from stretch to stretch"
         read = sorted(window.inputs.tobytes() for window in windows)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.text import places
-from charrnn.text.counted import take_lines
+from charrnn.text.counted_places import take_lines
 from charrnn.text.places import count_blank_lines, count_lines, find_lines, next_line, previous_line
 from charrnn.training import evaluation, line_lanes
 from charrnn.training.evaluation import evaluate_lines
@@ -39,7 +39,7 @@ def read_epoch(lanes):
         window = next(lanes)
         assert window.num_targets == (window.targets != IGNORED).sum()
         assert window.inputs.shape == window.targets.shape
-        if window.begins_anew:
+        if window.resets_state:
             rows = [([], []) for _ in range(window.inputs.shape[1])]
             read += rows
         for row, inputs, targets in zip(rows, window.inputs.T, window.targets.T, strict=True):
@@ -124,7 +124,7 @@ def test_a_place_that_was_saved_gives_the_same_windows(lines, batch_size, seq_le
         expected, window = next(lanes), next(again)
         assert np.array_equal(window.inputs, expected.inputs)
         assert np.array_equal(window.targets, expected.targets)
-        assert window.begins_anew == expected.begins_anew
+        assert window.resets_state == expected.resets_state
 
 
 def test_the_order_is_new_in_every_epoch_and_with_every_seed():
@@ -272,7 +272,7 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     text = np.array([2, LINE_FEED, 3, 4, LINE_FEED, LINE_FEED, 5, 1])
     other = np.array([LINE_FEED, 1, 2, 3, 1, LINE_FEED, 5, 1])
-    engine = Engine(model.config, weights, resets_at=LINE_FEED)
+    engine = Engine(model.config, weights, reset_id=LINE_FEED)
     plain = Engine(model.config, weights)
     window, _ = engine.forward(np.stack([text, other], axis=1), engine.initial_state(2))
     expected, state = [], plain.initial_state(1)
@@ -283,7 +283,7 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
         expected.append(logits[0])
     expected = np.stack(expected)
     read_one, read_many = engine.reader(), engine.batch_reader(2)
-    on_torch = TorchCharRNN(model.config, weights, "cpu", resets_at=LINE_FEED).batch_reader(2)
+    on_torch = TorchCharRNN(model.config, weights, "cpu", reset_id=LINE_FEED).batch_reader(2)
     np.testing.assert_allclose(window[:, 0], expected, atol=1e-5)
     for position, pair in enumerate(zip(text, other, strict=True)):
         np.testing.assert_allclose(read_one(int(pair[0])), expected[position], atol=1e-5)
@@ -298,5 +298,5 @@ def test_lines_that_go_on_from_one_that_has_read_the_beginning_read_a_line_feed_
     model = random_model(model_config("lstm"))
     ids = np.random.default_rng(0).integers(0, 6, (20, 3))
     ids[[10, 12, 17], [1, 0, 2]] = LINE_FEED
-    reader = make(model.config, numpy_weights(model), resets_at=LINE_FEED)
+    reader = make(model.config, numpy_weights(model), reset_id=LINE_FEED)
     assert_texts_go_on_from_one(reader, ids, alike=8)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WINDOW, Reading, add_up, mask_uncounted, read_side_by_side, surprisals
+from charrnn.analysis.losses import WINDOW, Predictions, add_up, mask_uncounted, read_side_by_side, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
-from charrnn.inference.numpy_ensemble import Engine
-from charrnn.text.counted import WARM_UP
+from charrnn.inference.engine import Engine
+from charrnn.text.counted_places import WARM_UP
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.unknowns import make_readable
+from charrnn.text.unknowns import encode_known
 
 
 @pytest.mark.parametrize("config", VARIANTS)
@@ -46,7 +46,7 @@ def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
     engine = Engine(model.config, weights)
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
         read_whole(engine, np.arange(60) % 11)
-    readable = make_readable("abc", CharEncoder("abcdefghijk"))
+    readable = encode_known("abc", CharEncoder("abcdefghijk"))
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
         follow(engine, CharEncoder("abcdefghijk"), readable, beginning=0, price=0.0)
 
@@ -80,7 +80,7 @@ def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
     ids = np.tile(np.random.default_rng(6).integers(0, 11, 90), 60)
     whole, watched = read_whole(model, ids, lanes=1), []
     monkeypatch.setattr(losses_module, "PIECE", 1000)
-    in_pieces = read_whole(model, ids, watch=watched.append)
+    in_pieces = read_whole(model, ids, on_progress=watched.append)
     np.testing.assert_allclose(in_pieces.surprisals, whole.surprisals, atol=1e-5)
     assert (in_pieces.hits == whole.hits).mean() > 0.999
     assert sum(watched) == pytest.approx(len(ids) - 1, rel=0.01)
@@ -95,7 +95,7 @@ def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characte
     begins = np.array([i == 0 for each in right for i in range(len(each))])
     costs = np.random.default_rng(len(hits)).random(len(hits))
     edges = [0, *range(size + 2, len(hits), size), len(hits)]
-    pieces = [Reading(costs[start:end], hits[start:end]) for start, end in itertools.pairwise(edges)]
+    pieces = [Predictions(costs[start:end], hits[start:end]) for start, end in itertools.pairwise(edges)]
     loss, count = add_up(pieces, begins, unread=2)
     assert count == sum(map(all, right))
     assert loss == pytest.approx(costs[2:].sum(), abs=1e-12)
@@ -105,7 +105,7 @@ def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characte
 def test_what_does_not_count_costs_nothing_and_is_not_right_wherever_a_piece_ends(size):
     generator = np.random.default_rng(7)
     costs, (hits, counts) = generator.random(12), generator.random((2, 12)) < 0.6
-    pieces = [Reading(costs[start : start + size], hits[start : start + size]) for start in range(0, 12, size)]
+    pieces = [Predictions(costs[start : start + size], hits[start : start + size]) for start in range(0, 12, size)]
     found = [*mask_uncounted(pieces, counts)]
     np.testing.assert_array_equal(np.concatenate([piece.surprisals for piece in found]), np.where(counts, costs, 0.0))
     np.testing.assert_array_equal(np.concatenate([piece.hits for piece in found]), hits & counts)

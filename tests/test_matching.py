@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.generation.course import Course
+from charrnn.generation.batch_sampling import ENDED
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import Rules
+from charrnn.generation.sample_progress import SampleProgress
 from charrnn.generation.samples import draw_characters
 from charrnn.generation.sampling import Sampler
-from charrnn.generation.side_by_side import ENDED
 from charrnn.text.encoder import CharEncoder
 
 LINED, UNLINED, RETURNS = CharEncoder("abcdefg\n"), CharEncoder("abcdefg"), CharEncoder("ab\n\r")
@@ -36,10 +36,10 @@ class Oblivious:
     def __init__(self, encoder):
         self.logits = LOGITS[encoder]
 
-    def reader(self, own_from=None):
+    def reader(self, generated_from=None):
         return lambda _: self.logits
 
-    def batch_reader(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, generated_from=None):
         return LastAlone(lambda ids: np.tile(self.logits, (len(ids), 1)))
 
 
@@ -73,7 +73,7 @@ def test_a_choice_is_made_among_what_fits_in_the_model_s_proportions(pattern, fi
     if one_by_one:
         drawn = np.array(list(sampler.stream(40_000)))
     else:
-        drawn = np.concatenate([ids for ids, _ in sampler.steps(range(2000), [Course(20)] * 2000)])
+        drawn = np.concatenate([ids for ids, _ in sampler.steps(range(2000), [SampleProgress(20)] * 2000)])
     counts = np.bincount(drawn, minlength=7)
     assert counts[expected == 0].sum() == 0
     share = len(drawn) * expected[expected > 0]

@@ -13,12 +13,12 @@ from charrnn.analysis.neurons import (
     Activations,
     Finding,
     Unit,
-    beyond_chance,
     find_neurons,
     gate_uses,
     parts_of,
     readable_length,
     record_units,
+    significant_findings,
 )
 from charrnn.config import ModelConfig
 from charrnn.shapes import parameter_shapes
@@ -53,7 +53,9 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
     encoder = CharEncoder(text)
     activations = record_units(*hand_made(encoder), encoder.encode(text))
     np.testing.assert_array_equal(activations.of(Unit(0, 1, "h")), text_features(text)["position in line"])
-    found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(text)))}
+    found = {
+        finding.feature: finding for finding in significant_findings(find_neurons(activations, text_features(text)))
+    }
     for feature, unit in {"position in line": 1, "inside ( )": 5}.items():
         assert found[feature].unit == Unit(0, unit, "h")
         assert found[feature].effect == pytest.approx(1, abs=1e-5)
@@ -63,7 +65,7 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
 @pytest.mark.parametrize(("p", "counts"), [(0.05, True), (0.051, False)])
 def test_what_chance_would_do_in_more_than_one_text_of_twenty_counts_for_nothing(p, counts):
     findings = [Finding("word start", Unit(0, 3, "h"), 0.5, 0.5, p)]
-    assert beyond_chance(findings) == findings * counts
+    assert significant_findings(findings) == findings * counts
 
 
 def wandering(length, units, seed):
@@ -82,7 +84,8 @@ def test_neurons_that_mean_nothing_are_found_in_one_text_of_twenty_at_most():
     features = text_features(TEXT[:4000])
     units = [Unit(0, number, "h") for number in range(60)]
     texts_with_a_finding = sum(
-        bool(beyond_chance(find_neurons(Activations(units, wandering(4000, 60, seed)), features))) for seed in range(60)
+        bool(significant_findings(find_neurons(Activations(units, wandering(4000, 60, seed)), features)))
+        for seed in range(60)
     )
     allowed = 3 + 3 * math.sqrt(60 * 0.05 * 0.95)  # three deviations above one in twenty
     assert texts_with_a_finding <= allowed
@@ -97,7 +100,9 @@ def test_a_weak_but_real_effect_among_many_units_is_found(share, power):
     for seed in range(20):
         values = wandering(4000, 60, seed)
         values[:, 7] = share * (start - start.mean()) / start.std() + math.sqrt(1 - share**2) * values[:, 7]
-        findings = beyond_chance(find_neurons(Activations([Unit(0, n, "h") for n in range(60)], values), features))
+        findings = significant_findings(
+            find_neurons(Activations([Unit(0, n, "h") for n in range(60)], values), features)
+        )
         found += any(f.feature == "word start" and f.unit.number == 7 for f in findings)
     assert found >= power * 20
     assert share or found <= 2
@@ -130,7 +135,7 @@ def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
     feature = (generator.random(2000) < 0.5).astype(np.float32)
     values[:, 6] -= 4 * feature
     units = [Unit(0, n, "h") for n in range(8)]
-    (finding,) = beyond_chance(find_neurons(Activations(units, values), {"on": feature}))
+    (finding,) = significant_findings(find_neurons(Activations(units, values), {"on": feature}))
     assert (finding.unit, finding.effect < -0.8, finding.p < 0.01) == (units[6], True, True)
 
 
@@ -191,7 +196,7 @@ def test_each_line_is_read_from_zeros_again_where_lines_are_texts_of_their_own()
     ids = np.random.default_rng(5).integers(1, 11, 2 * neurons._WINDOW)
     feeds = [3, 4, 40, 41 + neurons._WINDOW]
     ids[feeds] = 0
-    activations = record_units(config, weights, ids, resets_at=0)
+    activations = record_units(config, weights, ids, reset_id=0)
     whole = np.concatenate([[0], ids])  # the first line too is read after a line feed, which is not part of the text
     apart = [record_units(config, weights, line).values for line in np.split(whole, [at + 1 for at in feeds])]
     np.testing.assert_allclose(activations.values, np.concatenate(apart)[1:], atol=1e-5)
@@ -226,7 +231,9 @@ def test_a_gate_that_follows_something_is_found():
     weights["layers.0.weight_ih"][2] = np.where(capitals, 9, -9)
     weights["layers.0.weight_hh"][2] = weights["layers.0.bias"][2] = 0
     activations = record_units(config, weights, encoder.encode(TEXT))
-    found = {finding.feature: finding for finding in beyond_chance(find_neurons(activations, text_features(TEXT)))}
+    found = {
+        finding.feature: finding for finding in significant_findings(find_neurons(activations, text_features(TEXT)))
+    }
     assert found["capital"].unit == Unit(0, 2, "i")
     assert found["capital"].effect == pytest.approx(1, abs=1e-3)
 

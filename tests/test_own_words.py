@@ -10,45 +10,45 @@ from test_recall import few_letters, recalling
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.generation.sampling import Sampler
-from charrnn.memory import LONG, Memories, Memory
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.recall import NONE, recall_text
+from charrnn.recall import NO_FORECAST, recall_text
+from charrnn.recall_memory import LONG, RecallMemories, RecallMemory
 from charrnn.text.encoder import CharEncoder
 
 
-def recalled_of_own(ids, reach, own_from):
+def recalled_of_own(ids, reach, generated_from):
     """The same by its definition: nothing where the last `LONG` characters were followed by an own one before."""
     found = recall_text(ids, reach)
     text = "".join(chr(0x100 + i) for i in ids.tolist())
     for place in range(LONG - 1, len(ids)):
         before = text.rfind(text[place - LONG + 1 : place + 1], 0, place)
         follows = before + LONG
-        if before >= 0 and place - (follows - 1) <= reach and follows >= own_from:
-            found[place] = NONE
+        if before >= 0 and place - (follows - 1) <= reach and follows >= generated_from:
+            found[place] = NO_FORECAST
     return found
 
 
 @pytest.mark.parametrize("reach", [9, 300, 5000])
 @pytest.mark.parametrize("own_from", [0, 1, 40, 700, 5000])
-def test_long_pieces_of_its_own_are_not_recalled_and_others_are(own_from, reach):
+def test_long_pieces_of_its_own_are_not_recalled_and_others_are(generated_from, reach):
     text = few_letters(500, letters=5)
     ids = np.concatenate([text, text[100:300], text, text[450:]])  # over and over, from near and from far
-    expected = recalled_of_own(ids, reach, own_from)
-    memory = Memory(reach, 5, own_from)
+    expected = recalled_of_own(ids, reach, generated_from)
+    memory = RecallMemory(reach, 5, generated_from)
     np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], expected)
     other = few_letters(len(ids), seed=1, letters=5)
-    memories = Memories(reach, 5, 2, own_from)
+    memories = RecallMemories(reach, 5, 2, generated_from)
     together = np.stack([memories.read(row) for row in np.stack([ids, other], axis=1)])
     np.testing.assert_array_equal(together[:, 0], expected)
-    np.testing.assert_array_equal(together[:, 1], recalled_of_own(other, reach, own_from))
-    if own_from < 700 < reach:
+    np.testing.assert_array_equal(together[:, 1], recalled_of_own(other, reach, generated_from))
+    if generated_from < 700 < reach:
         assert (expected != recall_text(ids, reach)).any()
 
 
 @pytest.mark.parametrize("own_from", [None, 5000])
-def test_what_is_read_is_recalled_whole(own_from):
+def test_what_is_read_is_recalled_whole(generated_from):
     ids = np.tile(few_letters(50), 4)
-    memory = Memory(300, 4, own_from)
+    memory = RecallMemory(300, 4, generated_from)
     np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], recall_text(ids, 300))
 
 
@@ -104,21 +104,21 @@ class Told:
     """A model to be pretended, which notes from which place on the characters are said to be its own."""
 
     def __init__(self):
-        self.own_from = []
+        self.generated_from = []
 
-    def reader(self, own_from=None):
-        self.own_from.append(own_from)
+    def reader(self, generated_from=None):
+        self.generated_from.append(generated_from)
         return lambda _: np.zeros(5)
 
-    def batch_reader(self, num_texts, own_from=None):
-        self.own_from.append(own_from)
+    def batch_reader(self, num_texts, generated_from=None):
+        self.generated_from.append(generated_from)
         return LastAlone(lambda ids: np.zeros((len(ids), 5)))
 
 
 @pytest.mark.parametrize(("recall_all", "own_from"), [(False, 3), (True, None)])
-def test_a_model_s_own_words_begin_with_the_first_character_behind_the_prompt(recall_all, own_from):
+def test_a_model_s_own_words_begin_with_the_first_character_behind_the_prompt(recall_all, generated_from):
     model = Told()
     sampler = Sampler(model, [0, 1, 2], SamplingOptions(), 0, recall_all=recall_all)
     list(sampler.stream(1))
     sampler.batch([0, 1], 1)
-    assert model.own_from == [own_from, own_from]
+    assert model.generated_from == [generated_from, generated_from]

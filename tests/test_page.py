@@ -16,22 +16,22 @@ import pytest
 from conftest import make_text, random_model, run_charrnn, save_like, train_briefly
 from reference_cells import REFERENCE
 
-from charrnn.analysis.ngrams import ORDER, YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME, ORDER
 from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import alphabet_view, page_sections, unit_views, webpage
 from charrnn.cli.inspector.cards import show_card
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.novelty_view import LONGEST_STRETCH
+from charrnn.cli.inspector.recording import Excerpt, Recording
 from charrnn.cli.inspector.subject import Subject, read_subjects
 from charrnn.cli.inspector.surprise_view import MOST_GUESSES
 from charrnn.cli.inspector.unit_views import UPDATE_KEEPS
-from charrnn.cli.inspector.watching import Piece, Watched
 from charrnn.config import ModelConfig
 from charrnn.display.page import MARK, render
 from charrnn.display.svg import picture
 from charrnn.display.widths import glyph
 from charrnn.errors import CharRNNError, OutputError
-from charrnn.escape import quoted, visible
+from charrnn.escape import one_line, visible
 
 HOSTILE = (
     "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&lt;\u2028 {{style}}"
@@ -267,7 +267,7 @@ def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curve
     assert found["steps"] == ["50", "1,650"]
     assert found["rates"] == rates
     assert found["over"] == 0
-    assert found["legend"].endswith(f"training{YARDSTICK} {data['card']['baseline']['loss']:.3f}")
+    assert found["legend"].endswith(f"training{BASELINE_NAME} {data['card']['baseline']['loss']:.3f}")
 
 
 def said_on(page, folder, change):
@@ -402,7 +402,7 @@ def test_a_page_shows_what_a_terminal_shows_of_what_joins_hyphenates_and_command
     driver = SHOW.replace("POINTS", f"[{', '.join(str(ord(c)) for c in characters)}]")
     found, _ = drive(report, tmp_path, driver=driver)
     assert found["running"] == [c if visible(c) == c else "□" for c in characters]
-    assert found["drawn"] == [glyph(c) if quoted(c) == c else "□" for c in characters], "each by itself"
+    assert found["drawn"] == [glyph(c) if one_line(c) == c else "□" for c in characters], "each by itself"
 
 
 @needs_browser
@@ -544,7 +544,7 @@ def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained,
     assert len(command) > 1_000_000
     save_like(trained, "letters.pt", made={"command": command}, origin={"texts": texts})
     (subject,) = read_subjects(["letters.pt"])
-    monkeypatch.setattr(Subject, "absence", None)  # not asked for where the text is there
+    monkeypatch.setattr(Subject, "why_no_training_text", None)  # not asked for where the text is there
     show_card(subject)
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) < 400
@@ -565,7 +565,7 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
     assert shown["characters"][0]["char"] == subject.contents.encoder.spelled[counts.index(max(counts))]
     assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "white space", "capital"}
-    gates = unit_views.gates_section(Watched(subject, Piece("Tin sole", "x", 8)))["gates"]["gates"]
+    gates = unit_views.gates_section(Recording(subject, Excerpt("Tin sole", "x", 8)))["gates"]["gates"]
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
     monkeypatch.setattr(page_sections, "MOST_EVALUATIONS", 4)
     assert page_sections.thinned(list(range(11))) == [1, 4, 7, 10]
@@ -642,7 +642,7 @@ def test_the_values_of_the_cells_have_a_bound_however_large_the_model(trained, m
     monkeypatch.chdir(trained)
     monkeypatch.setattr(unit_views, "ACTIVATION_BYTES", 5_000)
     (subject,) = read_subjects(["words.pt"])
-    shown = unit_views._activations(Watched(subject, Piece(make_text(1600), "x", 1600)), ["0:3:o"])
+    shown = unit_views._activations(Recording(subject, Excerpt(make_text(1600), "x", 1600)), ["0:3:o"])
     cells, rest = divmod(len(base64.b64decode(shown["values"])), len(shown["characters"]))
     assert (cells > 2 * 48, rest) == (True, 0)
     assert 5_000 - cells < cells * len(shown["characters"]) <= 5_000
@@ -672,8 +672,10 @@ def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trai
 
 def test_the_page_has_the_name_of_what_its_losses_are_compared_with(trained):
     data = data_of(write_report(trained, "--embeddings"))
-    assert data["yardstick"] == {"name": YARDSTICK, "context": ORDER - 1}
-    assert YARDSTICK not in resources.files("charrnn.display").joinpath("assets/page.js").read_text(encoding="utf-8")
+    assert data["yardstick"] == {"name": BASELINE_NAME, "context": ORDER - 1}
+    assert BASELINE_NAME not in resources.files("charrnn.display").joinpath("assets/page.js").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_gate_that_is_asked_for_is_in_the_page(trained):

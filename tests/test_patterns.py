@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from charrnn.errors import ConfigError
 from charrnn.generation import automaton
 from charrnn.generation.automaton import Automaton
-from charrnn.generation.course import ENDLESS
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.patterns import MAX_SIZE, parse_pattern
+from charrnn.generation.sample_progress import ENDLESS
 from charrnn.text.encoder import CharEncoder
 
 ALPHABET = CharEncoder("\n abAé1.")

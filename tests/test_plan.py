@@ -9,12 +9,12 @@ import torch
 from conftest import make_text
 from processes import Training
 
-from charrnn.cli.trainer import launch
+from charrnn.cli.trainer import prepared_run
 from charrnn.cli.trainer.plan import MEASURED_SECONDS, REVIEWED_AT, Plan
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.hyperparameters import choose_dropout, choose_warm_up, peak_rate
 from charrnn.metrics import Report
 from charrnn.network.ensemble import members_of
-from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import take_step
 from charrnn.training.run import TrainingRun
@@ -141,8 +141,8 @@ def test_a_plan_that_changes_nothing_is_not_told():
 
 def expect_a_slow_machine():
     """Let a training be set up for a machine a thousandth as fast as this."""
-    chosen = launch.suggest
-    launch.suggest = lambda options, *, flops, **more: chosen(options, flops=flops / 1000, **more)
+    chosen = prepared_run.suggest
+    prepared_run.suggest = lambda options, *, flops, **more: chosen(options, flops=flops / 1000, **more)
 
 
 @pytest.mark.slow

@@ -329,9 +329,9 @@ def test_a_prompt_from_a_pipe_ends_where_its_line_does(monkeypatch, typed, promp
 
 def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
     words = ("my verse.txt", "*.py")
-    assert escape.as_typed(*words) == "'my verse.txt' '*.py'"
+    assert escape.shell_quoted(*words) == "'my verse.txt' '*.py'"
     monkeypatch.setattr(escape, "os", WINDOWS)
-    assert escape.as_typed(*words) == '"my verse.txt" "*.py"'
+    assert escape.shell_quoted(*words) == '"my verse.txt" "*.py"'
 
 
 def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_that(tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_tha
 )
 def test_a_command_to_type_is_quoted_for_powershell_and_where_that_can_be_for_cmd_too(monkeypatch, word, typed):
     monkeypatch.setattr(escape, "os", WINDOWS)
-    assert escape.as_typed(word) == typed
+    assert escape.shell_quoted(word) == typed
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="a system without bash")
@@ -372,7 +372,7 @@ def test_a_command_to_type_is_quoted_for_powershell_and_where_that_can_be_for_cm
 @example([b"caf\xe9.txt", b"\xe9a", b"it's\n", b"\\\x1b]0;", "\u202e\u00e9'".encode()])
 def test_bash_reads_a_command_to_type_as_what_it_stands_for_and_a_terminal_shows_all_of_it(words):
     words = [word.replace(b"\0", b"") for word in words]
-    typed = escape.as_typed(*map(os.fsdecode, words))
-    assert escape.quoted(typed) == typed
+    typed = escape.shell_quoted(*map(os.fsdecode, words))
+    assert escape.one_line(typed) == typed
     read = subprocess.run(["bash", "-c", f"printf '%s\\0' {typed}"], capture_output=True, check=True).stdout
     assert read.split(b"\0")[:-1] == words

@@ -11,7 +11,7 @@ from conftest import random_model, skip_without
 from test_training import start
 from torch.nn import functional
 
-from charrnn.cli.trainer import machine, resumption
+from charrnn.cli.trainer import machine, resume_run
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import CharRNN
@@ -256,11 +256,11 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
     assert precision.crawls_in("bfloat16", "cuda") != has_bfloat16
     before = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, precision="bfloat16", device="cuda")
     stored = SimpleNamespace(train_config=before, origin=Origin(texts=[]))
-    goes_on = resumption._settle_precision(before, stored, {})
+    goes_on = resume_run._settle_precision(before, stored, {})
     assert goes_on.precision == ("bfloat16" if has_bfloat16 else "auto")
-    told = resumption._moved(goes_on, before)
+    told = resume_run._moved(goes_on, before)
     assert told.startswith("without bfloat16, which this machine lacks") != has_bfloat16
-    assert resumption._settle_precision(before, stored, {"precision": "bfloat16"}) == before, "as it was told to"
+    assert resume_run._settle_precision(before, stored, {"precision": "bfloat16"}) == before, "as it was told to"
 
 
 def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(monkeypatch):

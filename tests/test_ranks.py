@@ -31,11 +31,11 @@ from torch import distributed as dist
 from torch.distributed import TCPStore
 
 from charrnn.cli.trainer import session
-from charrnn.cli.trainer.joining import joined, settle
+from charrnn.cli.trainer.process_group import joined, settle
 from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, parse_reading
-from charrnn.cli.trainer.retyping import command_line
 from charrnn.cli.trainer.signals import TrainingSignals
+from charrnn.cli.trainer.suggested_commands import command_line
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, DivergenceError, LostRankError, OutputError, SaveError
 from charrnn.network.dropout import Dropout
@@ -46,16 +46,16 @@ from charrnn.text.cache import Cache
 from charrnn.text.corpus import read_corpus
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
-from charrnn.training import checkpoint, loop, meeting, validation
+from charrnn.training import checkpoint, loop, rendezvous, validation
 from charrnn.training import group as groups
 from charrnn.training.clock import CLOCK
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
 from charrnn.training.group import Group
 from charrnn.training.lanes import IGNORED, Lanes
 from charrnn.training.line_lanes import LineLanes
-from charrnn.training.meeting import begin_life
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
+from charrnn.training.rendezvous import join_incarnation
 from charrnn.training.run import TrainingRun
 from charrnn.training.torchrun import Place, read_place, speaks_for_host, told_of_no_rank
 
@@ -93,7 +93,7 @@ def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size
         counted = [int((own.targets != IGNORED).sum()) for own in windows]
         assert [own.num_targets for own in windows] == [window.num_targets] * 3 == [sum(counted)] * 3
         assert [own.share for own in windows] == pytest.approx([count / sum(counted) for count in counted])
-        assert {own.begins_anew for own in windows} == {window.begins_anew}
+        assert {own.resets_state for own in windows} == {window.resets_state}
     assert {lanes.chars_per_window for lanes in slices} == {whole.chars_per_window}
 
 
@@ -413,7 +413,7 @@ def model_config(cell="lstm", members=1, recall=0):
 def begin_lives(store, ranks, world=3):
     """The names and numbers of a life that some ranks begin, in their order."""
     with ThreadPoolExecutor() as threads:
-        found = [threads.submit(begin_life, store, Place(rank, world), timedelta(seconds=20)) for rank in ranks]
+        found = [threads.submit(join_incarnation, store, Place(rank, world), timedelta(seconds=20)) for rank in ranks]
     return [each.result() for each in found]
 
 
@@ -422,7 +422,7 @@ def test_ranks_of_one_life_meet_whatever_earlier_ones_have_left_behind():
     (first,) = {name for name, _ in begin_lives(store, (0, 1, 2))}
     for rank in (0, 1):  # came, and died before the others did
         with pytest.raises(TimeoutError):
-            begin_life(store, Place(rank, 3), timedelta(0))
+            join_incarnation(store, Place(rank, 3), timedelta(0))
     found = begin_lives(store, (2, 1, 0))
     assert len({name for name, _ in found}) == 1
     assert found[0][0] != first
@@ -430,7 +430,7 @@ def test_ranks_of_one_life_meet_whatever_earlier_ones_have_left_behind():
 
 
 def test_a_rank_that_nobody_waits_for_gives_up_and_says_where_it_was(monkeypatch):
-    monkeypatch.setattr("charrnn.training.group.MEETING", timedelta(seconds=0.2))
+    monkeypatch.setattr("charrnn.training.group.RENDEZVOUS_TIMEOUT", timedelta(seconds=0.2))
     keeper = make_store()
     for port, reason in ((keeper.port, "the first process has not come"), (1, "nobody answers")):
         group = Group(Place(1, 2, host="127.0.0.1", port=port, has_store=True))
@@ -467,7 +467,7 @@ MEETING = 10.0
 def meet_as(path, rank, world, port, restarts, pause):
     take_place(rank, world, port)
     os.environ["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
-    groups.MEETING = timedelta(seconds=MEETING)
+    groups.RENDEZVOUS_TIMEOUT = timedelta(seconds=MEETING)
     group = Group(read_place())
     group.meet()
     path.write_text(f"{group.restarts} {group.broadcast(lambda: time.sleep(pause) or 'slow')}")
@@ -499,13 +499,13 @@ def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason
 def test_a_store_is_kept_without_libuv_where_torch_has_none_or_is_told_not_to_use_it(
     monkeypatch, platform, chosen, has_libuv
 ):
-    monkeypatch.setattr(meeting, "TCPStore", lambda *_, **options: options["use_libuv"])
-    monkeypatch.setattr(meeting.sys, "platform", platform)
+    monkeypatch.setattr(rendezvous, "TCPStore", lambda *_, **options: options["use_libuv"])
+    monkeypatch.setattr(rendezvous.sys, "platform", platform)
     monkeypatch.delenv("USE_LIBUV", raising=False)
     if chosen is not None:
         monkeypatch.setenv("USE_LIBUV", chosen)
     place = Place(world_size=2, host="127.0.0.1", port=1)
-    assert meeting.find_store(place, timedelta(seconds=1)) is has_libuv
+    assert rendezvous.find_store(place, timedelta(seconds=1)) is has_libuv
 
 
 def take_changed_place(rank, world, port, change):
@@ -611,7 +611,7 @@ def test_networks_that_learn_in_turn_share_a_group_whose_ranks_wait_briefly_unti
     for member in members:
         ranks.replicate(member)
     first, second = (ranks.replica(member) for member in members)
-    made = ("nccl" if on_gpu else "gloo", groups.MEETING)
+    made = ("nccl" if on_gpu else "gloo", groups.RENDEZVOUS_TIMEOUT)
     assert told[:4] == ["barrier", made, "connected", (first, groups.PATIENCE)]
     assert told[4:] == ["barrier", *[made] * (count - 1), "connected", (second, groups.PATIENCE)]
     assert len({first, second}) == count
@@ -854,7 +854,7 @@ def die_before_it_learns(where, rank):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def replicate_in_haste(self, model):
-        groups.MEETING = timedelta(seconds=1)  # they have met
+        groups.RENDEZVOUS_TIMEOUT = timedelta(seconds=1)  # they have met
         replicate(self, model)
 
     if where == "while it connects":

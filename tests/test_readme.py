@@ -14,7 +14,7 @@ import pytest
 from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until
 from test_display import REPORT
 
-from charrnn import memory
+from charrnn import recall_memory
 from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT, SIGNIFICANT
 from charrnn.cli import inspection
 from charrnn.cli.inspector.flags import MAX_JUDGED
@@ -27,11 +27,11 @@ from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_
 from charrnn.cli.train import train
 from charrnn.cli.trainer.background_saver import SAVE_EVERY
 from charrnn.config import CHOICES, FARTHEST, ModelConfig
-from charrnn.display.outlet import HURRY_SECONDS
+from charrnn.display.messages import HURRY_SECONDS
 from charrnn.display.plain import report_fields
-from charrnn.generation.course import MOST_IN_VAIN
+from charrnn.generation.sample_progress import MOST_IN_VAIN
+from charrnn.hyperparameters import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, choose_weight_decay
 from charrnn.limits import flag_name
-from charrnn.regimen import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, choose_weight_decay
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
@@ -327,7 +327,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"the best weights at {IN_WORDS[RECOVERY_FACTOR]} the learning rate",
         f"an exponential moving average, in which the last step has a weight of 1/{SMOOTHING_STEPS};",
         f"after the {IN_WORDS[RECOVERIES, 'th']} time without a new best",
-        f"where the last {IN_WORDS[memory.LONG]} characters stood in what it wrote before, it recalls nothing",
+        f"where the last {IN_WORDS[recall_memory.LONG]} characters stood in what it wrote before, it recalls nothing",
         f"the same for a file, or `-`: the first {MAX_VIEWED:,} characters of it",
         f"as far as the largest of them can be watched, at most {MAX_VIEWED:,} characters",
         f"of a file the first {MAX_JUDGED:,} characters are looked for",

@@ -16,17 +16,17 @@ from charrnn.analysis.surprise import follow
 from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, FARTHEST, ModelConfig
 from charrnn.generation.mixing import MixedModel, Part
+from charrnn.hyperparameters import RECALL
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
-from charrnn.inference.recalling import add_raised
+from charrnn.inference.recall_logits import add_raised
 from charrnn.inference.tape import record, zero_state
-from charrnn.memory import FIRST_ROOM, Memories, Memory
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.recall import FEW, LONGEST, NONE, SPAN, recall_block, recall_columns, recall_text, recall_texts
-from charrnn.regimen import RECALL
+from charrnn.recall import FEW, LONGEST, NO_FORECAST, SPAN, recall_block, recall_columns, recall_text, recall_texts
+from charrnn.recall_memory import FIRST_ROOM, RecallMemories, RecallMemory
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.unknowns import make_readable
+from charrnn.text.unknowns import encode_known
 from charrnn.training import recalled_text
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.lanes import Lanes
@@ -40,7 +40,7 @@ def few_letters(num_chars, seed=0, letters=4):
 def looked_for(ids, reach, begin=0):
     """The same by the plainest search: the last place before, character by character."""
     text = "".join(chr(0x100 + i) for i in ids.tolist())
-    found = np.full((len(ids), len(CONTEXTS)), NONE)
+    found = np.full((len(ids), len(CONTEXTS)), NO_FORECAST)
     for place in range(len(ids)):
         for number, length in enumerate(CONTEXTS):
             first = place - length + 1
@@ -70,7 +70,7 @@ def test_it_is_looked_up_alike_over_the_edges_of_blocks():
 def test_the_farthest_reach_is_one_that_fits():
     ids = few_letters(2 * FARTHEST, letters=200)
     found = recall_text(ids, FARTHEST)
-    memory = Memory(FARTHEST, 200)
+    memory = RecallMemory(FARTHEST, 200)
     np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], found)
     assert SPAN + FARTHEST + LONGEST < 1 << 16
 
@@ -84,12 +84,12 @@ def test_a_forecast_never_looks_ahead(length):
 @pytest.mark.parametrize("reach", [1, 50, 4096])
 def test_a_memory_gives_the_same_character_by_character_for_ever(reach):
     ids = few_letters(3000, letters=6)
-    memory = Memory(reach, 6)
+    memory = RecallMemory(reach, 6)
     np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, reach))
 
 
 def test_a_memory_holds_no_more_however_long_it_reads():
-    memory = Memory(100, 4)
+    memory = RecallMemory(100, 4)
     for character in few_letters(5000).tolist():
         memory.read(character)
     assert len(memory._history) <= 2 * 100 + LONGEST + 1
@@ -99,8 +99,10 @@ def test_a_memory_holds_no_more_however_long_it_reads():
 def test_rare_ids_beyond_sixteen_bits_are_told_apart():
     ids = few_letters(400).astype(np.uint32) * 65_536 + 7
     expected = looked_for(few_letters(400), 300)
-    np.testing.assert_array_equal(recall_text(ids, 300), np.where(expected == NONE, NONE, expected * 65_536 + 7))
-    memory = Memory(300, 1 << 18)
+    np.testing.assert_array_equal(
+        recall_text(ids, 300), np.where(expected == NO_FORECAST, NO_FORECAST, expected * 65_536 + 7)
+    )
+    memory = RecallMemory(300, 1 << 18)
     np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, 300))
 
 
@@ -108,7 +110,7 @@ def test_texts_side_by_side_recall_themselves_alone():
     texts = [few_letters(n, seed=n) for n in (30, 1, 200, 17)]
     for text, found in zip(texts, recall_texts(texts, 50), strict=True):
         np.testing.assert_array_equal(found, recall_text(text, 50))
-    memories, together = Memories(50, 4, 4), few_letters(400).reshape(100, 4)
+    memories, together = RecallMemories(50, 4, 4), few_letters(400).reshape(100, 4)
     steps = np.stack([memories.read(row) for row in together])
     np.testing.assert_array_equal(steps, recall_columns(together, 50))
     for column in range(4):
@@ -120,7 +122,7 @@ def test_texts_side_by_side_recall_however_long_they_are(reach):
     together = few_letters(8 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
     together[100:900, 1] = 5  # a run of one character
     together[:, 2] = np.resize(together[: 3 * FIRST_ROOM, 2], len(together))  # all contexts, but far back
-    memories = Memories(reach, 9, 3)
+    memories = RecallMemories(reach, 9, 3)
     np.testing.assert_array_equal([memories.read(row) for row in together], recall_columns(together, reach))
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
 
@@ -169,7 +171,7 @@ def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, k
             found = text.at(starts, first, first + 20)
             expected = whole[np.minimum(starts + np.arange(first, first + 20)[:, None], len(ids) - 1)]
             beyond = starts + np.arange(first, first + 20)[:, None] >= len(ids)
-            np.testing.assert_array_equal(found, np.where(beyond[..., None], NONE, expected))
+            np.testing.assert_array_equal(found, np.where(beyond[..., None], NO_FORECAST, expected))
 
 
 @pytest.mark.parametrize(("ahead", "sought"), [(40, [50, 54]), (8, [50, 54, 70, 74, 89, 93])])
@@ -283,7 +285,7 @@ def test_a_loss_is_that_of_the_text_read_character_by_character():
     alone = np.concatenate([read_side_by_side(engine, [window])[0].surprisals for window in windows])
     np.testing.assert_allclose(cold, alone, atol=1e-4)
     encoder = CharEncoder("abcd")
-    readable = make_readable(encoder.decode(ids[1:].tolist()), encoder)
+    readable = encode_known(encoder.decode(ids[1:].tolist()), encoder)
     seen = follow(engine, encoder, readable, beginning=int(ids[0]), price=0.0)
     np.testing.assert_allclose([one.bits for one in seen], losses / np.log(2), atol=1e-3)
 
@@ -303,7 +305,7 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
     expected = np.zeros((200, 6))
     for part, first in zip(parts, (0, 1), strict=True):
         recalled = recall_text(ids, part.model.config.recall) - first
-        recalled[(recalled < 0) | (recalled > 4)] = NONE
+        recalled[(recalled < 0) | (recalled > 4)] = NO_FORECAST
         state, own = part.model.initial_state(), np.full(5, 0.2)
         for place, character in enumerate(ids - first):
             if 0 <= character <= 4:
@@ -315,7 +317,7 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
 
 def test_every_forecast_raises_its_logit_and_those_that_agree_do_so_together():
     logits, raised = np.zeros((3, 4)), np.array([[1.0, 2.0, 4.0]] * 3)
-    add_raised(logits, raised, np.array([[2, NONE, 2], [0, 1, 3], [NONE] * 3]))
+    add_raised(logits, raised, np.array([[2, NO_FORECAST, 2], [0, 1, 3], [NO_FORECAST] * 3]))
     assert logits.tolist() == [[0, 0, 5, 0], [1, 2, 0, 4], [0, 0, 0, 0]]
 
 

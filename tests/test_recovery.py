@@ -17,7 +17,7 @@ from conftest import make_text
 from test_training import finish, start
 
 from charrnn.cli.trainer.machine import set_up_torch
-from charrnn.cli.trainer.restoring import restore
+from charrnn.cli.trainer.resume_state import restore
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.display.plain import report_fields
 from charrnn.errors import CheckpointError, DivergenceError

@@ -17,11 +17,11 @@ from test_recovery import break_forward
 from test_training import IDS, TEXT, finish, start
 
 from charrnn.cell_types import CELLS
-from charrnn.cli.trainer import resumption
-from charrnn.cli.trainer.neighbours import Neighbours
+from charrnn.cli.trainer import resume_run
+from charrnn.cli.trainer.cpu_load import OtherLoad
 from charrnn.cli.trainer.placing import look_at
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.restoring import restore
+from charrnn.cli.trainer.resume_state import restore
 from charrnn.cli.trainer.run_saver import RunSaver
 from charrnn.cli.trainer.threads import ThreadKeeper
 from charrnn.display.plain import Display
@@ -92,8 +92,8 @@ def corpus():
 def saver_of(path, run, log=None):
     """What saves a run, as a session has it."""
     request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=look_at(path))
-    launch = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
-    return RunSaver(request, launch, log, Display(sys.stderr))
+    prepared = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
+    return RunSaver(request, prepared, log, Display(sys.stderr))
 
 
 def resume(path, run, changed=frozenset()):
@@ -261,18 +261,18 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     tmp_path, monkeypatch, denormals_stay, made, given, explicit, threads, told
 ):
     """On two cores, that which no flag decides; on a machine of as many cores as before it is what it was."""
-    monkeypatch.setattr(resumption, "allotted_cores", lambda: 2)
-    monkeypatch.setattr(resumption, "default_threads", lambda processes: 2)
-    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
-    launch = resume_with_threads(tmp_path, made, given, explicit)
-    assert (launch.run.config.threads, launch.keeper.threads) == (threads, threads)
-    assert launch.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
-    assert launch.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
+    monkeypatch.setattr(resume_run, "allotted_cores", lambda: 2)
+    monkeypatch.setattr(resume_run, "default_threads", lambda processes: 2)
+    monkeypatch.setattr(resume_run.os, "cpu_count", lambda: 2)
+    prepared = resume_with_threads(tmp_path, made, given, explicit)
+    assert (prepared.run.config.threads, prepared.keeper.threads) == (threads, threads)
+    assert prepared.origin.threads_given == (given or "threads" in explicit), "as a later resume wants to know"
+    assert prepared.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
 
 
 def test_a_file_alone_asks_for_no_more_threads_than_a_few_for_each_core(tmp_path, monkeypatch, denormals_stay):
-    monkeypatch.setattr(resumption, "MOST_THREADS", 1)
-    monkeypatch.setattr(resumption.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(resume_run, "MOST_THREADS", 1)
+    monkeypatch.setattr(resume_run.os, "cpu_count", lambda: 2)
     assert resume_with_threads(tmp_path, {}, True, {}).run.config.threads == 2
 
 
@@ -281,10 +281,10 @@ def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_r
     tmp_path, monkeypatch, denormals_stay, given, explicit
 ):
     fixed = []
-    monkeypatch.setattr(resumption, "allotted_cores", lambda: 4)
-    monkeypatch.setattr(resumption, "default_threads", lambda processes: min(4, torch.get_num_threads()))
+    monkeypatch.setattr(resume_run, "allotted_cores", lambda: 4)
+    monkeypatch.setattr(resume_run, "default_threads", lambda processes: min(4, torch.get_num_threads()))
     monkeypatch.setattr(
-        resumption, "ThreadKeeper", lambda *args, is_fixed: fixed.append(is_fixed) or ThreadKeeper(*args, is_fixed=True)
+        resume_run, "ThreadKeeper", lambda *args, is_fixed: fixed.append(is_fixed) or ThreadKeeper(*args, is_fixed=True)
     )
     assert resume_with_threads(tmp_path, {"cores": "4"}, given, explicit).run.config.threads == 3
     assert fixed == [given or bool(explicit)]
@@ -292,8 +292,8 @@ def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_r
 
 def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypatch, denormals_stay):
     """So it goes on bit for bit."""
-    monkeypatch.setattr(resumption, "allotted_cores", lambda: 8)
-    monkeypatch.setattr(resumption, "default_threads", lambda processes: 8)
+    monkeypatch.setattr(resume_run, "allotted_cores", lambda: 8)
+    monkeypatch.setattr(resume_run, "default_threads", lambda processes: 8)
     assert resume_with_threads(tmp_path, {"cores": "4"}, False, {}).run.config.threads == 3
 
 
@@ -310,18 +310,20 @@ def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypat
 def test_a_precision_that_was_asked_for_stays_on_its_device_however_it_crawls(
     monkeypatch, given, explicit, device_before, precision
 ):
-    monkeypatch.setattr(resumption, "crawls_in", lambda precision, device: True)
+    monkeypatch.setattr(resume_run, "crawls_in", lambda precision, device: True)
     config = dataclasses.replace(start().config, precision="bfloat16")
     before = dataclasses.replace(config, device=device_before)
     stored = SimpleNamespace(train_config=before, origin=Origin(texts=[], precision_given=given))
-    assert resumption._settle_precision(config, stored, explicit).precision == precision
+    assert resume_run._settle_precision(config, stored, explicit).precision == precision
 
 
 def test_a_branch_of_a_branch_knows_from_which_runs_it_comes_and_where_it_left_them(tmp_path, denormals_stay):
     before = Origin(texts=["verse.txt"], run="b" * 12, parents=["a" * 12], left_at=[7])
-    launch = resume_with_threads(tmp_path, {}, False, {}, before, resume=False, resume_from=str(tmp_path / "verse.pt"))
-    assert launch.origin.run not in (before.run, *before.parents)
-    assert (launch.origin.parents, launch.origin.left_at) == (["b" * 12, "a" * 12], [0, 7])
+    prepared = resume_with_threads(
+        tmp_path, {}, False, {}, before, resume=False, resume_from=str(tmp_path / "verse.pt")
+    )
+    assert prepared.origin.run not in (before.run, *before.parents)
+    assert (prepared.origin.parents, prepared.origin.left_at) == (["b" * 12, "a" * 12], [0, 7])
 
 
 BEGUN = Origin(texts=["verse.txt"])
@@ -342,4 +344,4 @@ def resume_with_threads(tmp_path, made, given, explicit, origin=BEGUN, **changes
         explicit=explicit, log=None, resume=True, resume_from=None, force=False, overwrite=False, quiet=True,
         as_json=False, started=0.0,
     )  # fmt: skip
-    return resumption.resume_run(dataclasses.replace(request, **changes), corpus, Neighbours())
+    return resume_run.resume_run(dataclasses.replace(request, **changes), corpus, OtherLoad())

@@ -12,16 +12,16 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
+from charrnn.generation.batch_sampling import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.generation.choosing import draw, make_chooser
-from charrnn.generation.course import Course
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
 from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import KnownLines, Rules
-from charrnn.generation.samples import Growing, Joining, draw_characters
+from charrnn.generation.sample_progress import SampleProgress
+from charrnn.generation.samples import ByteJoiner, SampleBuilder, draw_characters
 from charrnn.generation.sampling import Sampler, generate_one
-from charrnn.generation.side_by_side import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.text.encoder import CharEncoder
 
 LOGITS = np.array([2.0, 0.5, -1.0, 1.2, 0.0, 1.9, -3.0])
@@ -47,7 +47,7 @@ class FixedModel:
         self.read.append(ids.tolist())
         return np.tile(self.logits, (len(ids), 1)), state + 1
 
-    def batch_reader(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, generated_from=None):
         return LastAlone(lambda ids: self.step(ids, 0)[0])
 
 
@@ -105,12 +105,14 @@ def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one)
     model, options = FixedModel(LOGITS), SamplingOptions(**filters)
     if one_by_one:
         generator = np.random.default_rng(7)
-        stream = generate_one(lambda _: LOGITS, [0], generator=generator, options=options, course=Course(draws))
+        stream = generate_one(
+            lambda _: LOGITS, [0], generator=generator, options=options, progress=SampleProgress(draws)
+        )
         drawn = np.array([character for character, _ in stream])
     else:
         generators = [np.random.default_rng([7, i]) for i in range(2000)]
         beginning = Sampler(model, [0], options, seed=7).begin()
-        stream = generate(beginning, generators=generators, options=options, courses=[Course(100)] * 2000)
+        stream = generate(beginning, generators=generators, options=options, progresses=[SampleProgress(100)] * 2000)
         drawn = np.concatenate([ids for ids, _ in stream])
     counts = np.bincount(drawn, minlength=len(LOGITS))
     kept = expected > 0
@@ -157,11 +159,11 @@ def test_the_best_are_chosen_among_what_is_allowed():
 
 def test_a_temperature_range_runs_evenly_over_the_text():
     options = SamplingOptions(temperature=0.4, final_temperature=1.2)
-    temperatures = [options.temperature_at(Course(5).share(drawn)) for drawn in range(5)]
+    temperatures = [options.temperature_at(SampleProgress(5).share(drawn)) for drawn in range(5)]
     assert temperatures == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
-    assert options.temperature_at(Course(None).share(10**9)) == 0.4
-    assert options.temperature_at(Course(1).share(0)) == 0.4
-    by_lines = Course(None, over_lines=3)
+    assert options.temperature_at(SampleProgress(None).share(10**9)) == 0.4
+    assert options.temperature_at(SampleProgress(1).share(0)) == 0.4
+    by_lines = SampleProgress(None, over_lines=3)
     shares = []
     for by_lines.line in range(4):
         shares.append(by_lines.share(100))
@@ -179,10 +181,10 @@ def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures
 class Cycle:
     """A model of one line, "ab": at temperature 0 it writes nothing else, and in great heat anything."""
 
-    def reader(self, own_from=None):
+    def reader(self, generated_from=None):
         return lambda id_: 20 * np.eye(3)[(id_ + 1) % 3]
 
-    def batch_reader(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, generated_from=None):
         return LastAlone(lambda ids: 20 * np.eye(3)[(ids + 1) % 3])
 
 
@@ -203,25 +205,25 @@ def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_
 
 
 def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
-    course = Course(20)
-    course.give_back(5)
-    assert (course.left(20), course.left(25)) == (5, 0)
-    assert course.share(5) == 0
-    assert course.share(24) == 1
-    course.give_back(1000)
-    assert course.left(199) == 1
-    assert course.is_spent
-    endless = Course(None)
+    progress = SampleProgress(20)
+    progress.give_back(5)
+    assert (progress.left(20), progress.left(25)) == (5, 0)
+    assert progress.share(5) == 0
+    assert progress.share(24) == 1
+    progress.give_back(1000)
+    assert progress.left(199) == 1
+    assert progress.is_spent
+    endless = SampleProgress(None)
     endless.give_back(9)
     assert endless.left(10**15) > 10**15
     assert not endless.is_spent
 
 
 def test_a_text_that_has_ended_has_not_used_up_its_room_and_gets_no_more():
-    course = Course(20)
-    course.end()
-    course.give_back(5)
-    assert (course.left(0), course.is_spent) == (0, False)
+    progress = SampleProgress(20)
+    progress.end()
+    progress.give_back(5)
+    assert (progress.left(0), progress.is_spent) == (0, False)
 
 
 class Script:
@@ -230,11 +232,11 @@ class Script:
     def __init__(self, text):
         self._ids = ["\nab".index(character) for character in text]
 
-    def reader(self, own_from=None):
+    def reader(self, generated_from=None):
         rows = (np.eye(3)[id_] for id_ in itertools.chain(self._ids, itertools.repeat(0)))
         return lambda _: next(rows)
 
-    def batch_reader(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, generated_from=None):
         read = self.reader()
         return LastAlone(lambda ids: np.tile(read(0), (len(ids), 1)))
 
@@ -261,7 +263,7 @@ def test_a_temperature_range_is_what_is_drawn_from(first):
     logits, rows = np.array([2.0, 0.0, 0.0, 0.0]), []
     for seed in range(400):
         generator = np.random.default_rng(seed)
-        drawn = generate_one(lambda _: logits, [0], generator=generator, options=options, course=Course(9))
+        drawn = generate_one(lambda _: logits, [0], generator=generator, options=options, progress=SampleProgress(9))
         rows.append([character for character, _ in drawn])
     shares = (np.array(rows) == 0).mean(axis=0)
     assert shares[0] > 0.95
@@ -344,10 +346,10 @@ def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logit
     if filters["allowed"] is not None:
         filters["allowed"] = (0, *(id_ for id_ in filters["allowed"] if id_ < len(logits)))
     options = SamplingOptions(temperature=temperature, final_temperature=last, **filters)
-    course = Course(5)
-    choose = make_chooser(options, course, len(logits))
+    progress = SampleProgress(5)
+    choose = make_chooser(options, progress, len(logits))
     for drawn in (0, 2, 4):
-        weights = weigh(logits[None], options, options.temperature_at(course.share(drawn)))[0].astype(np.float64)
+        weights = weigh(logits[None], options, options.temperature_at(progress.share(drawn)))[0].astype(np.float64)
         ends = weights.cumsum() / weights.sum()
         for character in np.flatnonzero(weights > 1e-4).tolist():
             threshold = ends[character] - weights[character] / weights.sum() / 2
@@ -361,7 +363,7 @@ def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(fi
     logits = np.where(np.arange(7) == 3, broken, LOGITS)
     options = SamplingOptions(**{**filters, "temperature": temperature})
     with np.errstate(all="ignore"):
-        assert make_chooser(options, Course(1), 7)(logits, 0.5, 0) == 7, "no id: the caller tells what is wrong"
+        assert make_chooser(options, SampleProgress(1), 7)(logits, 0.5, 0) == 7, "no id: the caller tells what is wrong"
 
 
 @pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
@@ -369,7 +371,10 @@ def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(fi
 def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, filters):
     logits = np.array([5, -np.inf, -40, 0, -np.inf], dtype=np.float32)
     options = SamplingOptions(temperature=temperature, **filters)
-    choose, thresholds = make_chooser(options, Course(1), len(logits)), np.array([0, 0.33, 0.34, 0.66, 0.67, 0.99])
+    choose, thresholds = (
+        make_chooser(options, SampleProgress(1), len(logits)),
+        np.array([0, 0.33, 0.34, 0.66, 0.67, 0.99]),
+    )
     assert [choose(logits, threshold, 0) for threshold in thresholds] == [0, 0, 2, 2, 3, 3]
     assert draw(weigh(np.tile(logits, (6, 1)), options, temperature), thresholds).tolist() == [0, 0, 2, 2, 3, 3]
 
@@ -377,7 +382,7 @@ def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, 
 @pytest.mark.parametrize("temperature", [0, 0.1, 1.3])
 def test_what_has_no_probability_is_not_drawn_where_the_random_number_is_zero(temperature):
     logits, options = np.array([-np.inf, 0.0, -1.0]), SamplingOptions(temperature=temperature)
-    assert make_chooser(options, Course(9), 3)(logits, 0.0, 0) == 1
+    assert make_chooser(options, SampleProgress(9), 3)(logits, 0.0, 0) == 1
     assert draw(weigh(np.tile(logits, (80, 1)), options, temperature), np.zeros(80)).tolist() == [1] * 80
 
 
@@ -480,11 +485,11 @@ def test_a_text_that_is_over_and_whose_scores_are_no_numbers_any_more_stops_no_o
         def selected(self, rows):
             return Breaking(np.arange(len(rows)))
 
-    courses = [Course(90) for _ in range(3)]
-    courses[0].end()
+    progresses = [SampleProgress(90) for _ in range(3)]
+    progresses[0].end()
     beginning = Beginning(Breaking(np.zeros(1)), np.zeros((1, 3)))
     generators = [np.random.default_rng(seed) for seed in range(3)]
-    steps = generate(beginning, generators=generators, options=SamplingOptions(), courses=courses)
+    steps = generate(beginning, generators=generators, options=SamplingOptions(), progresses=progresses)
     drawn = np.array([ids for ids, _ in steps])
     assert (drawn[:, 0] == ENDED).all()
     assert drawn.shape == (90, 3)
@@ -514,8 +519,10 @@ def test_the_logits_given_are_those_of_the_model_and_drawn_from(engine):
     sampler = Sampler(engine, [1], SamplingOptions(top_k=1), 5)
     state = engine.initial_state(2)
     logits, state = engine.step(np.array([1, 1]), state)
-    one = ((character, values.copy()) for character, values in sampler.trace(Course(30)))
-    for (ids, given_two), (character, given_one) in zip(sampler.steps([0, 1], [Course(30)] * 2), one, strict=True):
+    one = ((character, values.copy()) for character, values in sampler.trace(SampleProgress(30)))
+    for (ids, given_two), (character, given_one) in zip(
+        sampler.steps([0, 1], [SampleProgress(30)] * 2), one, strict=True
+    ):
         np.testing.assert_allclose(given_two, logits, atol=1e-5)
         np.testing.assert_allclose(given_one, logits[0], atol=1e-5)
         assert ids.tolist() == [character] * 2 == logits.argmax(axis=-1).tolist()
@@ -575,18 +582,18 @@ def test_an_endless_stream_runs_in_constant_memory(reach, rules):
 
 
 def test_a_line_that_is_left_out_counts_none_of_its_bytes_and_is_in_vain_until_another_comes():
-    encoder, course = CharEncoder("\na\xa4\xc3", "byte"), Course(10)
-    growing = Growing(encoder, course, Ending(Rules(known_lines=KnownLines(["ä"]))))
+    encoder, progress = CharEncoder("\na\xa4\xc3", "byte"), SampleProgress(10)
+    builder = SampleBuilder(encoder, progress, Ending(Rules(known_lines=KnownLines(["ä"]))))
     in_vain = []
     for id_ in encoder.encode_list("ä\nä\na"):
-        growing.feed(id_, 0.0)
-        in_vain.append(growing.vain)
-    assert course.left(7) == 10 - 1, "six of seven bytes were left out"
+        builder.feed(id_, 0.0)
+        in_vain.append(builder.vain)
+    assert progress.left(7) == 10 - 1, "six of seven bytes were left out"
     assert in_vain == [0, 0, 2, 2, 2, 4, 0], "characters, not bytes"
 
 
 def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
-    joining = Joining()
+    joining = ByteJoiner()
     drawn = [joining.feed([(byte, -(2.0**number))]) for number, byte in enumerate("a\udcc3\udca4a\udcc3")]
     assert drawn == [[("a", -1)], [], [("ä", -6)], [("a", -8)], []]
     assert joining.finish() == [("\udcc3", -16)]
@@ -599,13 +606,13 @@ def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
 def test_bytes_end_with_the_first_that_make_up_a_stop_within_a_character_too(data, stops, keep_stop):
     encoder = CharEncoder("".join(map(chr, range(256))), "byte")
     ending = Ending(Rules(stops=tuple(stop.decode("utf-8", "surrogateescape") for stop in stops), keep_stop=keep_stop))
-    growing, given_out = Growing(encoder, Course(len(data)), ending), list[tuple[str, float]]()
+    builder, given_out = SampleBuilder(encoder, SampleProgress(len(data)), ending), list[tuple[str, float]]()
     for byte in data:
-        given_out += growing.feed(byte, -1.0)
+        given_out += builder.feed(byte, -1.0)
         if ending.reason:
             break
     else:
-        given_out += growing.finish(len(data))
+        given_out += builder.finish(len(data))
     expected, ends = data, [data.index(stop) + len(stop) for stop in stops if stop in data]
     if ends:
         drawn = data[: min(ends)]

@@ -28,18 +28,18 @@ from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 from test_resume import saver_of
 from test_training import start
 
-from charrnn.cli.common.made import begins_as_log
-from charrnn.cli.trainer import lock, opening, placing
+from charrnn.cli.common.training_outputs import begins_as_log
+from charrnn.cli.trainer import entry_point, lock, placing
 from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import Occupant, Placer, look_at
+from charrnn.cli.trainer.placing import ExistingFile, Placer, look_at
+from charrnn.cli.trainer.repeated_failure import TELL_EVERY
 from charrnn.cli.trainer.resources import check_space
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
-from charrnn.cli.trainer.trouble import TELL_EVERY
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.display import outlet
+from charrnn.display import messages
 from charrnn.errors import OutputError, SaveError
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import Origin
@@ -709,7 +709,7 @@ def test_what_was_put_back_by_hand_is_newer_than_what_was_kept(tmp_path):
 def test_a_log_that_cannot_be_kept_is_replaced_all_the_same(tmp_path, monkeypatch):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 120))
-    monkeypatch.setattr("charrnn.cli.trainer.replaced_log.replace_file", find_no_room)
+    monkeypatch.setattr("charrnn.cli.trainer.log_backup.replace_file", find_no_room)
     TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True).settle()
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"", ["run.log"])
 
@@ -771,7 +771,7 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
 
 def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
     now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
-    monkeypatch.setattr("charrnn.cli.trainer.trouble.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("charrnn.cli.trainer.repeated_failure.time.monotonic", lambda: now[0])
     path.parent.mkdir()
     log = TrainingLog(path, BRANCH, after_step=0, tell=told.append)
     log.write({"step": 1})
@@ -834,7 +834,7 @@ def stop_reading():
     sys.stderr.close()
     os.dup2(writer, 2)
     sys.stderr = open(2, "w", encoding="utf-8")  # noqa: SIM115
-    write = outlet._write
+    write = messages._write
 
     def write_and_tell(descriptor, data):
         (written,) = struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))
@@ -842,7 +842,7 @@ def stop_reading():
             Path("full").touch()
         write(descriptor, data)
 
-    outlet._write = write_and_tell
+    messages._write = write_and_tell
 
 
 @pytest.mark.slow
@@ -1117,7 +1117,7 @@ def test_what_may_be_replaced_is_what_was_found_and_what_a_run_has_put_there_its
     assert os.listdir(tmp_path) == ["m.pt"]
 
 
-@pytest.mark.parametrize("found", [Occupant(), Occupant(mark=(3, 5)), Occupant(mark=(3, 5), run=OTHER)])
+@pytest.mark.parametrize("found", [ExistingFile(), ExistingFile(mark=(3, 5)), ExistingFile(mark=(3, 5), run=OTHER)])
 def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_path, tick, found):
     path = tmp_path / "m.pt"
     placer = Placer(path, RUN, found)
@@ -1336,14 +1336,14 @@ def test_what_is_put_at_a_path_while_the_text_is_read_is_not_what_is_overwritten
 
 
 def put_a_thesis_there_once_the_text_is_read():
-    read = opening.read_texts
+    read = entry_point.read_texts
 
     def read_and_put(*given):
         corpus = read(*given)
         Path("verse.pt").write_text("my only one")
         return corpus
 
-    opening.read_texts = read_and_put
+    entry_point.read_texts = read_and_put
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_m
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
 from charrnn.inference import folding
+from charrnn.inference.engine import Engine
 from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.numpy_ensemble import Engine
 from charrnn.network.torch_engine import TorchCharRNN
 
 

@@ -26,16 +26,16 @@ def make_model(**options):
 
 @pytest.mark.parametrize("own_from", [None, 3])
 @pytest.mark.parametrize("members", [1, 2])
-def test_what_follows_a_story_is_what_follows_the_same_text_read_at_once(own_from, members):
+def test_what_follows_a_story_is_what_follows_the_same_text_read_at_once(generated_from, members):
     model, generator = make_model(members=members), np.random.default_rng(0)
-    story, text = Story(model, [1, 2, 3], own_from), [1, 2, 3]
+    story, text = Story(model, [1, 2, 3], generated_from), [1, 2, 3]
     for length in (0, 1, 40, 2 * MOST_UNREAD):
         added = generator.integers(0, 2, length).tolist()  # so few that much of it comes again
         text += added
         story.take(added)
         story.keep_up()
         for _ in range(2):  # the story stays where it is
-            whole = model.reader(own_from)
+            whole = model.reader(generated_from)
             for character in text:
                 expected = whole(character)
             assert story.last == text[-1]
@@ -65,7 +65,7 @@ class Logging:
     def __init__(self):
         self.ended_at, self.num_read = -1, 0
 
-    def reader(self, own_from=None):
+    def reader(self, generated_from=None):
         return Logged(self, [])
 
 

@@ -22,7 +22,7 @@ from conftest import clean_environment, make_text, read_terminal, read_until
 from processes import Training
 from test_display import REPORT
 
-from charrnn.display import console, frame, outlet
+from charrnn.display import console, frame, messages
 from charrnn.display.widths import text_width
 from charrnn.text.corpus import read_corpus
 
@@ -325,7 +325,7 @@ def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_wr
 
 
 def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
-    monkeypatch.setattr(outlet, "HURRY_SECONDS", 0.2)
+    monkeypatch.setattr(messages, "HURRY_SECONDS", 0.2)
     monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
     asked, former = [], signal.getsignal(signal.SIGTSTP)

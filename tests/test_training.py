@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import make_text
 
-from charrnn import regimen
+from charrnn import hyperparameters
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer.signals import TrainingSignals
 from charrnn.config import ModelConfig, TrainConfig
@@ -691,7 +691,7 @@ def test_what_an_evaluation_takes_is_known_from_the_first_one_however_far_off_th
 def test_what_an_evaluation_took_on_another_machine_is_not_believed_after_a_resume(monkeypatch, clock):
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (8.0, validation, "evaluate"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4)
-    validation.validate_beginning(run)
+    validation.evaluate_before_first_step(run)
     run.load_state_dict({**run.state_dict(), "evaluation_seconds": 0.01})
     run.has_evaluated = False  # by this process
     finish(run)
@@ -789,7 +789,7 @@ def test_only_matrices_decay():
 
 
 def test_a_training_long_enough_for_more_evaluations_than_are_kept_is_evaluated_once_a_pass_at_first(monkeypatch):
-    monkeypatch.setattr(regimen, "MOST_EVALUATIONS", 3)
+    monkeypatch.setattr(hyperparameters, "MOST_EVALUATIONS", 3)
     few, most = (start(batch_size=20, max_steps=1000 * n, evaluations=n) for n in (2, 3))
     a_pass = most.lanes.windows_per_epoch
     for run in (few, most):

@@ -4,11 +4,11 @@ import pytest
 
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.likeness import ends_lines_by_cr_lf, to_nearest, with_cr_lf
-from charrnn.text.unknowns import make_readable, unknown_surprisal
+from charrnn.text.unknowns import encode_known, unknown_surprisal
 
 
 def test_known_characters_are_encoded_and_the_others_marked():
-    readable = make_readable("a\U0001f600bäa", CharEncoder("ab"))
+    readable = encode_known("a\U0001f600bäa", CharEncoder("ab"))
     assert readable.ids.tolist() == [0, 1, 0]
     assert readable.known.tolist() == [True, False, True, False, True]
     assert readable.num_unknown == 2

@@ -239,4 +239,4 @@ def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
         assert other.inputs.dtype == torch.int64
         np.testing.assert_array_equal(one.inputs, other.inputs.numpy())
         np.testing.assert_array_equal(one.targets, other.targets.numpy())
-        assert (one.begins_anew, one.num_targets, one.share) == (other.begins_anew, other.num_targets, other.share)
+        assert (one.resets_state, one.num_targets, one.share) == (other.resets_state, other.num_targets, other.share)

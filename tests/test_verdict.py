@@ -125,8 +125,8 @@ def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(tr
 def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
     losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
     assert verdict(losses, vocab_size=61) == (
-        "nothing learned: the best loss is 4.1118 nats, and that of a blind guess 4.1109; the learning rate, 1 at most, "
-        "may be far too low or too high, or there is nothing to learn in this text"
+        "nothing learned: the best loss is 4.1118 nats, and that of a blind guess 4.1109; the learning rate, 1 at "
+        "most, may be far too low or too high, or there is nothing to learn in this text"
     )
     assert verdict(history([4.1, 3.7, 3.3, 3.0], [4.1, 4.11, 4.12, 4.12]), vocab_size=60).startswith(
         "overfitting: the training loss is 1.1200 nats below the validation loss"
@@ -298,6 +298,6 @@ FEW = "a layer of 8 units is small, where 128 at least would be chosen"
 def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_named(rate, units, loss, told):
     model = ModelConfig(vocab_size=61, cell="lstm", hidden_size=units, num_layers=1, embedding_dim=64)
     config = TrainConfig(batch_size=8, seq_len=64, learning_rate=rate, max_steps=120)
-    found = handicaps(model, config, steps=120, loss=loss, yardstick=1.66)
+    found = handicaps(model, config, steps=120, loss=loss, baseline_loss=1.66)
     assert [line[: len(begins)] for line, begins in zip(found, told, strict=True)] == told
-    assert handicaps(model, config, steps=120, loss=0.0029, yardstick=0.001) == [], "so little is no handicap"
+    assert handicaps(model, config, steps=120, loss=0.0029, baseline_loss=0.001) == [], "so little is no handicap"

@@ -42,10 +42,10 @@ class Reciting:
     def __init__(self, encoder, text):
         self._rows = [np.eye(len(encoder))[id_] * 50 for id_ in encoder.encode(text)]
 
-    def reader(self, own_from=None):
+    def reader(self, generated_from=None):
         return RecitedAlone(self._rows)
 
-    def batch_reader(self, num_texts, own_from=None):
+    def batch_reader(self, num_texts, generated_from=None):
         return Recited(self._rows)
 
 
@@ -215,9 +215,9 @@ def test_texts_are_computed_side_by_side_as_far_as_they_may_be_held(monkeypatch,
     monkeypatch.setattr(writing, "MOST_AT_ONCE", 10)
     at_once, steps = [], Sampler.steps
 
-    def count_and_step(sampler, numbers, courses):
+    def count_and_step(sampler, numbers, progresses):
         at_once.append(len(numbers))
-        return steps(sampler, numbers, courses)
+        return steps(sampler, numbers, progresses)
 
     monkeypatch.setattr(Sampler, "steps", count_and_step)
     for length, expected in ((5, [2, 1]), (6, [1, 1, 1]), (11, [1, 1, 1])):

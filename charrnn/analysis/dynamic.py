@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.losses import PIECE, Watch, require_finite, surprisals
+from charrnn.analysis.losses import PIECE, OnProgress, require_finite, surprisals
 from charrnn.arrays import Doubles, Ids
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
@@ -46,7 +46,7 @@ def adapt(
     *,
     rate: float = RATE,
     decay: float = DECAY,
-    watch: Watch = lambda read: None,
+    on_progress: OnProgress = lambda read: None,
 ) -> Iterator[Doubles]:
     """Read a text from a zero state and learn from each segment after it has been predicted.
 
@@ -56,7 +56,7 @@ def adapt(
         ids: encoded text, shape (num_chars,), at least two characters.
         rate: learning rate, about what each weight moves per step.
         decay: towards the initial weights, per step.
-        watch: called with the number of characters read since the last call.
+        on_progress: called with the number of characters read since the last call.
 
     Yields:
         -ln p of each character but the first, in nats, one `PIECE` after another, which bounds the memory.
@@ -72,7 +72,7 @@ def adapt(
             place = slice(start, min(start + SEGMENT, len(read) - 1))
             targets = read[place.start + 1 : place.stop + 1]
             losses.append(learner.read(read[place], targets, None if recalled is None else recalled[place]))
-            watch(len(targets))
+            on_progress(len(targets))
         yield np.concatenate(losses)
 
 
@@ -82,7 +82,7 @@ def adapted_loss(
     ids: Ids,
     counts: NDArray[np.bool_],
     *,
-    watch: Watch = lambda read: None,
+    on_progress: OnProgress = lambda read: None,
 ) -> float:
     """Total dynamic loss of a text in nats; the members of an ensemble adapt independently.
 
@@ -91,13 +91,13 @@ def adapted_loss(
         weights: by name.
         ids: encoded text, shape (num_chars,), at least two characters.
         counts: whether each id but the first counts, shape (num_chars - 1,).
-        watch: called with the number of characters that a member has read since the last call.
+        on_progress: called with the number of characters that a member has read since the last call.
 
     Raises:
         DivergenceError: a surprisal is not finite.
     """
     losses, place = list[float](), 0
-    members = [adapt(member, own, ids, watch=watch) for _, member, own in each_member(config, weights)]
+    members = [adapt(member, own, ids, on_progress=on_progress) for _, member, own in each_member(config, weights)]
     for of_members in zip(*members, strict=True):
         values = average_surprisals(of_members)
         require_finite(values)

@@ -20,7 +20,7 @@ from charrnn.arrays import Doubles
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.inference.tape import Weights, record, zero_state
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.shapes import each_member

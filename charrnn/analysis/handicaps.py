@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from charrnn.analysis.verdict import CLEAR, margin
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.regimen import peak_rate
+from charrnn.hyperparameters import peak_rate
 from charrnn.suggest import SIZES
 from charrnn.wording import number_of
 
@@ -13,7 +13,7 @@ FAR = 5
 default far too small."""
 
 
-def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, yardstick: float) -> list[str]:
+def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, baseline_loss: float) -> list[str]:
     """Describe settings far from charrnn's defaults, if the model is clearly worse than an n-gram model; else none.
 
     Args:
@@ -21,9 +21,9 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
         config: how it was trained.
         steps: number of training steps.
         loss: best loss, in nats.
-        yardstick: loss of an n-gram model on the same text, in nats.
+        baseline_loss: loss of an n-gram model on the same text, in nats.
     """
-    if loss <= yardstick + margin(yardstick, CLEAR):
+    if loss <= baseline_loss + margin(baseline_loss, CLEAR):
         return []
     found = []
     usual = peak_rate(config.optimizer, model, steps)

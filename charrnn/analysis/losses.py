@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from charrnn.arrays import Doubles, Ids, Singles
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.recall import Forecasts, recall_text, recall_texts
-from charrnn.text.counted import MAX_LANES, WARM_UP, lanes_that_pay
+from charrnn.text.counted_places import MAX_LANES, WARM_UP, lanes_that_pay
 
 WINDOW = 256
 """Most characters per forward call. The state is carried over, so this affects memory alone."""
@@ -36,11 +36,11 @@ MOST_PADDED = 1 << 20
 LOGITS_AT_ONCE = 1 << 19
 """Most logits of one window: two megabytes, which fit a CPU's cache."""
 
-Watch = Callable[[float], object]
+OnProgress = Callable[[float], object]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Predictions:
     """A model's predictions of every character of a text but the first.
 
     Attributes:
@@ -53,15 +53,15 @@ class Reading:
 
 
 def read_pieces(
-    model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None, watch: Watch = lambda read: None
-) -> Iterator[Reading]:
+    model: Engine, ids: Ids | Sequence[int], *, lanes: int | None = None, on_progress: OnProgress = lambda read: None
+) -> Iterator[Predictions]:
     """Read one text from a zero state.
 
     Args:
         model: reads the text.
         ids: encoded text, shape (num_chars,).
         lanes: number of lanes to cut each piece into; None for as many as pay.
-        watch: called with the number of characters read since the last call.
+        on_progress: called with the number of characters read since the last call.
 
     Yields:
         The reading of one `PIECE` after another, which bounds the memory for a long text.
@@ -72,10 +72,12 @@ def read_pieces(
     ids = np.asarray(ids)
     count = len(ids) - 1
     for first in range(0, max(count, 1), PIECE):
-        yield _read_piece(model, ids, first, min(first + PIECE, count), lanes, watch)
+        yield _read_piece(model, ids, first, min(first + PIECE, count), lanes, on_progress)
 
 
-def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | None, watch: Watch) -> Reading:
+def _read_piece(
+    model: Engine, ids: Ids, first: int, last: int, lanes: int | None, on_progress: OnProgress
+) -> Predictions:
     """Predict the characters at first + 1 to last, in lanes that each read a warm-up first."""
     lanes = lanes_that_pay(last + 1 - first) if lanes is None else lanes
     bounds = np.linspace(first, last, lanes + 1).astype(int)
@@ -86,15 +88,17 @@ def _read_piece(model: Engine, ids: Ids, first: int, last: int, lanes: int | Non
         of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
         recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
     share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
-    readings = read_side_by_side(model, [ids[place] for place in places], recalled, lambda read: watch(share * read))
+    readings = read_side_by_side(
+        model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read)
+    )
     skipped = bounds[:-1] - starts
     pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
     surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
     require_finite(surprisals)
-    return Reading(surprisals, hits)
+    return Predictions(surprisals, hits)
 
 
-def mask_uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> Iterator[Reading]:
+def mask_uncounted(readings: Iterable[Predictions], counts: NDArray[np.bool_]) -> Iterator[Predictions]:
     """Mask readings: set the surprisals of ids that do not count to 0, and their hits to False.
 
     Args:
@@ -104,11 +108,11 @@ def mask_uncounted(readings: Iterable[Reading], counts: NDArray[np.bool_]) -> It
     place = 0
     for reading in readings:
         own = counts[place : place + len(reading.hits)]
-        yield Reading(np.where(own, reading.surprisals, 0.0), reading.hits & own)
+        yield Predictions(np.where(own, reading.surprisals, 0.0), reading.hits & own)
         place += len(own)
 
 
-def add_up(readings: Iterable[Reading], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
+def add_up(readings: Iterable[Predictions], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
     """Sum the readings of a text over its pieces.
 
     Args:
@@ -135,27 +139,27 @@ def read_side_by_side(
     model: Engine,
     texts: Sequence[Ids],
     recalled: Sequence[Forecasts] | None = None,
-    watch: Watch = lambda read: None,
-) -> list[Reading]:
+    on_progress: OnProgress = lambda read: None,
+) -> list[Predictions]:
     """Read many texts in batches, each text from a zero state.
 
     Args:
         model: reads the texts.
         texts: encoded, each of shape (num_chars,) with at least one character.
         recalled: recall forecasts after each character; None: computed here, each text recalling only itself.
-        watch: called with the number of characters read since the last call.
+        on_progress: called with the number of characters read since the last call.
     """
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-    readings: list[Reading] = [Reading(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
+    readings: list[Predictions] = [Predictions(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
     while order:
         longest = len(texts[order[0]])
         columns = max(1, min(MAX_LANES, MOST_PADDED // longest))  # a long text is read with few beside it
         columns = sum(len(texts[index]) >= LEAST_SHARE * longest for index in order[:columns])
         chosen, order = order[:columns], order[columns:]
         found = None if recalled is None else [recalled[index] for index in chosen]
-        together = _read_sorted(model, [texts[index] for index in chosen], found, watch)
+        together = _read_sorted(model, [texts[index] for index in chosen], found, on_progress)
         for index, reading in zip(chosen, together, strict=True):
             readings[index] = reading
     return readings
@@ -202,8 +206,8 @@ def _side_by_side(texts: Sequence[Ids]) -> Ids:
 
 
 def _read_sorted(
-    model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None, watch: Watch
-) -> list[Reading]:
+    model: Engine, texts: Sequence[Ids], recalled: Sequence[Forecasts] | None, on_progress: OnProgress
+) -> list[Predictions]:
     """Read a batch of texts, sorted by length in descending order, window by window."""
     lengths = [len(text) - 1 for text in texts]
     padded = _side_by_side(texts)
@@ -218,5 +222,5 @@ def _read_sorted(
         targets = padded[start + 1 : place.stop + 1]
         values[place] = surprisals(logits, targets)
         hits[place] = logits.argmax(axis=-1) == targets
-        watch(targets.size)
-    return [Reading(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]
+        on_progress(targets.size)
+    return [Predictions(values[:length, c].copy(), hits[:length, c].copy()) for c, length in enumerate(lengths)]

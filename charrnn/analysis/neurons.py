@@ -154,24 +154,24 @@ def parts_of(config: ModelConfig) -> str:
     return "hc"[: cell.states] + "".join(GATE_LETTERS[gate] for gate in cell.gates)
 
 
-def record_units(config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None = None) -> Activations:
+def record_units(config: ModelConfig, weights: Weights, ids: NDArray[Any], reset_id: int | None = None) -> Activations:
     """Read a text from a zero state and record the activations of all units.
 
     Args:
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,).
-        resets_at: an id at which the state is reset to zero, for a model trained with --lines the line feed. It is also
+        reset_id: an id at which the state is reset to zero, for a model trained with --lines the line feed. It is also
             read before the text, which starts a line, without being recorded.
     """
-    before = [] if resets_at is None else [resets_at]
+    before = [] if reset_id is None else [reset_id]
     ids = np.concatenate([before, ids]).astype(np.int64)
     layers = range(config.num_layers * config.members)
     units = [Unit(layer, n, part) for layer in layers for part in parts_of(config) for n in range(config.hidden_size)]
     values = np.empty((len(ids), len(units)), dtype=np.float32)
     members = each_member(config, weights)
     for (_, member, own), columns in zip(members, np.split(values, config.members, axis=1), strict=True):
-        _record_member(member, own, ids, resets_at, columns)
+        _record_member(member, own, ids, reset_id, columns)
     return Activations(units, values[len(before) :])
 
 
@@ -188,11 +188,11 @@ def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
 
 
 def _record_member(
-    config: ModelConfig, weights: Weights, ids: NDArray[Any], resets_at: int | None, values: Values
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], reset_id: int | None, values: Values
 ) -> None:
     """Record the activations of one ensemble member into `values`, shape (len(ids), the member's units)."""
     state = zero_state(config, weights)
-    for start, end, is_new in _windows(ids, resets_at):
+    for start, end, is_new in _windows(ids, reset_id):
         state = zero_state(config, weights) if is_new else state
         tape = record(config, weights, ids[start:end, None], state)
         state = tape.state
@@ -203,9 +203,9 @@ def _record_member(
         values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
 
 
-def _windows(ids: NDArray[Any], resets_at: int | None) -> Iterator[tuple[int, int, bool]]:
+def _windows(ids: NDArray[Any], reset_id: int | None) -> Iterator[tuple[int, int, bool]]:
     """Yield the start and end of each window, and whether it starts from a zero state."""
-    resets = [] if resets_at is None else np.flatnonzero(ids == resets_at).tolist()
+    resets = [] if reset_id is None else np.flatnonzero(ids == reset_id).tolist()
     bounds = sorted({0, *resets, len(ids)})
     for first, last in pairwise(bounds):
         for start in range(first, last, _WINDOW):
@@ -278,6 +278,6 @@ def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
     return result
 
 
-def beyond_chance(findings: Sequence[Finding]) -> list[Finding]:
+def significant_findings(findings: Sequence[Finding]) -> list[Finding]:
     """The findings that are significant."""
     return [finding for finding in findings if finding.p <= SIGNIFICANT]

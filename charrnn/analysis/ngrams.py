@@ -21,7 +21,7 @@ from charrnn.arrays import Doubles, Ids, Places
 ORDER = 6
 """Length of the longest n-gram: five characters of context and the one that follows."""
 
-YARDSTICK = f"{ORDER}-gram"
+BASELINE_NAME = f"{ORDER}-gram"
 """Name of the model where its loss is shown."""
 
 MAX_LEARNED = 2_000_000

@@ -15,11 +15,11 @@ import numpy as np
 
 from charrnn.analysis.losses import require_finite, surprisals, window_length
 from charrnn.arrays import Doubles
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.recall import recall_text
 from charrnn.softmax import softmax
 from charrnn.text.encoder import RARE, CharEncoder
-from charrnn.text.unknowns import Readable
+from charrnn.text.unknowns import EncodedText
 
 HIGHEST_BITS = 8
 """Surprisal at the end of the colour scale: a probability of 1 in 256."""
@@ -44,7 +44,7 @@ class SeenCharacter:
 def follow(
     model: Engine,
     encoder: CharEncoder,
-    readable: Readable,
+    encoded: EncodedText,
     *,
     beginning: int,
     price: float,
@@ -55,7 +55,7 @@ def follow(
     Args:
         model: reads the text.
         encoder: the model's.
-        readable: the text.
+        encoded: the text.
         beginning: id to read before the text, such as that of a line feed.
         price: surprisal of a character that the model does not know, in nats.
         top_k: number of guesses to record.
@@ -63,7 +63,7 @@ def follow(
     Raises:
         DivergenceError: a surprisal is not finite.
     """
-    ids = np.concatenate([[beginning], readable.ids]).astype(np.int64)
+    ids = np.concatenate([[beginning], encoded.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
     spelled = _spelled(encoder)
@@ -78,22 +78,22 @@ def follow(
         guesses += [_guesses(row, spelled, top_k) for row in logits[:, 0]]
     of_ids = np.concatenate([np.zeros(0), *values])
     require_finite(of_ids)
-    widths = encoder.widths(readable.read_text)
+    widths = encoder.widths(encoded.read_text)
     expected = (guesses[start] for start in np.cumsum(widths) - widths)  # for several bytes, the guesses at the first
-    bits = by_character(of_ids, encoder, readable, price) / math.log(2)
+    bits = by_character(of_ids, encoder, encoded, price) / math.log(2)
     return [
-        SeenCharacter(character, value, next(expected) if is_known or readable.reads_all else ())
-        for character, value, is_known in zip(readable.text, bits.tolist(), readable.known, strict=True)
+        SeenCharacter(character, value, next(expected) if is_known or encoded.reads_all else ())
+        for character, value, is_known in zip(encoded.text, bits.tolist(), encoded.known, strict=True)
     ]
 
 
-def by_character(of_ids: Doubles, encoder: CharEncoder, readable: Readable, price: float) -> Doubles:
+def by_character(of_ids: Doubles, encoder: CharEncoder, encoded: EncodedText, price: float) -> Doubles:
     """Sum the surprisals of ids per character; a character that the model does not know gets `price`."""
-    widths = encoder.widths(readable.read_text)
-    values = np.full(len(readable.text), price)
+    widths = encoder.widths(encoded.read_text)
+    values = np.full(len(encoded.text), price)
     if len(widths):
         sums = np.add.reduceat(of_ids, np.cumsum(widths) - widths)
-        values[readable.known] = sums[readable.known] if readable.reads_all else sums
+        values[encoded.known] = sums[encoded.known] if encoded.reads_all else sums
     return values
 
 

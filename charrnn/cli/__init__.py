@@ -33,9 +33,9 @@ from charrnn.cli.common.helping import (
 )
 from charrnn.cli.common.hints import HINTS
 from charrnn.cli.common.streams import discard_stdout, is_closed_pipe, prepare_streams
-from charrnn.display.outlet import write_error
+from charrnn.display.messages import write_error
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 
 COMMANDS = {"train": "charrnn.cli.train", "sample": "charrnn.cli.sample", "inspect": "charrnn.cli.inspection"}
 """The module of each command, by the command's name.
@@ -116,7 +116,7 @@ class OneLineErrors(TyperGroup):
 
 
 def _make_command(name: str) -> Any:
-    with loading_modules():
+    with paused_gc():
         module = importlib.import_module(COMMANDS[name])
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     command = with_parts(module.PARTS, module.EXAMPLES, HINTS[name], speaks_json=getattr(module, "SPEAKS_JSON", False))
@@ -139,10 +139,10 @@ def _of_command(error: Any, words: list[str]) -> Exception:
 
 def _told_of_file(path: str) -> str:
     """Message for a path that was typed in place of a command."""
-    from charrnn.escape import as_typed
+    from charrnn.escape import shell_quoted
     from charrnn.storage.archive import is_checkpoint
 
-    typed = as_typed(path)
+    typed = shell_quoted(path)
     if is_checkpoint(path):
         uses = f"`charrnn sample {typed}` writes, and `charrnn inspect {typed}` shows"
         return f"{path} is a checkpoint, not a command; {uses}"

@@ -12,7 +12,7 @@ from charrnn.cli.common.streams import discard_stdout, is_closed_pipe
 from charrnn.cli.inspector.checking import check_flags, check_subjects
 from charrnn.cli.inspector.flags import UNKNOWN_RULES, InspectFlags, told_of_file, told_of_number
 from charrnn.errors import CheckpointError
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 from charrnn.paths import expanded, told_of_typing
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def inspect(
     leave_busy_cores()  # before anything imports numpy
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
-    with loading_modules():
+    with paused_gc():
         from charrnn.cli.inspector.subject import read_subjects
-        from charrnn.display.outlet import write_line
+        from charrnn.display.messages import write_line
 
     for told in filter(None, (told_of_typing(flags.inputs), told_of_number(flags.novelty), told_of_file(flags.text))):
         write_line(told)
@@ -164,8 +164,8 @@ def _verify(checkpoints: list[str], as_json: bool) -> None:
         Exit: a checkpoint is damaged; the error has been printed.
     """
     from charrnn.cli.inspector.tables import print_json, print_table
-    from charrnn.display.outlet import write_error
-    from charrnn.escape import quoted
+    from charrnn.display.messages import write_error
+    from charrnn.escape import one_line
     from charrnn.storage.verification import verify_checkpoint
 
     found: list[dict[str, str]] = []
@@ -178,7 +178,7 @@ def _verify(checkpoints: list[str], as_json: bool) -> None:
         else:
             if not as_json:
                 with _ignoring_closed_pipe():
-                    print_table([("checkpoint", quoted(path)), *rows] if len(checkpoints) > 1 else rows)
+                    print_table([("checkpoint", one_line(path)), *rows] if len(checkpoints) > 1 else rows)
         found.append({"checkpoint": path, **dict(rows)})
     if as_json:
         with _ignoring_closed_pipe():

@@ -8,7 +8,7 @@ import typer
 from charrnn.cli.common.cores import spread_over_cores
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE, check_flags
 from charrnn.cli.sampler.flags import UNKNOWN_RULES, SampleFlags
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 from charrnn.paths import told_of_typing
 
 FEWEST_TEXTS = 16
@@ -152,14 +152,14 @@ def sample(
     processes = spread_over_cores(wanted)  # before numpy is imported
     check_flags(flags)
     # Imported here: --help must not wait for numpy.
-    with loading_modules():
+    with paused_gc():
         import secrets
 
         from charrnn.cli.common.terminal import shows_colour
         from charrnn.cli.sampler.preparing import prepare_job
         from charrnn.cli.sampler.telling import tell_left_out, tell_short
         from charrnn.cli.sampler.writing import write_json, write_many, write_one
-        from charrnn.display.outlet import write_line
+        from charrnn.display.messages import write_line
 
     if not flags.quiet and (told := told_of_typing(flags.inputs)):
         write_line(told)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from charrnn.cli.common.cores import prepare_training
-from charrnn.cli.trainer.at_resume import AT_RESUME
 from charrnn.cli.trainer.durations import parse_duration
+from charrnn.cli.trainer.resume_policy import RESUME_POLICY
 from charrnn.config import CHOICES, ModelConfig, TrainConfig, check_options
 from charrnn.errors import ConfigError
-from charrnn.garbage import loading_modules
+from charrnn.garbage import paused_gc
 from charrnn.paths import expanded
 from charrnn.text.options import TextOptions
 from charrnn.training.torchrun import read_place, speaks_for_host
@@ -241,7 +241,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but warnings and errors.")] = False,
 ) -> None:
     """Carry out the command; the text of its help is in `HELP`."""
-    flags = {name: value for name, value in context.params.items() if name in AT_RESUME}
+    flags = {name: value for name, value in context.params.items() if name in RESUME_POLICY}
     explicit = {name for name in flags if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
     with _one_of_several_tells():
         flags["time_limit"] = None if time_limit is None else parse_duration(time_limit, "time_limit")
@@ -250,8 +250,8 @@ def train(
         if val_text and "val_fraction" in explicit:
             raise ConfigError("--val-text is held out, and --val-fraction is a share of the text; give one of them")
     prepare_training(is_launched=read_place().is_launched)
-    with loading_modules():  # here, so that --help does not wait for numpy
-        from charrnn.cli.trainer.opening import require_working_directory, run_training
+    with paused_gc():  # here, so that --help does not wait for numpy
+        from charrnn.cli.trainer.entry_point import require_working_directory, run_training
         from charrnn.cli.trainer.request import Request, parse_reading
 
     with _one_of_several_tells():

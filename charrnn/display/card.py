@@ -10,11 +10,11 @@ import numpy as np
 
 from charrnn.analysis.amounts import LINE, measure_of
 from charrnn.analysis.handicaps import handicaps
-from charrnn.analysis.ngrams import YARDSTICK, Baseline
+from charrnn.analysis.ngrams import BASELINE_NAME, Baseline
 from charrnn.analysis.verdict import verdict
 from charrnn.config import ModelConfig
 from charrnn.display.widths import with_bases
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.metrics import COLD_WINDOW, HistoryRow, bits_per_char
 from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.storage.archive import Checkpoint
@@ -139,7 +139,7 @@ def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None =
         return told
     found = handicaps(
         checkpoint.model, checkpoint.train_config,
-        steps=checkpoint.step, loss=checkpoint.best.val_loss, yardstick=baseline.loss,
+        steps=checkpoint.step, loss=checkpoint.best.val_loss, baseline_loss=baseline.loss,
     )  # fmt: skip
     return f"{told}; but {'; and '.join(found)}" if found else told
 
@@ -167,14 +167,14 @@ def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     corpus = checkpoint.corpus
     length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
     apart, held_out = checkpoint.origin.held_out_by_name, checkpoint.train_config.val_fraction * corpus.characters
-    of_these = f"{quoted(apart)}, {round(held_out):,} {checkpoint.encoder.unit}s of these"
+    of_these = f"{one_line(apart)}, {round(held_out):,} {checkpoint.encoder.unit}s of these"
     return [
-        ("corpus", f"{quoted(corpus.name + checkpoint.origin.and_more_texts)}, {length}{corpus.bytes:,} bytes"),
+        ("corpus", f"{one_line(corpus.name + checkpoint.origin.and_more_texts)}, {length}{corpus.bytes:,} bytes"),
         *[("  held out", of_these)] * bool(apart),
         *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
-        ("  sha256", quoted(corpus.sha256)),
+        ("  sha256", one_line(corpus.sha256)),
         ("made", _describe_made(checkpoint.made)),
-        *((name, quoted(_cut(command))) for name, command in _commands(checkpoint.made)),
+        *((name, one_line(_cut(command))) for name, command in _commands(checkpoint.made)),
     ]
 
 
@@ -199,7 +199,7 @@ def _loss_rows(checkpoint: Checkpoint, best: HistoryRow, baseline: Baseline | st
         whom = f"{whole} are" if whole else "this model is"
         baseline = f"{_describe_baseline(baseline, unit)}: {whom} {_compare(best.val_loss, baseline.loss, unit)}"
     if baseline:
-        rows.append((f"  {YARDSTICK}", baseline))
+        rows.append((f"  {BASELINE_NAME}", baseline))
     rare, corpus = checkpoint.encoder.unknown_id, checkpoint.corpus
     if rare is not None and (count := corpus.counts[rare]) > 1:
         told = f"{count:,} of {number_of(corpus.characters, unit)} are rare, and count as one in these losses"
@@ -246,7 +246,7 @@ def spell(character: str) -> str:
     if character == "\t":
         return "\\t"
     is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
-    return f"<U+{ord(character):04X}>" if is_blank else with_bases(quoted(character))
+    return f"<U+{ord(character):04X}>" if is_blank else with_bases(one_line(character))
 
 
 def _alphabet(encoder: CharEncoder) -> str:
@@ -261,4 +261,4 @@ def _alphabet(encoder: CharEncoder) -> str:
 
 def _describe_made(made: dict[str, str]) -> str:
     versions = ", ".join(f"{name} {made[name]}" for name in ("charrnn", "torch", "numpy", "python") if name in made)
-    return quoted(f"{made.get('created', 'at an unknown time')} with {versions} on {made.get('platform', '?')}")
+    return one_line(f"{made.get('created', 'at an unknown time')} with {versions} on {made.get('platform', '?')}")

@@ -30,10 +30,10 @@ from rich.text import Text
 
 from charrnn.display.echo import is_in_foreground
 from charrnn.display.frame import Frame
-from charrnn.display.outlet import Outlet, never
+from charrnn.display.messages import PatientStream, never
 from charrnn.display.plain import Display, PlainDisplay
 from charrnn.display.widths import cut
-from charrnn.escape import quoted, visible
+from charrnn.escape import one_line, visible
 from charrnn.metrics import Report
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
@@ -93,7 +93,7 @@ class WorkBar:
         drawing, self._bar = _Drawing(stream), Progress(*columns)  # whose own display is never started
         self._task = self._bar.add_task("", total=total)
         self._frame = Frame(
-            stream, Outlet(stream), lambda: drawing.lines(self._bar.get_renderable()), drawing.size,
+            stream, PatientStream(stream), lambda: drawing.lines(self._bar.get_renderable()), drawing.size,
             stays=False, hides_typing=False,
         )  # fmt: skip
         self._begun = time.monotonic()
@@ -151,11 +151,11 @@ class LiveDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._say(self._drawing.draw(Text(quoted(message))))
+        self._say(self._drawing.draw(Text(one_line(message))))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
-        self._say(self._drawing.draw(Text(quoted(message), style="yellow"), soft_wrap=True))
+        self._say(self._drawing.draw(Text(one_line(message), style="yellow"), soft_wrap=True))
 
     def _say(self, lines: str) -> None:
         self._frame.write(self._told_of_lost() + lines)

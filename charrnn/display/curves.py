@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.display.widths import cut, text_width
 from charrnn.metrics import HistoryRow
 from charrnn.text.options import CHARACTER
@@ -59,7 +59,7 @@ def history_curve(
         Curve("training", _TRAIN, [(row.step, row.train_loss) for row in history]),
     ]
     last_step = history[-1].step
-    levels = {} if baseline is None else {YARDSTICK: baseline}
+    levels = {} if baseline is None else {BASELINE_NAME: baseline}
     labels = ("step 0", f"step {last_step:,}")
     lines = plot(curves, width, title=f"nats per {unit}", x_range=(0, last_step), labels=labels, levels=levels)
     return [*lines, "", *_rates(history, width)]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from charrnn.display.echo import forget_typing, hide_typing, is_in_foreground, show_typing
-from charrnn.display.outlet import HURRY_SECONDS, Outlet
+from charrnn.display.messages import HURRY_SECONDS, PatientStream
 from charrnn.display.widths import text_height
 
 DRAWN_EVERY = 0.25
@@ -46,7 +46,7 @@ class Frame:
     def __init__(
         self,
         stream: TextIO,
-        outlet: Outlet,
+        outlet: PatientStream,
         render: Callable[[], Sequence[str]],
         size: Callable[[], tuple[int, int]],
         *,
@@ -111,7 +111,7 @@ class Frame:
         self._done.set()
         has_turn = self._lock.acquire(timeout=HURRY_SECONDS / 2)
         if not has_turn:
-            self._outlet = Outlet(self._stream)  # the former outlet may be blocked as well
+            self._outlet = PatientStream(self._stream)  # the former outlet may be blocked as well
         try:
             self._leave()
         finally:

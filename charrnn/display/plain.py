@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import Outlet, error_line, never
-from charrnn.escape import quoted
+from charrnn.display.messages import PatientStream, error_line, never
+from charrnn.escape import one_line
 from charrnn.metrics import DIVERGENCE, Report, bits_per_char, finite_or_none, perplexity
 from charrnn.wording import describe_loss, describe_speed, format_seconds
 
@@ -36,7 +36,7 @@ class Display:
     unit = "character"
 
     def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = never) -> None:
-        self._outlet = Outlet(stream, is_hurried)
+        self._outlet = PatientStream(stream, is_hurried)
 
     def __enter__(self) -> Display:
         return self
@@ -110,7 +110,7 @@ class PlainDisplay(Display):
     def note(self, message: str) -> None:
         """See `Display.note`."""
         self._told = time.monotonic()
-        self.write(quoted(message))
+        self.write(one_line(message))
 
     def update(self, report: Report) -> None:
         """See `Display.update`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from charrnn.display.widths import GLYPHS, cell_width, glyph
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 
 MARK = "<!-- charrnn picture -->"
 
@@ -92,7 +92,7 @@ def picture(characters: Sequence[Tinted], title: str, legend: str = "") -> str:
     extent = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return (
         f'{MARK}\n<svg xmlns="http://www.w3.org/2000/svg" {extent} role="img">\n'
-        f"<title>{escape(quoted(title).translate(_NO_XML))}</title>\n<style>{_STYLE}</style>\n"
+        f"<title>{escape(one_line(title).translate(_NO_XML))}</title>\n<style>{_STYLE}</style>\n"
         f'<rect class="paper" width="{width}" height="{height}" rx="8"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
@@ -121,7 +121,7 @@ def _class(name: str, character: str) -> str:
 
 def _letter(character: str) -> str:
     """The XML text for any character: one safe sign; a mark by itself is put on a base."""
-    is_one = len(quoted(character)) == 1
+    is_one = len(one_line(character)) == 1
     return escape(glyph(character).translate(_NO_XML)) if is_one or character in GLYPHS else "□"
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from charrnn.arrays import Doubles, Floats, Ids
 from charrnn.errors import DivergenceError
-from charrnn.generation.course import Course
 from charrnn.generation.filters import COLDEST, HOTTEST, SamplingOptions, closed_row
+from charrnn.generation.sample_progress import SampleProgress
 
 Chooser = Callable[[Floats, float, int], int]
 """Draws one text's next id from logits, a random number in [0, 1) and the number of characters drawn before."""
@@ -57,14 +57,14 @@ def overflow() -> DivergenceError:
     )
 
 
-def make_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
+def make_chooser(options: SamplingOptions, progress: SampleProgress, vocab_size: int) -> Chooser:
     """Make the fastest `Chooser` that applies some options."""
     if options.has_filters or options.final_temperature is not None or options.temperature < OVERFLOWS_BELOW:
-        return _filtering_chooser(options, course, vocab_size)
+        return _filtering_chooser(options, progress, vocab_size)
     return _temperature_chooser(options.temperature, vocab_size)
 
 
-def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int) -> Chooser:
+def _filtering_chooser(options: SamplingOptions, progress: SampleProgress, vocab_size: int) -> Chooser:
     """Make a `Chooser` that draws from one text's logits as `draw` does from what `weigh` returns."""
     closed = None if options.allowed is None else closed_row(options.allowed, vocab_size)
     cut, changes = _make_cut(options, vocab_size), options.final_temperature is not None
@@ -76,7 +76,7 @@ def _filtering_chooser(options: SamplingOptions, course: Course, vocab_size: int
         if closed is not None:
             logits = logits + closed
         best = logits.argmax()
-        temperature = options.temperature_at(course.share(drawn)) if changes else options.temperature
+        temperature = options.temperature_at(progress.share(drawn)) if changes else options.temperature
         if temperature == 0:  # greedy; every filter keeps the best
             return int(best) if math.isfinite(logits[best]) else vocab_size
         subtract(logits, logits[best], scaled)

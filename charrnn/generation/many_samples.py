@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from charrnn.arrays import Floats, Ids
+from charrnn.generation.batch_sampling import ENDED
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.rules import Rules
-from charrnn.generation.samples import Growing, Sample
+from charrnn.generation.samples import Sample, SampleBuilder
 from charrnn.generation.sampling import Sampler
-from charrnn.generation.side_by_side import ENDED
 from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
@@ -45,23 +45,25 @@ def draw_samples(
         beginning: the prompt, whose last line each sample's first line continues.
         with_log_probabilities: see `draw_characters`.
     """
-    pages = [_Page(Growing(encoder, sampler.course(length), Ending(rules, beginning))) for _ in numbers]
-    steps = sampler.steps(numbers, [page.growing.course for page in pages])
+    buffers = [
+        _SampleBuffer(SampleBuilder(encoder, sampler.new_progress(length), Ending(rules, beginning))) for _ in numbers
+    ]
+    steps = sampler.steps(numbers, [buffer.builder.progress for buffer in buffers])
     is_heeded_at_once = rules.leave_out_lines or sampler.over_lines is not None
-    unfinished, drawn = pages, 0
+    unfinished, drawn = buffers, 0
     while unfinished:
         count = 1 if is_heeded_at_once else min(max(drawn // TAKEN_SHARE, 1), MOST_TAKEN)
         block = [_figures(*step, with_log_probabilities) for step in itertools.islice(steps, count)]
         if not block:
             break
         ids, values = (np.stack(each, axis=1) for each in zip(*block, strict=True))  # (N, T)
-        for page, own_ids, own_values in zip(pages, ids, values, strict=True):
-            page.take(own_ids.tolist(), own_values, drawn)
-        unfinished = [page for page in pages if not page.is_over]
+        for buffer, own_ids, own_values in zip(buffers, ids, values, strict=True):
+            buffer.take(own_ids.tolist(), own_values, drawn)
+        unfinished = [buffer for buffer in buffers if not buffer.is_over]
         drawn += len(block)
-    for page in unfinished:
-        page.finish(drawn)
-    return [page.sample(number) for number, page in zip(numbers, pages, strict=True)]
+    for buffer in unfinished:
+        buffer.finish(drawn)
+    return [buffer.sample(number) for number, buffer in zip(numbers, buffers, strict=True)]
 
 
 def _figures(ids: Ids, logits: Floats, with_log_probabilities: bool) -> tuple[Ids, Floats]:
@@ -71,34 +73,34 @@ def _figures(ids: Ids, logits: Floats, with_log_probabilities: bool) -> tuple[Id
     return ids, np.full(len(ids), math.nan)
 
 
-class _Page:
+class _SampleBuffer:
     """Collects a sample's text and log-probabilities in compact buffers.
 
     Args:
-        growing: turns the sample's ids into characters.
+        builder: turns the sample's ids into characters.
     """
 
-    def __init__(self, growing: Growing) -> None:
-        self.growing = growing
+    def __init__(self, builder: SampleBuilder) -> None:
+        self.builder = builder
         self._text = io.StringIO()
         self._log_probabilities = array("d")
 
     @property
     def is_over(self) -> bool:
         """Whether the sample has ended."""
-        return self.growing.ending.reason is not None
+        return self.builder.ending.reason is not None
 
     def take(self, ids: list[int], log_probabilities: Floats, drawn: int) -> None:
         """Take those of the next ids that belong to the sample; `drawn` ids came before them."""
         if self.is_over:
             return
         count = ids.index(ENDED) if ENDED in ids else len(ids)
-        if self.growing.takes_text:
-            self._text.write(self.growing.feed_text(ids[:count]))
+        if self.builder.takes_text:
+            self._text.write(self.builder.feed_text(ids[:count]))
             self._log_probabilities.frombytes(log_probabilities[:count].astype(np.float64).tobytes())
         else:
             for character, value in zip(ids[:count], log_probabilities.tolist(), strict=False):
-                self._add(self.growing.feed(character, value))
+                self._add(self.builder.feed(character, value))
                 if self.is_over:
                     return
         if count < len(ids) and not self.is_over:
@@ -106,11 +108,11 @@ class _Page:
 
     def finish(self, drawn: int) -> None:
         """End the sample after `drawn` ids."""
-        self._add(self.growing.finish(drawn))
+        self._add(self.builder.finish(drawn))
 
     def sample(self, number: int) -> Sample:
         """Return the finished sample."""
-        ending = self.growing.ending
+        ending = self.builder.ending
         size = len(self._log_probabilities) - ending.surplus
         del self._log_probabilities[size:]
         return Sample(

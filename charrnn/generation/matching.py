@@ -157,12 +157,12 @@ class LineMatch:
             state = following
         return state, len(line)
 
-    def walk(self) -> Walk:
+    def walk(self) -> MatchState:
         """Begin to follow one sample."""
-        return Walk(self.automaton, self.state)
+        return MatchState(self.automaton, self.state)
 
 
-class Walk:
+class MatchState:
     """The state of one sample in the automaton of a pattern."""
 
     def __init__(self, automaton: Automaton, state: PatternState) -> None:

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Floats, Ids
-from charrnn.inference.engine import State
-from charrnn.inference.numpy_ensemble import Engine, Text
-from charrnn.memory import Memories, Memory
-from charrnn.recall import NONE, Forecasts
+from charrnn.inference.engine import Engine, EngineReader
+from charrnn.inference.numpy_network import State
+from charrnn.recall import NO_FORECAST, Forecasts
+from charrnn.recall_memory import RecallMemories, RecallMemory
 from charrnn.softmax import softmax
 from charrnn.text.encoder import CharEncoder
 
-UNKNOWN = NONE
-"""Stands for the id of a character that a model does not know; equals `NONE`, so that its forecast becomes none."""
+UNKNOWN = NO_FORECAST
+"""Stands for the id of a character that a model does not know; its forecast becomes `NO_FORECAST`."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ class MixedModel:
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]
 
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> MixedTexts:
-        """Begin N texts, to be read side by side; for `own_from` see `charrnn.memory.Memory`."""
-        memories = {reach: Memories(reach, len(self.encoder), num_texts, own_from) for reach in self._reaches}
+    def batch_reader(self, num_texts: int, generated_from: int | None = None) -> MixedBatchReader:
+        """Begin N texts, to be read side by side; for `generated_from` see `RecallMemory`."""
+        memories = {
+            reach: RecallMemories(reach, len(self.encoder), num_texts, generated_from) for reach in self._reaches
+        }
         known = [
             _KnownTexts(
                 part.model, part.share, own_ids, places, part.model.initial_state(num_texts),
@@ -71,11 +73,11 @@ class MixedModel:
             )
             for part, own_ids, places in zip(self._parts, self._own_ids, self._places, strict=True)
         ]  # fmt: skip
-        return MixedTexts(known, len(self.encoder), memories)
+        return MixedBatchReader(known, len(self.encoder), memories)
 
-    def reader(self, own_from: int | None = None) -> MixedText:
+    def reader(self, generated_from: int | None = None) -> MixedReader:
         """Begin one text, to be read character by character."""
-        memories = {reach: Memory(reach, len(self.encoder), own_from) for reach in self._reaches}
+        memories = {reach: RecallMemory(reach, len(self.encoder), generated_from) for reach in self._reaches}
         known = [
             _KnownText(
                 part.model.begin_one(), part.model.config.recall, part.share, own_ids.tolist(), places,
@@ -83,11 +85,11 @@ class MixedModel:
             )
             for part, own_ids, places in zip(self._parts, self._own_ids, self._places, strict=True)
         ]  # fmt: skip
-        return MixedText(known, len(self.encoder), memories)
+        return MixedReader(known, len(self.encoder), memories)
 
 
 @dataclass(frozen=True)
-class MixedText:
+class MixedReader:
     """One text that is read character by character.
 
     Attributes:
@@ -98,7 +100,7 @@ class MixedText:
 
     known: Sequence[_KnownText]
     vocab_size: int
-    memories: Mapping[int, Memory]
+    memories: Mapping[int, RecallMemory]
 
     def __call__(self, character: int) -> Floats:
         """Read the next character; return the logits of the following one, shape (V,)."""
@@ -110,19 +112,19 @@ class MixedText:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(mixed))
 
-    def copy(self) -> MixedText:
+    def copy(self) -> MixedReader:
         """Return an independent copy; see `charrnn.generation.sampling.Reader`."""
         memories = {reach: memory.copy() for reach, memory in self.memories.items()}
-        return MixedText([known.copy() for known in self.known], self.vocab_size, memories)
+        return MixedReader([known.copy() for known in self.known], self.vocab_size, memories)
 
 
 @dataclass(frozen=True)
-class MixedTexts:
-    """N texts that are read side by side; for the attributes see `MixedText`."""
+class MixedBatchReader:
+    """N texts that are read side by side; for the attributes see `MixedReader`."""
 
     known: Sequence[_KnownTexts]
     vocab_size: int
-    memories: Mapping[int, Memories]
+    memories: Mapping[int, RecallMemories]
 
     def __call__(self, ids: Ids) -> Floats:
         """Read the next character of each text, shape (N,); return the logits of the following, shape (N, V)."""
@@ -134,10 +136,10 @@ class MixedTexts:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(mixed))
 
-    def selected(self, rows: Ids) -> MixedTexts:
-        """Return independent copies of some of the texts; see `charrnn.generation.side_by_side.BatchReader`."""
+    def selected(self, rows: Ids) -> MixedBatchReader:
+        """Return independent copies of some of the texts; see `charrnn.generation.batch_sampling.BatchReader`."""
         memories = {reach: memory.selected(rows) for reach, memory in self.memories.items()}
-        return MixedTexts([known.selected(rows) for known in self.known], self.vocab_size, memories)
+        return MixedBatchReader([known.selected(rows) for known in self.known], self.vocab_size, memories)
 
 
 @dataclass
@@ -151,7 +153,7 @@ class _KnownText:
         prediction: the model's current probabilities, shape (V,) with the model's own V.
     """
 
-    text: Text
+    text: EngineReader
     reach: int
     share: float
     own_ids: Sequence[int]
@@ -177,7 +179,7 @@ class _KnownTexts:
     Attributes:
         model: reads the texts.
         share: the model's weight in the mixture.
-        own_ids: the model's id for each id of the union, and `UNKNOWN` for `NONE` at the end, shape (V + 1,).
+        own_ids: the model's id for each id of the union, and `UNKNOWN` for `NO_FORECAST` at the end, shape (V + 1,).
         places: the ids in the union of the model's characters.
         state: the model's state after what it has read.
         prediction: the model's current probabilities, shape (N, V) with the model's own V.

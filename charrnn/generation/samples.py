@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from charrnn.generation.course import MOST_IN_VAIN, Course
 from charrnn.generation.endings import Drawn, Ending
+from charrnn.generation.sample_progress import MOST_IN_VAIN, SampleProgress
 from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
 from charrnn.surrogates import join_bytes, to_bytes
@@ -49,7 +49,7 @@ class Sample:
         return not self.text
 
 
-class Joining:
+class ByteJoiner:
     """Joins bytes that arrive as single surrogate characters into the characters that they encode in UTF-8.
 
     The log-probability of a character of several bytes is the sum of theirs.
@@ -81,60 +81,60 @@ class Joining:
         return drawn
 
 
-class Growing:
+class SampleBuilder:
     """A sample as it grows: turns ids into the characters that are certain to belong to it.
 
     With bytes as the unit, the rules are applied to each byte, since a stop may end within a character.
 
     Args:
         encoder: decodes the ids.
-        course: how much is left to draw; updated here, since lines that are left out do not count.
+        progress: how much is left to draw; updated here, since lines that are left out do not count.
         ending: what else ends the sample; holds the reason afterwards.
 
     Attributes:
-        course: as given.
+        progress: as given.
         ending: as given.
         takes_text: whether `feed_text` may be called in place of `feed`.
         vain: number of characters left out in a row so far.
     """
 
-    def __init__(self, encoder: CharEncoder, course: Course, ending: Ending) -> None:
-        self.course = course
+    def __init__(self, encoder: CharEncoder, progress: SampleProgress, ending: Ending) -> None:
+        self.progress = progress
         self.ending = ending
         self.vain = 0
         self._alone = encoder.alone
-        self._joining = Joining() if encoder.unit == BYTE else None
+        self._joining = ByteJoiner() if encoder.unit == BYTE else None
         self.takes_text = ending.takes_text and encoder.unit == CHARACTER
 
     def feed(self, character: int, log_probability: float) -> list[Drawn]:
         """Take the next id; return the characters that have become certain."""
         certain = self.ending.feed(self._alone[character], log_probability)
-        self.course.line = self.ending.lines
+        self.progress.line = self.ending.lines
         if certain:
             self.vain = 0
         if refused := self.ending.take_refused():
             self.vain += len(join_bytes(refused))
-            self.course.give_back(len(refused))
+            self.progress.give_back(len(refused))
         if self.ending.reason is not None:
-            self.course.end()
+            self.progress.end()
         return self._joined(certain)
 
     def feed_text(self, ids: Sequence[int]) -> str:
         """Take several ids at once, if `takes_text`; return all their characters, including `ending.surplus`."""
         text = "".join([self._alone[character] for character in ids])
         self.ending.feed_text(text)
-        self.course.line = self.ending.lines
+        self.progress.line = self.ending.lines
         if self.ending.reason is not None:
-            self.course.end()
+            self.progress.end()
         return text
 
     def finish(self, drawn: int) -> list[Drawn]:
         """End the sample after `drawn` ids: return the rest."""
-        self.ending.reason = "match" if self.course.left(drawn) > 0 else "length"
+        self.ending.reason = "match" if self.progress.left(drawn) > 0 else "length"
         certain = self.ending.finish()
-        if self.course.is_spent:
+        if self.progress.is_spent:
             self.ending.reason = "known"
-        self.course.end()
+        self.progress.end()
         return self._joined(certain)
 
     def _joined(self, certain: list[Drawn]) -> list[Drawn]:
@@ -168,20 +168,20 @@ def draw_characters(
     Yields:
         A character and the model's own log-probability of it.
     """
-    growing, drawn = Growing(encoder, sampler.course(length), ending), 0
-    for character, logits in sampler.trace(growing.course, number):
+    builder, drawn = SampleBuilder(encoder, sampler.new_progress(length), ending), 0
+    for character, logits in sampler.trace(builder.progress, number):
         value = float(log_softmax(logits)[character]) if with_log_probabilities else math.nan
-        yield from growing.feed(character, value)
-        if length is None and growing.vain >= MOST_IN_VAIN:
+        yield from builder.feed(character, value)
+        if length is None and builder.vain >= MOST_IN_VAIN:
             ending.reason = "known"
         if ending.reason is not None:
             return
         drawn += 1
-    yield from growing.finish(drawn)
+    yield from builder.finish(drawn)
 
 
 def joined(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
-    """Join characters as `Joining` does, also one that a prompt begins and a text ends; drop an unfinished one."""
-    joining = Joining()
+    """Join characters as `ByteJoiner` does, also one that a prompt begins and a text ends; drop an unfinished one."""
+    joining = ByteJoiner()
     for each in drawn:
         yield from joining.feed([each])

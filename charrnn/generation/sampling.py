@@ -16,13 +16,13 @@ from numpy.random import Generator, default_rng
 
 from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
+from charrnn.generation.batch_sampling import DRAWS_AT_ONCE, BatchReader, Beginning, generate
 from charrnn.generation.choosing import Chooser, make_chooser, overflow
-from charrnn.generation.course import Course
 from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.side_by_side import DRAWS_AT_ONCE, BatchReader, Beginning, generate
+from charrnn.generation.sample_progress import SampleProgress
 
 if TYPE_CHECKING:
-    from charrnn.generation.matching import LineMatch, Walk
+    from charrnn.generation.matching import LineMatch, MatchState
 
 COLUMNS_AT_ONCE = 256
 """Steps of texts side by side that are stacked into one array, which takes less memory than one array for each step."""
@@ -41,14 +41,14 @@ class Reader(Protocol):
 class SamplingModel(Protocol):
     """The interface that sampling needs of a model."""
 
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> BatchReader:
+    def batch_reader(self, num_texts: int, generated_from: int | None = None) -> BatchReader:
         """Begin N texts, to be read side by side."""
 
-    def reader(self, own_from: int | None = None) -> Reader:
+    def reader(self, generated_from: int | None = None) -> Reader:
         """Begin one text, to be read character by character.
 
         Args:
-            own_from: the position from which on characters are the model's own; of these, a model that recalls
+            generated_from: the position from which on characters are the model's own; of these, a model that recalls
                 recalls only short pieces; None: it recalls everything.
         """
 
@@ -59,7 +59,7 @@ def generate_one(
     *,
     generator: Generator,
     options: SamplingOptions,
-    course: Course,
+    progress: SampleProgress,
     match: LineMatch | None = None,
 ) -> Iterator[tuple[int, Floats]]:
     """Continue a prompt once: like `generate` for one text, with as little work as possible for each character.
@@ -71,7 +71,7 @@ def generate_one(
         prompt: ids that the text begins, or goes on, with, at least one; they are read and not yielded.
         generator: the source of randomness.
         options: how a character is drawn.
-        course: how much is to be drawn; it may change between characters.
+        progress: how much is to be drawn; it may change between characters.
         match: the pattern that lines must match, which may end the text before its length; None for any.
 
     Yields:
@@ -82,14 +82,14 @@ def generate_one(
     """
     for character in prompt:
         logits = read(int(character))  # a Python integer: a numpy one may overflow
-    choose = make_chooser(options, course, len(logits))
+    choose = make_chooser(options, progress, len(logits))
     thresholds: Iterator[float] = (value for _ in itertools.count() for value in generator.random(DRAWS_AT_ONCE).data)
     walk = None
     if match is not None:
         walk = match.walk()
-        choose = _held_to(walk, course, choose)
+        choose = _held_to(walk, progress, choose)
     for drawn in itertools.count():
-        left = course.left(drawn)
+        left = progress.left(drawn)
         if left <= 0 or (walk is not None and walk.ended(left)):
             return
         if drawn:
@@ -112,7 +112,7 @@ class Sampler:
         match: the pattern that the lines of the samples must match; None for any.
         over_lines: number of lines over which the temperature changes, at least two; None: over the characters.
         recall_all: whether a model that recalls also recalls long pieces of its own output, as when it reads; see
-            `charrnn.memory`.
+            `charrnn.recall_memory`.
         begin_one: for samples drawn alone: returns the reader of a text read so far, all but its last character, which
             is the prompt; None: the model begins a text.
 
@@ -133,28 +133,28 @@ class Sampler:
         if not len(self.prompt):
             raise ConfigError("the prompt is empty; it must have one id at least, such as that of a line feed")
 
-    def course(self, length: int | None) -> Course:
-        """Make the course of one sample of so many characters; None for no end.
+    def new_progress(self, length: int | None) -> SampleProgress:
+        """Make the progress of one sample of so many characters; None for no end.
 
         Raises:
             ConfigError: the length is negative.
         """
         if length is not None and length < 0:
             raise ConfigError(f"the length is {length}; it must be at least 0, or None for no end")
-        return Course(length, self.over_lines)
+        return SampleProgress(length, self.over_lines)
 
     def stream(self, length: int | None, number: int = 0) -> Iterator[int]:
         """One sample, id by id; endless if `length` is None and no pattern ends it."""
-        return (character for character, _ in self.trace(self.course(length), number))
+        return (character for character, _ in self.trace(self.new_progress(length), number))
 
-    def trace(self, course: Course, number: int = 0) -> Iterator[tuple[int, Floats]]:
+    def trace(self, progress: SampleProgress, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
             self.begin_one() if self.begin_one else self.model.reader(self._own_from),
             self.prompt,
             generator=self._generator(number),
             options=self.options,
-            course=course,
+            progress=progress,
             match=self.match,
         )
 
@@ -162,18 +162,20 @@ class Sampler:
         """Read the prompt, only once for all samples that are computed side by side."""
         return self._beginning
 
-    def steps(self, numbers: Sequence[int], courses: Sequence[Course]) -> Iterator[tuple[Ids, Floats]]:
+    def steps(self, numbers: Sequence[int], progresses: Sequence[SampleProgress]) -> Iterator[tuple[Ids, Floats]]:
         """Several samples, computed side by side; see `generate`."""
         generators = [self._generator(number) for number in numbers]
-        return generate(self.begin(), generators=generators, options=self.options, courses=courses, match=self.match)
+        return generate(
+            self.begin(), generators=generators, options=self.options, progresses=progresses, match=self.match
+        )
 
     def batch(self, numbers: Sequence[int], length: int) -> Ids:
         """Several whole samples, shape (len(numbers), length), padded with `ENDED` after those that a pattern ended.
 
         The array is shorter if a pattern has ended all of them before the length; memory grows with what is drawn.
         """
-        courses = [self.course(length) for _ in numbers]
-        steps = self.steps(numbers, courses)
+        progresses = [self.new_progress(length) for _ in numbers]
+        steps = self.steps(numbers, progresses)
         drawn = (ids.astype(np.min_scalar_type(-logits.shape[-1])) for ids, logits in steps)
         blocks: list[Ids] = [np.empty((len(numbers), 0), dtype=np.int8)]
         while block := list(itertools.islice(drawn, COLUMNS_AT_ONCE)):
@@ -189,18 +191,18 @@ class Sampler:
 
     @property
     def _own_from(self) -> int | None:
-        """The `own_from` of the samples' readers; see `SamplingModel.reader`."""
+        """The `generated_from` of the samples' readers; see `SamplingModel.reader`."""
         return None if self.recall_all else len(self.prompt)
 
     def _generator(self, number: int) -> Generator:
         return default_rng([self.seed, number])
 
 
-def _held_to(walk: Walk, course: Course, choose: Chooser) -> Chooser:
+def _held_to(walk: MatchState, progress: SampleProgress, choose: Chooser) -> Chooser:
     """Make a `Chooser` that draws only from the characters that may follow, and advances the walk."""
 
     def choose_open(logits: Floats, threshold: float, drawn: int) -> int:
-        character = choose(np.where(walk.open(course.left(drawn)), logits, -np.inf), threshold, drawn)
+        character = choose(np.where(walk.open(progress.left(drawn)), logits, -np.inf), threshold, drawn)
         if character < len(logits):  # else the caller raises an error
             walk.advance(character)
         return character

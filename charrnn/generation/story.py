@@ -25,12 +25,12 @@ class Story:
     Args:
         model: reads the text.
         ids: the beginning of the text, at least one id.
-        own_from: the position from which on the text is the model's output, with what others add to it; see
+        generated_from: the position from which on the text is the model's output, with what others add to it; see
             `SamplingModel`.
     """
 
-    def __init__(self, model: SamplingModel, ids: Sequence[int], own_from: int | None) -> None:
-        self._kept = self._drawing = model.reader(own_from)
+    def __init__(self, model: SamplingModel, ids: Sequence[int], generated_from: int | None) -> None:
+        self._kept = self._drawing = model.reader(generated_from)
         self._unread = [*ids]  # characters after the position of the copy `_kept`
         self._ahead = [BROKEN_OFF]  # characters that `_drawing` has read after that position
 

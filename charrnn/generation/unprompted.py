@@ -17,7 +17,7 @@ def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
     return encoder.encode_list("\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
 
 
-def write_sample(
+def sample_text(
     model: SamplingModel,
     encoder: CharEncoder,
     counts: Sequence[int],

@@ -14,7 +14,7 @@ from charrnn.arrays import Floats, Ids
 from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, ModelConfig
 from charrnn.inference.tape import LayerTape, Tape, Weights
-from charrnn.recall import NONE
+from charrnn.recall import NO_FORECAST
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
     if tape.recalled is None:
         return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
     places = np.maximum(tape.recalled, 0).astype(np.intp)
-    by_raised: Floats = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NONE)
+    by_raised: Floats = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NO_FORECAST)
     return by_raised
 
 

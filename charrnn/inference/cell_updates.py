@@ -47,7 +47,7 @@ def make_update(
 
 
 def _lstm(recurrent: Singles, hidden: Singles, values: Singles) -> CellUpdate:
-    """See `charrnn.inference.engine.lstm_step`; each sigmoid is computed as (1 + tanh) / 2, and `hidden` is 2 h."""
+    """See `numpy_network.lstm_step`; each sigmoid is computed as (1 + tanh) / 2, and `hidden` is 2 h."""
     width = len(hidden)
     gates, enter_forget, leave = values[: 4 * width], values[: 2 * width], values[2 * width : 3 * width]
     candidate_cell, cell = values[3 * width :], values[4 * width :]
@@ -71,7 +71,7 @@ def _lstm(recurrent: Singles, hidden: Singles, values: Singles) -> CellUpdate:
 
 
 def _gru(recurrent: Singles, hidden: Singles, half_bias_hn: Singles) -> CellUpdate:
-    """See `charrnn.inference.engine.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
+    """See `charrnn.inference.numpy_network.gru_step`; h' = h + (1 - tanh(.)) / 2 * (n - h)."""
     width = len(hidden)
     gates = np.empty_like(recurrent[: 2 * width])
     reset, keep = gates[:width], gates[width:]
@@ -97,7 +97,7 @@ def _gru(recurrent: Singles, hidden: Singles, half_bias_hn: Singles) -> CellUpda
 
 
 def _tanh(recurrent: Singles, hidden: Singles) -> CellUpdate:
-    """See `charrnn.inference.engine.tanh_step`."""
+    """See `charrnn.inference.numpy_network.tanh_step`."""
 
     def update(inputs: Singles) -> None:
         np.add(recurrent, inputs, hidden)
@@ -107,7 +107,7 @@ def _tanh(recurrent: Singles, hidden: Singles) -> CellUpdate:
 
 
 def _relu(recurrent: Singles, hidden: Singles) -> CellUpdate:
-    """See `charrnn.inference.engine.relu_step`."""
+    """See `charrnn.inference.numpy_network.relu_step`."""
 
     def update(inputs: Singles) -> None:
         np.add(recurrent, inputs, hidden)

@@ -1,185 +1,212 @@
-"""The CharRNN's forward pass in numpy, written out from its equations.
+"""A model in numpy: one network, or an ensemble of several that read the same text and average their probabilities.
 
-It needs no torch, so that sampling starts at once, and it is faster than torch character by character. It computes what
-`charrnn.network.model` computes, to rounding, and is the oracle in that module's tests.
+It computes what `charrnn.network.model` and `charrnn.network.ensemble` compute, to rounding, a window at a time or
+character by character, for one text or for many side by side.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charrnn.arrays import Floats, Ids, Singles
-from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
-from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.recalling import boost_logits
+from charrnn.arrays import Ids, Singles
+from charrnn.cell_types import CELLS
+from charrnn.config import ModelConfig
+from charrnn.inference.numpy_network import NumpyCharRNN, State
 from charrnn.inference.stepper import Stepper
 from charrnn.recall import Forecasts
-
-LayerState = tuple[Floats, ...]
-State = tuple[LayerState, ...]
-
-CellStep = Callable[[Floats, LayerState, Floats, Floats], LayerState]
-"""Takes W_xh x + b, shape (N, G * H), the previous state, W_hh, and b_hn (empty unless a GRU's); returns the new state.
-
-It overwrites W_xh x + b with the blocks' activations (after sigmoid, tanh or ReLU), and computes in the weights' dtype.
-"""
-
-_HALF = np.float32(0.5)
+from charrnn.recall_memory import RecallMemories, RecallMemory
+from charrnn.shapes import each_member
+from charrnn.softmax import log_softmax
 
 
-def tanh_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
-    """Compute h' = tanh(W_xh x + b + W_hh h)."""
-    blocks += state[0] @ weight_hh.T
-    np.tanh(blocks, out=blocks)
-    return (blocks.copy(),)
+class Engine:
+    """A trained CharRNN, or an ensemble of them, that reads texts.
 
-
-def relu_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
-    """Compute h' = max(0, W_xh x + b + W_hh h)."""
-    blocks += state[0] @ weight_hh.T
-    np.maximum(blocks, 0, out=blocks)
-    return (blocks.copy(),)
-
-
-def gru_step(blocks: Floats, state: LayerState, weight_hh: Floats, bias_hn: Floats) -> LayerState:
-    """r, z = sigmoid(...); n = tanh(W_xn x + b_n + r * (W_hn h + b_hn)); h' = (1 - z) * n + z * h."""
-    (h,) = state
-    width = h.shape[-1]
-    recurrent = h @ weight_hh.T  # (N, 3H)
-    gates, n = blocks[..., : 2 * width], blocks[..., 2 * width :]
-    gates[:] = sigmoid(gates + recurrent[..., : 2 * width])
-    r, z = gates[..., :width], gates[..., width:]
-    n += r * (recurrent[..., 2 * width :] + bias_hn)
-    np.tanh(n, out=n)
-    return (n + z * (h - n),)
-
-
-def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -> LayerState:
-    """i, f, o = sigmoid(...); g = tanh(...); c' = f * c + i * g; h' = o * tanh(c').
-
-    All four share one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2.
-    """
-    h, c = state
-    width = h.shape[-1]
-    halves, offsets = _lstm_halves(width)
-    blocks += h @ weight_hh.T  # (N, 4H): i, f, g, o
-    blocks *= halves
-    np.tanh(blocks, out=blocks)
-    blocks *= halves
-    blocks += offsets
-    c = c * blocks[..., width : 2 * width]
-    c += blocks[..., :width] * blocks[..., 2 * width : 3 * width]
-    h = np.tanh(c)
-    h *= blocks[..., 3 * width :]
-    return (h, c)
-
-
-@functools.lru_cache
-def _lstm_halves(width: int) -> tuple[Singles, Singles]:
-    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4H,) each."""
-    halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
-    return halves, 1 - halves
-
-
-CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
-
-
-class NumpyCharRNN:
-    """One network: a model, or a member of an ensemble; `charrnn.inference.numpy_ensemble` reads texts with it.
+    Its state holds the states of all layers of the first member, then of the second, and so on. The logits of an
+    ensemble are log-probabilities.
 
     Args:
-        config: its shape.
+        config: the shape of each member, and the number of members.
         weights: float32 arrays by name, as `charrnn.shapes.parameter_shapes` lists them.
-        resets_at: an id that is always read from a zero state: the line feed, where lines were learned one by one.
-        keeps_weights: whether to keep the original weights besides the folded ones; `forward` needs them, reading
-            character by character does not.
+        reset_id: see `charrnn.inference.numpy_network.NumpyCharRNN`.
+        keeps_weights: see there too.
     """
 
     def __init__(
         self,
         config: ModelConfig,
         weights: Mapping[str, Singles],
-        resets_at: int | None = None,
+        reset_id: int | None = None,
         *,
         keeps_weights: bool = True,
     ) -> None:
         self.config = config
-        self._weights = dict(weights)
-        self._keeps_weights = keeps_weights
-        self._resets_at = resets_at
-        self._cell = CELL_STEPS[config.cell]
-        # A product with a vector of 1/H is numpy's fastest mean over units.
-        self._averaging: Singles = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
+        self._members = [
+            NumpyCharRNN(member, own, reset_id, keeps_weights=keeps_weights)
+            for _, member, own in each_member(config, weights)
+        ]
 
-    def stepper(self, num_texts: int | None = None) -> Stepper:
-        """Begin N texts; None: one text, without a batch axis."""
-        return Stepper(self.config, self._folded, num_texts, self._resets_at)
-
-    @functools.cached_property
-    def _projected_characters(self) -> Singles:
-        """W_xh x + b of the first layer for each of V characters, shape (V, G * H): a lookup in place of a product."""
-        return self._project(0, self._weights["embedding.weight"])
-
-    @functools.cached_property
-    def _folded(self) -> FoldedWeights:
-        """The folded weights, shared by all texts that are read character by character."""
-        return FoldedWeights(self.config, dict(self._weights) if self._keeps_weights else self._weights)
+    def initial_state(self, batch_size: int = 1) -> State:
+        """The state before any character: arrays of zeros, each of shape (batch_size, H)."""
+        config = self.config
+        zeros = np.zeros((batch_size, config.hidden_size), dtype=np.float32)
+        return ((zeros,) * CELLS[config.cell].states,) * (config.members * config.num_layers)
 
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
-        """Read a window of each text, layer after layer; see `charrnn.inference.numpy_ensemble.Engine.forward`."""
-        x: Singles = self._weights["embedding.weight"][ids]  # (T, N, E)
-        keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
-        new_state = []
-        for layer in range(self.config.num_layers):
-            projected = self._project(layer, x) if layer else self._projected_characters[ids]  # (T, N, G * H)
-            outputs, layer_state = self._run_layer(layer, projected, state[layer], keeps)  # (T, N, H)
-            outputs = self._normalise(layer, outputs)
-            x = x + outputs if self.config.is_residual(layer) else outputs
-            new_state.append(layer_state)
-        logits = x @ self._weights["head.weight"].T + self._weights["head.bias"]
-        if recalled is not None:
-            boost_logits(self._weights, x, logits, recalled)
-        return logits, tuple(new_state)
+        """Read a window of each text, member after member.
 
-    def _project(self, layer: int, x: Singles) -> Singles:
-        """W_xh x + b for every step at once."""
-        return x @ self._weights[f"layers.{layer}.weight_ih"].T + self._weights[f"layers.{layer}.bias"]
+        Args:
+            ids: shape (T, N), values in [0, V).
+            state: the state after the characters before; not modified.
+            recalled: the forecasts after the characters, shape (T, N, C), for a model that recalls; None for logits
+                without recall.
 
-    def _run_layer(
-        self, layer: int, projected: Singles, state: LayerState, keeps: Singles | None
-    ) -> tuple[Singles, LayerState]:
-        """Run a layer over a window; return its outputs h, shape (T, N, H), and the last state.
-
-        `keeps`, shape (T, N, 1), is 0 where the state is reset before a step and 1 elsewhere.
+        Returns:
+            Logits of the character after each, shape (T, N, V), and the new state.
         """
-        weight_hh = self._weights[f"layers.{layer}.weight_hh"]
-        bias_hn = self._weights.get(f"layers.{layer}.bias_hn", weight_hh[:0])
-        outputs = np.empty((*projected.shape[:2], self.config.hidden_size), dtype=np.float32)
-        for step, inputs in enumerate(projected):
-            if keeps is not None:
-                state = tuple(values * keeps[step] for values in state)
-            state = self._cell(inputs, state, weight_hh, bias_hn)
-            outputs[step] = state[0]
-        return outputs, state
+        layers = self.config.num_layers
+        results = [
+            member.forward(ids, state[number * layers : (number + 1) * layers], recalled)
+            for number, member in enumerate(self._members)
+        ]
+        new_state = tuple(layer for _, own in results for layer in own)
+        return average(logits for logits, _ in results), new_state
 
-    def _normalise(self, layer: int, x: Singles) -> Singles:
-        """Layer normalisation, where the model has it."""
-        if not self.config.layer_norm:
-            return x
-        centred: Singles = x - (x @ self._averaging)[..., None]
-        variance = (centred * centred) @ self._averaging
-        centred *= (1 / np.sqrt(variance + LAYER_NORM_EPSILON))[..., None]
-        centred *= self._weights[f"norms.{layer}.weight"]
-        centred += self._weights[f"norms.{layer}.bias"]
-        return centred
+    def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
+        """Read one character of each text.
+
+        Args:
+            ids: shape (N,), values in [0, V).
+            state: the state after the characters before; not modified.
+            recalled: the forecasts after the characters, shape (N, C); see `forward`.
+
+        Returns:
+            Logits of the next character, shape (N, V), and the new state.
+        """
+        logits, state = self.forward(ids[None], state, None if recalled is None else recalled[None])
+        return logits[0], state
+
+    def reader(self, generated_from: int | None = None) -> EngineReader:
+        """Begin one text, to be read character by character; for `generated_from` see `RecallMemory`."""
+        config = self.config
+        return self.begin_one(RecallMemory(config.recall, config.vocab_size, generated_from) if config.recall else None)
+
+    def begin_one(self, memory: RecallMemory | None = None) -> EngineReader:
+        """Begin one text, whose forecasts come from a memory or are passed to `Text.read`."""
+        return EngineReader([member.stepper() for member in self._members], memory)
+
+    def batch_reader(self, num_texts: int, generated_from: int | None = None) -> EngineBatchReader:
+        """Begin N texts, to be read side by side; for `generated_from` see `RecallMemory`."""
+        config = self.config
+        memories = (
+            RecallMemories(config.recall, config.vocab_size, num_texts, generated_from) if config.recall else None
+        )
+        return EngineBatchReader([member.stepper(num_texts) for member in self._members], memories)
+
+    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Singles]:
+        """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
+        steppers = [member.stepper(num_texts) for member in self._members]
+        return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)
 
 
-def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + exp(-x)), computed with tanh, which cannot overflow."""
-    x = np.tanh(x * _HALF)
-    x *= _HALF
-    x += _HALF
-    return x
+class EngineReader:
+    """One text that is read character by character.
+
+    Args:
+        steppers: one for each member of the ensemble.
+        memory: computes the forecasts; None without recall, or if they are passed to `read`.
+
+    Attributes:
+        read: reads one more character, given the forecasts of the next; see `Stepper.read_one`.
+    """
+
+    def __init__(self, steppers: Sequence[Stepper], memory: RecallMemory | None) -> None:
+        self._steppers = steppers
+        self._memory = memory
+        readers = [stepper.read_one for stepper in steppers]
+        self.read: Callable[..., Singles] = readers[0]
+        if len(readers) > 1:
+            self.read = lambda character, recalled=(): average_one([read(character, recalled) for read in readers])
+
+    def __call__(self, character: int) -> Singles:
+        """Read one more character; return the logits of the next, shape (V,), valid until the next call."""
+        return self.read(character, () if self._memory is None else self._memory.read(character))
+
+    def copy(self) -> EngineReader:
+        """Return an independent copy; see `charrnn.generation.sampling.Reader`."""
+        memory = None if self._memory is None else self._memory.copy()
+        return EngineReader([stepper.selected(None) for stepper in self._steppers], memory)
+
+
+class EngineBatchReader:
+    """N texts that are read side by side.
+
+    Args:
+        steppers: one for each member of the ensemble.
+        memories: computes the forecasts of a model that recalls; else None.
+    """
+
+    def __init__(self, steppers: Sequence[Stepper], memories: RecallMemories | None) -> None:
+        self._steppers = steppers
+        self._memories = memories
+
+    def __call__(self, characters: Ids) -> Singles:
+        """Read the next character of each text, shape (N,).
+
+        Returns:
+            Logits of the characters after them, shape (N, V), valid until the next call.
+        """
+        recalled = None if self._memories is None else self._memories.read(characters)
+        return average(stepper.read_many(characters, recalled) for stepper in self._steppers)
+
+    def selected(self, rows: Ids) -> EngineBatchReader:
+        """Return independent copies of some of the texts; see `charrnn.generation.batch_sampling.BatchReader`."""
+        memories = None if self._memories is None else self._memories.selected(rows)
+        return EngineBatchReader([stepper.selected(rows) for stepper in self._steppers], memories)
+
+
+def average(predictions: Iterable[Singles]) -> Singles:
+    """Combine the members' predictions: the logarithm of the mean of their probabilities.
+
+    Args:
+        predictions: logits of each member, shape (..., V).
+
+    Returns:
+        Log-probabilities, shape (..., V); the logits themselves if there is only one member.
+    """
+    each = iter(predictions)
+    total, count = next(each), 1
+    for logits in each:
+        if count == 1:
+            total = log_softmax(total)
+        np.logaddexp(total, log_softmax(logits), out=total)
+        count += 1
+    if count > 1:
+        total -= np.float32(math.log(count))
+    return total
+
+
+def average_one(predictions: Sequence[Singles]) -> Singles:
+    """Average one text's predictions as `average` does, bit for bit, in half the time on arrays as short as these.
+
+    Args:
+        predictions: logits of at least two members, shape (V,) each.
+
+    Returns:
+        Log-probabilities, shape (V,).
+    """
+    exp, log, add_up = np.exp, np.log, np.add.reduce
+    normalised: list[Singles] = []
+    for logits in predictions:
+        own = logits - logits[logits.argmax()]
+        own -= log(add_up(exp(own)))
+        normalised.append(own)
+    total = normalised[0]
+    for own in normalised[1:]:
+        np.logaddexp(total, own, total)
+    total -= np.float32(math.log(len(normalised)))
+    return total

@@ -1,6 +1,6 @@
 """A CharRNN that reads one text, or many side by side, character by character, with as little work as possible.
 
-The equations are those of `charrnn.inference.engine`, with everything that can be precomputed folded into the weights:
+The equations are those of `numpy_network`, with everything that can be precomputed folded into the weights:
 
 - the contribution of an embedding is looked up by character;
 - the weights of all readers of a layer's output (the layer itself a step later, the layers above, the head) form one
@@ -25,8 +25,8 @@ from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
 from charrnn.inference.cell_updates import make_update, state_scale
 from charrnn.inference.folding import FoldedWeights
-from charrnn.inference.recalling import add_raised
-from charrnn.recall import NONE, Forecasts
+from charrnn.inference.recall_logits import add_raised
+from charrnn.recall import NO_FORECAST, Forecasts
 
 
 class Stepper:
@@ -36,14 +36,12 @@ class Stepper:
         config: the model's shape.
         folded: its weights.
         num_texts: N; None for one text, without that axis.
-        resets_at: an id that is always read from a zero state, or None.
+        reset_id: an id that is always read from a zero state, or None.
     """
 
-    def __init__(
-        self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None, resets_at: int | None
-    ) -> None:
+    def __init__(self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None, reset_id: int | None) -> None:
         self._config, self._folded, self._recalls = config, folded, config.recall > 0
-        self._resets_at = -1 if resets_at is None else resets_at
+        self._resets_at = -1 if reset_id is None else reset_id
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
@@ -73,7 +71,7 @@ class Stepper:
         if self._recalls:
             logits = self._each_logit
             for forecast, raised in zip(recalled, self._raised.tolist(), strict=True):
-                if forecast != NONE:
+                if forecast != NO_FORECAST:
                     logits[forecast] += raised
         return self._logits
 
@@ -89,7 +87,7 @@ class Stepper:
         """
         self._advance(characters)
         if recalled is not None:
-            is_known = recalled.T != NONE
+            is_known = recalled.T != NO_FORECAST
             places = recalled.T * len(self._columns) + self._columns
             np.add.at(self._all_logits, places[is_known], self._raised[is_known])  # forecasts may name the same id
         return self._logits.T

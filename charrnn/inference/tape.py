@@ -1,6 +1,6 @@
 """A forward pass that keeps all its activations: every gate, cell and state of every layer, at every character.
 
-The equations are those of `charrnn.inference.engine`. The tape serves to show a neuron at work, and to backpropagate
+The equations are those of `numpy_network`. The tape serves to show a neuron at work, and to backpropagate
 through the text (`charrnn.inference.backprop`). The pass computes in the dtype of its weights, so that tests can run it
 in double precision.
 """
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from charrnn.arrays import Floats
 from charrnn.cell_types import CELLS
 from charrnn.config import LAYER_NORM_EPSILON, ModelConfig
-from charrnn.inference.engine import CELL_STEPS, State
-from charrnn.inference.recalling import boost_logits
+from charrnn.inference.numpy_network import CELL_STEPS, State
+from charrnn.inference.recall_logits import boost_logits
 from charrnn.recall import Forecasts
 
 Weights = Mapping[str, Floats]

@@ -15,7 +15,7 @@ from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, ModelConfig
 from charrnn.network.cells import CELL_LAYERS, LayerState
 from charrnn.network.dropout import Dropout
-from charrnn.recall import NONE, Forecasts
+from charrnn.recall import NO_FORECAST, Forecasts
 
 State = tuple[LayerState, ...]
 """The states of all layers, in order; see `charrnn.network.cells`."""
@@ -89,7 +89,7 @@ class CharRNN(nn.Module):
         logits, raised = torch.split(
             functional.linear(x, weight, bias), [self.config.vocab_size, len(CONTEXTS)], dim=-1
         )
-        raised = self.dropout.hide(raised * (recalled != NONE), self.config.recall_dropout)  # (T, B, C)
+        raised = self.dropout.hide(raised * (recalled != NO_FORECAST), self.config.recall_dropout)  # (T, B, C)
         return logits.scatter_add(-1, recalled.clamp(min=0), raised.to(logits.dtype))
 
     @property

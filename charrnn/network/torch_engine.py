@@ -13,11 +13,11 @@ import torch
 from charrnn.arrays import Ids, Singles
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.memory import Memories
 from charrnn.network.cells import RecurrentLayer
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import State, ids_on, map_state
 from charrnn.recall import Forecasts
+from charrnn.recall_memory import RecallMemories
 
 
 def require_device(device: str) -> None:
@@ -59,13 +59,13 @@ def _has_kernels(major: int, minor: int) -> bool:
 
 
 class TorchCharRNN:
-    """A trained CharRNN on a torch device, with the interface of `charrnn.inference.numpy_ensemble.Engine`.
+    """A trained CharRNN on a torch device, with the interface of `charrnn.inference.engine.Engine`.
 
     Args:
         config: the model's shape.
         weights: arrays by name.
         device: "cpu" or "cuda".
-        resets_at: an id that is always read from a state of zeros.
+        reset_id: an id that is always read from a state of zeros.
 
     Raises:
         ConfigError: torch cannot use the device.
@@ -76,10 +76,10 @@ class TorchCharRNN:
         config: ModelConfig,
         weights: Mapping[str, Singles],
         device: str,
-        resets_at: int | None = None,
+        reset_id: int | None = None,
     ) -> None:
         require_device(device)
-        self._resets_at = resets_at
+        self._resets_at = reset_id
         self._model = build_model(config)
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._model.to(device).eval()
@@ -91,15 +91,17 @@ class TorchCharRNN:
         """The state before any character."""
         return self._model.initial_state(batch_size)
 
-    def reader(self, own_from: int | None = None) -> TorchText:
-        """Begin one text, to be read character by character; for `own_from` see `charrnn.memory.Memory`."""
-        return TorchText(self.batch_reader(1, own_from))
+    def reader(self, generated_from: int | None = None) -> TorchReader:
+        """Begin one text, to be read character by character; for `generated_from` see `RecallMemory`."""
+        return TorchReader(self.batch_reader(1, generated_from))
 
-    def batch_reader(self, num_texts: int, own_from: int | None = None) -> TorchTexts:
+    def batch_reader(self, num_texts: int, generated_from: int | None = None) -> TorchBatchReader:
         """Begin N texts, to be read side by side."""
         config = self._model.config
-        memories = Memories(config.recall, config.vocab_size, num_texts, own_from) if config.recall else None
-        return TorchTexts(self, self.initial_state(num_texts), memories)
+        memories = (
+            RecallMemories(config.recall, config.vocab_size, num_texts, generated_from) if config.recall else None
+        )
+        return TorchBatchReader(self, self.initial_state(num_texts), memories)
 
     @torch.inference_mode()
     def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
@@ -113,14 +115,14 @@ class TorchCharRNN:
         return logits[0].cpu().numpy(), state
 
 
-class TorchText:
+class TorchReader:
     """A reader of one text, as a batch of one.
 
     Args:
         alone: the batch.
     """
 
-    def __init__(self, alone: TorchTexts) -> None:
+    def __init__(self, alone: TorchBatchReader) -> None:
         self._alone = alone
 
     def __call__(self, character: int) -> Singles:
@@ -128,12 +130,12 @@ class TorchText:
         logits: Singles = self._alone(np.array([character]))[0]
         return logits
 
-    def copy(self) -> TorchText:
+    def copy(self) -> TorchReader:
         """Make a reader that goes on from the same place; see `charrnn.generation.sampling.Reader`."""
-        return TorchText(self._alone.selected(np.array([0])))
+        return TorchReader(self._alone.selected(np.array([0])))
 
 
-class TorchTexts:
+class TorchBatchReader:
     """N texts that are read side by side.
 
     Args:
@@ -142,7 +144,7 @@ class TorchTexts:
         memories: source of the forecasts; None for a model that does not recall.
     """
 
-    def __init__(self, model: TorchCharRNN, state: State, memories: Memories | None) -> None:
+    def __init__(self, model: TorchCharRNN, state: State, memories: RecallMemories | None) -> None:
         self._model = model
         self._state = state
         self._memories = memories
@@ -153,8 +155,8 @@ class TorchTexts:
         logits, self._state = self._model.step(ids, self._state, recalled)
         return logits
 
-    def selected(self, rows: Ids) -> TorchTexts:
-        """Make readers that go on from some of these texts; see `charrnn.generation.side_by_side.BatchReader`."""
+    def selected(self, rows: Ids) -> TorchBatchReader:
+        """Make readers that go on from some of these texts; see `charrnn.generation.batch_sampling.BatchReader`."""
         state = map_state(lambda values: values[torch.from_numpy(rows)], self._state)
         memories = None if self._memories is None else self._memories.selected(rows)
-        return TorchTexts(self._model, state, memories)
+        return TorchBatchReader(self._model, state, memories)

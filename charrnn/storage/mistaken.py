@@ -6,7 +6,7 @@ import codecs
 import os
 from pathlib import Path
 
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.paths import CHECKPOINT, most_alike
 from charrnn.text.kinds import ZIP, document_kind, holds_log, holds_weights, kind_without_text
 from charrnn.text.unpacking import compression_of
@@ -44,7 +44,7 @@ def other_kind(head: bytes, another: str) -> str:
 def ask_for_another(path: str) -> str:
     """Ask whether the checkpoint that is named as a path, but for the suffix, is meant; empty if there is none."""
     likely = Path(path).with_suffix(CHECKPOINT) if Path(path).name else Path(path)
-    return f"did you mean {as_typed(str(likely))}?" if str(likely) != path and os.path.isfile(likely) else ""
+    return f"did you mean {shell_quoted(str(likely))}?" if str(likely) != path and os.path.isfile(likely) else ""
 
 
 def ask_for_neighbour(path: str) -> str:
@@ -57,7 +57,7 @@ def ask_for_neighbour(path: str) -> str:
     except OSError:
         return ""
     likely = most_alike(f"{name.lower().removesuffix(CHECKPOINT)}{CHECKPOINT}", names)
-    return f"did you mean {as_typed(os.path.join(folder, names[likely]))}?" if likely else ""
+    return f"did you mean {shell_quoted(os.path.join(folder, names[likely]))}?" if likely else ""
 
 
 def _holds_text(head: bytes) -> bool:

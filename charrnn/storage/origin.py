@@ -32,7 +32,7 @@ class Origin:
     """Where a training run comes from; a checkpoint keeps these as plain values, which are untrusted when read.
 
     Attributes:
-        texts: paths of the training texts, from the last launch that did not read them from standard input.
+        texts: paths of the training texts, from the last start that did not read them from standard input.
         val_texts: paths of the validation texts that were given, likewise.
         include: patterns of the files that were read in folders.
         exclude: patterns of the files that were not.

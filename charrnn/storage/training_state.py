@@ -39,7 +39,7 @@ LARGEST_LOSS_SUM = 1e30
 
 
 @contextlib.contextmanager
-def state_errors_told(path: str) -> Iterator[None]:
+def translate_state_errors(path: str) -> Iterator[None]:
     """Add the file's name and advice to the error where a training state is refused.
 
     Raises:

@@ -11,7 +11,7 @@ from charrnn.errors import CheckpointError
 from charrnn.paths import name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.tensorfile import map_leaves
-from charrnn.storage.training_state import check_state, require, state_errors_told
+from charrnn.storage.training_state import check_state, require, translate_state_errors
 from charrnn.wording import number_of
 
 
@@ -48,7 +48,7 @@ def _check_finite(leaf: Any, path: str) -> None:
 
 
 def _check_state(contents: Checkpoint, path: str) -> None:
-    with state_errors_told(name_of(path)):
+    with translate_state_errors(name_of(path)):
         check_state(contents)
         is_within = contents.training["lanes"]["index"] <= contents.corpus.characters  # a window has at least one
         require(is_within, "the place in the text lies behind its end")

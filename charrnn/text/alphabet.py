@@ -10,10 +10,10 @@ import numpy as np
 
 from charrnn.errors import ConfigError, ForeignTextError
 from charrnn.escape import describe_characters
+from charrnn.text.char_counter import Counts
 from charrnn.text.encoder import CharEncoder, from_code_points
 from charrnn.text.options import BYTE
 from charrnn.text.read_options import ReadOptions
-from charrnn.text.tally import Counts
 from charrnn.wording import number_of
 
 SMALL_VOCAB = 1000

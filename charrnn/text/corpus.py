@@ -23,6 +23,7 @@ from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name, real
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
 from charrnn.text.cache import cache_key
+from charrnn.text.char_counter import CharCounter, Counts
 from charrnn.text.documents import why_no_text
 from charrnn.text.encoder import CharEncoder, code_points, line_feed_id
 from charrnn.text.left_out import MADE, Cause, LeftOut
@@ -32,7 +33,6 @@ from charrnn.text.read_options import ReadOptions
 from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.splitting import MIN_PIECE, split_end, split_lines
 from charrnn.text.stream import TextStream
-from charrnn.text.tally import Counts, Tally
 
 MAPPED_BYTES = 64 << 20
 """An encoded text of at least this many bytes is memory-mapped from a file."""
@@ -181,9 +181,9 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     )
 
 
-def _tally(stream: TextStream) -> Tally:
+def _tally(stream: TextStream) -> CharCounter:
     """Make the first pass: count the characters, and keep the text if it is costly to read and not large."""
-    tally = Tally(MAPPED_BYTES if stream.is_costly else 0)
+    tally = CharCounter(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():
         tally.add(code_points(text))
     return tally
@@ -212,7 +212,7 @@ def _refuse_without_lines(counts: Counts, name: str, reading: ReadOptions) -> No
     raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 
-def _encode(stream: TextStream, encoder: CharEncoder, tally: Tally, reading: ReadOptions, meter: Meter) -> Ids:
+def _encode(stream: TextStream, encoder: CharEncoder, tally: CharCounter, reading: ReadOptions, meter: Meter) -> Ids:
     """Encode the text, from what the first pass kept or by a second pass, in memory or, if large, in the cache."""
     kept, num_chars = tally.ids(encoder), int(tally.counts.sum())
     if kept is not None:

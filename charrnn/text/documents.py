@@ -19,13 +19,13 @@ from charrnn.text.misread import CONTINUING, Doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents, opened
 from charrnn.text.unpacking import CHUNK
-from charrnn.text.unreadable import read_errors_told, require_file
+from charrnn.text.unreadable import require_file, translate_read_errors
 
 TO_A_NUL = 1_000
 """A text has more than this many characters per NUL: a log may hold a few NULs where the power failed."""
 
 
-Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
+ByteFilter = Callable[[Iterable[bytes]], Iterable[bytes]]
 """Passes on a document's bytes, as `Meter.watch` does."""
 
 
@@ -35,7 +35,7 @@ def read_text(
     *,
     doubt: Doubt = lambda name: None,
     takes_nulls: bool = True,
-    watch: Watch = iter,
+    watch: ByteFilter = iter,
 ) -> str:
     """Read a whole file, or standard input for "-", as text for an existing model.
 
@@ -87,7 +87,7 @@ def read_in_each(
     *,
     doubt: Doubt = lambda name: None,
     takes_nulls: bool = True,
-    watch: Watch = iter,
+    watch: ByteFilter = iter,
 ) -> Iterator[str]:
     """Read a file as `read_text` does, in each of several encodings in which it can be read.
 
@@ -122,7 +122,7 @@ def read_in_each(
         raise refusals[0]
 
 
-def _read(document: Document, options: TextOptions, doubt: Doubt, watch: Watch) -> str:
+def _read(document: Document, options: TextOptions, doubt: Doubt, watch: ByteFilter) -> str:
     pieces = decode_document(watch(document.chunks()), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
     return _prepared(pieces, options)
 
@@ -162,7 +162,7 @@ def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
 def _hash(path: str, num_bytes: int) -> str:
     """The sha256 of a file's first bytes, in hexadecimal."""
     left, seen = num_bytes, hashlib.sha256()
-    with read_errors_told(path), open(path, "rb") as file:
+    with translate_read_errors(path), open(path, "rb") as file:
         while left and (chunk := file.read(min(left, CHUNK))):
             seen.update(chunk)
             left -= len(chunk)

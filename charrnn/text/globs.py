@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 
 _ANY_FOLDERS = re.compile(r"(?:(?<![^/])\*\*/)+")
 _ROOT = re.compile(r"^\.?/")
@@ -51,10 +51,10 @@ class Patterns:
 
         Exclude patterns for hidden files are not reported, since these are never read.
         """
-        idle = [f"--include {as_typed(pattern)}" for pattern in self.include if pattern not in self._fitting]
+        idle = [f"--include {shell_quoted(pattern)}" for pattern in self.include if pattern not in self._fitting]
         if self._fitting.isdisjoint(self.exclude):  # else one may match within a folder that another excludes
             left = [pattern for pattern in self.exclude if not _HIDDEN.search(pattern)]
-            idle += [f"--exclude {as_typed(pattern)}" for pattern in left]
+            idle += [f"--exclude {shell_quoted(pattern)}" for pattern in left]
         how = "patterns choose among the files of folders, by names and by paths below the folder"
         return f"nothing fits {', '.join(idle)}; {self.told_of_hidden or how}" if idle else ""
 

@@ -16,7 +16,7 @@ from charrnn.text.kinds import refuse_document
 from charrnn.text.misread import Doubt, FirstLook
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
-from charrnn.text.unreadable import read_errors_told, require_file
+from charrnn.text.unreadable import require_file, translate_read_errors
 
 FIRST_PIECE = 1 << 13
 """Bytes of the first read, few so that the first lines come soon; each further read takes twice as many."""
@@ -63,12 +63,12 @@ def read_lines(
     require_file(path)
     look = FirstLook(name, doubt)
     if path == STDIN:
-        with read_errors_told(name):
+        with translate_read_errors(name):
             yield from _split(
                 watch(_pieces(sys.stdin.buffer)), name, options, look, is_tolerant=is_tolerant, is_raw=True
             )
         return
-    with read_errors_told(path), open(path, "rb") as file:
+    with translate_read_errors(path), open(path, "rb") as file:
         is_raw, place = not file.seekable(), 0  # the kind of a pipe cannot be examined first
         with contextlib.nullcontext(file) if is_raw else decompressed(file, path) as plain:
             for lines in _split(watch(_pieces(plain)), path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):

@@ -21,8 +21,8 @@ from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
-from charrnn.text.unreadable import nothing_found, read_errors_of_found_told, read_errors_told
-from charrnn.text.walking import Walk, files_below, without_repeats
+from charrnn.text.unreadable import nothing_found, translate_read_errors, translate_read_errors_of_found
+from charrnn.text.walking import PathFiles, files_below, without_repeats
 
 Hold = Callable[[BinaryIO, str], IO[bytes]]
 """Wraps a pipe, given with its name, as a file: a copy that can be read again, or one that is read as it comes."""
@@ -48,7 +48,7 @@ class Document:
         Raises:
             CorpusError: it is gone or unreadable.
         """
-        with read_errors_of_found_told(self.name), self._open() as file:
+        with translate_read_errors_of_found(self.name), self._open() as file:
             return compression_of(file.read(HEAD_BYTES)) is not None
 
     def signature(self) -> tuple[int, int, int] | None:
@@ -59,7 +59,7 @@ class Document:
         """
         if self.path is None:
             return None
-        with read_errors_of_found_told(self.name):
+        with translate_read_errors_of_found(self.name):
             found = self.path.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -70,7 +70,7 @@ class Document:
             CorpusError: it is gone or unreadable.
             UnpackingError: it is compressed, and damaged or of a kind that no library here unpacks.
         """
-        with read_errors_of_found_told(self.name), self._open() as file, decompressed(file, self.name) as plain:
+        with translate_read_errors_of_found(self.name), self._open() as file, decompressed(file, self.name) as plain:
             while chunk := plain.read(CHUNK):
                 yield chunk
 
@@ -117,7 +117,7 @@ def opened(path: str, hold: Hold) -> Iterator[Document]:
         CorpusError: the path is missing or unreadable.
     """
     name = name_of(path)
-    with read_errors_told(name):
+    with translate_read_errors(name):
         if path == STDIN:
             yield Document(name, None, hold(sys.stdin.buffer, name))
         elif Path(path).is_file():
@@ -139,7 +139,7 @@ def require_texts(paths: Sequence[str]) -> None:
     if "" in paths:
         raise CorpusError("a text's name is empty; give a file, a folder, or - for standard input")
     for path in filter(STDIN.__ne__, paths):
-        with read_errors_told(path):
+        with translate_read_errors(path):
             Path(path).stat()
 
 
@@ -192,17 +192,21 @@ def find_documents(
     return Found(found, skipped, held_out_from, patterns.told_of_idle)
 
 
-def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> Walk:
+def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> PathFiles:
     if path == STDIN or not os.path.isdir(path):
-        return Walk(path, [Path(path)] if path != STDIN else [])
+        return PathFiles(path, [Path(path)] if path != STDIN else [])
     missed, made, names = Missed(), set(map(identity, outputs)), {folded(output.name) for output in outputs}
     found = files_below(Path(path), patterns, missed)
     files = [file for file in found if folded(file.name) not in names or identity(file) not in made]
-    return Walk(path, files, [file for file in files if file.is_symlink()], missed)
+    return PathFiles(path, files, [file for file in files if file.is_symlink()], missed)
 
 
 def _documents_at(
-    walk: Walk, kept_out: Set[Identity], hold: Hold, patterns: Patterns, why_not: Callable[[Document], Cause | None]
+    walk: PathFiles,
+    kept_out: Set[Identity],
+    hold: Hold,
+    patterns: Patterns,
+    why_not: Callable[[Document], Cause | None],
 ) -> tuple[list[Document], list[LeftOut]]:
     """The documents that one path leads to, and what is left out of its folder; see `find_documents`."""
     path, missed = walk.path, walk.missed

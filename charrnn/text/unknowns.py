@@ -24,7 +24,7 @@ from charrnn.text.likeness import to_nearest
 
 
 @dataclass(frozen=True)
-class Readable:
+class EncodedText:
     """A text, encoded as far as a model knows its characters.
 
     Attributes:
@@ -58,7 +58,7 @@ class Readable:
         return len(self.text) - len(self.known_text)
 
 
-def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Readable:
+def encode_known(text: str, encoder: CharEncoder, rule: str = "count") -> EncodedText:
     """Encode a text as far as the model knows its characters.
 
     Args:
@@ -73,7 +73,7 @@ def make_readable(text: str, encoder: CharEncoder, rule: str = "count") -> Reada
     assert rule != "error" or not unknown, "refused before"
     known_text = text.translate(dict.fromkeys(map(ord, unknown))) if unknown else text
     reads_all = encoder.has_unknown and rule != "skip"
-    return Readable(text, known_text, unknown, encoder.encode(text if reads_all else known_text), reads_all)
+    return EncodedText(text, known_text, unknown, encoder.encode(text if reads_all else known_text), reads_all)
 
 
 def unknown_surprisal(num_characters: int, vocab_size: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home, told_of_link
 from charrnn.text.globs import Patterns, is_hidden
 from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
@@ -33,7 +33,7 @@ def require_file(path: str) -> None:
 
 
 @contextlib.contextmanager
-def read_errors_told(name: str) -> Iterator[None]:
+def translate_read_errors(name: str) -> Iterator[None]:
     """Turn the errors of reading a file into errors with a one-line message.
 
     Raises:
@@ -59,14 +59,14 @@ def read_errors_told(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def read_errors_of_found_told(name: str) -> Iterator[None]:
-    """Like `read_errors_told`, for a file or a folder found before: if it is missing now, suggest no other name.
+def translate_read_errors_of_found(name: str) -> Iterator[None]:
+    """Like `translate_read_errors`, for a file or a folder found before: if it is missing now, suggest no other name.
 
     Raises:
-        CorpusError: it cannot be read; see `read_errors_told`.
+        CorpusError: it cannot be read; see `translate_read_errors`.
         VanishedError: it is gone.
     """
-    with read_errors_told(name):
+    with translate_read_errors(name):
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):  # the latter if a file has replaced a folder
@@ -136,7 +136,7 @@ def _ask_for_neighbour(path: str) -> str:
     longer = [other for other in texts if os.path.splitext(other)[0] == name.lower()]
     longer.sort(key=lambda other: not other.endswith(".txt"))
     likely = longer[0] if longer else most_alike(name.lower(), texts)
-    return f"did you mean {as_typed(os.path.join(folder, texts[likely]))}?" if likely else ""
+    return f"did you mean {shell_quoted(os.path.join(folder, texts[likely]))}?" if likely else ""
 
 
 def _has_others(folder: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from charrnn.paths import Identity, identity
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, LINKED, Missed
-from charrnn.text.unreadable import read_errors_of_found_told, read_errors_told
+from charrnn.text.unreadable import translate_read_errors, translate_read_errors_of_found
 
 _LEADS_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NOWHERE_ON_WINDOWS = {21, 123, 1921}
@@ -25,7 +25,7 @@ _JUNCTION = 0xA0000003
 
 
 @dataclass(frozen=True)
-class Walk:
+class PathFiles:
     """What one path on the command line leads to.
 
     Attributes:
@@ -43,7 +43,7 @@ class Walk:
     had_repeats: bool = False
 
 
-def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
+def without_repeats(walks: Sequence[PathFiles]) -> list[PathFiles]:
     """Remove links in folders whose target is read anyway, by its own name or through an earlier link.
 
     A folder that is given twice keeps its links twice, like all its files.
@@ -51,7 +51,7 @@ def without_repeats(walks: Sequence[Walk]) -> list[Walk]:
     if not any(walk.links for walk in walks):
         return list(walks)
     by_name = {identity(file) for walk in walks for file in set(walk.files).difference(walk.links)}
-    first, once = dict[Identity, Path](), list[Walk]()
+    first, once = dict[Identity, Path](), list[PathFiles]()
     for walk in walks:
         targets = {link: identity(link) for link in walk.links}
         repeated = {link for link, at in targets.items() if at in by_name or first.setdefault(at, link) != link}
@@ -98,9 +98,9 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
 def _entries_of(folder: Path, root: Path, missed: Missed) -> list[os.DirEntry[str]]:
     """A folder's entries, sorted by name; empty for a folder below the root that is unreadable or gone."""
     if folder == root:
-        with read_errors_told(str(root)):
+        with translate_read_errors(str(root)):
             return _listed(root)
-    with missed.noting(str(folder), "folder"), read_errors_of_found_told(str(folder)):
+    with missed.noting(str(folder), "folder"), translate_read_errors_of_found(str(folder)):
         return _listed(folder)
     return []
 
@@ -130,7 +130,7 @@ def _noted(entry: os.DirEntry[str], field: str) -> int:
 
 def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
     """Whether an entry is a file, or a link to one; since Python 3.14 `Path.is_file` raises no error to report."""
-    with missed.noting(name), read_errors_told(name):
+    with missed.noting(name), translate_read_errors(name):
         try:
             if stat.S_ISREG(os.stat(entry.path).st_mode):
                 return True

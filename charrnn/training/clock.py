@@ -31,7 +31,7 @@ class Clock:
                 self._left_out += self._slept - before
         return seconds - self._left_out
 
-    def look(self) -> None:
+    def heartbeat(self) -> None:
         """Read the clock in work that needs no time, so that a later pause begins no earlier; main thread only."""
         self.now()
 

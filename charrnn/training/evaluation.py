@@ -22,7 +22,7 @@ from charrnn.network.ensemble import Model
 from charrnn.network.model import State, forecasts_on, ids_on, map_state, to_device
 from charrnn.recall import Forecasts, recall_columns
 from charrnn.text.cache import release_pages
-from charrnn.text.counted import MAX_LANES, WARM_UP, counted_lanes, spread
+from charrnn.text.counted_places import MAX_LANES, WARM_UP, counted_lanes, spread
 from charrnn.text.places import cut_lines, find_lines
 from charrnn.training.clock import CLOCK
 from charrnn.training.passes import autocast
@@ -73,7 +73,7 @@ def evaluate(
     if model.config.recall:
         kept = recalled or recalled_in(ids, model.config.recall)
         look_up = partial(kept.at, starts[own])
-    with reading(model, precision):
+    with inference_context(model, precision):
         state = _warm_state(model, ids, starts[own], lead)
         total = _sum_of_losses(model, ids, starts[own], ends[own], state, look_up)
     return ranks.all_reduce_sum(total)[0] / int((ends - starts).sum())
@@ -92,7 +92,7 @@ def evaluate_cold(
     windows = np.arange(0, whole, COLD_WINDOW)
     all_starts = windows[spread(len(windows), whole, whole if most is None else most)]
     total = 0.0
-    with reading(model, precision):
+    with inference_context(model, precision):
         for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
             ends = np.minimum(starts + COLD_WINDOW, whole)
             state = model.initial_state(len(starts))
@@ -129,7 +129,7 @@ def evaluate_lines(
     is_first = np.isin(starts[by_length], lines[0])
     opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
     total = 0.0
-    with reading(model, precision):
+    with inference_context(model, precision):
         for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):
             for pieces in _alike(own, lengths):
                 begin = starts[pieces].astype(np.int64)  # in `opened`, of the character before each piece
@@ -139,7 +139,7 @@ def evaluate_lines(
 
 
 @contextmanager
-def reading(model: Model, precision: str) -> Iterator[None]:
+def inference_context(model: Model, precision: str) -> Iterator[None]:
     """Context without gradients and without dropout; the training mode is restored."""
     was_training = model.training
     model.eval()
@@ -174,7 +174,7 @@ def _sum_of_losses(
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), piece[1:].flatten(), reduction="none")
         counted = to_device(model.device, torch.from_numpy(positions[:-1] < ends))  # lanes may differ in length
         total += losses.where(counted.flatten(), 0.0).sum(dtype=torch.float64)
-        CLOCK.look()
+        CLOCK.heartbeat()
     release_pages(ids)
     return total.item()
 
@@ -211,7 +211,7 @@ def _warm_state(model: Model, ids: Ids, starts: Places, lead: int) -> State:
     before = ids_on(model.device, ids[starts[num_cold:] + np.arange(-lead, 0)[:, None]])  # (lead, B)
     for piece in torch.split(before, _window(model, len(starts))):
         _, warmed = model(piece, warmed)
-        CLOCK.look()
+        CLOCK.heartbeat()
     return map_state(lambda *lanes: torch.cat(lanes), cold, warmed)
 
 

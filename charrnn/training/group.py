@@ -33,11 +33,11 @@ from charrnn import __version__
 from charrnn.config import CONTEXTS
 from charrnn.errors import ConfigError, LostRankError
 from charrnn.training.clock import CLOCK
-from charrnn.training.meeting import begin_life, enable_keepalive, find_store
 from charrnn.training.ranks import Ranks, Value
+from charrnn.training.rendezvous import enable_keepalive, find_store, join_incarnation
 from charrnn.training.torchrun import Place
 
-MEETING = timedelta(minutes=10)
+RENDEZVOUS_TIMEOUT = timedelta(minutes=10)
 """How long ranks wait for each other to join, as torchrun's hosts do; torchrun starts all ranks at the same time."""
 
 PATIENCE = timedelta(days=7)
@@ -53,7 +53,7 @@ HEAD_START = 3.0
 """Seconds that the first rank has to report an error before another does."""
 
 
-class WithFigures(nn.Module):
+class WithStepMetrics(nn.Module):
     """A network with a few figures that are averaged over the ranks together with its gradient.
 
     Each figure is multiplied by a weight that is always 0, and added to the loss: so it becomes that weight's gradient.
@@ -113,12 +113,12 @@ class Group(Ranks):
         """
         place = self._place
         try:
-            store = find_store(place, MEETING)
-            life, earlier = begin_life(store, place, MEETING)
-            self._store = PrefixStore(life, store)
+            store = find_store(place, RENDEZVOUS_TIMEOUT)
+            incarnation, earlier = join_incarnation(store, place, RENDEZVOUS_TIMEOUT)
+            self._store = PrefixStore(incarnation, store)
             with _mute_stdout():
                 dist.init_process_group(
-                    "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=MEETING
+                    "gloo", store=self._store, rank=self.rank, world_size=self.world_size, timeout=RENDEZVOUS_TIMEOUT
                 )
             self._introduce()
             self.restarts = int(self.all_reduce_max(max(place.restarts, earlier))[0])
@@ -204,7 +204,7 @@ class Group(Ranks):
         on_gpu = next(model.parameters()).is_cuda
         group = self._group_for(on_gpu)
         self._replicas[model] = DistributedDataParallel(
-            model if on_gpu else WithFigures(model),
+            model if on_gpu else WithStepMetrics(model),
             process_group=group,
             gradient_as_bucket_view=True,
             bucket_cap_mb=BUCKET_MB,
@@ -218,7 +218,7 @@ class Group(Ranks):
         if on_gpu and self._of_gpus is not None:
             return self._of_gpus
         with _mute_stdout():
-            group: dist.ProcessGroup = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=MEETING)
+            group: dist.ProcessGroup = dist.new_group(backend="nccl" if on_gpu else "gloo", timeout=RENDEZVOUS_TIMEOUT)
         self._of_gpus = group if on_gpu else None
         return group
 
@@ -242,14 +242,14 @@ class Group(Ranks):
         """See `Ranks.send_loss`."""
         loss = loss * (share * self.world_size) if share else loss.nan_to_num(0.0)
         carrier = self._replicas[model].module
-        if not isinstance(carrier, WithFigures):
+        if not isinstance(carrier, WithStepMetrics):
             return loss
         return carrier.send(loss, CLOCK.now() - self._began if self.is_first else 0.0)
 
     def receive_loss(self, model: nn.Module, loss: Tensor) -> Tensor:
         """See `Ranks.receive_loss`; the clock is set to when the first rank sent its loss, in single precision."""
         carrier = self._replicas[model].module
-        if not isinstance(carrier, WithFigures):
+        if not isinstance(carrier, WithStepMetrics):
             return loss.detach()
         mean, seconds = carrier.receive()
         with self._learning:  # members learn at the same time, and end in any order

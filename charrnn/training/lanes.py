@@ -47,7 +47,7 @@ class Window:
     Attributes:
         inputs: ids, shape (T, B).
         targets: the ids one character later, shape (T, B); `IGNORED` past the end of a lane.
-        begins_anew: whether the lanes begin with a state of zeros, not with that after the window before.
+        resets_state: whether the lanes begin with a state of zeros, not with that after the window before.
         num_targets: number of targets that are not `IGNORED`, in the lanes of all ranks.
         share: share of these in this rank's lanes.
         recalled: the forecasts after the inputs, shape (T, B, C); None for a model that does not recall.
@@ -55,7 +55,7 @@ class Window:
 
     inputs: NDArray[np.int64] | Tensor
     targets: NDArray[np.int64] | Tensor
-    begins_anew: bool
+    resets_state: bool
     num_targets: int
     share: float = 1.0
     recalled: Forecasts | None = None
@@ -169,7 +169,7 @@ class Lanes(WindowReader):
         return Window(
             inputs=piece[:-1],
             targets=piece[1:],
-            begins_anew=index == 0,
+            resets_state=index == 0,
             num_targets=(last - first) * self._batch_size,
             share=len(self._starts) / self._batch_size,
             recalled=None if self._recalled is None else self._recalled.at(self._starts, first, last),

@@ -68,7 +68,7 @@ class LineLanes(WindowReader):
         first, last = piece * longest // pieces, (piece + 1) * longest // pieces
         if (index + 1) % LET_GO_EVERY == 0:
             release_pages(self._ids)
-        return self._window(lines, first, last, begins_anew=piece == 0)
+        return self._window(lines, first, last, resets_state=piece == 0)
 
     def _plan(self) -> None:
         """Decide on this epoch's order: lines from long to short, equal lengths shuffled; then the batches shuffled."""
@@ -78,7 +78,7 @@ class LineLanes(WindowReader):
         self._order = generator.permutation(self._num_batches)
         self._ends = np.cumsum(self._windows[self._order])
 
-    def _window(self, lines: Positions, first: int, last: int, *, begins_anew: bool) -> Window:
+    def _window(self, lines: Positions, first: int, last: int, *, resets_state: bool) -> Window:
         """Characters `first` to `last` - 1 of some lines; a smaller last batch is filled up with empty lanes."""
         empty = self._batch_size - len(lines)
         starts = np.append(self._starts[lines], np.zeros(empty, dtype=np.int64))
@@ -91,7 +91,7 @@ class LineLanes(WindowReader):
         targets = self._ids[np.minimum(places, end)].astype(np.int64)
         own = counts[:, self._own]
         num_targets = int(counts.sum())
-        return Window(inputs, np.where(own, targets, IGNORED), begins_anew, num_targets, int(own.sum()) / num_targets)
+        return Window(inputs, np.where(own, targets, IGNORED), resets_state, num_targets, int(own.sum()) / num_targets)
 
 
 def _windows(lengths: Positions, batch_size: int, seq_len: int) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
-from charrnn.training.pace import Figures, Pace
+from charrnn.training.pace import Pace, StepMetrics
 from charrnn.training.passes import forward_and_backward
 from charrnn.training.recovery import go_back, skip_step
 from charrnn.training.run import TrainingRun
@@ -129,7 +129,7 @@ def take_step(run: TrainingRun) -> bool:
     config, model = run.config, run.model
     window = next(run.lanes)
     inputs, targets = (ids_on(model.device, ids) for ids in (window.inputs, window.targets))  # (T, B)
-    state = model.initial_state(run.num_lanes) if window.begins_anew else _reset_some(run)
+    state = model.initial_state(run.num_lanes) if window.resets_state else _reset_some(run)
     found = forward_and_backward(
         model,
         inputs,
@@ -142,7 +142,7 @@ def take_step(run: TrainingRun) -> bool:
         ranks=run.ranks,
         share=window.share,
     )
-    figures = Figures(torch.stack([found.losses.mean(), found.norms.amax()]), window.num_targets)
+    figures = StepMetrics(torch.stack([found.losses.mean(), found.norms.amax()]), window.num_targets)
     if run.reads_late:
         sound = figures.values[1].isfinite()
         _update(run, map_state(lambda tensor: tensor.where(sound, 0.0), found.state), sound)

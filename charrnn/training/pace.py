@@ -42,7 +42,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StepMetrics:
     """Figures of one step, on the device that computed them.
 
     Attributes:

@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
-from charrnn.recall import NONE, Forecasts, recall_block, recall_text
+from charrnn.recall import NO_FORECAST, Forecasts, recall_block, recall_text
 
 BLOCK = 1 << 12
 """Characters that are looked up together, where the order in which they are read is not known."""
@@ -29,7 +29,7 @@ class RecalledText:
         self._blocks: dict[int, Forecasts] = {}
 
     def at(self, starts: Places, first: int, last: int) -> Forecasts:
-        """The forecasts after the characters at `first` to `last` - 1 from each start; `NONE` past the text's end.
+        """Forecasts after the characters at `first` to `last` - 1 from each start; `NO_FORECAST` past the text's end.
 
         Args:
             starts: places in the text, shape (B,).
@@ -47,7 +47,7 @@ class RecalledText:
             for block in range(first // BLOCK, (min(last, len(self._ids)) - 1) // BLOCK + 1)
         ]
         if not pieces:
-            return np.full((last - first, len(CONTEXTS)), NONE, dtype=np.int16)
+            return np.full((last - first, len(CONTEXTS)), NO_FORECAST, dtype=np.int16)
         return _lengthen(pieces[0] if len(pieces) == 1 else np.concatenate(pieces), last - first)
 
     def _block(self, block: int) -> Forecasts:
@@ -98,6 +98,6 @@ def recalled_in(ids: Ids, reach: int, ahead: int = BLOCK) -> Recalled:
 
 
 def _lengthen(found: Forecasts, length: int) -> Forecasts:
-    """Pad forecasts with `NONE` past the text's end."""
-    missing = np.full((length - len(found), len(CONTEXTS)), NONE, dtype=found.dtype)
+    """Pad forecasts with `NO_FORECAST` past the text's end."""
+    missing = np.full((length - len(found), len(CONTEXTS)), NO_FORECAST, dtype=found.dtype)
     return np.concatenate([found, missing]) if len(missing) else found

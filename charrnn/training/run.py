@@ -22,7 +22,7 @@ from charrnn.training.health import RECOVERY_FACTOR, REWIND_FACTOR, Health
 from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
-from charrnn.training.pace import Figures, Pace
+from charrnn.training.pace import Pace, StepMetrics
 from charrnn.training.randomness import get_random_states, reseed_masks, seed_masks, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
@@ -95,7 +95,7 @@ class TrainingRun:
     val_recalled: Recalled | None = None
     beginning: dict[str, Tensor] = field(default_factory=dict)
     ranks: Ranks = ALONE
-    unread: list[Figures] = field(default_factory=list)
+    unread: list[StepMetrics] = field(default_factory=list)
 
     @classmethod
     def start(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from charrnn.config import EVALUATION_SHARE
-from charrnn.regimen import FEWEST_BY_STEPS, spacing
+from charrnn.hyperparameters import FEWEST_BY_STEPS, spacing
 from charrnn.training.run import TrainingRun
 
 PASSES_SHARE = 0.85

@@ -10,7 +10,7 @@ from torch.nn import functional
 from charrnn.metrics import HistoryRow
 from charrnn.network.ensemble import Model
 from charrnn.network.model import forecasts_on, ids_on
-from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines, reading
+from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines, inference_context
 from charrnn.training.health import is_sound
 from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.lanes import IGNORED
@@ -70,7 +70,7 @@ def measure_cold(run: TrainingRun) -> float | None:
         run.model.load_state_dict(current)
 
 
-def validate_beginning(run: TrainingRun) -> float:
+def evaluate_before_first_step(run: TrainingRun) -> float:
     """Evaluate a run that starts from trained weights before its first step: they are the best so far.
 
     Args:
@@ -109,10 +109,10 @@ def _first_loss(run: TrainingRun) -> float:
     model, device = run.model, run.model.device
     epoch, index = run.lanes.epoch, run.lanes.index
     state, total, count = run.state, 0.0, 0.0
-    with reading(model, run.config.precision):
+    with inference_context(model, run.config.precision):
         for _ in range(min(FIRST_WINDOWS, run.lanes.windows_per_epoch)):
             window = next(run.lanes)
-            state = model.initial_state(run.num_lanes) if window.begins_anew else state
+            state = model.initial_state(run.num_lanes) if window.resets_state else state
             inputs, targets = (ids_on(device, ids) for ids in (window.inputs, window.targets))
             logits, state = model(inputs, state, forecasts_on(device, window.recalled))
             scores = logits.flatten(0, 1).float()

@@ -22,7 +22,7 @@ from charrnn.config import ModelConfig
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.sampling import Sampler
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.inference.engine import Engine
 from charrnn.network.model import CharRNN
 from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts, Origin

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.hyperparameters import RECALL
 from charrnn.network.ensemble import share_threads
-from charrnn.regimen import RECALL
 from charrnn.shapes import training_cost
 from charrnn.training.loop import read_figures, take_step
 from charrnn.training.precision import crawls_in, probe_precision

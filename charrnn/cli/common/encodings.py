@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.display.outlet import write_warning
+from charrnn.display.messages import write_warning
 from charrnn.text.misread import Doubt
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.paths import STDIN
 
 _OF_SAMPLE = "it is a flag of `charrnn sample`"
@@ -110,4 +110,4 @@ missing and something is piped in."""
 
 def told_where_listed(checkpoint: str) -> str:
     """Where a model's characters are listed, to append to their number; "" for a model that came through a pipe."""
-    return "" if checkpoint == STDIN else f"; see `charrnn inspect {as_typed(checkpoint)}`"
+    return "" if checkpoint == STDIN else f"; see `charrnn inspect {shell_quoted(checkpoint)}`"

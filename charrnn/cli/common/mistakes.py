@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from charrnn.cli.common.quotes import find_lost_quotes
 from charrnn.cli.common.words import outside_of_values
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 
 SYNONYMS = {
     "--learning-rate": "lr",
@@ -107,7 +107,7 @@ def find_mistake(arguments: Sequence[str], known: Mapping[str, bool], hints: Map
             return f"{word}: {hint}"
         short = _SHORT.fullmatch(word)
         if short and known.get(short[1]):  # its value would begin with the =
-            return f"{word}: a short flag takes no =; write {as_typed(*short.groups())}"
+            return f"{word}: a short flag takes no =; write {shell_quoted(*short.groups())}"
         if _DASHED.match(word) and (meant := _behind_dashes(word, known)) and not os.path.exists(word):
             told = "begins with a dash, not a hyphen" if word[0] in _DASHES else "has a dash in the place of a hyphen"
             return f"{word} {told}; the flag is {meant}"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
-from charrnn.cli.common.words import Group, grouped
-from charrnn.escape import as_typed
+from charrnn.cli.common.words import FlagWords, grouped
+from charrnn.escape import shell_quoted
 from charrnn.paths import STDIN
 from charrnn.text.kinds import ZIP
 
@@ -59,7 +59,7 @@ def find_lost_quotes(arguments: Sequence[str], known: Mapping[str, bool]) -> str
     return _told_of_marks(groups) or _told_of_names(groups, num_arguments) or _told_of_pieces(groups, num_arguments)
 
 
-def _told_of_marks(groups: Sequence[Group]) -> str:
+def _told_of_marks(groups: Sequence[FlagWords]) -> str:
     """The message for words in typographic quotation marks; "" if there are none."""
     for group in groups:
         for start, end in _between_marks(group):
@@ -74,7 +74,7 @@ def _told_of_marks(groups: Sequence[Group]) -> str:
     return ""
 
 
-def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
+def _between_marks(group: FlagWords) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each run of words between typographic quotation marks.
 
     In a group with a text, which may itself have such marks, only a run that begins the text counts.
@@ -89,7 +89,7 @@ def _between_marks(group: Group) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def _told_of_names(groups: Sequence[Group], num_arguments: int) -> str:
+def _told_of_names(groups: Sequence[FlagWords], num_arguments: int) -> str:
     """The message for words that together are the name of an existing file; "" if there are none.
 
     A name that begins with a flag's value counts only if other words are left as arguments.
@@ -107,7 +107,7 @@ def _told_of_names(groups: Sequence[Group], num_arguments: int) -> str:
     return f"{', '.join(names)}: {told}: {' '.join(typed)}"
 
 
-def _names_in(group: Group) -> Iterator[tuple[int, int]]:
+def _names_in(group: FlagWords) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each run of words that names an existing file, unless all are usable by themselves."""
     words, start = group.words, 0
     are_used = [_is_used(word, group) for word in words] if len(words) > 1 else [True]
@@ -122,7 +122,7 @@ def _names_in(group: Group) -> Iterator[tuple[int, int]]:
         start = end or start + 1
 
 
-def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
+def _told_of_pieces(groups: Sequence[FlagWords], num_arguments: int) -> str:
     """The message for words, not files, that follow a flag's value and belong to it; "" if there are none.
 
     Other arguments must be left. Values that are numbers or patterns never continue in the next word.
@@ -137,21 +137,21 @@ def _told_of_pieces(groups: Sequence[Group], num_arguments: int) -> str:
             mend = f"write {flag} {_as_one_time([value, *lost])}"
         elif group.flag in OF_OUTPUT or group.flag in OF_TEXT:
             lost = lost[: _num_of_value(value, lost, OF_OUTPUT.get(group.flag, ()))]
-            mend = f"put quotes around the words: {flag} {as_typed(' '.join(filter(None, [value, *lost])))}"
+            mend = f"put quotes around the words: {flag} {shell_quoted(' '.join(filter(None, [value, *lost])))}"
         else:
             continue
         if 0 < len(lost) < num_arguments and not any(os.path.exists(word) and _is_whole(word) for word in lost):
             kind = "a checkpoint, not a text" if any(map(os.path.exists, lost)) else "not a file"
-            return f"{' '.join(lost)}: follows {flag} {value or as_typed(value)} and is {kind}; {mend}"
+            return f"{' '.join(lost)}: follows {flag} {value or shell_quoted(value)} and is {kind}; {mend}"
     return ""
 
 
-def _unused_behind(group: Group) -> list[str]:
+def _unused_behind(group: FlagWords) -> list[str]:
     """The words after a flag's value, up to the first that can be read as an argument."""
     return list(takewhile(lambda word: not _is_used(word, group), group.arguments))
 
 
-def _is_used(word: str, group: Group) -> bool:
+def _is_used(word: str, group: FlagWords) -> bool:
     """Whether a word can be read as an argument: the file exists, and is no archive (checkpoint) where texts belong."""
     if word == STDIN or not os.path.exists(word):
         return word == STDIN
@@ -199,5 +199,5 @@ def _is_whole(word: str) -> bool:
 
 def _in_quotes(name: str) -> str:
     """A name as most people type it: in double quotes, if quotes are needed and double quotes are enough."""
-    typed = as_typed(name)
+    typed = shell_quoted(name)
     return typed if typed == name or re.search(r'["$`!\\]', name) or not name.isprintable() else f'"{name}"'

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TextIO
 
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.paths import as_argument
 from charrnn.surrogates import in_utf8
 
@@ -44,7 +44,7 @@ def print_path(path: str) -> None:
         OSError: stdout cannot be written.
     """
     path = as_argument(path)
-    print(quoted(path) if sys.stdout.isatty() else in_utf8(path), flush=True)
+    print(one_line(path) if sys.stdout.isatty() else in_utf8(path), flush=True)
 
 
 def discard_stdout() -> None:

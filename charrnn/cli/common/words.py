@@ -10,7 +10,7 @@ from charrnn.paths import STDIN
 
 
 @dataclass(frozen=True)
-class Group:
+class FlagWords:
     """Consecutive words without a flag between them: the value of the flag before them, if any, and arguments.
 
     Attributes:
@@ -32,24 +32,24 @@ class Group:
         return self.words[1:] if self.typed else self.words
 
 
-def grouped(arguments: Sequence[str], known: Mapping[str, bool]) -> list[Group]:
+def grouped(arguments: Sequence[str], known: Mapping[str, bool]) -> list[FlagWords]:
     """Group the words of a command line by the flags between them; flags without a value are dropped.
 
     Args:
         arguments: a command's arguments.
         known: the command's flags, and whether each takes a value.
     """
-    groups, words = [Group()], iter(arguments)
+    groups, words = [FlagWords()], iter(arguments)
     for word in words:
         flag, sign, value = word.partition("=")
         if word == "--":
-            groups.append(Group("", [*words]))
+            groups.append(FlagWords("", [*words]))
         elif word == STDIN or not word.startswith("-"):
             groups[-1].words.append(word)
         elif wants_value(word, known):
-            groups.append(Group(word, [*islice(words, 1)]))
+            groups.append(FlagWords(word, [*islice(words, 1)]))
         else:
-            groups.append(Group(flag, [value]) if sign and known.get(flag) else Group())
+            groups.append(FlagWords(flag, [value]) if sign and known.get(flag) else FlagWords())
     return [group for group in groups if group.words]
 
 

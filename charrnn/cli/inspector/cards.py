@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject, reading_key
 from charrnn.cli.inspector.tables import print_lines, print_table, wrapped
@@ -22,7 +22,7 @@ def show_card(subject: Subject) -> None:
     """Print the card, and the losses and the learning rate as curves."""
     history, width = subject.contents.history, terminal_width()
     baseline = subject.baseline if history else None
-    why_not = subject.absence if subject.holds_out else NOTHING_HELD_OUT
+    why_not = subject.why_no_training_text if subject.holds_out else NOTHING_HELD_OUT
     print_table(card(subject.contents, baseline or why_not, known=describe_known(*subject.known_lines)))
     level = None if baseline is None else baseline.loss
     curve = history_curve(history, width, level, unit=subject.contents.encoder.unit)
@@ -107,18 +107,18 @@ def _describe_best(subject: Subject) -> dict[str, Any] | None:
 
 
 def _describe_lines(subject: Subject) -> dict[str, int] | None:
-    if subject.is_stream or not subject.holds_out or subject.own_text is None:
+    if subject.is_stream or not subject.holds_out or subject.training_text is None:
         return None
     held_out, known = subject.known_lines
     return {"held_out": held_out, "learned_too": known}
 
 
 def _describe_baseline(subject: Subject) -> dict[str, Any] | None:
-    counted, found, baseline = subject.counted, subject.own_text, subject.baseline
+    counted, found, baseline = subject.counted, subject.training_text, subject.baseline
     if baseline is None or found is None or counted is None:
         return None
     return {
-        "model": f"{YARDSTICK}, modified Kneser-Ney", "text": found.label,
+        "model": f"{BASELINE_NAME}, modified Kneser-Ney", "text": found.label,
         "learned_from": baseline.learned or len(found.train), "learned_of": len(found.train),
         "characters": len(counted), "of": len(found.held_out), **loss_fields(baseline.loss),
     }  # fmt: skip

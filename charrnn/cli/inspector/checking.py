@@ -126,7 +126,7 @@ def _check_reading(flags: InspectFlags) -> None:
     is_file_read |= flags.novelty is not None and not is_number(flags.novelty)
     if flags.encoding is not None and not is_file_read:
         raise ConfigError("--encoding is about a file that is read; give --score, --text-file or --novelty FILE")
-    if flags.top_k and flags.html is None and (not is_read or flags.watching):
+    if flags.top_k and flags.html is None and (not is_read or flags.recording):
         raise ConfigError("--top-k goes with a text that is coloured by surprise; give --text or --text-file alone")
 
 

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import PureWindowsPath
 from typing import Any
 
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.cards import first_measured
 from charrnn.cli.inspector.subject import Subject, reading_flags, reading_key
 from charrnn.cli.inspector.tables import format_comparison, print_lines, wrapped
 from charrnn.display.card import verdict_text
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char
 from charrnn.shapes import count_parameters
 from charrnn.storage.origin import Origin
@@ -56,7 +56,7 @@ def show_comparison(subjects: Sequence[Subject]) -> None:
     """Print the cards of several checkpoints side by side; a star marks the rows in which they differ."""
     marked = [["*" if len(set(cells)) > 1 else "", name, *cells] for name, *cells in comparison_rows(subjects)]
     width = terminal_width()
-    print_lines(format_comparison(["", ""], [quoted(subject.name) for subject in subjects], marked, width))
+    print_lines(format_comparison(["", ""], [one_line(subject.name) for subject in subjects], marked, width))
     if note := why_they_differ(subjects):
         print_lines(["", *wrapped(note if reading_flags(subjects) else note + REMEDY, width)])
 
@@ -155,12 +155,12 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
     rows = {
         **{_label(name): _plain(value) for name, value in asdict(contents.model).items()},
         "parameters": f"{count_parameters(contents.model):,}",
-        "corpus": quoted(contents.corpus.name + contents.origin.and_more_texts),
+        "corpus": one_line(contents.corpus.name + contents.origin.and_more_texts),
         f"{unit}s": f"{contents.corpus.characters:,}",
         "  evaluated": f"{subject.num_counted if counted is None else len(counted):,}",
         "steps": f"{contents.step:,}",
         "time": format_seconds(contents.seconds),
-        "held out": quoted(contents.origin.held_out_by_name) or _plain(options["val_fraction"]),
+        "held out": one_line(contents.origin.held_out_by_name) or _plain(options["val_fraction"]),
         **{_label(name): _plain(options[name]) for name in COMPARED},
         **differing,
         **({"losses are of": f"all {contents.losses_of} members together"} if are_of_all else {}),
@@ -170,7 +170,7 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
     if cold is not None:
         rows[COLD] = f"{cold:.4f}"
     if measured is not None and measured.baseline is not None:
-        rows[f"{YARDSTICK}, nats"] = f"{measured.baseline.loss:.4f}"
+        rows[f"{BASELINE_NAME}, nats"] = f"{measured.baseline.loss:.4f}"
         if measured.baseline.learned:
             rows["  learned from"] = f"the last {measured.baseline.learned:,}"
     known = describe_known(*(measured or subject).known_lines)  # not every model has found the text
@@ -188,4 +188,4 @@ def _plain(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else quoted(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else one_line(value)

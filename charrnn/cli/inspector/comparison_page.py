@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn import __version__
 from charrnn.analysis.neurons import has_gates
-from charrnn.analysis.ngrams import YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.cli.inspector.cards import describe_each
 from charrnn.cli.inspector.comparison import comparison_rows, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
@@ -15,9 +15,9 @@ from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
 from charrnn.cli.inspector.page_sections import sample, thinned
 from charrnn.cli.inspector.page_values import Page, Section, without_text
+from charrnn.cli.inspector.recording import TEXTS_DIFFER, Excerpt, Recording, choose_pieces, choose_texts, share_text
 from charrnn.cli.inspector.subject import LINES_FORGET, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
-from charrnn.cli.inspector.watching import TEXTS_DIFFER, Piece, Watched, choose_pieces, choose_texts, share_text
 from charrnn.errors import CharRNNError, DivergenceError
 from charrnn.wording import without_advice
 
@@ -37,15 +37,15 @@ def collect_comparison(subjects: Sequence[Subject], flags: InspectFlags) -> Sect
     page = Page(_facts(subjects, given), is_whole=flags.names_no_view)
     cases = [(subject, TEMPERATURE) for subject in subjects]
     page.values["samples"] = _of_each(sample, cases, must=False)
-    without = next((subject for subject in subjects if subject.own_text is None), None)
-    if given is not None or without is None or flags.watching:
+    without = next((subject for subject in subjects if subject.training_text is None), None)
+    if given is not None or without is None or flags.recording:
         _add_what_they_read(page, subjects, given, flags)
     elif page.is_whole:
         page.lack("surprise", "gradients", reason=f"of {without.name}, {without_text(without)}")
     return page.values
 
 
-def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
+def _facts(subjects: Sequence[Subject], given: Excerpt | None) -> Section:
     """The facts about the models on every page."""
     cards = describe_each(subjects)
     baselines = {card["baseline"]["loss"] for card in cards if card["baseline"]}
@@ -55,7 +55,7 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
         note = without_advice(TEXTS_DIFFER)  # without the advice, which a page's reader cannot follow
     return {
         "version": __version__,
-        "yardstick": {"name": YARDSTICK},
+        "yardstick": {"name": BASELINE_NAME},
         "level": level,
         "note": note,
         "rows": [
@@ -81,21 +81,21 @@ def _facts(subjects: Sequence[Subject], given: Piece | None) -> Section:
     }
 
 
-def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> None:
+def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Excerpt | None, flags: InspectFlags) -> None:
     """Add the surprise of each model and, on a whole page or if asked for, its gradients."""
     texts, rule, must = choose_texts(subjects, given), flags.unknown, not page.is_whole
     pieces = choose_pieces(subjects, texts, rule, keeps_activations=False) if rule == "skip" else texts
     coloured = [(subject, piece.first(SHOWN_CHARACTERS)) for subject, piece in zip(subjects, pieces, strict=True)]
     going_back = _pieces_to_go_back_in(page, subjects, given, flags) if page.is_whole or flags.gradients else []
 
-    def surprise(subject: Subject, shown: Piece) -> Section:
+    def surprise(subject: Subject, shown: Excerpt) -> Section:
         section: Section = surprise_section(subject, shown, rule=rule, top_k=flags.top_k)["surprise"]
         return section
 
-    def gradients(subject: Subject, piece: Piece | None) -> Section:
+    def gradients(subject: Subject, piece: Excerpt | None) -> Section:
         if piece is None:
             return {"absent": LINES_FORGET}
-        section: Section = gradients_section(Watched(subject, piece))["gradients"]
+        section: Section = gradients_section(Recording(subject, piece))["gradients"]
         return section
 
     page.values["surprise"] = _of_each(surprise, coloured, must=must)
@@ -104,8 +104,8 @@ def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Piece | 
 
 
 def _pieces_to_go_back_in(
-    page: Page, subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags
-) -> list[tuple[Subject, Piece | None]]:
+    page: Page, subjects: Sequence[Subject], given: Excerpt | None, flags: InspectFlags
+) -> list[tuple[Subject, Excerpt | None]]:
     """The text for each model's gradients, None for a model of lines; an empty list if the page lacks the section.
 
     Raises:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from charrnn.cli.common.streams import print_path
 from charrnn.cli.inspector.subject import Subject
-from charrnn.display.outlet import write_line
+from charrnn.display.messages import write_line
 from charrnn.errors import CheckpointError, ConfigError, OutputError
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.paths import STDIN
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.export import to_safetensors, to_slim_checkpoint
@@ -69,4 +69,4 @@ def _comparison(subject: Subject, size: int) -> str:
     if subject.path == STDIN or not Path(subject.path).is_file():
         return ""
     before = Path(subject.path).stat().st_size
-    return f", {size / before:.0%} of the {before:,} of {quoted(subject.path)}"
+    return f", {size / before:.0%} of the {before:,} of {one_line(subject.path)}"

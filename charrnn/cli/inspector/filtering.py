@@ -17,11 +17,11 @@ from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import is_live
 from charrnn.cli.inspector.fitting import READINGS_DIFFER, REMARKS, differing_flags, shared_encoding, warn
 from charrnn.cli.inspector.line_scores import ScoredLine, fit_lines, score_lines
-from charrnn.cli.inspector.scoring import has_learned, warn_where_learned
+from charrnn.cli.inspector.scoring import warn_where_learned, was_trained_on
 from charrnn.cli.inspector.subject import Subject
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_line, write_warning
-from charrnn.escape import quoted, visible
+from charrnn.display.messages import write_line, write_warning
+from charrnn.escape import one_line, visible
 from charrnn.metrics import finite_or_none
 from charrnn.paths import name_of
 from charrnn.surrogates import UNDECODABLE, to_bytes
@@ -51,7 +51,7 @@ class Waiting:
         seconds = time.monotonic() - self._begun
         if seconds >= self._next and 0 < self._done < self._size:
             left = format_seconds(seconds * (self._size / self._done - 1))
-            write_line(f"{quoted(self._path)}: {self._done / self._size:.0%} scored, about {left} left")
+            write_line(f"{one_line(self._path)}: {self._done / self._size:.0%} scored, about {left} left")
             self._next = seconds + SECONDS_BETWEEN
 
 
@@ -118,7 +118,7 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
         if refusal is not None:
             raise refusal
         number += len(lines)
-    warn_where_learned(subjects, [has_learned(subject, meter) for subject in subjects], path)
+    warn_where_learned(subjects, [was_trained_on(subject, meter) for subject in subjects], path)
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:
@@ -137,7 +137,7 @@ def _format(
         return to_bytes(to_json({**_fields(scored, subjects), **exact}) + "\n")
     columns = [f"{value:.4f}" for value in scored.bits]
     if len(subjects) > 1:
-        columns.append(quoted(scored.best_of(subjects) or "-"))  # a name may hold a line feed, a tab
+        columns.append(one_line(scored.best_of(subjects) or "-"))  # a name may hold a line feed, a tab
     columns.append(str(len(scored.text)))
     shown = to_bytes(visible(scored.text)) if out.isatty() else text
     return b"".join([*(to_bytes(column) + b"\t" for column in columns), shown, b"\n"])

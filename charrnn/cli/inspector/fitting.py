@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 from charrnn.cli.common.hints import told_where_listed
 from charrnn.cli.inspector.subject import Subject, reading_flags
-from charrnn.display.outlet import write_warning
+from charrnn.display.messages import write_warning
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import describe_characters
 from charrnn.paths import name_of
 from charrnn.text.decoding import prepare
 from charrnn.text.likeness import other_forms, to_nearest, with_known_line_ends
 from charrnn.text.options import CHARACTER, TextOptions
-from charrnn.text.unknowns import Readable, make_readable, unknown_surprisal
+from charrnn.text.unknowns import EncodedText, encode_known, unknown_surprisal
 
 READINGS_DIFFER = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
@@ -53,7 +53,7 @@ def differing_flags(subjects: Sequence[Subject], text: str, rule: str) -> list[s
     return unlike
 
 
-def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
+def fit_text(subject: Subject, text: str, path: str, rule: str) -> EncodedText:
     """Prepare a text as the model's training text was, and encode it.
 
     Raises:
@@ -67,7 +67,7 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> Readable:
             f"({len(encoder)} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
             "passes over them"
         )
-    return make_readable(text, encoder, rule)
+    return encode_known(text, encoder, rule)
 
 
 def _other_form(prepared: str, subject: Subject, path: str) -> str:

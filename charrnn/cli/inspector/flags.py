@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 
 LONGEST_NUMBER = 255
 """Most digits of a number where a file name is allowed too; no file name is longer."""
@@ -24,7 +24,7 @@ class ViewFlag:
     Attributes:
         name: of the parameter.
         gives_text: whether the flag gives a text; alone it asks for the surprise view, else other views use the text.
-        watches: whether the view shows the model while it reads a text.
+        records: whether the view shows the model while it reads a text.
         keeps_activations: whether the values of every unit are held in memory, which limits a large model to a short
             text.
         is_pictured: whether --svg can draw the view.
@@ -33,7 +33,7 @@ class ViewFlag:
 
     name: str
     gives_text: bool = False
-    watches: bool = False
+    records: bool = False
     keeps_activations: bool = False
     is_pictured: bool = False
     is_compared: bool = False
@@ -42,10 +42,10 @@ class ViewFlag:
 VIEWS = (
     ViewFlag("text", gives_text=True, is_pictured=True, is_compared=True),
     ViewFlag("text_file", gives_text=True, is_pictured=True, is_compared=True),
-    ViewFlag("neurons", watches=True, keeps_activations=True),
-    ViewFlag("cell", watches=True, keeps_activations=True, is_pictured=True),
-    ViewFlag("gates", watches=True, keeps_activations=True),
-    ViewFlag("gradients", watches=True, is_compared=True),
+    ViewFlag("neurons", records=True, keeps_activations=True),
+    ViewFlag("cell", records=True, keeps_activations=True, is_pictured=True),
+    ViewFlag("gates", records=True, keeps_activations=True),
+    ViewFlag("gradients", records=True, is_compared=True),
     ViewFlag("novelty"),
     ViewFlag("embeddings"),
 )
@@ -95,9 +95,9 @@ class InspectFlags:
         return any(view.gives_text for view in self.views)
 
     @property
-    def watching(self) -> list[str]:
+    def recording(self) -> list[str]:
         """Names of the requested views that show a model while it reads."""
-        return [view.name for view in self.views if view.watches]
+        return [view.name for view in self.views if view.records]
 
     @property
     def keeps_activations(self) -> bool:
@@ -131,4 +131,4 @@ def told_of_file(text: str | None) -> str:
     """A note if the text of --text is the name of a file; else empty."""
     if text is None or not os.path.isfile(text):
         return ""
-    return f"--text {quoted(text)} is the text itself; for what stands in the file of that name, give --text-file"
+    return f"--text {one_line(text)} is the text itself; for what stands in the file of that name, give --text-file"

@@ -16,6 +16,15 @@ from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gradient_figures import draw_gradients
 from charrnn.cli.inspector.gradient_view import gradients_view, require_length
 from charrnn.cli.inspector.novelty_view import novelty_view, require_text
+from charrnn.cli.inspector.recording import (
+    TEXTS_DIFFER,
+    TYPED,
+    Excerpt,
+    Recording,
+    choose_pieces,
+    choose_texts,
+    share_text,
+)
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
@@ -26,18 +35,9 @@ from charrnn.cli.inspector.unit_views import (
     neurons_view,
 )
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import (
-    TEXTS_DIFFER,
-    TYPED,
-    Piece,
-    Watched,
-    choose_pieces,
-    choose_texts,
-    share_text,
-)
-from charrnn.display.outlet import write_line
+from charrnn.display.messages import write_line
 from charrnn.display.svg import MARK, picture
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.paths import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.text.documents import read_beginning
@@ -49,7 +49,7 @@ MOST_COUNTED = 1 << 22
 def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
     """Print the requested views of each model."""
     given = read_given(subjects, flags)
-    pieces = watched_pieces(subjects, given, flags)
+    pieces = recorded_pieces(subjects, given, flags)
     if flags.novelty is not None:  # before anything is shown
         for subject in subjects:
             require_text(subject)
@@ -65,7 +65,7 @@ def show_views(subjects: Sequence[Subject], flags: InspectFlags) -> None:
         print_lines(wrapped(TEXTS_DIFFER, terminal_width()))
         blank = [""]
     for subject, piece in zip(subjects, pieces, strict=True):
-        heading = [f"# {quoted(subject.name)}", ""] if len(subjects) > 1 else []
+        heading = [f"# {one_line(subject.name)}", ""] if len(subjects) > 1 else []
         for view in make_views(subject, given, piece, flags):
             if view.name == "gradients" and len(subjects) > 1:
                 figures[subject.name] = view.data  # shown side by side, when all have been measured
@@ -85,7 +85,7 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     """
     check_replaceable(path, MARK, "a picture", "--svg")  # before the work
     given = read_given([subject], flags)
-    (piece,) = watched_pieces([subject], given, flags)
+    (piece,) = recorded_pieces([subject], given, flags)
     (view,) = make_views(subject, given, piece, flags)
     shown = " ".join([view.name, *([view.data["unit"]] if "unit" in view.data else [])])
     drawn = picture(view.tinted, f"{subject.name}: {shown}", view.legend)
@@ -95,16 +95,16 @@ def write_picture(subject: Subject, path: str, flags: InspectFlags) -> None:
     print_path(path)
 
 
-def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None:
+def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Excerpt | None:
     """The text of --text or --text-file, if given; warns of characters that a model knows only in another form."""
     if flags.text_file is not None:
         most = MOST_COUNTED if os.path.isfile(flags.text_file) else MAX_VIEWED  # a pipe may never end
         options = shared_encoding(subjects)
         doubt = doubt_of(options.encoding, flags.encoding)
         text, is_whole = read_beginning(flags.text_file, options, most, doubt=doubt)
-        given = Piece(text, name_of(flags.text_file), len(text) if is_whole else None)
+        given = Excerpt(text, name_of(flags.text_file), len(text) if is_whole else None)
     elif flags.text is not None:
-        given = Piece(flags.text, TYPED, len(flags.text))
+        given = Excerpt(flags.text, TYPED, len(flags.text))
     else:
         return None
     for remark in REMARKS:
@@ -112,9 +112,11 @@ def read_given(subjects: Sequence[Subject], flags: InspectFlags) -> Piece | None
     return given
 
 
-def watched_pieces(subjects: Sequence[Subject], given: Piece | None, flags: InspectFlags) -> Sequence[Piece | None]:
+def recorded_pieces(
+    subjects: Sequence[Subject], given: Excerpt | None, flags: InspectFlags
+) -> Sequence[Excerpt | None]:
     """The text for each model to read while its units are recorded; None if no requested view needs that."""
-    if not flags.watching:
+    if not flags.recording:
         return [None] * len(subjects)
     texts = choose_texts(subjects, given)
     pieces = choose_pieces(subjects, texts, flags.unknown, keeps_activations=flags.keeps_activations)
@@ -123,20 +125,20 @@ def watched_pieces(subjects: Sequence[Subject], given: Piece | None, flags: Insp
     return pieces
 
 
-def make_views(subject: Subject, given: Piece | None, piece: Piece | None, flags: InspectFlags) -> Iterator[View]:
+def make_views(subject: Subject, given: Excerpt | None, piece: Excerpt | None, flags: InspectFlags) -> Iterator[View]:
     """Make the views lazily, so that each is shown before the next is made."""
     if given is not None and piece is None:
         yield surprise_view(subject, given, rule=flags.unknown, top_k=flags.top_k)
     if piece is not None:
-        watched = Watched(subject, piece)
+        recording = Recording(subject, piece)
         if flags.neurons:
-            yield neurons_view(watched)
+            yield neurons_view(recording)
         for name in flags.cell:
-            yield cell_view(watched, name, shown=None if given is not None else SHOWN_CHARACTERS)
+            yield cell_view(recording, name, shown=None if given is not None else SHOWN_CHARACTERS)
         if flags.gates:
-            yield gates_view(watched)
+            yield gates_view(recording)
         if flags.gradients:
-            yield gradients_view(watched)
+            yield gradients_view(recording)
     if flags.novelty is not None:
         yield novelty_view(subject, flags.novelty)
     if flags.embeddings:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from charrnn.analysis.gradients import REACH
+from charrnn.cli.inspector.recording import describe_extent
 from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
-from charrnn.cli.inspector.watching import describe_extent
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char
 from charrnn.wording import number_of
 
@@ -32,7 +32,7 @@ GradientFigures = dict[str, Any]
 
 def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
     """Draw the figures of models, by name; the name of a single model is left out."""
-    flows = [(quoted(name), flow) for name, each in figures.items() for flow in each["flow"]]
+    flows = [(one_line(name), flow) for name, each in figures.items() for flow in each["flow"]]
     rows = [
         [name, f"{flow['layer']}", flow["part"], format_reach(flow, "half"), format_reach(flow, "hundredth"),
          format_remainder(flow)]
@@ -49,7 +49,7 @@ def draw_gradients(figures: Mapping[str, GradientFigures], width: int) -> list[s
         lines += ["", *wrapped(note, width)]
     lines += ["", *(draw_curves(flows, width) if width >= MIN_WIDTH else wrapped(NO_ROOM, width))]
     radii = [
-        [quoted(name), str(entry["layer"]), entry["gate"], _radius(entry["radius"])]
+        [one_line(name), str(entry["layer"]), entry["gate"], _radius(entry["radius"])]
         for name, each in figures.items()
         for entry in each["spectral_radius"]
     ]
@@ -121,7 +121,7 @@ def _describe_texts(figures: Mapping[str, GradientFigures]) -> list[str]:
     extents = {name: describe_extent(each) for name, each in figures.items()}
     if len(set(extents.values())) == 1:
         return [next(iter(extents.values()))]
-    return [f"{quoted(name)}: {extent}" for name, extent in extents.items()]
+    return [f"{one_line(name)}: {extent}" for name, extent in extents.items()]
 
 
 def _table(head: list[str], rows: list[list[str]], num_models: int, width: int) -> list[str]:
@@ -158,9 +158,9 @@ def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
     ]
     units = list(dict.fromkeys(each["unit"] for each in figures.values()))
     told = f"bits per {' or '.join(units)}, by {' or '.join(f'{unit}s' for unit in units)} of context"
-    names = [quoted(name) for name in figures]
+    names = [one_line(name) for name in figures]
     if len(units) > 1:
-        names = [f"{quoted(name)}, per {each['unit']}" for name, each in figures.items()]
+        names = [f"{one_line(name)}, per {each['unit']}" for name, each in figures.items()]
     table = format_comparison(["context"], names, rows, width)
     notes = [line for note in describe_counts(figures) for line in wrapped(note, width)]
     return [*wrapped(told, width), *table, "", *notes]

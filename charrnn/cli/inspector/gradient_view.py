@@ -16,14 +16,14 @@ from charrnn.analysis.gradients import (
 )
 from charrnn.cli.inspector.gradient_figures import draw_gradients
 from charrnn.cli.inspector.page_values import Section
+from charrnn.cli.inspector.recording import Excerpt, Recording, too_few
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import Piece, Watched, too_few
 from charrnn.errors import CorpusError
 from charrnn.metrics import finite_or_none
 
 
-def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
+def why_too_short(read: Sequence[tuple[Subject, Excerpt]]) -> str:
     """Why one of the texts is too short for gradients over `REACH`, and what to do; empty if none is."""
     subject, piece = _to_blame(read)
     length, least = num_read(subject, piece), shortest_text()
@@ -33,7 +33,7 @@ def why_too_short(read: Sequence[tuple[Subject, Piece]]) -> str:
     return f"{few} to go back {REACH} in; give --gradients at least {least} with --text-file"
 
 
-def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
+def require_length(read: Sequence[tuple[Subject, Excerpt]]) -> None:
     """Refuse texts that are too short for gradients over `REACH`.
 
     Raises:
@@ -43,17 +43,17 @@ def require_length(read: Sequence[tuple[Subject, Piece]]) -> None:
         raise CorpusError(f"{_to_blame(read)[1].source}: {why_not}")
 
 
-def num_read(subject: Subject, piece: Piece) -> int:
+def num_read(subject: Subject, piece: Excerpt) -> int:
     """Number of ids that a model reads of a text: characters, or bytes for a byte model."""
     return int(subject.contents.encoder.widths(piece.text).sum())
 
 
-def gradients_view(watched: Watched) -> View:
+def gradients_view(recording: Recording) -> View:
     """Show how far back gradients reach, and how far back context helps; see `require_length`."""
-    contents = watched.subject.contents
-    ids = contents.encoder.encode(watched.text)
+    contents = recording.subject.contents
+    ids = contents.encoder.encode(recording.text)
     data = {
-        **watched.piece.fields,
+        **recording.piece.fields,
         "unit": contents.encoder.unit,
         "flow": [
             {
@@ -69,18 +69,18 @@ def gradients_view(watched: Watched) -> View:
         ],
         "loss_by_context": [
             {name: finite_or_none(value) for name, value in asdict(row).items()}
-            for row in loss_by_context(watched.subject.engine, ids)
+            for row in loss_by_context(recording.subject.engine, ids)
         ],
     }  # fmt: skip
     data["contexts_cut"] = data["loss_by_context"][-1]["most"] < CONTEXT_LENGTHS[-1]
     return View("gradients", data, lambda width, _: draw_gradients({"": data}, width))
 
 
-def gradients_section(watched: Watched) -> Section:
+def gradients_section(recording: Recording) -> Section:
     """The gradients view for a page; see `require_length`."""
-    return {"gradients": {**gradients_view(watched).data, "extent": watched.piece.page_extent}}
+    return {"gradients": {**gradients_view(recording).data, "extent": recording.piece.page_extent}}
 
 
-def _to_blame(read: Sequence[tuple[Subject, Piece]]) -> tuple[Subject, Piece]:
+def _to_blame(read: Sequence[tuple[Subject, Excerpt]]) -> tuple[Subject, Excerpt]:
     """The model and text to name in an error: one that is too short, if any, the shortest whole text first."""
     return min(read, key=lambda each: (num_read(*each) >= shortest_text(), each[1].whole or math.inf))

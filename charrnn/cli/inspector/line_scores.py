@@ -22,9 +22,9 @@ from charrnn.errors import CharRNNError
 from charrnn.generation.unprompted import first_id
 from charrnn.paths import name_of
 from charrnn.text.options import BYTE
-from charrnn.text.unknowns import Readable
+from charrnn.text.unknowns import EncodedText
 
-NEIGHBOURS = 5
+WINDOW = 5
 """Length in characters of a line's worst place: shorter, one odd character would dominate, longer, half a line."""
 
 
@@ -40,7 +40,7 @@ class FittedLine:
 
     number: int
     text: str
-    readings: list[Readable]
+    readings: list[EncodedText]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ScoredLine:
         text: the line without LF, and without the CR before it if every model takes CR LF for a line end.
         bits: bits per character, by model; the line end counts, as one character or two. With several models, per
             character of the line as given. NaN if everything but the line end is left out.
-        worst: by model, the highest mean bits per character over `NEIGHBOURS` adjacent characters.
+        worst: by model, the highest mean bits per character over `WINDOW` adjacent characters.
     """
 
     number: int
@@ -133,7 +133,7 @@ def _takes_cr_lf(subject: Subject, rule: str) -> bool:
     return reads_lf or contents.has_cr_lf
 
 
-def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Doubles]:
+def _bits(subject: Subject, texts: Sequence[EncodedText], rule: str) -> list[Doubles]:
     """Bits of each counted character of each line; an unknown one has its price.
 
     A line of which everything but the line end is left out has a single NaN.
@@ -154,8 +154,8 @@ def _bits(subject: Subject, texts: Sequence[Readable], rule: str) -> list[Double
 
 
 def _worst(bits: Doubles) -> float:
-    """The largest mean over `NEIGHBOURS` adjacent characters, or over the whole line if it is shorter."""
+    """The largest mean over `WINDOW` adjacent characters, or over the whole line if it is shorter."""
     if not len(bits):
         return 0.0
-    count = min(NEIGHBOURS, len(bits))
+    count = min(WINDOW, len(bits))
     return float(np.convolve(bits, np.ones(count) / count, "valid").max())

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.analysis.losses import Watch
+from charrnn.analysis.losses import OnProgress
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
-from charrnn.cli.inspector.own_text import FoundText
 from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
+from charrnn.cli.inspector.training_text import FoundText
 from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
 from charrnn.errors import CharRNNError, CorpusError
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.paths import name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import AT_ONCE
@@ -40,9 +40,9 @@ def require_text(subject: Subject) -> FoundText:
     Raises:
         CharRNNError: the text is not found.
     """
-    if subject.own_text is None:
-        raise CharRNNError(f"nothing to compare with: {subject.absence}")
-    return subject.own_text
+    if subject.training_text is None:
+        raise CharRNNError(f"nothing to compare with: {subject.why_no_training_text}")
+    return subject.training_text
 
 
 def novelty_view(subject: Subject, wanted: str) -> View:
@@ -65,26 +65,26 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     if subject.holds_out:
         held_out = _beginning(text_learned.held_out, subject, len(judged) + 1)
         texts, are_cut = [judged, held_out[: len(judged)]], [*are_cut, len(held_out) > len(judged)]
-    with work_progress("comparing", 1) as watch:
-        source = _decoded(text_learned.train, subject, watch)
+    with work_progress("comparing", 1) as on_progress:
+        source = _decoded(text_learned.train, subject, on_progress)
         if subject.is_stream:
-            found, *yardstick = novelty(texts, source)
+            found, *expected = novelty(texts, source)
         else:
-            found, *yardstick = novelty_of_lines(texts, source, are_cut=are_cut)
+            found, *expected = novelty_of_lines(texts, source, are_cut=are_cut)
     part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
-    name = "the sample" if is_length else f"{quoted(name_of(wanted))}{part}"
+    name = "the sample" if is_length else f"{one_line(name_of(wanted))}{part}"
     data = {
-        "text": None if is_length else quoted(name_of(wanted)), "of": len(text),
-        "sample": _fields(found), "held_out": _fields(*yardstick) if yardstick else None,
+        "text": None if is_length else one_line(name_of(wanted)), "of": len(text),
+        "sample": _fields(found), "held_out": _fields(*expected) if expected else None,
     }  # fmt: skip
     notes = [FORMER_TEXT] * (subject.contents.origin.init_from is not None)
-    notes += [] if yardstick else [f"{NOTHING_HELD_OUT}, to compare with"]
+    notes += [] if expected else [f"{NOTHING_HELD_OUT}, to compare with"]
     note = "; ".join(notes)
     if note:
         data["note"] = note
 
     def draw(width: int, _: bool) -> list[str]:
-        return [*_draw_novelty([found, *yardstick], name, width), *(["", *wrapped(note, width)] if note else [])]
+        return [*_draw_novelty([found, *expected], name, width), *(["", *wrapped(note, width)] if note else [])]
 
     return View("novelty", data, draw)
 
@@ -133,7 +133,7 @@ def _draw_novelty(judged: Sequence[Novelty], name: str, width: int) -> list[str]
             ["lines that stand in it", *(_share(one.copied_lines) for one in judged)],
         ]
     lines = format_columns(["stands in the training text", "here", "held-out text"][: 1 + len(judged)], rows, width)
-    longest = [cut(f"{len(stretch):>4}  {quoted(stretch)}", max(width, 20)) for stretch in found.longest]
+    longest = [cut(f"{len(stretch):>4}  {one_line(stretch)}", max(width, 20)) for stretch in found.longest]
     shown = ["", "the longest stretches here", *longest] if longest else []
     return [*wrapped(f"here: {name}", width), *lines, *shown]
 
@@ -143,11 +143,11 @@ def _beginning(ids: Ids, subject: Subject, length: int) -> str:
     return subject.contents.encoder.decode(ids[: LONGEST_CHARACTER * length])[:length]
 
 
-def _decoded(ids: Ids, subject: Subject, watch: Watch) -> Iterator[str]:
-    """Decode a text in pieces; `watch` is called with the share of the text in each."""
+def _decoded(ids: Ids, subject: Subject, on_progress: OnProgress) -> Iterator[str]:
+    """Decode a text in pieces; `on_progress` is called with the share of the text in each."""
     for piece in subject.contents.encoder.decode_pieces(ids):
         yield piece
-        watch(AT_ONCE / len(ids))
+        on_progress(AT_ONCE / len(ids))
 
 
 def _share(value: float | None) -> str:

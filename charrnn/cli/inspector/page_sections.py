@@ -7,7 +7,7 @@ from typing import Any
 
 from charrnn import __version__
 from charrnn.analysis.neurons import has_gates
-from charrnn.analysis.ngrams import ORDER, YARDSTICK
+from charrnn.analysis.ngrams import BASELINE_NAME, ORDER
 from charrnn.cli.inspector.cards import describe
 from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.subject import Subject
@@ -40,7 +40,7 @@ def facts_section(subject: Subject) -> Section:
         "weights": [asdict(weight) for weight in merged_parameters(subject.contents)],  # summed over the members
         "vocabulary": frequencies(subject.contents)[:MOST_LISTED],
         "origin": [[name.strip(), value] for name, value in provenance_rows(subject.contents)],
-        "yardstick": {"name": YARDSTICK, "context": ORDER - 1},
+        "yardstick": {"name": BASELINE_NAME, "context": ORDER - 1},
     }
 
 

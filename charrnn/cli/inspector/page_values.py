@@ -58,4 +58,4 @@ class Page:
 
 def without_text(subject: Subject) -> str:
     """Why sections that need the training text are absent, without advice, which a page's reader could not follow."""
-    return f"for lack of the text that it learned from: {without_advice(subject.absence)}"
+    return f"for lack of the text that it learned from: {without_advice(subject.why_no_training_text)}"

@@ -6,12 +6,12 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from charrnn.analysis.losses import Watch
+from charrnn.analysis.losses import OnProgress
 from charrnn.cli.common.terminal import is_live
 
 
 @contextlib.contextmanager
-def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Watch]:
+def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[OnProgress]:
     """Show a progress bar if stderr is a terminal; yield a function that advances it.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.analysis.losses import Watch, add_up, mask_uncounted, read_pieces
+from charrnn.analysis.losses import OnProgress, add_up, mask_uncounted, read_pieces
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.fitting import (
@@ -28,9 +28,9 @@ from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.cli.inspector.whereabouts import is_of_several, places_of
 from charrnn.display.json_line import to_json
-from charrnn.display.outlet import write_warning
+from charrnn.display.messages import write_warning
 from charrnn.errors import CorpusError
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import STDIN, name_of
@@ -38,7 +38,7 @@ from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE
-from charrnn.text.unknowns import Readable
+from charrnn.text.unknowns import EncodedText
 from charrnn.wording import format_perplexity, number_of
 
 
@@ -83,24 +83,26 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
     options, meter = shared_encoding(subjects), Meter(None)
     text = read_text(path, options, doubt=doubt_of(options.encoding, subjects[0].encoding), watch=meter.watch)
     counts_first = all(subject.contents.text_options.lines for subject in subjects)  # the same for all models
-    with work_progress("scoring", len(subjects), is_shown=not as_json) as watch:
+    with work_progress("scoring", len(subjects), is_shown=not as_json) as on_progress:
         scores = [
-            score_text(subject, text, path, rule=rule, dynamic=dynamic, watch=watch, counts_first=counts_first)
+            score_text(
+                subject, text, path, rule=rule, dynamic=dynamic, on_progress=on_progress, counts_first=counts_first
+            )
             for subject in subjects
         ]
     lacking = [subject for subject, score in zip(subjects, scores, strict=True) if score.num_unknown]
     for remark in REMARKS:
         warn(remark, lacking, text, path, rule)
-    learned = [has_learned(subject, meter) for subject in subjects]
+    learned = [was_trained_on(subject, meter) for subject in subjects]
     unlike = []
     if len(subjects) > 1:
         scores, unlike = [score.over_given for score in scores], differing_flags(subjects, text, rule)
     if as_json:
         print(to_json(_as_json(subjects, scores, path, unlike, learned)))
     elif len(subjects) == 1:
-        print_table([("text", quoted(path)), *_rows(scores[0])])
+        print_table([("text", one_line(path)), *_rows(scores[0])])
     else:
-        names = [quoted(subject.name) for subject in subjects]
+        names = [one_line(subject.name) for subject in subjects]
         print_lines(format_comparison([""], names, _compared(scores), terminal_width()))
         print_lines(wrapped(f"fits best: {_describe_fit(subjects, scores)}", terminal_width()))
         if unlike:
@@ -110,12 +112,12 @@ def show_score(subjects: Sequence[Subject], path: str, *, rule: str, dynamic: bo
 
 
 def warn_where_learned(subjects: Sequence[Subject], learned: Sequence[bool | None], path: str) -> None:
-    """Warn on stderr which models learned from a text, if any did; see `has_learned`."""
-    if who := ", ".join(quoted(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own):
+    """Warn on stderr which models learned from a text, if any did; see `was_trained_on`."""
+    if who := ", ".join(one_line(subject.name) for subject, is_own in zip(subjects, learned, strict=True) if is_own):
         write_warning(f"{name_of(path)}: {who} learned from most of it; the loss on another text would be higher")
 
 
-def has_learned(subject: Subject, scored: Meter) -> bool | None:
+def was_trained_on(subject: Subject, scored: Meter) -> bool | None:
     """Whether a model learned from exactly this text; None if that is not known.
 
     The checkpoint has the hash of its whole training text only, not of one text among several, nor of the texts that
@@ -138,37 +140,37 @@ def score_text(
     *,
     rule: str,
     dynamic: bool,
-    watch: Watch = lambda read: None,
+    on_progress: OnProgress = lambda read: None,
     counts_first: bool = False,
 ) -> Score:
-    """Score a text by one model; see `show_score`. `watch` is called with the share of the work done since.
+    """Score a text by one model; see `show_score`. `on_progress` is called with the share of the work done since.
 
     The first character is exempt, as nothing precedes it in a stream, unless `counts_first` is set, as for lines.
     """
-    readable = fit_text(subject, text, path, rule)
-    counted = readable.known_text if rule == "skip" else readable.text
+    encoded = fit_text(subject, text, path, rule)
+    counted = encoded.known_text if rule == "skip" else encoded.text
     free = "" if counts_first else counted[:1]
     predicted = len(counted) - len(free)
     if predicted < 1:
         raise CorpusError(
             f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
         )
-    work = len(readable.ids) * (1 + dynamic * subject.contents.model.members)
-    loss, right, adapted = _read(subject, readable, free, dynamic, lambda read: watch(read / work))
-    is_free_unknown = not counts_first and free in readable.unknown
-    price = 0.0 if rule == "skip" else (readable.num_unknown - is_free_unknown) * unknown_price(subject)
+    work = len(encoded.ids) * (1 + dynamic * subject.contents.model.members)
+    loss, right, adapted = _read(subject, encoded, free, dynamic, lambda read: on_progress(read / work))
+    is_free_unknown = not counts_first and free in encoded.unknown
+    price = 0.0 if rule == "skip" else (encoded.num_unknown - is_free_unknown) * unknown_price(subject)
     return Score(
         characters=predicted,
-        num_given=max(1, len(text) - len(free) - (len(readable.text) - len(counted))),
+        num_given=max(1, len(text) - len(free) - (len(encoded.text) - len(counted))),
         loss=(loss + price) / predicted,
         accuracy=right / predicted,
-        num_unknown=readable.num_unknown,
+        num_unknown=encoded.num_unknown,
         dynamic=None if adapted is None else (adapted + price) / predicted,
     )
 
 
 def _read(
-    subject: Subject, readable: Readable, free: str, dynamic: bool, watch: Watch
+    subject: Subject, encoded: EncodedText, free: str, dynamic: bool, on_progress: OnProgress
 ) -> tuple[float, int, float | None]:
     """Total loss of the known characters in nats, how many were predicted right, and the dynamic loss, if asked for.
 
@@ -176,30 +178,32 @@ def _read(
     exempt, is replaced by `first_id` if the model cannot read it, so that every model predicts the second one.
     """
     contents, encoder = subject.contents, subject.contents.encoder
-    num_free = int(encoder.widths(free).sum()) if readable.read_text.startswith(free) else 0
-    ids, unread = readable.ids, num_free - 1
+    num_free = int(encoder.widths(free).sum()) if encoded.read_text.startswith(free) else 0
+    ids, unread = encoded.ids, num_free - 1
     if contents.text_options.lines or not num_free:
         ids, unread = np.insert(ids, 0, first_id(encoder, contents.corpus.counts)), num_free
-    begins = encoder.begins(readable.read_text)[num_free:]
-    counts = _counts(readable, encoder, len(ids) - 1)
+    begins = encoder.begins(encoded.read_text)[num_free:]
+    counts = _counts(encoded, encoder, len(ids) - 1)
     loss, right = 0.0, 0
     if len(begins):
-        loss, right = add_up(mask_uncounted(read_pieces(subject.engine, ids, watch=watch), counts), begins, unread)
+        loss, right = add_up(
+            mask_uncounted(read_pieces(subject.engine, ids, on_progress=on_progress), counts), begins, unread
+        )
     if not dynamic:
         return loss, right, None
     from charrnn.analysis.dynamic import adapted_loss  # imports backpropagation, which other scores do not need
 
     counts[:unread] = False
-    return loss, right, adapted_loss(contents.model, contents.weights, ids, counts, watch=watch)
+    return loss, right, adapted_loss(contents.model, contents.weights, ids, counts, on_progress=on_progress)
 
 
-def _counts(readable: Readable, encoder: CharEncoder, length: int) -> NDArray[np.bool_]:
+def _counts(encoded: EncodedText, encoder: CharEncoder, length: int) -> NDArray[np.bool_]:
     """For each of the last `length` ids that are read, whether its character is known to the model."""
     counts = np.ones(length, dtype=np.bool_)
-    if readable.reads_all and readable.unknown:
-        is_known = readable.ids != encoder.unknown_id
+    if encoded.reads_all and encoded.unknown:
+        is_known = encoded.ids != encoder.unknown_id
         if encoder.unit == BYTE:  # some bytes of an unknown character may be known
-            is_known = np.repeat(readable.known, encoder.widths(readable.text))
+            is_known = np.repeat(encoded.known, encoder.widths(encoded.text))
         counts[-len(is_known) :] = is_known[-length:]
     return counts
 
@@ -239,7 +243,7 @@ def _describe_fit(subjects: Sequence[Subject], scores: Sequence[Score]) -> str:
     if float(margin) == 0:
         return "no difference"
     best = best_fit([_final_loss(result) for result in scores])
-    return f"{quoted(subjects[best].name)}, by {margin} bits per character"
+    return f"{one_line(subjects[best].name)}, by {margin} bits per character"
 
 
 def _compared(scores: Sequence[Score]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charrnn.cli.common.made import is_made_by_training
+from charrnn.cli.common.training_outputs import is_made_by_training
 from charrnn.errors import CorpusError
 from charrnn.storage.archive import Checkpoint
 from charrnn.surrogates import SURROGATE, to_bytes
@@ -20,7 +20,7 @@ from charrnn.text.documents import why_no_text
 from charrnn.text.left_out import MADE, Cause
 from charrnn.text.options import CHARACTER
 from charrnn.text.sources import Document, Found, find_documents
-from charrnn.text.unreadable import read_errors_told
+from charrnn.text.unreadable import translate_read_errors
 
 LARGEST_SOUGHT = 1 << 26
 """Most bytes of a text that is searched for without --corpus: a larger one takes too long to read for a card."""
@@ -166,7 +166,7 @@ def _why_not(document: Document, checkpoint: Checkpoint, advance: Callable[[int]
 
 
 def _size_of(path: str) -> int:
-    with read_errors_told(path):
+    with translate_read_errors(path):
         return os.path.getsize(path)
 
 

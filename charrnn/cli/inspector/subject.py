@@ -11,18 +11,18 @@ import numpy as np
 
 from charrnn.analysis.ngrams import MAX_LEARNED, Baseline, NgramModel
 from charrnn.arrays import Places
-from charrnn.cli.inspector.own_text import FoundText, describe_absence, find_text
+from charrnn.cli.inspector.training_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import SamplingModel
-from charrnn.generation.unprompted import write_sample
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.generation.unprompted import sample_text
+from charrnn.inference.engine import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling
 from charrnn.paths import STDIN, STDIN_NAME, name_of
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.surrogates import UNDECODABLE
-from charrnn.text.counted import counted_places
+from charrnn.text.counted_places import counted_places
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.splitting import count_known
 
@@ -79,7 +79,7 @@ class Subject:
     def sample(self, length: int, options: SamplingOptions | None = None) -> str:
         """Sample `length` characters (or bytes) without a prompt; the seed is fixed, so the text is always the same."""
         encoder, counts = self.contents.encoder, self.contents.corpus.counts
-        return write_sample(self._writer, encoder, counts, length, seed=SEED, options=options)
+        return sample_text(self._writer, encoder, counts, length, seed=SEED, options=options)
 
     @property
     def is_stream(self) -> bool:
@@ -96,16 +96,18 @@ class Subject:
             raise CharRNNError(f"{name_of(self.path)}: {LINES_FORGET}; {view} is for a model of one stream")
 
     @cached_property
-    def own_text(self) -> FoundText | None:
+    def training_text(self) -> FoundText | None:
         """The text that the model learned from; None if it cannot be found."""
         return find_text(self.contents, self.path, self.given_text)
 
     @property
     def counted(self) -> Places | None:
         """Places in the held-out text of the characters that the validation loss is over; None without the text."""
-        if self.own_text is None:
+        if self.training_text is None:
             return None
-        return counted_places(self.own_text.held_out, self.contents.train_config.evaluated, self.contents.line_feed)
+        return counted_places(
+            self.training_text.held_out, self.contents.train_config.evaluated, self.contents.line_feed
+        )
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -115,9 +117,9 @@ class Subject:
         None without the text, or where nothing was held out.
         """
         counted = self.counted
-        if self.own_text is None or counted is None or not self.holds_out:
+        if self.training_text is None or counted is None or not self.holds_out:
             return None
-        train, held_out = self.own_text.train, self.own_text.held_out
+        train, held_out = self.training_text.train, self.training_text.held_out
         is_part = len(counted) < len(held_out) - 1  # the first character of a stream is never predicted
         places = counted
         if self.contents.line_feed is not None:  # the first line is read after a line feed
@@ -132,9 +134,9 @@ class Subject:
     @cached_property
     def known_lines(self) -> tuple[int, int]:
         """Number of held-out lines, and how many of them the training text has too; (0, 0) for a stream."""
-        if self.is_stream or not self.holds_out or self.own_text is None:  # a stream has no lines to look for
+        if self.is_stream or not self.holds_out or self.training_text is None:  # a stream has no lines to look for
             return 0, 0
-        return count_known(self.own_text.train, self.own_text.held_out, self.contents.encoder)
+        return count_known(self.training_text.train, self.training_text.held_out, self.contents.encoder)
 
     @property
     def part(self) -> tuple[float, int | None, bool]:
@@ -170,7 +172,7 @@ class Subject:
         return round(self.contents.corpus.characters * self.contents.train_config.val_share)
 
     @cached_property
-    def absence(self) -> str:
+    def why_no_training_text(self) -> str:
         """Why the training text is missing, and what to do about it."""
         return describe_absence(self.contents, self.path)
 

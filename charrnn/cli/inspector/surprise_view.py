@@ -9,43 +9,43 @@ from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.page_values import Section
+from charrnn.cli.inspector.recording import TYPED, Excerpt, describe_omission
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import TYPED, Piece, describe_omission
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError
-from charrnn.escape import describe_characters, quoted
+from charrnn.escape import describe_characters, one_line
 from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char
 from charrnn.surrogates import name_byte
 from charrnn.text.encoder import UNKNOWN_MARK
-from charrnn.text.unknowns import Readable, make_readable
+from charrnn.text.unknowns import EncodedText, encode_known
 from charrnn.wording import number_of
 
 DEFAULT_TOP_K, MOST_GUESSES = 5, 20
 """Default and largest number of guesses per character on a page."""
 
 
-def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> View:
+def surprise_view(subject: Subject, given: Excerpt, *, rule: str, top_k: int) -> View:
     """Show a text, or its beginning, coloured by surprisal, with the likeliest characters below each."""
     piece, source = given.first(MAX_VIEWED), given.source
-    readable, left_out = _readable(subject, piece, rule)
-    if not readable.text:
+    encoded, left_out = _readable(subject, piece, rule)
+    if not encoded.text:
         raise CorpusError(f"{source}: no characters to show; give a text to read")
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
-        subject.engine, subject.contents.encoder, readable,
+        subject.engine, subject.contents.encoder, encoded,
         beginning=first_id(subject.contents.encoder, subject.contents.corpus.counts),
         price=unknown_price(subject), top_k=top_k,
     )  # fmt: skip
-    told = _told_of_unknown(readable, unknown_price(subject), source)
+    told = _told_of_unknown(encoded, unknown_price(subject), source)
     data = {
         "text": source,
         "read": len(piece.text),
         "of": piece.whole,
-        "unknown": readable.num_unknown,
+        "unknown": encoded.num_unknown,
         "left_out": left_out,
         "bits_per_char": mean_bits(seen),
         "characters": [
@@ -64,35 +64,35 @@ def surprise_view(subject: Subject, given: Piece, *, rule: str, top_k: int) -> V
     )
 
 
-def surprise_section(subject: Subject, shown: Piece, *, rule: str, top_k: int) -> Section:
+def surprise_section(subject: Subject, shown: Excerpt, *, rule: str, top_k: int) -> Section:
     """The surprise view for a page, always with guesses."""
     top_k = min(top_k or DEFAULT_TOP_K, MOST_GUESSES)
     seen = surprise_view(subject, shown, rule=rule, top_k=top_k)
     return {"surprise": {**seen.data, "extent": shown.page_extent}}
 
 
-def _readable(subject: Subject, piece: Piece, rule: str) -> tuple[Readable, int]:
+def _readable(subject: Subject, piece: Excerpt, rule: str) -> tuple[EncodedText, int]:
     """A piece as the model reads it, and the number of unknown characters left out.
 
     A fitted piece is not normalised again: characters on both sides of a gap might be joined.
     """
     encoder = subject.contents.encoder
     if piece.is_fitted:
-        return make_readable(piece.text, encoder), piece.left_out
-    readable = fit_text(subject, piece.text, piece.source, rule)
+        return encode_known(piece.text, encoder), piece.left_out
+    encoded = fit_text(subject, piece.text, piece.source, rule)
     if rule != "skip":
-        return readable, 0
-    return make_readable(readable.known_text, encoder), readable.num_unknown
+        return encoded, 0
+    return encode_known(encoded.known_text, encoder), encoded.num_unknown
 
 
-def _told_of_unknown(readable: Readable, price: float, source: str) -> str:
+def _told_of_unknown(encoded: EncodedText, price: float, source: str) -> str:
     """A note on unknown characters and their price in the figure; empty if there are none."""
-    if not readable.unknown:
+    if not encoded.unknown:
         return ""
-    unknown = f"{number_of(readable.num_unknown, 'character')} that it does not know"
-    is_escaped = source == TYPED and "\\" in readable.unknown
+    unknown = f"{number_of(encoded.num_unknown, 'character')} that it does not know"
+    is_escaped = source == TYPED and "\\" in encoded.unknown
     typed = "; a line feed is typed as $'...\\n' in bash and zsh, or comes by --text-file" if is_escaped else ""
-    return f"{unknown}, at {bits_per_char(price):.1f} bits each: {describe_characters(readable.unknown)}{typed}"
+    return f"{unknown}, at {bits_per_char(price):.1f} bits each: {describe_characters(encoded.unknown)}{typed}"
 
 
 def _draw_surprise(
@@ -108,7 +108,7 @@ def _draw_surprise(
         columns.append(Column(one.character, heat(one.bits), below, padded))
     means = "the colour" if colour else "the digit below"
     bits = f"{mean_bits(seen):.3f} bits per character; {means} is a character's"
-    headline = [line for told in (*notes, bits) for line in wrapped(quoted(told), width)]
+    headline = [line for told in (*notes, bits) for line in wrapped(one_line(told), width)]
     scale = heat_scale(colour=colour, guesses=top_k > 0)
     scale = scale if colour else [line for one in scale for line in wrapped(one, width)]
     drawn = draw(columns, width, colour=colour)

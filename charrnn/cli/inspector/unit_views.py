@@ -17,22 +17,22 @@ from charrnn.analysis.neurons import (
     SHORTEST_TEXT,
     SHUT,
     Unit,
-    beyond_chance,
     has_gates,
     parts_of,
+    significant_findings,
 )
 from charrnn.cell_types import CELLS, GATE_LETTERS
 from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, Section
+from charrnn.cli.inspector.recording import Recording, describe_omission, too_few
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.view import View
-from charrnn.cli.inspector.watching import Watched, describe_omission, too_few
 from charrnn.config import ModelConfig
 from charrnn.display.heatmap import Column, draw, signed_block, signed_colour, signed_scale
 from charrnn.display.svg import Tinted
 from charrnn.display.widths import with_bases
 from charrnn.errors import CharRNNError, ConfigError
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.paths import name_of
 from charrnn.surrogates import name_byte
 from charrnn.wording import number_of
@@ -55,35 +55,35 @@ UPDATE_KEEPS = (
 )
 
 
-def neurons_view(watched: Watched) -> View:
+def neurons_view(recording: Recording) -> View:
     """List the units that correlate significantly with a feature of the text."""
-    found = beyond_chance(watched.findings)
+    found = significant_findings(recording.findings)
     data = {
-        **watched.piece.fields,
-        "units": len(watched.activations.units),
-        "features": len(watched.findings),
+        **recording.piece.fields,
+        "units": len(recording.activations.units),
+        "features": len(recording.findings),
         "found": [{**asdict(f), "unit": unit_name(f.unit)} for f in found],
     }
-    if note := _shortness(watched):
+    if note := _shortness(recording):
         data["note"] = note
     rows = [
-        [with_bases(quoted(f.feature)), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"]
+        [with_bases(one_line(f.feature)), unit_name(f.unit), f"{f.effect:+.2f}", f"{f.chosen:+.2f}", f"{f.p:.4f}"]
         for f in found
     ]
-    return View("neurons", data, lambda width, _colour: _draw_findings(watched, rows, width))
+    return View("neurons", data, lambda width, _colour: _draw_findings(recording, rows, width))
 
 
-def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
+def cell_view(recording: Recording, name: str, *, shown: int | None) -> View:
     """Show the text coloured by one unit, and the features that the unit follows.
 
     Args:
-        watched: the model and the text.
+        recording: the model and the text.
         name: of the unit, as --cell takes it.
         shown: most characters to show; None for all.
     """
-    unit = parse_unit(name, watched.subject)
-    values, piece = watched.activations.of(unit)[:shown], watched.piece.first(shown)
-    followed = [f for f in beyond_chance(watched.findings) if f.unit == unit]
+    unit = parse_unit(name, recording.subject)
+    values, piece = recording.activations.of(unit)[:shown], recording.piece.first(shown)
+    followed = [f for f in significant_findings(recording.findings) if f.unit == unit]
     data = {
         "unit": unit_name(unit),
         "text": piece.source,
@@ -95,7 +95,7 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
     shown_as = ", tanh of c" if unit.part == "c" else ""
     headline = f"cell {unit_name(unit)}{shown_as}, {values.min():.2f} to {values.max():.2f}"
     headline += f" on {piece.extent}" if piece.is_cut else describe_omission(piece.left_out)
-    headline += "".join(f"; follows {with_bases(quoted(f.feature))} (r {f.effect:+.2f})" for f in followed)
+    headline += "".join(f"; follows {with_bases(one_line(f.feature))} (r {f.effect:+.2f})" for f in followed)
     scale = scale_of(values)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale).tolist(), strict=True))
     legend = f"orange: above 0, up to {scale:.2f}"
@@ -110,12 +110,12 @@ def cell_view(watched: Watched, name: str, *, shown: int | None) -> View:
     )
 
 
-def gates_view(watched: Watched) -> View:
+def gates_view(recording: Recording) -> View:
     """Show how open the gates are, or say that there are none."""
-    if why_not := why_no_gates(watched.subject):
-        return View("gates", {**watched.piece.fields, "gates": []}, lambda width, _: wrapped(why_not, width))
+    if why_not := why_no_gates(recording.subject):
+        return View("gates", {**recording.piece.fields, "gates": []}, lambda width, _: wrapped(why_not, width))
     rows, data = [], []
-    for use in watched.gates:
+    for use in recording.gates:
         always_open, always_shut = (int((shares > NEARLY_ALWAYS).sum()) for shares in (use.open, use.shut))
         rows.append([
             f"{use.layer}", use.gate, f"{use.mean:.2f}", f"{use.open.mean():.1%}", f"{use.shut.mean():.1%}",
@@ -128,29 +128,29 @@ def gates_view(watched: Watched) -> View:
             "shut": [round(float(share), 4) for share in use.shut],
         })  # fmt: skip
     head = ["layer", "gate", "mean", f"above {OPEN}", f"below {SHUT}", "cells always open", "always shut"]
-    note = note_on_gates(watched.subject.contents.model)
+    note = note_on_gates(recording.subject.contents.model)
     return View(
         "gates",
-        {**watched.piece.fields, "gates": data},
+        {**recording.piece.fields, "gates": data},
         lambda width, _colour: [
-            *wrapped(watched.piece.extent, width), "", *format_columns(head, rows, width),
+            *wrapped(recording.piece.extent, width), "", *format_columns(head, rows, width),
             *(["", *wrapped(note, width)] if note else []),
         ],
     )  # fmt: skip
 
 
-def neurons_section(watched: Watched, asked: Sequence[str]) -> Section:
+def neurons_section(recording: Recording, asked: Sequence[str]) -> Section:
     """The features that units follow, and activations; see `_activations` for `asked`."""
-    return {"neurons": neurons_view(watched).data, "activations": _activations(watched, asked)}
+    return {"neurons": neurons_view(recording).data, "activations": _activations(recording, asked)}
 
 
-def gates_section(watched: Watched) -> Section:
+def gates_section(recording: Recording) -> Section:
     """How open each gate is, for at most `MOST_POINTS` evenly spaced units."""
-    gates = gates_view(watched).data["gates"]
-    config = watched.subject.contents.model
+    gates = gates_view(recording).data["gates"]
+    config = recording.subject.contents.model
     step = -(-config.hidden_size // MOST_POINTS)
     points = [{**gate, "open": gate["open"][::step], "shut": gate["shut"][::step], "step": step} for gate in gates]
-    return {"gates": {"gates": points, "extent": watched.piece.page_extent, "note": note_on_gates(config)}}
+    return {"gates": {"gates": points, "extent": recording.piece.page_extent, "note": note_on_gates(config)}}
 
 
 def note_on_gates(config: ModelConfig) -> str:
@@ -209,20 +209,20 @@ def scale_of(values: Values) -> float:
     return max(1.0, float(abs(values).max(initial=0)))
 
 
-def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
+def _activations(recording: Recording, asked: Sequence[str]) -> dict[str, Any]:
     """Activations over the beginning of the text, quantised to a byte each, unit by unit: all states, then some gates.
 
     The values of all gates would leave room for little text, so only those are included that are asked for by name or
     follow a feature. "first", the unit that the page shows initially, is the first unit asked for or found.
     """
-    seen, size = watched.activations, watched.subject.contents.model.hidden_size
+    seen, size = recording.activations, recording.subject.contents.model.hidden_size
     states = [place for place, unit in enumerate(seen.units) if unit.is_state]
-    named = [parse_unit(name, watched.subject) for name in asked]
-    named += [finding.unit for finding in beyond_chance(watched.findings)]
+    named = [parse_unit(name, recording.subject) for name in asked]
+    named += [finding.unit for finding in significant_findings(recording.findings)]
     gates = list(dict.fromkeys(unit for unit in named if not unit.is_state))
     places = {unit: place for place, unit in enumerate(seen.units)}
     columns = [*states, *(places[unit] for unit in gates)]
-    length = min(len(watched.text), PAGE_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
+    length = min(len(recording.text), PAGE_CHARACTERS, max(1, ACTIVATION_BYTES // len(columns)))
     values = seen.values[:length, columns].T  # (U, length)
     scale = scale_of(values)
     groups: list[dict[str, Any]] = [
@@ -232,17 +232,17 @@ def _activations(watched: Watched, asked: Sequence[str]) -> dict[str, Any]:
         groups.append({"units": [unit_name(unit) for unit in gates]})
     rounded = np.rint(values / scale * 127).astype(np.int8)
     return {
-        "extent": watched.piece.first(length).page_extent, "groups": groups,
-        "characters": [name_byte(character) for character in watched.text[:length]],
+        "extent": recording.piece.first(length).page_extent, "groups": groups,
+        "characters": [name_byte(character) for character in recording.text[:length]],
         "first": unit_name(named[0] if named else seen.units[0]), "size": size, "scale": scale,
         "values": base64.b64encode(rounded.tobytes()).decode("ascii"),
     }  # fmt: skip
 
 
-def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def _draw_findings(recording: Recording, rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Lines on what was compared, what was found, and what the figures mean."""
     compared = (
-        f"{len(watched.activations.units):,} states and gates of cells, {len(watched.findings)} features; "
+        f"{len(recording.activations.units):,} states and gates of cells, {len(recording.findings)} features; "
         f"{len(rows)} have a unit that follows them beyond chance"
     )
     meaning = (
@@ -250,20 +250,20 @@ def _draw_findings(watched: Watched, rows: Sequence[Sequence[str]], width: int) 
     )
     table = format_columns(["feature", "cell", "r", "chosen by", "p"], rows, width)
     return [
-        *wrapped(watched.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []), "",
-        *(wrapped(note, width) if (note := _shortness(watched)) else []),
+        *wrapped(recording.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []), "",
+        *(wrapped(note, width) if (note := _shortness(recording)) else []),
         *wrapped(meaning, width),
     ]  # fmt: skip
 
 
-def _shortness(watched: Watched) -> str:
+def _shortness(recording: Recording) -> str:
     """A note if the text is too short to find much, or anything; empty if it is long enough."""
-    length, members = len(watched.text), watched.subject.contents.model.members
-    if watched.findings and length >= ENOUGH:
+    length, members = len(recording.text), recording.subject.contents.model.members
+    if recording.findings and length >= ENOUGH:
         return ""
-    is_something = watched.findings and beyond_chance(watched.findings)
+    is_something = recording.findings and significant_findings(recording.findings)
     told = f"{number_of(length, 'character')} are few" if is_something else f"{too_few(length)} to find much"
-    if length < ENOUGH and watched.piece.is_held_back:  # no other text would be read further
+    if length < ENOUGH and recording.piece.is_held_back:  # no other text would be read further
         return f"{told}; one member alone reads more (--member 0)" if members > 1 else ""
     if is_something:
         return f"{told}; in {ENOUGH:,} or more, more would be found"

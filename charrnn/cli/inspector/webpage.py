@@ -14,14 +14,14 @@ from charrnn.cli.inspector.gradient_view import gradients_section, require_lengt
 from charrnn.cli.inspector.novelty_view import novelty_section, require_text
 from charrnn.cli.inspector.page_sections import facts_section, samples_section
 from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, without_text
+from charrnn.cli.inspector.recording import Excerpt, Recording, choose_pieces, choose_texts
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.unit_views import gates_section, neurons_section, why_no_gates
-from charrnn.cli.inspector.watching import Piece, Watched, choose_pieces, choose_texts
-from charrnn.display.outlet import write_warning
+from charrnn.display.messages import write_warning
 from charrnn.display.page import MARK, ONE, SEVERAL, render
 from charrnn.errors import CharRNNError
-from charrnn.escape import quoted
+from charrnn.escape import one_line
 from charrnn.storage.outputs import check_replaceable, write_whole
 from charrnn.wording import without_advice
 
@@ -41,9 +41,11 @@ def write_report(subjects: Sequence[Subject], path: str, flags: InspectFlags) ->
     if "surprise" not in values["absent"] or flags.gives_text:
         return
     for subject in subjects:
-        if subject.own_text is None:
-            learner = "the model" if len(subjects) == 1 else quoted(subject.name)
-            write_warning(f"{path}: lacks sections that need the text that {learner} learned from: {subject.absence}")
+        if subject.training_text is None:
+            learner = "the model" if len(subjects) == 1 else one_line(subject.name)
+            write_warning(
+                f"{path}: lacks sections that need the text that {learner} learned from: {subject.why_no_training_text}"
+            )
 
 
 def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
@@ -55,12 +57,12 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     page.add("samples", lambda: samples_section(subject))
     if not subject.holds_out:
         page.lack("baseline", reason=NOTHING_HELD_OUT)
-    elif subject.own_text is None:
+    elif subject.training_text is None:
         page.lack("baseline", reason=without_text(subject))
     if page.is_whole:
         page.lack("gates", reason=without_advice(why_no_gates(subject)))
         page.lack("gradients", reason="" if subject.is_stream else LINES_FORGET)
-    if given is not None or subject.own_text is not None or flags.watching:
+    if given is not None or subject.training_text is not None or flags.recording:
         _add_what_it_reads(page, subject, given, flags)
     else:
         page.lack(*(READ if page.is_whole else ["surprise"]), reason=without_text(subject))
@@ -71,7 +73,7 @@ def collect(subject: Subject, flags: InspectFlags) -> dict[str, Any]:
     return page.values
 
 
-def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags: InspectFlags) -> None:
+def _add_what_it_reads(page: Page, subject: Subject, given: Excerpt | None, flags: InspectFlags) -> None:
     """Add the sections in `READ`: all of them on a whole page, else the surprise and those that flags ask for."""
     (text,) = choose_texts([subject], given)
     try:
@@ -79,12 +81,12 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
             [subject], [text], flags.unknown, keeps_activations=page.is_whole or flags.keeps_activations
         )
     except CharRNNError as error:  # it knows no character of the text; the surprise view needs none
-        if flags.watching:
+        if flags.recording:
             raise
         if page.is_whole:
             page.lack("neurons", "gates", "gradients", reason=text.on_page(without_advice(str(error))))
         piece = text
-    watched = Watched(subject, piece)
+    recording = Recording(subject, piece)
     shown = (piece if flags.unknown == "skip" else text).first(PAGE_CHARACTERS)
     if page.is_whole:
         page.lack("gradients", reason=without_advice(why_too_short([(subject, piece)])))
@@ -92,11 +94,11 @@ def _add_what_it_reads(page: Page, subject: Subject, given: Piece | None, flags:
         require_length([(subject, piece)])
     makers: dict[str, Callable[[], Section]] = {
         "surprise": lambda: surprise_section(subject, shown, rule=flags.unknown, top_k=flags.top_k),
-        "neurons": lambda: neurons_section(watched, flags.cell),
-        "gates": lambda: gates_section(watched),
-        "gradients": lambda: gradients_section(watched),
+        "neurons": lambda: neurons_section(recording, flags.cell),
+        "gates": lambda: gates_section(recording),
+        "gradients": lambda: gradients_section(recording),
     }
-    asked = ["neurons" if name == "cell" else name for name in flags.watching]
+    asked = ["neurons" if name == "cell" else name for name in flags.recording]
     for name in READ:
         if page.is_whole or name in ("surprise", *asked):
             page.add(name, makers[name], must=not page.is_whole)

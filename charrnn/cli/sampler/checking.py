@@ -7,7 +7,7 @@ import sys
 from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import UNKNOWN_RULES, SampleFlags
 from charrnn.errors import ConfigError
-from charrnn.generation.course import MOST_CHARACTERS
+from charrnn.generation.sample_progress import MOST_CHARACTERS
 from charrnn.limits import Range, check_choice, check_range
 from charrnn.paths import STDIN
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.sampler.flags import SampleFlags
+from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
-from charrnn.cli.sampler.stopping import Stop
 from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.turns import Turns
 from charrnn.cli.sampler.writing import record_of, write_record, write_stream
-from charrnn.display.outlet import write_error, write_line
+from charrnn.display.messages import write_error, write_line
 from charrnn.errors import CharRNNError
 from charrnn.generation.endings import Drawn, Ending
 from charrnn.generation.samples import Sample, draw_characters
@@ -52,10 +52,14 @@ def converse(job: Job, flags: SampleFlags) -> bool:
     is_typed = sys.stdin.isatty()
     if is_typed and not flags.quiet:
         _tell_how(is_story=flags.story)
-    turns, stop = Turns(job, is_story=flags.story), Stop(ends_all=_is_of_file())
-    read = _typed_beginnings(stop) if is_typed else stop.each(_read_beginnings(job.form.text_options, flags.encoding))
+    turns, interrupt = Turns(job, is_story=flags.story), DeferredInterrupt(ends_all=_is_of_file())
+    read = (
+        _typed_beginnings(interrupt)
+        if is_typed
+        else interrupt.each(_read_beginnings(job.form.text_options, flags.encoding))
+    )
     is_each_continued = True
-    with stop.put_by():
+    with interrupt.deferred():
         for number, line in enumerate(read):
             try:
                 typed = _fitted(line, job, flags)
@@ -68,7 +72,7 @@ def converse(job: Job, flags: SampleFlags) -> bool:
             drawn = draw_characters(
                 turn.sampler, job.form.encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
             )
-            _answer(turn, typed, turns.heard(stop.until(drawn)), ending, number, flags)
+            _answer(turn, typed, turns.heard(interrupt.until(drawn)), ending, number, flags)
     return is_each_continued
 
 
@@ -159,16 +163,16 @@ def _read_beginnings(own: TextOptions, encoding: str | None) -> Iterator[str]:
         mark = ""
 
 
-def _typed_beginnings(stop: Stop) -> Iterator[str]:
+def _typed_beginnings(interrupt: DeferredInterrupt) -> Iterator[str]:
     """The beginnings typed at a terminal: one line each, or several of which all but the last end with a backslash.
 
     Ctrl-C drops a beginning that is half typed.
     """
     while True:
         try:
-            typed = _read_line("> ", stop)
+            typed = _read_line("> ", interrupt)
             while typed.endswith("\\"):
-                typed = f"{typed[:-1]}\n{_read_line('| ', stop)}"
+                typed = f"{typed[:-1]}\n{_read_line('| ', interrupt)}"
             yield typed
         except EOFError:
             return
@@ -176,18 +180,18 @@ def _typed_beginnings(stop: Stop) -> Iterator[str]:
             continue
 
 
-def _read_line(prompt: str, stop: Stop) -> str:
+def _read_line(prompt: str, interrupt: DeferredInterrupt) -> str:
     """Read a line that is typed behind a prompt; if that is broken off, move the cursor to a new line.
 
     Raises:
         EOFError: the input has ended.
     """
     if not (sys.stdout.isatty() or sys.stderr.isatty()):
-        with stop:
+        with interrupt:
             return input()
     with _stdout_at_terminal():
         try:
-            with stop:
+            with interrupt:
                 return input(prompt)
         except (EOFError, KeyboardInterrupt):
             print(flush=True)

@@ -22,9 +22,9 @@ from charrnn.cli.sampler.warning import (
     warn_of_stops,
 )
 from charrnn.errors import ConfigError
-from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import KnownLines, Rules
+from charrnn.generation.sample_progress import MOST_CHARACTERS
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others

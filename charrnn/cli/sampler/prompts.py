@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.common.hints import told_where_listed
-from charrnn.display.outlet import write_line, write_warning
+from charrnn.display.messages import write_line, write_warning
 from charrnn.errors import CharRNNError, ConfigError
-from charrnn.escape import as_typed, describe_characters, quoted
+from charrnn.escape import describe_characters, one_line, shell_quoted
 from charrnn.paths import STDIN
 from charrnn.text.decoding import prepare
 from charrnn.text.encoder import CharEncoder
@@ -56,7 +56,7 @@ def check_novel(prompt: str, rules: Rules, unit: str) -> None:
     if rules.fits is not None:
         told += f", or let the pattern begin so in place of {place}{'' if is_one else ', and give --lines 1'}"
     elif unit != BYTE and len(begun) <= LONGEST_SHOWN:
-        pattern = as_typed(f"{_as_pattern(begun)}.*")
+        pattern = shell_quoted(f"{_as_pattern(begun)}.*")
         told += f", or give in place of {place} a pattern: --match {pattern}{'' if is_one else ' --lines 1'}"
     raise ConfigError(f"--novel leaves out whole lines, and cannot leave out the one that the prompt begins; {told}")
 
@@ -131,7 +131,7 @@ def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
     if known and len(known) < len(prompt) and not quiet:
         skipped = number_of(len(prompt) - len(known), "character")
         described = describe_characters(encoder.without_own_id(prompt))
-        write_line(f"{skipped} left out of the prompt, which the model lacks: {quoted(described)}")
+        write_line(f"{skipped} left out of the prompt, which the model lacks: {one_line(described)}")
     return known
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from charrnn.cli.sampler.job import Job
-from charrnn.display.outlet import write_line
-from charrnn.escape import quoted
-from charrnn.generation.course import MOST_IN_VAIN
+from charrnn.display.messages import write_line
+from charrnn.escape import one_line
 from charrnn.generation.endings import Ending
 from charrnn.generation.rules import Rules
+from charrnn.generation.sample_progress import MOST_IN_VAIN
 from charrnn.generation.samples import Sample
 from charrnn.paths import name_of
 from charrnn.wording import either, number_of
@@ -175,7 +175,7 @@ def _why_empty(shortfall: Shortfall, job: Job) -> str:
 
 def _files(job: Job) -> str:
     """The names of the files that hold the known lines."""
-    return " or ".join(quoted(name_of(source)) for source in job.known_in)
+    return " or ".join(one_line(name_of(source)) for source in job.known_in)
 
 
 def _length(shortfall: Shortfall, job: Job) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from charrnn.cli.sampler.job import Job
-from charrnn.generation.course import MOST_CHARACTERS
 from charrnn.generation.endings import Drawn
 from charrnn.generation.matching import LineMatch
+from charrnn.generation.sample_progress import MOST_CHARACTERS
 from charrnn.generation.samples import joined
 from charrnn.generation.story import Story
 
@@ -44,8 +44,8 @@ class Turns:
             sampler = replace(sampler, prompt=job.before + encoder.encode_list(beginning))
         if self._is_story:
             if self._story is None:
-                own_from = None if sampler.recall_all else len(sampler.prompt)
-                self._story = Story(sampler.model, sampler.prompt, own_from)
+                generated_from = None if sampler.recall_all else len(sampler.prompt)
+                self._story = Story(sampler.model, sampler.prompt, generated_from)
             sampler = replace(sampler, begin_one=self._story.begin, prompt=[self._story.last])
             self._line = [beginning]
         return replace(job, sampler=sampler, length=length, prompt=beginning)

@@ -11,8 +11,8 @@ from unicodedata import category
 from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
-from charrnn.display.outlet import write_warning
-from charrnn.escape import as_typed, describe_characters
+from charrnn.display.messages import write_warning
+from charrnn.escape import describe_characters, shell_quoted
 from charrnn.loading import Other
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
@@ -38,7 +38,7 @@ def warn_of_file_in_prompt(flags: SampleFlags) -> None:
     """Warn if a prompt names a file in nanoGPT's way, which has no meaning here."""
     name = flags.prompt.removeprefix(FILE)
     if name != flags.prompt and os.path.isfile(name):
-        write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {as_typed(name)} takes what is in the file")
+        write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {shell_quoted(name)} takes what is in the file")
 
 
 def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from charrnn.cli.trainer.launch import Launch
+from charrnn.cli.trainer.prepared_run import PreparedRun
 from charrnn.cli.trainer.remarks import describe_corpus
 from charrnn.config import TrainConfig
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.training.run import TrainingRun
@@ -16,21 +16,21 @@ from charrnn.training.timetable import expected_seconds
 from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 
-def announcement(launch: Launch) -> list[str]:
+def announcement(prepared: PreparedRun) -> list[str]:
     """Describe the text, the model and the training, one line each."""
-    model = launch.run.model.config
+    model = prepared.run.model.config
     lines = [
-        *describe_corpus(launch),
-        f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {launch.reason}",
-        describe_training(launch),
+        *describe_corpus(prepared),
+        f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {prepared.reason}",
+        describe_training(prepared),
     ]
-    short = _told_of_short_lanes(launch.run, launch.corpus.options.unit)
+    short = _told_of_short_lanes(prepared.run, prepared.corpus.options.unit)
     return [*lines, short] if short else lines
 
 
-def describe_training(launch: Launch) -> str:
+def describe_training(prepared: PreparedRun) -> str:
     """Describe how the model is trained, when it ends, and on what hardware."""
-    run, config = launch.run, launch.run.config
+    run, config = prepared.run, prepared.run.config
     of_line = f"at most {config.seq_len} of a line"
     of_lane = f"{min(config.seq_len, _lane_length(run)):,}"
     several = "" if run.ranks.world_size == 1 else f"{run.ranks.world_size} processes of "
@@ -38,14 +38,14 @@ def describe_training(launch: Launch) -> str:
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
         f"windows of {of_lane if run.line_feed is None else of_line}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
-        f"{several}{_threads(launch.keeper.at_work, config.threads)}; "
-        f"{_duration(run, launch.chars_per_second)}"
+        f"{several}{_threads(prepared.keeper.at_work, config.threads)}; "
+        f"{_duration(run, prepared.chars_per_second)}"
     )
 
 
-def settings(launch: Launch) -> dict[str, Any]:
+def settings(prepared: PreparedRun) -> dict[str, Any]:
     """The corpus, the model and the training as values for --json."""
-    run, corpus = launch.run, launch.corpus
+    run, corpus = prepared.run, prepared.corpus
     return {
         "step": run.step,
         "corpus": corpus.name,
@@ -105,7 +105,7 @@ def farewell(run: TrainingRun, unit: str) -> str:
 
 def next_steps(path: str) -> str:
     """Suggest commands to use a checkpoint; `path` must be fit to stand as an argument."""
-    typed = as_typed(path)
+    typed = shell_quoted(path)
     return f"`charrnn sample {typed}` writes text with it; `charrnn inspect {typed}` shows how good it is"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.trainer.placing import Placer
-from charrnn.cli.trainer.trouble import Trouble
+from charrnn.cli.trainer.repeated_failure import RepeatedFailure
 from charrnn.errors import OutputError, is_out_of_memory
 from charrnn.training import checkpoint
 from charrnn.training.clock import CLOCK
@@ -69,7 +69,7 @@ class BackgroundSaver:
         self.unplaced: Path | None = None
         self._first, self._then, self._writes = first, then, writes
         self._placer, self._save_every = placer, save_every
-        self._trouble = Trouble(tell)
+        self._trouble = RepeatedFailure(tell)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._begun, self._step = CLOCK.now(), 0

@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from charrnn.cli.common.made import begins_as_log
+from charrnn.cli.common.training_outputs import begins_as_log
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import way_to_begin
+from charrnn.cli.trainer.suggested_commands import way_to_begin
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, OutputError
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.paths import STDIN, identity
 from charrnn.storage.archive import begins_as_checkpoint, is_checkpoint, read_checkpoint
 from charrnn.storage.outputs import folder_of, require_file_name, require_folder, require_output, temporary_beside
@@ -40,7 +40,7 @@ def check_texts(request: Request) -> None:
     require_texts(request.all_texts)
     for text in request.all_texts:
         if is_checkpoint(text) and not _takes_any_bytes(request):
-            typed = as_typed(text)
+            typed = shell_quoted(text)
             raise CorpusError(
                 f"{text}: is a checkpoint, not a text; to go on with it, give its text and --out {typed} --resume, or "
                 f"--resume-from {typed} and another --out"
@@ -109,8 +109,8 @@ def _told_of_both_ways(request: Request, init_from: str) -> str:
         return general
     if identity(init_from) == identity(path):
         return (
-            f"--init-from {as_typed(init_from)} is what {request.typed_resume} goes on with; to begin a training with "
-            f"its weights, give --overwrite in place of {request.typed_resume}; to go on, leave --init-from out"
+            f"--init-from {shell_quoted(init_from)} is what {request.typed_resume} goes on with; to begin a training "
+            f"with its weights, give --overwrite in place of {request.typed_resume}; to go on, leave --init-from out"
         )
     began = f"from {before}, not from {init_from}"
     if before is None:
@@ -160,7 +160,7 @@ def _check_replaced(path: Path, request: Request) -> None:
     if any(os.path.exists(text) and path.samefile(text) for text in request.all_texts):
         raise OutputError(f"{path}: is the text itself; give another file with --out")
     if not request.is_in_place:
-        with _told_of_reading(path, "--out"):
+        with _translate_read_errors(path, "--out"):
             begins_as_checkpoint(path)
     if not request.may_replace:
         raise OutputError(f"{path}: exists{_ways_around(path, request)}choose another file with --out")
@@ -184,7 +184,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told_of_reading(path: Path, flag: str) -> Iterator[None]:
+def _translate_read_errors(path: Path, flag: str) -> Iterator[None]:
     """Turn an error in reading an existing file, to find out what it is, into an OutputError."""
     try:
         yield
@@ -203,7 +203,7 @@ def _check_log(log: Path, request: Request) -> None:
     if is_there and not log.is_file():
         told = INTO_PIPES if _is_pipe(str(log)) else ""
         raise OutputError(f"{log}: is not a regular file; give another with --log{told}")
-    with _told_of_reading(log, "--log"):
+    with _translate_read_errors(log, "--log"):
         if is_there and not begins_as_log(log):
             raise OutputError(f"{log}: is not the log of a training; give another file with --log")
     if is_there and log.stat().st_size and not (request.resume or request.overwrite):
@@ -225,7 +225,7 @@ def _check_folder(path: Path, request: Request) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     if path.exists() and (reason := _why_it_stays(path, folder)):
-        way = f"go on in another file with --resume-from {as_typed(str(path))} and" if request.is_in_place else None
+        way = f"go on in another file with --resume-from {shell_quoted(str(path))} and" if request.is_in_place else None
         raise OutputError(f"{path}: cannot be replaced ({reason}); {way or 'give another file with'} --out")
 
 

@@ -17,11 +17,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.common.made import begins_as_log
-from charrnn.cli.trainer.replaced_log import NO_LINE, ReplacedLog, last_run
+from charrnn.cli.common.training_outputs import begins_as_log
+from charrnn.cli.trainer.log_backup import NO_LINE, LogBackup, last_run
+from charrnn.cli.trainer.repeated_failure import RepeatedFailure
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import way_to_begin
-from charrnn.cli.trainer.trouble import Trouble
+from charrnn.cli.trainer.suggested_commands import way_to_begin
 from charrnn.disk import sync
 from charrnn.errors import OutputError
 from charrnn.metrics import finite_or_none
@@ -85,7 +85,7 @@ class TrainingLog:
         is_evaluated: whether the run has an evaluation after that step; if not, the line of one is cut off too.
         replaced: names of runs whose lines are cut off too.
         keeps: whether to cut off the lines of all runs but this one and those that it comes from, and to keep a copy
-            of the old log, see `ReplacedLog`, until `settle` is called.
+            of the old log, see `LogBackup`, until `settle` is called.
         tell: called with messages for the user: that the log cannot be written, once a minute, and that it can again.
 
     Attributes:
@@ -107,12 +107,12 @@ class TrainingLog:
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.notice = ""
-        self._path, self._run, self._trouble = path, origin.run, Trouble(tell)
+        self._path, self._run, self._trouble = path, origin.run, RepeatedFailure(tell)
         self._pending, self._missing_from = b"", 0
-        self._before = ReplacedLog(path)
+        self._before = LogBackup(path)
         kept, aside = _Kept(), None
         try:
-            self._before.bring_back(origin.run)
+            self._before.restore(origin.run)
             if path.exists():
                 data = path.read_bytes()
                 kept = _find_kept(data, path, origin, after_step, replaced, overwrites=keeps, is_evaluated=is_evaluated)

@@ -13,9 +13,9 @@ from charrnn.budget import PROBE_LANES, PROBE_LAYER
 from charrnn.cli.trainer.threads import ThreadKeeper, try_threads
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
+from charrnn.hyperparameters import FORWARD_SPEED
 from charrnn.network.ensemble import build_model
 from charrnn.network.torch_engine import gpu_trouble, require_device
-from charrnn.regimen import FORWARD_SPEED
 from charrnn.shapes import training_cost
 from charrnn.suggest import SEQ_LEN, may_be_ensemble
 from charrnn.training.heap import give_back_freed_memory, keep_freed_memory
@@ -86,7 +86,7 @@ def set_up_torch(threads: int, *, repeatable: bool = False) -> None:
 
 def measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKeeper) -> float:
     """Measure training FLOP per second, on a model of the size that most texts get."""
-    keeper.look_first()
+    keeper.adjust_first()
     members = 2 if may_be_ensemble(options) and keeper.has_all else 1
     layer = PROBE_LAYER[options["device"]]
     shape = ModelConfig(vocab_size=vocab_size, cell=options["cell"], dropout=0.2, members=members, **layer)
@@ -100,7 +100,7 @@ def measure_flops(options: Mapping[str, Any], vocab_size: int, keeper: ThreadKee
         return sustained_speed(model, lanes, SEQ_LEN, precision, seconds)
 
     speed = measure_speed()
-    if keeper.look(model):
+    if keeper.adjust(model):
         speed = measure_speed()
     return PASSES_SHARE * speed * training_cost(shape)
 

@@ -20,7 +20,7 @@ from charrnn.storage.outputs import folder_of, names_beside, put_in_place
 
 
 @dataclass(frozen=True)
-class Occupant:
+class ExistingFile:
     """What a path holds, with what identifies it later.
 
     Attributes:
@@ -35,7 +35,7 @@ class Occupant:
     step: int = 0
 
 
-NOTHING = Occupant()
+NO_FILE = ExistingFile()
 """The occupant of a path where there is no file."""
 
 
@@ -53,7 +53,7 @@ class Placer:
         unplaced: where the last save lies if it could not be put at the path; else None.
     """
 
-    def __init__(self, path: Path, run: str, found: Occupant = NOTHING, step: int = 0) -> None:
+    def __init__(self, path: Path, run: str, found: ExistingFile = NO_FILE, step: int = 0) -> None:
         self.path = path
         self._run, self._found, self._step = run, found, step
         self._aside = -1  # the step of the file at `unplaced`, which a user may move to the path
@@ -84,7 +84,7 @@ class Placer:
             self.unplaced, self._aside = aside, step
             told = f"{self.path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
-        self._found, self._step, self._mode = Occupant(mark, self._run), step, mode
+        self._found, self._step, self._mode = ExistingFile(mark, self._run), step, mode
         if self.unplaced is not None:
             with contextlib.suppress(OSError):  # already moved or removed, or not removable
                 self.unplaced.unlink()
@@ -109,11 +109,11 @@ class Placer:
         return next(name for name in names if not os.path.lexists(name))
 
 
-def look_at(path: Path) -> Occupant:
+def look_at(path: Path) -> ExistingFile:
     """Identify what lies at a path."""
     mark = _mark_of(path)
     run, step = (mark and _read_run_and_step(path)) or (None, 0)
-    return Occupant(mark, run, step)
+    return ExistingFile(mark, run, step)
 
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:

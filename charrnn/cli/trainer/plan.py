@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from charrnn.config import ModelConfig
+from charrnn.hyperparameters import choose_dropout, choose_warm_up, peak_rate
 from charrnn.metrics import Report
 from charrnn.network.ensemble import set_dropout
-from charrnn.regimen import choose_dropout, choose_warm_up, peak_rate
 from charrnn.training.run import TrainingRun
 from charrnn.wording import format_epochs
 

@@ -13,14 +13,14 @@ from typing import cast
 import numpy as np
 
 from charrnn.arrays import Ids
-from charrnn.cli.common.made import is_made_by_training
-from charrnn.cli.trainer.changes import check_beginning, check_resume
+from charrnn.cli.common.training_outputs import is_made_by_training
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import command_from_stdin, typed_texts, way_to_begin
+from charrnn.cli.trainer.resume_changes import check_fine_tuning, check_resume
+from charrnn.cli.trainer.suggested_commands import command_from_stdin, typed_texts, way_to_begin
 from charrnn.cli.trainer.waiting import has_viewer
-from charrnn.display.outlet import write_line
+from charrnn.display.messages import write_line
 from charrnn.errors import CheckpointError, ConfigError, CorpusError, ForeignTextError
-from charrnn.escape import as_typed, quoted
+from charrnn.escape import one_line, shell_quoted
 from charrnn.paths import STDIN, name_of, told_of_typing
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
@@ -125,7 +125,7 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
     if now.val_texts and not before.val_texts:
         return "give that text without --val-text"
     if now.val_texts and before.held_out_by_name != now.held_out_by_name:
-        return "give that text with " + " ".join(f"--val-text {as_typed(text)}" for text in before.val_texts)
+        return "give that text with " + " ".join(f"--val-text {shell_quoted(text)}" for text in before.val_texts)
     flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
     then, given = vars(before), vars(request.reading)
     *others, last = ["", *(flag for name, flag in flags.items() if then[name] and not given[name])]
@@ -136,14 +136,14 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
 def _named(name: str, origin: Origin) -> str:
     """The name of the corpus, with the number of further texts and those held out by --val-text."""
     held_out = f" ({origin.held_out_by_name} held out)" if origin.val_texts else ""
-    return quoted(f"{name}{origin.and_more_texts}{held_out}")
+    return one_line(f"{name}{origin.and_more_texts}{held_out}")
 
 
 def _of_another_text(stored: Checkpoint, now: str, mend: str, request: Request) -> CheckpointError:
     path, before = request.source, stored.corpus
     return CheckpointError(
         f"{path}: learned from {_named(before.name, stored.origin)} of {before.bytes:,} bytes "
-        f"(sha256 {quoted(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
+        f"(sha256 {one_line(before.sha256):.12}), and {now}; {mend}, or begin a training on this one from its weights "
         f"with {way_to_begin(request)}"
     )
 
@@ -158,7 +158,7 @@ def _mend_by_growth(request: Request, before: CorpusFacts) -> str:
 
 def _stored_text(request: Request) -> tuple[TextOptions, CharEncoder]:
     stored = read_checkpoint(str(request.source))
-    check = check_resume if request.resume else check_beginning
+    check = check_resume if request.resume else check_fine_tuning
     check(stored, request)  # before the texts are read: they may be pipes
     return stored.text_options, stored.encoder
 
@@ -186,13 +186,13 @@ def _read(request: Request, reading: ReadOptions) -> Corpus:
             corpus = read_corpus(request.texts, reading, partial(_look, bar=bar))
     else:
         corpus = read_corpus(request.texts, reading, _look)
-    CLOCK.look()  # before the loading of PyTorch, which does not look
+    CLOCK.heartbeat()  # before the loading of PyTorch, which does not look
     return corpus
 
 
 def _look(done: int, bar: Callable[[int], None] | None = None) -> None:
     """Progress callback of the reading: look at the clock, and update a bar."""
-    CLOCK.look()
+    CLOCK.heartbeat()
     if bar is not None:
         bar(done)
 

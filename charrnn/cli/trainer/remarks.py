@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from charrnn.analysis.amounts import LINE, measure_of
-from charrnn.cli.trainer.launch import Launch
-from charrnn.escape import quoted
+from charrnn.cli.trainer.prepared_run import PreparedRun
+from charrnn.escape import one_line
 from charrnn.text.advice import OF_WINDOWS, SCRIPTS
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import Corpus
@@ -39,46 +39,46 @@ ENDINGS = 5
 _MISREAD = "the text was misread, here or before: name its --encoding, or get it again"
 
 
-def describe_corpus(launch: Launch) -> list[str]:
+def describe_corpus(prepared: PreparedRun) -> list[str]:
     """Describe the text, how it was read and what may be wrong with it, one line each."""
-    corpus, run = launch.corpus, launch.run
+    corpus, run = prepared.corpus, prepared.run
     lines = [
-        _describe_pieces(launch),
+        _describe_pieces(prepared),
         _told_of_cache(corpus),
         _told_of_rare(corpus, is_fresh=not run.history),  # with a history the alphabet comes from an earlier text
-        _told_of_known_lines(launch),
+        _told_of_known_lines(prepared),
     ]
-    lines += _told_of_skipped(launch, corpus.skipped)
+    lines += _told_of_skipped(prepared, corpus.skipped)
     if not run.step:  # at a resume these were told before, and their remedies would be refused
-        lines += _too_little(launch)
-        lines.append(_told_of_blank_lines(launch))
+        lines += _too_little(prepared)
+        lines.append(_told_of_blank_lines(prepared))
         lines.append(corpus.told_of_patterns)
         lines.append(_told_of_html(corpus))
         lines += _doubts(corpus) if corpus.options.unit == CHARACTER else []
     return list(filter(None, lines))
 
 
-def warnings(launch: Launch) -> list[str]:
+def warnings(prepared: PreparedRun) -> list[str]:
     """The remarks about the text that are shown even with --quiet, one line each."""
-    corpus = launch.corpus
-    told = _told_of_skipped(launch, [left for left in corpus.skipped if left.cause != MADE])
-    told += [] if launch.run.step else [_told_of_utf8(corpus), _told_of_no_text(corpus)]
+    corpus = prepared.corpus
+    told = _told_of_skipped(prepared, [left for left in corpus.skipped if left.cause != MADE])
+    told += [] if prepared.run.step else [_told_of_utf8(corpus), _told_of_no_text(corpus)]
     return list(filter(None, told))
 
 
-def _describe_pieces(launch: Launch) -> str:
-    corpus, run = launch.corpus, launch.run
-    training, held_out = map(len, launch.pieces)
+def _describe_pieces(prepared: PreparedRun) -> str:
+    corpus, run = prepared.corpus, prepared.run
+    training, held_out = map(len, prepared.pieces)
     evaluated = run.config.num_evaluated(len(run.val_ids))
     files = f" in {corpus.num_documents:,} files{_endings(corpus)}" if corpus.num_documents > 1 else ""
-    which = f"the {held_out:,} of {quoted(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
+    which = f"the {held_out:,} of {one_line(corpus.val_name)}" if corpus.val_name else f"the last {held_out:,}"
     which = f"{held_out:,} in lines from all over it" if run.config.val_spread else which
     some = f", of which {evaluated:,} are evaluated" if evaluated < held_out else ""
     apart = f"{which} held out{some}"
     if not run.config.holds_out:
         where = "lines from all over it" if run.config.val_spread else "its end"
         apart = f"nothing held out: validation is on {evaluated:,} in {where}, which are learned from too"
-    name = quoted(corpus.name + launch.origin.and_more_texts)
+    name = one_line(corpus.name + prepared.origin.and_more_texts)
     return (
         f"{name}: {len(corpus.ids):,} {corpus.options.unit}s{files}, {corpus.num_distinct:,} distinct; "
         f"{training:,} to train on, {apart}"
@@ -89,15 +89,15 @@ def _endings(corpus: Corpus) -> str:
     """How many files there are of each extension; empty if all have the same."""
     counted = [f"{times:,} {ending or 'without an ending'}" for ending, times in corpus.endings.items()]
     more = ", ..." if len(counted) > ENDINGS else ""
-    return f" ({quoted(', '.join(counted[:ENDINGS]))}{more})" if len(counted) > 1 else ""
+    return f" ({one_line(', '.join(counted[:ENDINGS]))}{more})" if len(counted) > 1 else ""
 
 
 def _told_of_cache(corpus: Corpus) -> str:
     if not isinstance(corpus.ids, np.memmap):
         return ""
     return (
-        f"kept encoded in {quoted(os.path.dirname(str(corpus.ids.filename)))}, {corpus.ids.nbytes / 1e6:,.0f} MB, for "
-        f"{KEPT_DAYS} days after its last use; --no-cache holds it in memory"
+        f"kept encoded in {one_line(os.path.dirname(str(corpus.ids.filename)))}, {corpus.ids.nbytes / 1e6:,.0f} MB, "
+        f"for {KEPT_DAYS} days after its last use; --no-cache holds it in memory"
     )
 
 
@@ -114,33 +114,33 @@ def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
     )
 
 
-def _told_of_known_lines(launch: Launch) -> str:
+def _told_of_known_lines(prepared: PreparedRun) -> str:
     """How many held-out lines also occur in the training piece; empty if none do, or without --lines."""
-    corpus = launch.corpus
-    if corpus.line_feed is None or not launch.run.config.holds_out:
+    corpus = prepared.corpus
+    if corpus.line_feed is None or not prepared.run.config.holds_out:
         return ""
-    known = describe_known(*count_known(*launch.pieces, corpus.encoder))
-    mend = f"leave them out of {quoted(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
+    known = describe_known(*count_known(*prepared.pieces, corpus.encoder))
+    mend = f"leave them out of {one_line(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
     return f"{known}; {mend}" if known else ""
 
 
-def _told_of_blank_lines(launch: Launch) -> str:
+def _told_of_blank_lines(prepared: PreparedRun) -> str:
     """How many lines are blank, with --lines if many are: a model may write hardly any others."""
-    corpus = launch.corpus
+    corpus = prepared.corpus
     if corpus.line_feed is None:
         return ""
     white = [number for number, c in enumerate(corpus.encoder.characters) if c.isspace() and c != "\n"]
     blank = count_blank_lines(corpus.ids, corpus.line_feed, white)
     if blank < MANY_BLANK * (lines := count_lines(corpus.ids, corpus.line_feed)):
         return ""
-    poems = "" if launch.run.history else ", and poems are learned without --lines"  # else learned with it
+    poems = "" if prepared.run.history else ", and poems are learned without --lines"  # else learned with it
     return (
         f"{blank:,} of {number_of(lines, 'line')} {'is' if blank == 1 else 'are'} blank, and each is learned as a text "
         f"of its own: many that it writes will be blank; grep '[^[:space:]]' leaves them out{poems}"
     )
 
 
-def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
+def _told_of_skipped(prepared: PreparedRun, skipped: Sequence[LeftOut]) -> list[str]:
     """Name the files and folders that were left out, and why: one line for each remedy and kind.
 
     A resumed run gets no remedies: with those files its text would be another.
@@ -148,7 +148,7 @@ def _told_of_skipped(launch: Launch, skipped: Sequence[LeftOut]) -> list[str]:
     groups = dict[tuple[str, str], list[LeftOut]]()
     for left in skipped:
         groups.setdefault((left.cause.mend, left.kind), []).append(left)
-    return [_left_out(files, mend="" if launch.run.step else mend) for (mend, _), files in groups.items()]
+    return [_left_out(files, mend="" if prepared.run.step else mend) for (mend, _), files in groups.items()]
 
 
 def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
@@ -159,18 +159,18 @@ def _left_out(files: Sequence[LeftOut], *, mend: str) -> str:
     why = f", {whys.pop()}" if is_shared else ""
     more = ", ... (--json names all)" if len(files) > NAMED else ""
     number = number_of(len(files), files[0].kind)
-    return quoted(f"{number} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
+    return one_line(f"{number} left out{why}: {named}{more}{f'; {mend}' if mend else ''}")
 
 
-def _too_little(launch: Launch) -> list[str]:
+def _too_little(prepared: PreparedRun) -> list[str]:
     """Warn of a training piece or a held-out piece that is too short."""
-    corpus, pieces = launch.corpus, launch.pieces
+    corpus, pieces = prepared.corpus, prepared.pieces
     training, held_out = map(len, pieces)
     measure = measure_of(training, corpus.options.unit, has_lines=corpus.line_feed is not None)
     if measure.unit == LINE and corpus.line_feed is not None:
         training, held_out = (count_lines(piece, corpus.line_feed) for piece in pieces)
-    few_to_judge = measure.has_few_to_judge(held_out) and launch.run.config.holds_out
-    if training >= measure.few or launch.run.history:  # a history before step 1: the weights have learned a style
+    few_to_judge = measure.has_few_to_judge(held_out) and prepared.run.config.holds_out
+    if training >= measure.few or prepared.run.history:  # a history before step 1: the weights have learned a style
         return [_too_few_held_out(number_of(held_out, measure.unit), corpus)] * few_to_judge
     judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
     few = f"{number_of(training, measure.unit)} {'is' if training == 1 else 'are'} too few to learn a style from"
@@ -197,8 +197,8 @@ def _told_of_no_text(corpus: Corpus) -> str:
         return ""
     unless = "" if corpus.options.is_wide else "unless it takes another --encoding, "
     return (
-        f"{quoted(corpus.name)}: {controls / len(corpus.ids):.0%} of it are control characters, as in hardly any text; "
-        f"{unless}it may be no text, but for instance the numbers that another program made of one"
+        f"{one_line(corpus.name)}: {controls / len(corpus.ids):.0%} of it are control characters, as in hardly any "
+        f"text; {unless}it may be no text, but for instance the numbers that another program made of one"
     )
 
 
@@ -265,4 +265,4 @@ def _told_of_html(corpus: Corpus) -> str:
 def _these_are(names: Sequence[str]) -> str:
     """The first of some texts, and how many more there are, as a sentence begins that says what they are."""
     name, *others = names
-    return f"{quoted(name)} and {number_of(len(others), 'other text')} are" if others else f"{quoted(name)}: is"
+    return f"{one_line(name)} and {number_of(len(others), 'other text')} are" if others else f"{one_line(name)}: is"

@@ -1,4 +1,4 @@
-"""The parsed request of a `charrnn train`; `checking` validates it, `retyping` builds the commands to type next."""
+"""The parsed request of a `charrnn train`; `checking` validates it, `suggested_commands` says what to type next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.common.backslashes import unescape
-from charrnn.cli.trainer.placing import NOTHING, Occupant
+from charrnn.cli.trainer.placing import NO_FILE, ExistingFile
 from charrnn.errors import ConfigError
 from charrnn.paths import STDIN_NAME, has_no_name, real, told_of_home
 from charrnn.storage.origin import Origin
@@ -59,7 +59,7 @@ class Request:
     quiet: bool
     as_json: bool
     started: float
-    found: Occupant = NOTHING
+    found: ExistingFile = NO_FILE
 
     @cached_property
     def path(self) -> Path:

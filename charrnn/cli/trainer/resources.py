@@ -90,7 +90,7 @@ def refuse_full_memory(error: Exception, kept: str) -> None:
 
 
 @contextlib.contextmanager
-def told_of_full_memory(request: Request) -> Iterator[None]:
+def translate_out_of_memory(request: Request) -> Iterator[None]:
     """Report out-of-memory errors before the first save, for runs whose model cannot be made smaller by flags.
 
     Raises:

@@ -13,14 +13,14 @@ import torch
 from charrnn import __version__
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.background_saver import BackgroundSaver
-from charrnn.cli.trainer.launch import Launch
 from charrnn.cli.trainer.log import TrainingLog
 from charrnn.cli.trainer.placing import Placer, step_of
+from charrnn.cli.trainer.prepared_run import PreparedRun
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.retyping import command_line
+from charrnn.cli.trainer.suggested_commands import command_line
 from charrnn.display.plain import Display
 from charrnn.errors import SaveError
-from charrnn.escape import as_typed
+from charrnn.escape import shell_quoted
 from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts
 from charrnn.training import checkpoint
@@ -35,15 +35,17 @@ class RunSaver:
 
     Args:
         request: with the path of the checkpoint.
-        launch: the run, and what is saved with it.
+        prepared: the run, and what is saved with it.
         log: the run's log, if this process writes one; each save settles it.
         display: shows failed saves, and those that a user asked for.
     """
 
-    def __init__(self, request: Request, launch: Launch, log: TrainingLog | None, display: Display) -> None:
-        self._launch, self._run, self._ranks = launch, launch.run, launch.run.ranks
+    def __init__(self, request: Request, prepared: PreparedRun, log: TrainingLog | None, display: Display) -> None:
+        self._prepared, self._run, self._ranks = prepared, prepared.run, prepared.run.ranks
         self._path, self._log, self._display = request.path, log, display
-        self._name = self._ranks.broadcast(lambda: launch.origin.run)  # each process of a new run has generated its own
+        self._name = self._ranks.broadcast(
+            lambda: prepared.origin.run
+        )  # each process of a new run has generated its own
         around = {} if log is None else {"first": log.sync, "then": log.settle}
         self._sound_step = 0 if self._run.health.tries else self._run.step  # a run may resume amid a divergence
         saved_step = self._run.step or None if request.is_in_place else None
@@ -148,7 +150,7 @@ class RunSaver:
         if step is None and not self._ranks.is_first:
             step = step_of(self._path, self._name)
         if unplaced is not None and step_of(unplaced, self._name) is not None:
-            return f"go on with --resume-from {as_typed(str(unplaced))} and another --out"
+            return f"go on with --resume-from {shell_quoted(str(unplaced))} and another --out"
         if step is None:
             return "nothing was saved before" if self._ranks.is_first else "this process knows of no save"
         if not self._ranks.is_first:
@@ -177,7 +179,7 @@ class RunSaver:
         self._run.finish_seconds = FINISH_SECONDS + seconds
 
     def _snapshot(self, training: dict[str, Any]) -> dict[str, Any]:
-        run, corpus = self._run, self._launch.corpus
+        run, corpus = self._run, self._prepared.corpus
         header = Header(
             model=run.model.config,
             encoder=corpus.encoder,
@@ -185,8 +187,8 @@ class RunSaver:
             weights=run.best_weights or run.model.state_dict(),
             history=run.history,
             corpus=CorpusFacts(corpus.name, len(corpus.ids), corpus.num_bytes, corpus.sha256, corpus.counts),
-            origin=self._launch.origin,
-            made=_provenance(self._ranks.launches, self._launch.begun_by),
+            origin=self._prepared.origin,
+            made=_provenance(self._ranks.launches, self._prepared.begun_by),
             training=training,
         )
         return checkpoint.snapshot(header, weights_stay=bool(run.best_weights))
@@ -211,7 +213,7 @@ class RunSaver:
 
 
 def _provenance(launches: frozenset[str], begun_by: str) -> dict[str, str]:
-    """What a checkpoint stores of how it was made; see `Place` for `launches` and `Launch` for `begun_by`."""
+    """What a checkpoint stores of how it was made; see `Place` for `launches` and `PreparedRun` for `begun_by`."""
     command = command_line()
     return {
         "charrnn": __version__,

@@ -11,23 +11,23 @@ import torch
 import typer
 
 from charrnn.cli.trainer.announce import announcement, doubt, farewell, next_steps, settings
-from charrnn.cli.trainer.launch import Launch, start_run
+from charrnn.cli.trainer.cpu_load import OtherLoad
+from charrnn.cli.trainer.fine_tuning import start_fine_tuning
 from charrnn.cli.trainer.log import TrainingLog, open_log
 from charrnn.cli.trainer.machine import settle_precision_again
-from charrnn.cli.trainer.neighbours import Neighbours
+from charrnn.cli.trainer.prepared_run import PreparedRun, start_run
 from charrnn.cli.trainer.remarks import warnings
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resources import check_space, refuse_full_memory, told_of_full_memory
-from charrnn.cli.trainer.resumption import resume_run
-from charrnn.cli.trainer.retyping import command_to_go_on
+from charrnn.cli.trainer.resources import check_space, refuse_full_memory, translate_out_of_memory
+from charrnn.cli.trainer.resume_run import resume_run
 from charrnn.cli.trainer.run_saver import RunSaver
 from charrnn.cli.trainer.signals import TrainingSignals
-from charrnn.cli.trainer.transfer import begin_with_weights
+from charrnn.cli.trainer.suggested_commands import command_to_go_on
 from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.plain import Display, JsonDisplay, JsonWarnings, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError
-from charrnn.generation.unprompted import write_sample
-from charrnn.inference.numpy_ensemble import Engine
+from charrnn.generation.unprompted import sample_text
+from charrnn.inference.engine import Engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
 from charrnn.paths import as_argument
@@ -46,7 +46,7 @@ LAST_WORDS = 10.0
 """Seconds to wait for a running save before warning that another process is gone; torchrun kills after 30."""
 
 
-def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, neighbours: Neighbours) -> None:
+def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: Ranks, other_load: OtherLoad) -> None:
     """Start or resume a run as requested, and train to the end.
 
     Args:
@@ -54,28 +54,28 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
         corpus: its texts, encoded.
         signals: stop the training.
         ranks: the processes that train together.
-        neighbours: the other programs on the cores, watched since before PyTorch was loaded.
+        other_load: the other programs on the cores, watched since before PyTorch was loaded.
 
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
-    with told_of_full_memory(request), _make_display(request, corpus.encoder.unit, ranks, signals) as display:
+    with translate_out_of_memory(request), _make_display(request, corpus.encoder.unit, ranks, signals) as display:
         with waiting(request, ranks, "measuring this machine"):
-            begin = resume_run if request.resume else start_run if request.init_from is None else begin_with_weights
-            launch = begin(request, corpus, neighbours, ranks)
-        if ranks.is_first and not _is_kept(request, launch):
-            check_space(request.path, launch.run)
-        session = Session(request, launch, display)
-        display.begin(announcement(launch), settings(launch))
-        for told in warnings(launch) if request.quiet else []:
+            begin = resume_run if request.resume else start_run if request.init_from is None else start_fine_tuning
+            prepared = begin(request, corpus, other_load, ranks)
+        if ranks.is_first and not _is_kept(request, prepared):
+            check_space(request.path, prepared.run)
+        session = Session(request, prepared, display)
+        display.begin(announcement(prepared), settings(prepared))
+        for told in warnings(prepared) if request.quiet else []:
             display.warn(told)
-        if told := doubt(launch.run):
+        if told := doubt(prepared.run):
             tell = display.note if request.resume_or_start else display.warn  # a script that runs again expects it
             tell(f"{request.path}: {told}")
         session.train(signals)
     if ranks.is_first and request.speaks_plainly:
-        display.note(farewell(launch.run, launch.corpus.encoder.unit))
+        display.note(farewell(prepared.run, prepared.corpus.encoder.unit))
         if has_viewer(request):
             display.write(next_steps(as_argument(str(request.path))))
 
@@ -86,15 +86,15 @@ class Session:
     Every process has its own session and takes the same path through it; only the first shows, logs and writes.
     """
 
-    def __init__(self, request: Request, launch: Launch, display: Display) -> None:
-        self._request, self._launch, self._display = request, launch, display
-        self._run = run = launch.run
+    def __init__(self, request: Request, prepared: PreparedRun, display: Display) -> None:
+        self._request, self._prepared, self._display = request, prepared, display
+        self._run = run = prepared.run
         self._ranks = run.ranks
         self._log: TrainingLog | None = None
         if self._ranks.is_first:
             is_evaluated = run.pace.steps == 0
-            self._log = open_log(request, launch.origin, display.warn, step=run.step, is_evaluated=is_evaluated)
-        self._saver = RunSaver(request, launch, self._log, display)
+            self._log = open_log(request, prepared.origin, display.warn, step=run.step, is_evaluated=is_evaluated)
+        self._saver = RunSaver(request, prepared, self._log, display)
         self._precisions = {torch.get_num_threads(): run.config.precision}
         self._evaluations = 0
         self._rewinds = run.rewinds
@@ -145,13 +145,13 @@ class Session:
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
         if self._run.finished:
-            if not _is_kept(self._request, self._launch):
+            if not _is_kept(self._request, self._prepared):
                 if self._run.cold_loss is None:
                     self._run.cold_loss = measure_cold(self._run)
                 self._saver.save_at_the_end("the training was done before")
             self._display.finished(self._run.step)
         elif self._run.history and not self._run.step:
-            self._tell(first_report(self._run, expected_seconds(self._run, self._launch.chars_per_second)))
+            self._tell(first_report(self._run, expected_seconds(self._run, self._prepared.chars_per_second)))
 
     def _handle(self, report: Report) -> None:
         """Log a report, save if that is due, and show the report."""
@@ -189,15 +189,15 @@ class Session:
     def _sample(self, seed: int) -> str:
         """Generate a short text with the current weights."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
-        corpus = self._launch.corpus
+        corpus = self._prepared.corpus
         engine = Engine(self._run.model.config, sampling_weights(weights, corpus.encoder), corpus.line_feed)
-        return write_sample(engine, corpus.encoder, corpus.counts, SAMPLE_LENGTH, seed=seed)
+        return sample_text(engine, corpus.encoder, corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _adapt(self, report: Report) -> None:
         """Adapt threads, precision and hyperparameters to the current speed; show what has changed."""
-        keeper, plan = self._launch.keeper, self._launch.plan
-        if not report.is_last and keeper.look(self._run.model):
-            settle_precision_again(self._run, self._launch.wanted_precision, self._precisions)
+        keeper, plan = self._prepared.keeper, self._prepared.plan
+        if not report.is_last and keeper.adjust(self._run.model):
+            settle_precision_again(self._run, self._prepared.wanted_precision, self._precisions)
         for told in (
             self._tell_of_rewind(report),
             keeper.tell(report.seconds_left),
@@ -243,10 +243,10 @@ class Session:
             self._display.warn(line)
 
 
-def _is_kept(request: Request, launch: Launch) -> bool:
+def _is_kept(request: Request, prepared: PreparedRun) -> bool:
     """Whether a run is finished and its file already holds all of it, so that nothing is written."""
-    run = launch.run
-    is_whole = not launch.differs and (run.cold_loss is not None or run.line_feed is not None)
+    run = prepared.run
+    is_whole = not prepared.differs and (run.cold_loss is not None or run.line_feed is not None)
     return run.finished and request.is_in_place and is_whole
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from charrnn.cli.trainer.leaving import Watcher, leave
+from charrnn.cli.trainer.exit_watchdog import ExitWatchdog, leave
 from charrnn.training.clock import CLOCK
 
 try:
@@ -51,8 +51,8 @@ class TrainingSignals:
     SystemExit. Later, a SIGINT after another stop exits at once too, unless it is the same Ctrl-C delivered twice (see
     `SAME_SECONDS`). It does not in a process started by a launcher: one Ctrl-C may arrive from the terminal, from the
     launcher and as the launcher's SIGTERM, and the launcher kills processes that take too long. A signal that was
-    ignored before, as SIGINT is in a script's background job, stays ignored. `leaving` handles computations that keep
-    Python from exiting.
+    ignored before, as SIGINT is in a script's background job, stays ignored. `exit_watchdog` ends computations
+    that keep Python from exiting.
 
     The system sends a signal at the soft limit on CPU time, and kills at the hard limit; a plain `ulimit -t` sets both
     to the same time. So the soft limit is lowered inside the context, to leave time for a save.
@@ -81,7 +81,7 @@ class TrainingSignals:
         for number in (*STOPS, *SAVES, *QUITS, *GOES_ON):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._former[number] = signal.signal(number, self._remember)
-        self._watcher = Watcher(self._must_leave, self.tell_unsaved)
+        self._watcher = ExitWatchdog(self._must_leave, self.tell_unsaved)
         self._former_limit = _leave_time_to_save(threads=1)
         return self
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from charrnn.cli.common.cores import allotted_cores, usable_cores
-from charrnn.cli.trainer.neighbours import Neighbours, threads_beside
+from charrnn.cli.trainer.cpu_load import OtherLoad, threads_beside
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.clock import CLOCK
 
@@ -66,7 +66,7 @@ class ThreadKeeper:
 
     Args:
         options: of the training, by field name of `TrainConfig`; "threads" is the largest number of threads.
-        neighbours: the other programs, watched for some time already.
+        other_load: the other programs, watched for some time already.
         is_fixed: whether the number never changes: --threads was given, or several processes train.
 
     Attributes:
@@ -75,13 +75,13 @@ class ThreadKeeper:
         news: a message that was not shown yet; empty if there is none.
     """
 
-    def __init__(self, options: Mapping[str, Any], neighbours: Neighbours, *, is_fixed: bool) -> None:
+    def __init__(self, options: Mapping[str, Any], other_load: OtherLoad, *, is_fixed: bool) -> None:
         most: int = options["threads"]
         is_open = not is_fixed and "OMP_NUM_THREADS" not in os.environ
         self._looks = is_open and most > 1 and options["device"] == "cpu"
         self._may_change = options["time_limit"] is not None
         self._most = self.threads = self.at_work = most
-        self._neighbours, self._looked = neighbours, neighbours.began
+        self._other_load, self._looked = other_load, other_load.began
         self._left_out = time.monotonic() - CLOCK.now()
         self._has_told, self.news = False, ""
 
@@ -100,11 +100,11 @@ class ThreadKeeper:
         """Whether no thread has been given up."""
         return self.threads == self._most
 
-    def look_first(self) -> None:
+    def adjust_first(self) -> None:
         """Look at other programs before there is a model, and settle the number of threads."""
         self._see(FIRST_LOOK_SECONDS)
 
-    def look(self, model: Model) -> bool:
+    def adjust(self, model: Model) -> bool:
         """If a look is due, fit the threads to what other programs use; return whether the number has changed."""
         if self._are_apart(model) or not self._see(LOOK_SECONDS):
             return False
@@ -117,7 +117,7 @@ class ThreadKeeper:
             return False
         self._looked = time.monotonic()
         left_out, self._left_out = self._left_out, self._looked - CLOCK.now()
-        others = self._neighbours.look()
+        others = self._other_load.measure()
         if self._left_out - left_out > least:  # this process was paused: ignore what others did then
             return False
         threads = threads_beside(others, usable=usable_cores(), threads=self.threads, most=self._most)

@@ -1,0 +1,178 @@
+"""Recall character by character, while a text is read; `charrnn.recall` computes the same for a whole text at once.
+
+A model that samples reads its own output. Once it has written a phrase twice, all contexts forecast the phrase again, a
+low temperature makes the repetition certain, and the text loops. So a model recalls only short pieces of its own
+output, about as long as a name: while the last `LONG` characters have occurred in its output before, it recalls
+nothing. For figures see `tests/benchmarks/RECIPES.md`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.arrays import Ids
+from charrnn.config import CONTEXTS
+from charrnn.recall import LONGEST, NEVER, NO_FORECAST, Forecasts
+
+LONG = 8
+"""Length of the context, one of `CONTEXTS`, whose recurrence in the model's own output switches recall off. With the
+next longer context texts still loop; with the next shorter, fewer of the names that the model has made up return."""
+
+_LONG_CONTEXT = CONTEXTS.index(LONG)
+_NOTHING = [NO_FORECAST] * len(CONTEXTS)
+_FAR = 1 << 60
+"""More characters than any text has."""
+
+FIRST_ROOM = 1 << 8
+"""Initial capacity of `RecallMemories`, in characters of each text."""
+
+_LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
+"""For each context but the longest, the distance between the ends of two such contexts that together make up the next
+longer one."""
+
+_TURNS = max(_LAGS) + 1
+"""Number of latest characters whose rows of bits are kept, in a ring buffer."""
+
+_NUMBERS = np.arange(len(CONTEXTS))[:, None]
+
+_WORD = np.dtype("<u8")
+"""The words in which bits are combined and searched; the lowest bit comes first."""
+
+_WORD_BITS = 8 * _WORD.itemsize
+
+
+class RecallMemory:
+    """The last characters of one text, as far back as its reach, and where each context last ended.
+
+    Args:
+        reach: see `charrnn.recall.recall_text`.
+        vocab_size: V; ids are below V.
+        generated_from: position of the first character that the model wrote itself; None if it wrote none, or if its
+            own output is to be recalled like any other text.
+    """
+
+    def __init__(self, reach: int, vocab_size: int, generated_from: int | None = None) -> None:
+        self._reach, self._bits = reach, vocab_size.bit_length()
+        self._last_given = (_FAR if generated_from is None else generated_from) - 1
+        self._recent = 0  # the last characters packed into one number: id + 1 of each, 0 before the text
+        self._history: list[int] = []
+        self._forgotten = 0  # number of characters dropped before the history
+        self._tables: list[tuple[int, dict[int, int]]] = [((1 << self._bits * length) - 1, {}) for length in CONTEXTS]
+
+    def read(self, character: int) -> list[int]:
+        """Read one more character; return the forecasts of the next, one for each of `CONTEXTS`."""
+        history = self._history
+        if len(history) >= 2 * self._reach + LONGEST:
+            history = self._forget()
+        place = self._forgotten + len(history)
+        nearest, forgotten = place - self._reach, self._forgotten
+        history.append(character)
+        self._recent = recent = (self._recent << self._bits | character + 1) & self._tables[-1][0]
+        found = []
+        for mask, ends in self._tables:
+            context = recent & mask
+            end = ends.get(context, NEVER)
+            ends[context] = place
+            found.append(end)
+        if self._last_given <= found[_LONG_CONTEXT] >= nearest:
+            return _NOTHING
+        forecasts = []
+        for end in found:
+            forecasts.append(history[end + 1 - forgotten] if end >= nearest else NO_FORECAST)
+        return forecasts
+
+    def copy(self) -> RecallMemory:
+        """Return an independent copy, from which another text can go on."""
+        memory = copy.copy(self)
+        memory._history = self._history.copy()
+        memory._tables = [(mask, ends.copy()) for mask, ends in self._tables]
+        return memory
+
+    def _forget(self) -> list[int]:
+        """Drop what is beyond reach; return the shortened history."""
+        beyond = len(self._history) - self._reach
+        self._forgotten += beyond
+        self._history = self._history[beyond:]
+        self._tables = [
+            (mask, {context: end for context, end in ends.items() if end >= self._forgotten})
+            for mask, ends in self._tables
+        ]
+        return self._history
+
+
+class RecallMemories:
+    """The last characters of N texts side by side: `RecallMemory` for many texts, vectorised over them.
+
+    For every distance back, one bit says whether the character there equals the current one. A longer context recurs at
+    a distance where the shorter one recurs now and did so a few characters before, as in `charrnn.recall`. So whole
+    rows of bits are combined at once, and the first bit set is the latest occurrence of the context.
+
+    Args:
+        reach: see `charrnn.recall.recall_text`.
+        vocab_size: V; ids are below V.
+        num_texts: N.
+        generated_from: see `RecallMemory`.
+    """
+
+    def __init__(self, reach: int, vocab_size: int, num_texts: int, generated_from: int | None = None) -> None:
+        self._reach, self._length = reach, 0
+        self._own_from = _FAR if generated_from is None else generated_from
+        self._rows = np.arange(num_texts)
+        # Latest character first, from `_newest` on, so that a range of distances is a slice.
+        self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
+        self._newest = FIRST_ROOM
+        # For each turn in the ring, context and text, a bit for each distance 1, 2, ...
+        self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD)
+
+    def read(self, characters: Ids) -> Forecasts:
+        """Read the next character of each text, shape (N,); return the forecasts of the following, shape (N, C)."""
+        if self._newest == 0:
+            self._make_room()
+        known = min(self._length, self._reach)
+        characters = characters.astype(self._history.dtype)
+        same = self._history[:, self._newest : self._newest + known] == characters[:, None]
+        self._newest -= 1
+        self._length += 1
+        self._history[:, self._newest] = characters
+        if not known:
+            return np.full((len(characters), len(CONTEXTS)), NO_FORECAST)
+        bits = self._bits[..., : -(-known // _WORD_BITS)]
+        now = bits[self._length % _TURNS]
+        now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")
+        for number, lag in enumerate(_LAGS):
+            np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
+        nearest = (now != 0).argmax(axis=-1)  # index of the word; of the bit two lines below
+        word = now[_NUMBERS, self._rows, nearest]
+        is_known = word != 0
+        nearest = np.where(is_known, _WORD_BITS * nearest + _zeros_below(word), 0)
+        followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
+        is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
+        return np.where(is_known, followed, NO_FORECAST).T
+
+    def selected(self, rows: Ids) -> RecallMemories:
+        """Return independent copies of the rows named, each as often as `rows` names it."""
+        memories = copy.copy(self)
+        memories._rows = np.arange(len(rows))
+        memories._history = self._history.take(rows, axis=0)
+        memories._bits = self._bits.take(rows, axis=2)
+        return memories
+
+    def _make_room(self) -> None:
+        """Move to arrays twice as long as what can still be recalled."""
+        kept = min(self._length, self._reach)
+        history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
+        history[:, kept:] = self._history[:, :kept]
+        self._history, self._newest = history, kept
+        lacking = -(-min(2 * kept, self._reach) // _WORD_BITS) - self._bits.shape[-1]
+        if lacking > 0:
+            self._bits = np.pad(self._bits, [(0, 0)] * (self._bits.ndim - 1) + [(0, lacking)])
+
+
+def _zeros_below(words: NDArray[np.uint64]) -> NDArray[np.intc]:
+    """Count the trailing zero bits of each word; -1 for a word of 0."""
+    lowest = words & -words
+    return np.frexp(lowest.astype(np.float64))[1] - 1  # a power of two, which a float holds exactly
