@@ -120,7 +120,7 @@ class RecallMemories:
 
     def __init__(self, reach: int, vocab_size: int, num_texts: int, generated_from: int | None = None) -> None:
         self._reach, self._length = reach, 0
-        self._own_from = _FAR if generated_from is None else generated_from
+        self._generated_from = _FAR if generated_from is None else generated_from
         self._rows = np.arange(num_texts)
         # Latest character first, from `_newest` on, so that a range of distances is a slice.
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
@@ -150,7 +150,7 @@ class RecallMemories:
         is_known = word != 0
         nearest = np.where(is_known, _WORD_BITS * nearest + _zeros_below(word), 0)
         followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
-        is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._own_from))
+        is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._generated_from))
         return np.where(is_known, followed, NO_FORECAST).T
 
     def selected(self, rows: Ids) -> RecallMemories:

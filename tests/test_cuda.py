@@ -86,7 +86,7 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
         np.testing.assert_allclose(gpu_logits, logits, atol=1e-3)
 
 
-@pytest.mark.parametrize(("recall", "members", "resets_at"), [(0, 1, 4), (50, 1, None), (50, 2, None), (0, 2, 4)])
+@pytest.mark.parametrize(("recall", "members", "reset_id"), [(0, 1, 4), (50, 1, None), (50, 2, None), (0, 2, 4)])
 def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, reset_id):
     shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
     model = random_model(ModelConfig(vocab_size=11, recall=recall, members=members, **shape))

@@ -37,16 +37,16 @@ LEAVES_AT_ONCE = """
 import os, signal, sys, time
 from charrnn.cli.trainer import exit_watchdog
 from charrnn.display import frame, messages
-leaving.PATIENCE = 0.0
-frame.HURRY_SECONDS = outlet.HURRY_SECONDS = 0.5
-hurried = outlet.Outlet(sys.stderr, is_hurried=lambda: True)
+exit_watchdog.PATIENCE = 0.0
+frame.HURRY_SECONDS = messages.HURRY_SECONDS = 0.5
+hurried = messages.PatientStream(sys.stderr, is_hurried=lambda: True)
 lines = ["drawn"]
 drawn = frame.Frame(
-    sys.stderr, outlet.Outlet(sys.stderr), lambda: lines, lambda: (40, 24), stays=True, hides_typing=True
+    sys.stderr, messages.PatientStream(sys.stderr), lambda: lines, lambda: (40, 24), stays=True, hides_typing=True
 )
 drawn.start()
 signal.signal(signal.SIGINT, lambda *_: None)
-watcher = leaving.Watcher(lambda number: True, lambda: hurried.write("told\\n"))
+watcher = exit_watchdog.ExitWatchdog(lambda number: True, lambda: hurried.write("told\\n"))
 sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(60)
@@ -59,7 +59,8 @@ frame.DRAWN_EVERY, drawn = 0.01, []
 def render():
     drawn.append(1)
     return ["a" * 20, "b", f"{len(drawn)} times"]
-frame.Frame(sys.stderr, outlet.Outlet(sys.stderr), render, lambda: (20, 3), stays=True, hides_typing=False).start()
+stderr = messages.PatientStream(sys.stderr)
+frame.Frame(sys.stderr, stderr, render, lambda: (20, 3), stays=True, hides_typing=False).start()
 time.sleep(60)
 """
 

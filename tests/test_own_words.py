@@ -29,7 +29,7 @@ def recalled_of_own(ids, reach, generated_from):
 
 
 @pytest.mark.parametrize("reach", [9, 300, 5000])
-@pytest.mark.parametrize("own_from", [0, 1, 40, 700, 5000])
+@pytest.mark.parametrize("generated_from", [0, 1, 40, 700, 5000])
 def test_long_pieces_of_its_own_are_not_recalled_and_others_are(generated_from, reach):
     text = few_letters(500, letters=5)
     ids = np.concatenate([text, text[100:300], text, text[450:]])  # over and over, from near and from far
@@ -45,7 +45,7 @@ def test_long_pieces_of_its_own_are_not_recalled_and_others_are(generated_from, 
         assert (expected != recall_text(ids, reach)).any()
 
 
-@pytest.mark.parametrize("own_from", [None, 5000])
+@pytest.mark.parametrize("generated_from", [None, 5000])
 def test_what_is_read_is_recalled_whole(generated_from):
     ids = np.tile(few_letters(50), 4)
     memory = RecallMemory(300, 4, generated_from)
@@ -115,7 +115,7 @@ class Told:
         return LastAlone(lambda ids: np.zeros((len(ids), 5)))
 
 
-@pytest.mark.parametrize(("recall_all", "own_from"), [(False, 3), (True, None)])
+@pytest.mark.parametrize(("recall_all", "generated_from"), [(False, 3), (True, None)])
 def test_a_model_s_own_words_begin_with_the_first_character_behind_the_prompt(recall_all, generated_from):
     model = Told()
     sampler = Sampler(model, [0, 1, 2], SamplingOptions(), 0, recall_all=recall_all)

@@ -24,7 +24,7 @@ def make_model(**options):
     )
 
 
-@pytest.mark.parametrize("own_from", [None, 3])
+@pytest.mark.parametrize("generated_from", [None, 3])
 @pytest.mark.parametrize("members", [1, 2])
 def test_what_follows_a_story_is_what_follows_the_same_text_read_at_once(generated_from, members):
     model, generator = make_model(members=members), np.random.default_rng(0)

@@ -150,7 +150,7 @@ class Sampler:
     def trace(self, progress: SampleProgress, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
-            self.begin_one() if self.begin_one else self.model.reader(self._own_from),
+            self.begin_one() if self.begin_one else self.model.reader(self._generated_from),
             self.prompt,
             generator=self._generator(number),
             options=self.options,
@@ -184,13 +184,13 @@ class Sampler:
 
     @cached_property
     def _beginning(self) -> Beginning:
-        read = self.model.batch_reader(1, self._own_from)
+        read = self.model.batch_reader(1, self._generated_from)
         for character in self.prompt:
             logits = read(np.array([character]))
         return Beginning(read, logits)
 
     @property
-    def _own_from(self) -> int | None:
+    def _generated_from(self) -> int | None:
         """The `generated_from` of the samples' readers; see `SamplingModel.reader`."""
         return None if self.recall_all else len(self.prompt)
 

@@ -109,14 +109,14 @@ class NumpyCharRNN:
         self.config = config
         self._weights = dict(weights)
         self._keeps_weights = keeps_weights
-        self._resets_at = reset_id
+        self._reset_id = reset_id
         self._cell = CELL_STEPS[config.cell]
         # A product with a vector of 1/H is numpy's fastest mean over units.
         self._averaging: Singles = np.full(config.hidden_size, 1 / config.hidden_size, dtype=np.float32)
 
     def stepper(self, num_texts: int | None = None) -> Stepper:
         """Begin N texts; None: one text, without a batch axis."""
-        return Stepper(self.config, self._folded, num_texts, self._resets_at)
+        return Stepper(self.config, self._folded, num_texts, self._reset_id)
 
     @functools.cached_property
     def _projected_characters(self) -> Singles:
@@ -131,7 +131,7 @@ class NumpyCharRNN:
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text, layer after layer; see `charrnn.inference.engine.Engine.forward`."""
         x: Singles = self._weights["embedding.weight"][ids]  # (T, N, E)
-        keeps = None if self._resets_at is None else np.float32(1) * (ids != self._resets_at)[..., None]  # (T, N, 1)
+        keeps = None if self._reset_id is None else np.float32(1) * (ids != self._reset_id)[..., None]  # (T, N, 1)
         new_state = []
         for layer in range(self.config.num_layers):
             projected = self._project(layer, x) if layer else self._projected_characters[ids]  # (T, N, G * H)

@@ -41,7 +41,7 @@ class Stepper:
 
     def __init__(self, config: ModelConfig, folded: FoldedWeights, num_texts: int | None, reset_id: int | None) -> None:
         self._config, self._folded, self._recalls = config, folded, config.recall > 0
-        self._resets_at = -1 if reset_id is None else reset_id
+        self._reset_id = -1 if reset_id is None else reset_id
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
@@ -62,7 +62,7 @@ class Stepper:
         Returns:
             Logits of the following character, shape (V,), valid until the next call.
         """
-        if character == self._resets_at:
+        if character == self._reset_id:
             for layer in self._layers:
                 layer.forget(...)
         for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gather function is the head's
@@ -113,7 +113,7 @@ class Stepper:
 
     def selected(self, rows: Ids | None) -> Stepper:
         """Return independent copies of the rows named, each as often as `rows` names it; None: of the one text."""
-        stepper = Stepper(self._config, self._folded, None if rows is None else len(rows), self._resets_at)
+        stepper = Stepper(self._config, self._folded, None if rows is None else len(rows), self._reset_id)
         for layer, own in zip(stepper._layers, self._layers, strict=True):
             for values, of_all in zip(layer.memory, own.memory, strict=True):
                 values[:] = of_all if rows is None else of_all[:, rows]
@@ -121,7 +121,7 @@ class Stepper:
 
     def _advance(self, characters: Ids) -> None:
         """Update the state and the logits, before recall, with the next character of each text, shape (N,)."""
-        if self._resets_at >= 0 and (begins := characters == self._resets_at).any():
+        if self._reset_id >= 0 and (begins := characters == self._reset_id).any():
             for layer in self._layers:
                 layer.forget((slice(None), begins))
         for layer, gather in zip(self._layers, self._gather, strict=False):

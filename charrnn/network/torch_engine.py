@@ -79,7 +79,7 @@ class TorchCharRNN:
         reset_id: int | None = None,
     ) -> None:
         require_device(device)
-        self._resets_at = reset_id
+        self._reset_id = reset_id
         self._model = build_model(config)
         self._model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self._model.to(device).eval()
@@ -107,8 +107,8 @@ class TorchCharRNN:
     def step(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read ids, shape (N,), with their forecasts; give logits, shape (N, V), and the new state."""
         inputs = ids_on(self._model.device, ids)[None]
-        if self._resets_at is not None:
-            keeps = (inputs[0] != self._resets_at)[:, None]
+        if self._reset_id is not None:
+            keeps = (inputs[0] != self._reset_id)[:, None]
             state = map_state(lambda values: values * keeps, state)
         forecasts = None if recalled is None else ids_on(self._model.device, recalled[None])
         logits, state = self._model(inputs, state, forecasts)
