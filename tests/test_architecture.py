@@ -164,9 +164,8 @@ ALLOWED = {
         "gradients": "arrays backprop cell_types config losses engine recall shapes tape",
         "novelty": "",
         "embeddings": "arrays",
-        "verdict": "metrics wording",
+        "verdict": "config hyperparameters metrics suggest wording",
         "amounts": "",
-        "handicaps": "config hyperparameters suggest verdict wording",
     },
     "display": {
         "json_line": "surrogates",
@@ -180,7 +179,7 @@ ALLOWED = {
         "page": "",
         "svg": "escape widths",
         "curves": "metrics ngrams options widths",
-        "card": "amounts archive config encoder escape handicaps metrics ngrams options shapes verdict widths wording",
+        "card": "amounts archive config encoder escape metrics ngrams options shapes verdict widths wording",
     },
 }
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""

@@ -3,8 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from charrnn.analysis.handicaps import handicaps
-from charrnn.analysis.verdict import verdict
+from charrnn.analysis.verdict import handicaps, verdict
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import HistoryRow
 

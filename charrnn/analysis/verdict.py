@@ -1,11 +1,14 @@
-"""The verdict on a training run, in words: what its training and validation losses say, and what to do about it."""
+"""The verdict on a training run, in words: what its losses say, what to do, and which settings likely held it back."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.hyperparameters import peak_rate
 from charrnn.metrics import HistoryRow, best_row
+from charrnn.suggest import SIZES
 from charrnn.wording import number_of
 
 FLAT = 0.004
@@ -40,6 +43,10 @@ WIDE = 0.2
 
 LEAST_SHOWN = 5e-5
 """Least change in nats that four decimals show; less counts as no change."""
+
+FAR = 5
+"""A learning rate this many times the default is far too high, and a layer this many times smaller than the smallest
+default far too small."""
 
 
 def margin(loss: float, share: float) -> float:
@@ -91,6 +98,32 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     before, thirds = _end_of(own, begun)
     has_fallen = before.train_loss - last.train_loss > margin(last.train_loss, FLAT) * thirds
     return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
+
+
+def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, baseline_loss: float) -> list[str]:
+    """Describe settings far from charrnn's defaults, if the model is clearly worse than an n-gram model; else none.
+
+    Args:
+        model: the model's shape.
+        config: how it was trained.
+        steps: number of training steps.
+        loss: best loss, in nats.
+        baseline_loss: loss of an n-gram model on the same text, in nats.
+    """
+    if loss <= baseline_loss + margin(baseline_loss, CLEAR):
+        return []
+    found = []
+    usual = peak_rate(config.optimizer, model, steps)
+    if config.learning_rate >= FAR * usual:
+        found.append(
+            f"its learning rate of {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times the {usual:g} "
+            "that would be chosen for it, which is likely far too high"
+        )
+    fewest = min(units for units, _, _ in SIZES)
+    if FAR * model.hidden_size <= fewest:
+        units = number_of(model.hidden_size, "unit")
+        found.append(f"a layer of {units} is small, where {fewest} at least would be chosen")
+    return found
 
 
 def _improving(last: HistoryRow, seen: str) -> str:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charrnn.analysis.amounts import LINE, measure_of
-from charrnn.analysis.handicaps import handicaps
 from charrnn.analysis.ngrams import BASELINE_NAME, Baseline
-from charrnn.analysis.verdict import verdict
+from charrnn.analysis.verdict import handicaps, verdict
 from charrnn.config import ModelConfig
 from charrnn.display.widths import with_bases
 from charrnn.escape import one_line
@@ -120,7 +119,7 @@ def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None =
     Args:
         checkpoint: to judge; see `charrnn.analysis.verdict`.
         known: see `card`.
-        baseline: an n-gram model's loss; see `charrnn.analysis.handicaps`.
+        baseline: an n-gram model's loss; see `charrnn.analysis.verdict.handicaps`.
     """
     if not checkpoint.train_config.holds_out:
         return "none: its losses are of what it learned from, and do not tell how it does on other text"
