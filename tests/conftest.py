@@ -27,7 +27,7 @@ from hypothesis import settings
 from charrnn.analysis.losses import Predictions, read_pieces
 from charrnn.cell_types import CELLS
 from charrnn.cli.common.cores import SPIN_COUNT
-from charrnn.cli.inspector.whereabouts import NUM_ABOVE
+from charrnn.cli.inspector.candidate_files import NUM_ABOVE
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.inference.engine import Engine

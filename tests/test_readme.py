@@ -17,10 +17,9 @@ from test_display import REPORT
 from charrnn import recall_memory
 from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT, SIGNIFICANT
 from charrnn.cli import inspection
+from charrnn.cli.inspector.candidate_files import LARGEST_SOUGHT, MOST_ENTRIES, NUM_ABOVE
 from charrnn.cli.inspector.flags import MAX_JUDGED
-from charrnn.cli.inspector.sought import LARGEST_SOUGHT, MOST_ENTRIES
 from charrnn.cli.inspector.unit_views import NEARLY_ALWAYS
-from charrnn.cli.inspector.whereabouts import NUM_ABOVE
 from charrnn.cli.sample import FEWEST_TEXTS, sample
 from charrnn.cli.sample import WORDS as SAMPLE_WORDS
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED

@@ -13,7 +13,7 @@ import pytest
 from conftest import make_text, train_briefly
 
 from charrnn.analysis.ngrams import Baseline, NgramModel
-from charrnn.cli.inspector import sought, training_text, whereabouts
+from charrnn.cli.inspector import candidate_files, training_text
 from charrnn.cli.inspector.cards import describe, describe_each
 from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.recording import choose_texts
@@ -221,7 +221,7 @@ def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monke
 def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):
     (tmp_path / "b.txt").write_text("b")
     told = moved(contents, "a.txt", val_texts=["gone/b.txt"])
-    assert whereabouts.places_of_held_out(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
+    assert candidate_files.places_of_held_out(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
 def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
@@ -482,7 +482,7 @@ def test_files_are_joined_by_what_stood_between_them_at_an_empty_one_too(letters
 def test_what_the_system_makes_is_not_opened_in_a_folder_either(letters, trained, tmp_path, monkeypatch):
     """It has no size, and may never end."""
     opened = []
-    monkeypatch.setattr(sought, "why_no_text", lambda document, *_: opened.append(document.name))
+    monkeypatch.setattr(candidate_files, "why_no_text", lambda document, *_: opened.append(document.name))
     (tmp_path / "letters" / "x.txt").symlink_to("/proc/self/pagemap")
     assert_found(letters(), trained)
     assert [Path(name).name for name in opened] == ["a.txt", "c.txt"]
@@ -515,9 +515,9 @@ def test_a_folder_whose_files_many_patterns_chose_is_read_where_it_is_named(lett
 
 def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained, tmp_path, monkeypatch):
     (tmp_path / "letters" / "a.bin").write_bytes(b"\xff" * 1000)
-    monkeypatch.setattr(sought, "LARGEST_SOUGHT", 21_000)
+    monkeypatch.setattr(candidate_files, "LARGEST_SOUGHT", 21_000)
     assert_found(letters(), trained)
-    monkeypatch.setattr(sought, "LARGEST_SOUGHT", 20_999)
+    monkeypatch.setattr(candidate_files, "LARGEST_SOUGHT", 20_999)
     assert find_text(letters(), "m.pt") is None
     told = "letters: holds more than the 20,999 bytes that are read unasked; --corpus names it if it is the same, or "
     assert describe_absence(letters(), "m.pt").startswith(told)
@@ -525,12 +525,12 @@ def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained,
 
 
 def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, monkeypatch):
-    monkeypatch.setattr(sought, "MOST_ENTRIES", 4)  # two files, a folder, and itself
+    monkeypatch.setattr(candidate_files, "MOST_ENTRIES", 4)  # two files, a folder, and itself
     assert_found(letters(), trained)
     with pytest.raises(CorpusError, match="holds more than the 4 files and folders that are looked through unasked"):
-        sought.seek(["letters"] * 2, [], letters())
-    monkeypatch.setattr(sought, "MOST_ENTRIES", 3)
-    monkeypatch.setattr(sought, "find_documents", None)
+        candidate_files.find_candidate_files(["letters"] * 2, [], letters())
+    monkeypatch.setattr(candidate_files, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(candidate_files, "find_documents", None)
     assert find_text(letters(), "m.pt") is None
     told = "letters: holds more than the 3 files and folders that are looked through unasked; --corpus names it "
     assert describe_absence(letters(), "m.pt").startswith(told)
@@ -539,7 +539,7 @@ def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, 
 
 def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(sought, "why_no_text", lambda document, *_: read.append(document.name))
+    monkeypatch.setattr(candidate_files, "why_no_text", lambda document, *_: read.append(document.name))
     packed = gzip.compress((tmp_path / "letters" / "a.txt").read_bytes())
     (tmp_path / "letters" / "a.txt").write_bytes(packed)
     assert find_text(letters(), "m.pt") is None

@@ -1,8 +1,8 @@
 """Finds the text that a checkpoint learned from, and splits it into its training and held-out parts.
 
 A checkpoint stores a text's name, size and SHA-256, and which files of folders were read, but not the text. The text is
-searched for in the candidate paths of `whereabouts`, under the limits of `sought`, and accepted only if it is identical
-to the byte. If a file begins with the text and goes on, as a log does that has grown, its beginning is used.
+searched for among the files of `candidate_files`, and accepted only if it is identical to the byte. If a file begins
+with the text and goes on, as a log does that has grown, its beginning is used.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from pathlib import Path
 
 from charrnn.arrays import Ids
 from charrnn.cli.common.training_outputs import is_made_by_training
-from charrnn.cli.inspector.sought import LARGEST_SOUGHT, PACKED, is_packed, require_usable, seek
-from charrnn.cli.inspector.whereabouts import (
+from charrnn.cli.inspector.candidate_files import (
+    LARGEST_SOUGHT,
+    PACKED,
     candidates,
+    find_candidate_files,
     is_of_several,
+    is_packed,
     places_of,
     places_of_held_out,
+    require_usable,
     without_network_paths,
 )
 from charrnn.errors import CacheError, CorpusError, ForeignTextError
@@ -99,7 +103,7 @@ def _describe_other(place: str, checkpoint: Checkpoint) -> str:
 def _why_not_taken(folder: str, checkpoint: Checkpoint) -> str:
     """Why a folder is not accepted as the text, as a continuation of its name."""
     try:
-        packed = seek([folder], [], checkpoint).packed
+        packed = find_candidate_files([folder], [], checkpoint).packed
     except CorpusError as error:
         return f": {without_advice(str(error)).removeprefix(f'{folder}: ')}"
     if packed:
@@ -115,7 +119,7 @@ def _given_text(checkpoint: Checkpoint, checkpoint_path: str, given: str) -> Fou
     corpus = None
     if checkpoint.origin.val_texts and can_be_read_again:
         with contextlib.suppress(CorpusError):  # the files at the old paths may have changed
-            held_out = seek([], places_of_held_out(checkpoint, checkpoint_path), checkpoint).held_out
+            held_out = find_candidate_files([], places_of_held_out(checkpoint, checkpoint_path), checkpoint).held_out
             corpus = _read([given], held_out, checkpoint, cache=cache)
     corpus = corpus or _read([given], (), checkpoint, has_grown=_has_grown([given], checkpoint), cache=cache)
     if corpus is None:
@@ -146,8 +150,8 @@ def _read_sought(paths: Sequence[str], held_out: Sequence[str], checkpoint: Chec
     """Read candidate files if their total size is that of the text, or if one file has grown since."""
     if _has_grown([*paths, *held_out], checkpoint):
         return _read(paths, held_out, checkpoint, has_grown=True)
-    sought = seek(paths, held_out, checkpoint)
-    return _read(sought.learned, sought.held_out, checkpoint) if sought.may_be(checkpoint) else None
+    found = find_candidate_files(paths, held_out, checkpoint)
+    return _read(found.learned, found.held_out, checkpoint) if found.may_be(checkpoint) else None
 
 
 def _read(

@@ -1,7 +1,12 @@
-"""Limits on reading the paths in a checkpoint, which may be untrusted and name any file or folder.
+"""Candidate files for a checkpoint's training text: where it may be, and which of the files there may be read.
 
-Only ordinary files are read, limited in number and in total size. Files that the system generates on reading, such as
-those of /proc, have size 0 and may never end: they are not opened. Compressed files are not unpacked.
+A checkpoint stores paths as they were typed, but not the working directory of that run. A path is therefore tried from
+the current directory, from the checkpoint's folder and from a few folders above that, which finds a text whose folder
+is a neighbour of the checkpoint's.
+
+A checkpoint may be untrusted and name any file or folder. Only ordinary files are read, limited in number and in total
+size. Files that the system generates on reading, such as those of /proc, have size 0 and may never end: they are not
+opened. Compressed files are not unpacked.
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ from charrnn.text.options import CHARACTER
 from charrnn.text.sources import Document, Found, find_documents
 from charrnn.text.unreadable import translate_read_errors
 
+NUM_ABOVE = 3
+"""Number of folders above the checkpoint's own from which paths are tried."""
+
 LARGEST_SOUGHT = 1 << 26
 """Most bytes of a text that is searched for without --corpus: a larger one takes too long to read for a card."""
 
@@ -36,7 +44,7 @@ PACKED = Cause("compressed, which is not read unasked")
 
 
 @dataclass(frozen=True)
-class Sought:
+class CandidateFiles:
     """Files that may hold a text.
 
     Attributes:
@@ -62,7 +70,40 @@ class Sought:
         return bool(self.learned) and 0 <= lacking <= (num_files - 1 if checkpoint.text_options.lines else 0)
 
 
-def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> Sought:
+def candidates(checkpoint: Checkpoint, checkpoint_path: str) -> list[list[str]]:
+    """Lists of paths that may be the text: one file or folder each, then all paths of the training together."""
+    alone = [[place] for place in places_of(checkpoint, checkpoint_path)]
+    if not is_of_several(checkpoint):
+        return alone
+    texts = without_network_paths(checkpoint.origin.texts)
+    together = (tuple(str(Path(root, text)) for text in texts) for root in _roots(checkpoint_path))
+    return [*alone, *map(list, dict.fromkeys(together))]
+
+
+def places_of(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
+    """Candidate paths of the text, or of the first of several; a text from standard input has a name only."""
+    name = checkpoint.corpus.name
+    typed = next((text for text in checkpoint.origin.texts[:1] if Path(text).name in (name, "", "..")), name)
+    return _places(typed, name, checkpoint_path)
+
+
+def places_of_held_out(checkpoint: Checkpoint, checkpoint_path: str) -> list[str]:
+    """Paths of the --val-text files, each the first candidate that exists, else the first of all."""
+    each = (_places(text, Path(text).name, checkpoint_path) for text in checkpoint.origin.val_texts)
+    return [next(filter(os.path.exists, places), places[0]) for places in each if places]
+
+
+def is_of_several(checkpoint: Checkpoint) -> bool:
+    """Whether the training text was several files or folders, joined."""
+    return len(checkpoint.origin.texts) > 1
+
+
+def without_network_paths(paths: Sequence[str]) -> list[str]:
+    """The paths without network (UNC) paths: an untrusted checkpoint must not make Windows contact a host."""
+    return [path for path in paths if not path.replace("\\", "/").startswith("//")]
+
+
+def find_candidate_files(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) -> CandidateFiles:
     """Find the files under some paths as the training did.
 
     A file of size 0 is replaced by `os.devnull`, as it must not be opened.
@@ -98,7 +139,7 @@ def seek(paths: Sequence[str], held_out: Sequence[str], checkpoint: Checkpoint) 
         for piece in _split(found)
     )
     packed = [left.name for left in found.skipped if left.cause == PACKED]
-    return Sought(learned, last, sum(sizes[document.name] for document in found.documents), packed)
+    return CandidateFiles(learned, last, sum(sizes[document.name] for document in found.documents), packed)
 
 
 def require_usable(checkpoint: Checkpoint) -> None:
@@ -121,6 +162,19 @@ def is_packed(path: str) -> bool:
         CorpusError: the file cannot be read.
     """
     return os.path.isfile(path) and _size_of(path) > 0 and Document(path, Path(path)).is_packed()
+
+
+def _places(typed: str, name: str, checkpoint_path: str) -> list[str]:
+    here, beside, *above = _roots(checkpoint_path)
+    found = [Path(root, text) for text in without_network_paths([typed]) for root in (here, beside, *above)]
+    near = [Path(root, text) for text in without_network_paths([name]) for root in (here, beside)]
+    return list(dict.fromkeys(map(str, [*found[:1], *near, *found[1:]])))
+
+
+def _roots(checkpoint_path: str) -> list[Path]:
+    """The folders from which paths are tried: the current one, the checkpoint's, and those above that."""
+    beside = Path(checkpoint_path).parent
+    return [Path(), *(beside.joinpath(*[os.pardir] * height) for height in range(NUM_ABOVE + 1))]
 
 
 def _split(found: Found) -> tuple[list[str], list[str]]:
