@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_page import data_of
 
-from charrnn.generation import unprompted
+from charrnn.generation import samples
 from charrnn.inference.engine import Engine
 from charrnn.storage.archive import read_checkpoint
 from charrnn.surrogates import to_bytes
@@ -175,6 +175,6 @@ def test_a_model_of_bytes_learns_as_it_reads(folder):
 def test_of_a_sample_in_bytes_an_unfinished_character_at_its_end_is_left_out(monkeypatch):
     encoder = CharEncoder("".join(map(chr, sorted("a\n🦊".encode()))), "byte")
     ids = encoder.encode("a🦊a🦊").tolist()
-    monkeypatch.setattr(unprompted, "Sampler", lambda *_: SimpleNamespace(stream=lambda length: ids[:length]))
-    written = [unprompted.sample_text(None, encoder, [], length, seed=1) for length in (10, 9, 7, 6, 4, 1)]
+    monkeypatch.setattr(samples, "Sampler", lambda *_: SimpleNamespace(stream=lambda length: ids[:length]))
+    written = [samples.sample_text(None, encoder, [], length, seed=1) for length in (10, 9, 7, 6, 4, 1)]
     assert written == ["a🦊a🦊", "a🦊a", "a🦊a", "a🦊a", "a", "a"]

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from charrnn.generation.endings import Drawn, Ending
+from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sample_progress import MOST_IN_VAIN, SampleProgress
-from charrnn.generation.sampling import Sampler
+from charrnn.generation.sampling import Sampler, SamplingModel
 from charrnn.softmax import log_softmax
 from charrnn.surrogates import join_bytes, to_bytes
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, first_id
 from charrnn.text.options import BYTE, CHARACTER
 
 
@@ -185,3 +186,21 @@ def joined(drawn: Iterable[Drawn]) -> Iterator[Drawn]:
     joining = ByteJoiner()
     for each in drawn:
         yield from joining.feed([each])
+
+
+def sample_text(
+    model: SamplingModel,
+    encoder: CharEncoder,
+    counts: Sequence[int],
+    length: int,
+    *,
+    seed: int,
+    options: SamplingOptions | None = None,
+) -> str:
+    """Write a text as `charrnn sample` does without a prompt, by default at its temperature.
+
+    With bytes as the unit, an unfinished character at the end is left out.
+    """
+    sampler = Sampler(model, [first_id(encoder, counts)], options or SamplingOptions(), seed)
+    text = encoder.decode([*sampler.stream(length)])
+    return text if encoder.unit == CHARACTER else join_bytes(text, is_whole=False)

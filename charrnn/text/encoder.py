@@ -195,6 +195,12 @@ def line_feed_id(encoder: CharEncoder, options: TextOptions) -> int | None:
     return int(encoder.encode("\n")[0]) if options.lines else None
 
 
+def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
+    """The id that a model reads before it writes without a prompt: a line feed, or its corpus's commonest character."""
+    known = range(len(encoder.characters))  # without the unknown id
+    return encoder.encode_list("\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
+
+
 def _decode_bytes(texts: Iterable[str]) -> Iterator[str]:
     """Decode a stream of bytes, each given as the code point of its value, as UTF-8."""
     return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")

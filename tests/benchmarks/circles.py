@@ -8,9 +8,9 @@ from pathlib import Path
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
-from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
+from charrnn.text.encoder import first_id
 
 CIRCLE = re.compile(r"(.{6,60}?)\1{2,}", re.DOTALL)
 TEMPERATURES = (0.3, 0.5, 0.6, 0.8, 1.0)

@@ -19,8 +19,8 @@ from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import CharRNNError
-from charrnn.generation.unprompted import first_id
 from charrnn.paths import name_of
+from charrnn.text.encoder import first_id
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import EncodedText
 

@@ -31,11 +31,10 @@ from charrnn.display.json_line import to_json
 from charrnn.display.messages import write_warning
 from charrnn.errors import CorpusError
 from charrnn.escape import one_line
-from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import STDIN, name_of
 from charrnn.text.documents import read_text
-from charrnn.text.encoder import CharEncoder
+from charrnn.text.encoder import CharEncoder, first_id
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import EncodedText

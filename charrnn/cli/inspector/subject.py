@@ -14,8 +14,8 @@ from charrnn.arrays import Places
 from charrnn.cli.inspector.training_text import FoundText, describe_absence, find_text
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.generation.filters import SamplingOptions
+from charrnn.generation.samples import sample_text
 from charrnn.generation.sampling import SamplingModel
-from charrnn.generation.unprompted import sample_text
 from charrnn.inference.engine import Engine
 from charrnn.limits import flag_name
 from charrnn.loading import load_for_sampling

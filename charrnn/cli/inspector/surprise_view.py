@@ -17,10 +17,9 @@ from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError
 from charrnn.escape import describe_characters, one_line
-from charrnn.generation.unprompted import first_id
 from charrnn.metrics import bits_per_char
 from charrnn.surrogates import name_byte
-from charrnn.text.encoder import UNKNOWN_MARK
+from charrnn.text.encoder import UNKNOWN_MARK, first_id
 from charrnn.text.unknowns import EncodedText, encode_known
 from charrnn.wording import number_of
 

@@ -26,9 +26,9 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.sample_progress import MOST_CHARACTERS
 from charrnn.generation.sampling import Sampler
-from charrnn.generation.unprompted import first_id
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
+from charrnn.text.encoder import first_id
 from charrnn.text.likeness import in_known_form
 from charrnn.text.options import BYTE
 

@@ -26,7 +26,7 @@ from charrnn.cli.trainer.suggested_commands import command_to_go_on
 from charrnn.cli.trainer.waiting import has_viewer, waiting
 from charrnn.display.plain import Display, JsonDisplay, JsonWarnings, MuteDisplay, PlainDisplay, report_fields
 from charrnn.errors import DivergenceError, LostRankError
-from charrnn.generation.unprompted import sample_text
+from charrnn.generation.samples import sample_text
 from charrnn.inference.engine import Engine
 from charrnn.loading import sampling_weights
 from charrnn.metrics import Report
