@@ -335,7 +335,7 @@ def test_score_reads_stdin_and_prints_a_table(inspect):
         (["--score", "no.txt"], "", "no.txt: no such file"),
     ],
 )
-def test_bad_input_is_one_line(inspect, arguments, stdin, message):
+def test_bad_input_is_reported_in_one_line(inspect, arguments, stdin, message):
     result = inspect(
         *arguments,
         input=stdin.decode("utf-8", "surrogateescape") if isinstance(stdin, bytes) else stdin,

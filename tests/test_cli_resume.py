@@ -46,7 +46,7 @@ def steps(folder):
 
 
 @pytest.mark.slow
-def test_the_command_that_began_a_run_is_kept_with_the_last_one_however_often_it_is_resumed(folder):
+def test_first_command_of_a_run_is_kept_through_every_resume(folder):
     first = contents(folder)["made"]["command"]
     assert "begun_by" not in contents(folder)["made"]
     for flags in (["--resume", "--max-steps", 21], ["--resume", "--max-steps", 22]):
@@ -65,7 +65,7 @@ def test_the_command_that_began_a_run_is_kept_with_the_last_one_however_often_it
     ("charrnn train verse.txt --resumed 5", True), ("charrnn train verse.txt --resume", False), ("", False),
     ("charrnn train verse.txt --resume-from=a.pt", False), ("charrnn train verse.txt --force-resume --seed 3", False),
 ])  # fmt: skip
-def test_a_command_that_went_on_with_a_run_is_not_told_as_what_began_it(folder, command, began):
+def test_resume_command_is_not_recorded_as_the_first_command(folder, command, began):
     """A checkpoint of an older charrnn has the last command alone."""
     before = contents(folder)
     torch.save({**before, "made": {**before["made"], "command": command}}, folder / "verse.pt")
@@ -76,7 +76,7 @@ def test_a_command_that_went_on_with_a_run_is_not_told_as_what_began_it(folder, 
 
 
 @pytest.mark.slow
-def test_one_command_begins_a_run_goes_on_with_it_and_ends_where_it_is_done(folder):
+def test_resume_or_start_starts_resumes_and_ends(folder):
     (folder / "verse.pt").write_bytes(b"")  # as mktemp makes it
     (folder / "verse.log").unlink()
     flags = [*SMALL, "--log", "verse.log", "--report-every", 1, "--evaluate-every", 10, "--resume-or-start"]
@@ -95,7 +95,7 @@ def test_one_command_begins_a_run_goes_on_with_it_and_ends_where_it_is_done(fold
 
 
 @pytest.mark.slow
-def test_what_is_resumed_or_started_costs_no_log_of_a_training_whose_checkpoint_lies_elsewhere(folder):
+def test_resume_or_start_does_not_overwrite_the_log_of_a_moved_checkpoint(folder):
     before = (folder / "verse.log").read_bytes()
     (folder / "verse.pt").rename(folder / "final.pt")
     again = [*SMALL, "--log", "verse.log", "--resume-or-start", "--max-steps", 2, "-q"]
@@ -119,7 +119,7 @@ def test_what_is_resumed_or_started_costs_no_log_of_a_training_whose_checkpoint_
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_as_a_training_is_resumed_or_started_names_the_flag_that_was_typed(folder):
+def test_error_with_resume_or_start_names_that_flag(folder):
     (folder / "verse.txt").write_text(make_text(2000), encoding="utf-8")
     refused = train(folder, "--resume-or-start", "--max-steps", 30)
     assert refused.process.exitcode == 1
@@ -132,7 +132,7 @@ def die_before_an_evaluation():
 
 
 @pytest.mark.slow
-def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
+def test_changeable_flags_are_accepted_and_the_log_continues(folder):
     before = steps(folder)
     assert before[-1] == 20
     with open(folder / "verse.log", "a") as log:
@@ -176,7 +176,7 @@ def test_flags_that_may_change_just_work_and_the_log_goes_on(folder):
         (["--max-steps", 10**16], 2, "--max-steps is 10000000000000000; it must be at least 1 and at most 1,000,000,"),
     ],
 )  # fmt: skip
-def test_what_must_not_change_is_told_with_its_difference(folder, flags, code, message):
+def test_unchangeable_flags_are_refused_with_the_difference(folder, flags, code, message):
     (folder / "notes.log").write_text("my notes\n")
     (folder / "loop.log").symlink_to("loop.log")
     before = (folder / "verse.pt").read_bytes()
@@ -189,7 +189,7 @@ def test_what_must_not_change_is_told_with_its_difference(folder, flags, code, m
 
 
 @pytest.mark.slow
-def test_what_a_model_without_recall_could_hide_is_nothing(folder):
+def test_recall_dropout_is_refused_for_a_model_without_recall(folder):
     assert train(folder, *SMALL, "--max-steps", 3, "--recall", 0, "--out", "none.pt").process.exitcode == 0
     resumed = train(folder, "--resume", "--out", "none.pt", "--recall-dropout", 0.5, "--force-resume")
     assert resumed.process.exitcode == 2
@@ -199,7 +199,7 @@ def test_what_a_model_without_recall_could_hide_is_nothing(folder):
 
 
 @pytest.mark.slow
-def test_another_text_is_refused_and_can_be_forced(folder):
+def test_another_text_is_refused_unless_forced(folder):
     other = make_text(4000, seed=1).replace("b", "a")  # an alphabet that lacks a letter
     (folder / "verse.txt").write_text(other, encoding="utf-8")
     refused = train(folder, "--resume", "--max-steps", 30)
@@ -232,7 +232,7 @@ def test_another_text_is_refused_and_can_be_forced(folder):
 
 
 @pytest.mark.slow
-def test_flags_can_be_forced(folder):
+def test_changed_flags_can_be_forced(folder):
     before = contents(folder)
     flags = ["--dropout", 0.4, "--batch-size", 8, "--optimizer", "sgd", "--learning-rate", 0.01, "--seed", 5]
     training = train(folder, "--force-resume", "--max-steps", 30, *flags)
@@ -248,7 +248,7 @@ def test_flags_can_be_forced(folder):
 
 
 @pytest.mark.slow
-def test_another_seed_that_is_forced_begins_other_masks(folder):
+def test_forced_seed_changes_the_dropout_masks(folder):
     weights = []
     for seed in (5, 6):
         flags = ["--resume-from", "verse.pt", "--out", f"{seed}.pt", "--max-steps", 22, "--dropout", 0.3]
@@ -260,7 +260,7 @@ def test_another_seed_that_is_forced_begins_other_masks(folder):
 
 
 @pytest.mark.slow
-def test_passes_are_counted_on_however_often_another_way_to_read_is_forced(folder):
+def test_epochs_are_counted_across_forced_changes_of_reading(folder):
     epoch = contents(folder)["history"][-1]["epoch"]  # of 43 windows
     ways = ((["--batch-size", 8], 22), (["--seed", 5], 22), (["--batch-size", 4], 43))
     for step, (flags, windows) in enumerate(ways, start=21):
@@ -270,7 +270,7 @@ def test_passes_are_counted_on_however_often_another_way_to_read_is_forced(folde
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_into_another_file(folder):
+def test_resume_from_continues_into_another_file(folder):
     before = (folder / "verse.pt").read_bytes()
     flags = ["--resume-from", "verse.pt", "--max-steps", 25]
     training = train(folder, *flags, "--out", "longer.pt")
@@ -300,7 +300,7 @@ def test_a_run_goes_on_into_another_file(folder):
 
 
 @pytest.mark.slow
-def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patience(folder):
+def test_run_ended_by_patience_says_so_and_a_later_end_renews_patience(folder):
     state = contents(folder)
     state["training"]["pace"] |= {"stale": 3, "lowest": 0.1}
     state["training"]["config"]["patience"] = 3
@@ -316,7 +316,7 @@ def test_a_training_that_patience_ended_says_so_and_a_later_end_gives_new_patien
 
 
 @pytest.mark.slow
-def test_what_is_changed_by_force_after_the_end_is_kept_and_need_not_be_forced_again(folder):
+def test_forced_change_after_the_end_is_kept(folder):
     before = contents(folder)["training"]
     forced = train(folder, "--force-resume", "--learning-rate", 0.001, "--batch-size", 8)
     assert forced.process.exitcode == 0, forced.stderr
@@ -343,9 +343,7 @@ OVER = "already at its end, 2 evaluations without a gain; give a larger --patien
         (30, 9.5, ["--max-steps", 30], *["already at its end; give a larger --epochs"] * 2),
     ],
 )
-def test_an_end_that_was_passed_before_it_was_given_is_kept_with_all_that_belongs_to_it(
-    folder, step, cold, end, told, told_later
-):
+def test_end_that_had_passed_already_is_kept_with_its_state(folder, step, cold, end, told, told_later):
     flags = ["--max-steps", 40, "--evaluate-every", 10, "--report-every", 1]
     stopped = train(folder, "--resume", *flags, prepare=functools.partial(stop_in_step, step))
     assert stopped.process.exitcode == 143, stopped.stderr
@@ -368,7 +366,7 @@ def test_an_end_that_was_passed_before_it_was_given_is_kept_with_all_that_belong
 
 
 @pytest.mark.slow
-def test_an_evaluation_stands_once_in_a_log_though_the_process_was_killed_before_it_was_saved(folder):
+def test_evaluation_is_logged_once_though_killed_before_its_save(folder):
     flags = ["--max-steps", 40, "--evaluate-every", 20, "--report-every", 1, "--log", "verse.log"]
     stopped = train(folder, "--resume", *flags, prepare=functools.partial(stop_in_step, 23))
     assert stopped.process.exitcode == 143, stopped.stderr
@@ -408,7 +406,7 @@ def stop_in_step(last):
         (["--epochs", 10], 12),
     ],
 )
-def test_a_later_end_is_evaluated_as_often_as_it_asks_for(folder, end, times):
+def test_later_end_sets_the_number_of_evaluations(folder, end, times):
     before = contents(folder)
     assert before["training"]["config"]["evaluations"] == 4
     training = train(folder, "--resume", *end)
@@ -424,7 +422,7 @@ def test_a_later_end_is_evaluated_as_often_as_it_asks_for(folder, end, times):
 @pytest.mark.parametrize(
     ("before", "seconds", "times"), [(4, 1800.0, 12), (20, 1800.0, 20), (15, 2.0, 1000), (15, 180.0, 80)]
 )
-def test_a_later_end_by_the_clock_is_evaluated_as_often_in_its_time_as_the_one_before(folder, before, seconds, times):
+def test_later_time_limit_keeps_the_rate_of_evaluations(folder, before, seconds, times):
     state = contents(folder)
     assert len(state["history"]) == 4
     state["training"]["config"]["evaluations"] = before  # of a training that was stopped after those four
@@ -436,7 +434,7 @@ def test_a_later_end_by_the_clock_is_evaluated_as_often_in_its_time_as_the_one_b
     assert contents(folder)["training"]["config"]["evaluations"] == pytest.approx(times, rel=0.1)
 
 
-def test_the_same_end_again_is_evaluated_as_before(folder):
+def test_same_end_keeps_the_number_of_evaluations(folder):
     state = contents(folder)
     state["training"]["config"]["evaluations"] = 7
     torch.save(state, folder / "verse.pt")
@@ -445,7 +443,7 @@ def test_the_same_end_again_is_evaluated_as_before(folder):
 
 
 @pytest.mark.slow
-def test_one_is_singular_and_a_folder_takes_the_checkpoint(folder):
+def test_counts_of_one_are_singular_and_out_may_be_a_folder(folder):
     (folder / "models").mkdir()
     flags = ["--hidden-size", 16, "--batch-size", 1, "--epochs", 1, "--max-steps", 1, "--precision", "float32"]
     for out in ("models/", "models"):
@@ -456,7 +454,7 @@ def test_one_is_singular_and_a_folder_takes_the_checkpoint(folder):
     assert missing.stderr == "charrnn: nowhere: no such folder; make it, or choose another place with --out\n"
 
 
-def test_the_log_of_another_training_is_left_alone(folder):
+def test_log_of_another_training_is_refused(folder):
     other = train(folder, *SMALL, "--max-steps", 60, "--seed", 5, "--out", "other.pt", "--log", "other.log")
     assert other.process.exitcode == 0
     before = (folder / "other.log").read_bytes()
@@ -469,7 +467,7 @@ def test_the_log_of_another_training_is_left_alone(folder):
 
 
 @pytest.mark.slow
-def test_a_log_goes_on_where_other_text_is_held_out_and_the_evaluations_count_no_more(folder):
+def test_log_continues_with_other_held_out_text_and_earlier_evaluations_do_not_count(folder):
     before = (folder / "verse.log").read_bytes()
     flags = ["--force-resume", "--val-fraction", 0.2, "--log", "verse.log"]
     for end in (24, 28):
@@ -480,7 +478,7 @@ def test_a_log_goes_on_where_other_text_is_held_out_and_the_evaluations_count_no
 
 
 @pytest.mark.slow
-def test_a_mistaken_log_of_another_training_survives_a_run_that_was_not_evaluated_yet(folder):
+def test_log_given_by_mistake_survives_a_run_without_evaluations(folder):
     log = (folder / "verse.log").read_bytes()
     flags = [*SMALL, "--seed", 3, "--max-steps", 10**6, "--evaluate-every", 10**5, "--out", "new.pt"]
     begun = Training(folder, *flags, prepare=tell_first_step)
@@ -492,7 +490,7 @@ def test_a_mistaken_log_of_another_training_survives_a_run_that_was_not_evaluate
     assert (folder / "verse.log").read_bytes() == log
 
 
-def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
+def test_log_skipped_by_one_resume_is_reported_to_have_a_gap(folder):
     assert train(folder, "--resume", "--max-steps", 24).process.exitcode == 0
     on = train(folder, "--resume", "--max-steps", 26, "--log", "verse.log")
     told = "verse.log: ends with step 20, and the run goes on after step 24; what lies between is not in it, "
@@ -502,7 +500,7 @@ def test_a_log_that_one_resume_left_out_is_told_to_have_a_gap(folder):
 
 
 @pytest.mark.slow
-def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_with_are_told_apart(folder):
+def test_moved_log_and_branched_log_are_told_apart(folder):
     for name in ("verse.pt", "verse.log"):
         (folder / name).rename(folder / f"{name}.1")
     branch = ["--resume-from", "verse.pt", "--out", "branch.pt", "--log", "branch.log"]
@@ -525,7 +523,7 @@ def test_a_log_that_was_moved_away_and_one_that_another_run_has_branched_off_wit
 
 
 @pytest.mark.slow
-def test_a_branch_that_is_replaced_is_so_with_its_log_and_no_other(folder):
+def test_overwriting_a_branch_replaces_only_its_own_log(folder):
     branch = ["--resume-from", "verse.pt", "--out", "branch.pt", "--max-steps", 30, "--log", "branch.log"]
     for flags in ([], ["--overwrite"]):
         training = train(folder, *branch, *flags)
@@ -540,7 +538,7 @@ def test_a_branch_that_is_replaced_is_so_with_its_log_and_no_other(folder):
 
 
 @pytest.mark.slow
-def test_a_training_that_is_forced_on_another_text_leaves_the_log_of_the_first_alone(folder):
+def test_forced_text_leaves_the_log_of_the_first_alone(folder):
     flags = ["--log", "often.log", "--out", "often.pt"]
     assert train(folder, *SMALL, *flags, "--max-steps", 5, "--evaluate-every", 1).process.exitcode == 0
     before = (folder / "often.log").read_bytes()
@@ -558,7 +556,7 @@ def test_a_training_that_is_forced_on_another_text_leaves_the_log_of_the_first_a
 
 
 @pytest.mark.slow
-def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
+def test_grown_text_is_refused_with_a_command_to_continue(folder):
     with open(folder / "verse.txt", "a") as text:
         text.write("more\n")
     refused = train(folder, "--resume", "--max-steps", 24)
@@ -585,7 +583,7 @@ def test_who_goes_on_with_a_text_that_has_grown_is_told_how(folder):
 
 
 @pytest.mark.slow
-def test_a_text_that_has_grown_is_told_as_that_whatever_is_new_in_it(folder):
+def test_grown_text_is_recognized_whatever_was_added(folder):
     few = ["--out", "few.pt", "--min-count", 40, "--max-steps"]
     assert train(folder, *SMALL, *few, 3).process.exitcode == 0
     told = "; it has grown: to go on with what there was, its first 3,000 bytes, run head -c 3000 verse.txt | "
@@ -596,7 +594,7 @@ def test_a_text_that_has_grown_is_told_as_that_whatever_is_new_in_it(folder):
 
 
 @pytest.mark.slow
-def test_a_flag_that_was_forgotten_at_a_resume_is_named(folder):
+def test_flag_forgotten_at_a_resume_is_named(folder):
     (folder / "two.txt").write_text(make_text(1000, seed=2))
     flags = [*SMALL, "--max-steps", 3, "--out", "two.pt", "--separator", "\\n\\n", "--val-text", "two.txt"]
     assert train(folder, *flags).process.exitcode == 0
@@ -607,7 +605,7 @@ def test_a_flag_that_was_forgotten_at_a_resume_is_named(folder):
 
 
 @pytest.mark.slow
-def test_a_text_whose_name_begins_with_a_hyphen_is_no_flag_in_what_is_said(folder):
+def test_text_name_with_a_hyphen_is_quoted_in_messages(folder):
     (folder / "-x.txt").write_text(make_text(1000))
     begun = run_charrnn(folder, "train", *SMALL, "--max-steps", 3, "--out", "x.pt", "--", "-x.txt")
     assert begun.returncode == 0, begun.stderr
@@ -618,7 +616,7 @@ def test_a_text_whose_name_begins_with_a_hyphen_is_no_flag_in_what_is_said(folde
 
 
 @pytest.mark.slow
-def test_another_optimizer_gets_a_rate_and_a_decay_of_its_own(folder):
+def test_forced_optimizer_gets_its_own_rate_and_decay(folder):
     flags = ["--force-resume", "--max-steps", 24, "--optimizer", "sgd"]
     assert contents(folder)["training"]["config"]["weight_decay"] == 0.01, "adamw's"
     assert "sgd at 1;" in train(folder, *flags).stderr
@@ -628,7 +626,7 @@ def test_another_optimizer_gets_a_rate_and_a_decay_of_its_own(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--learning-rate", 0.05], ["--optimizer", "sgd"]])
-def test_another_rate_has_the_evaluations_before_it_not_held_against_it(folder, flags):
+def test_forced_rate_resets_patience(folder, flags):
     stored = contents(folder)
     stored["training"]["config"]["max_steps"] = 40  # as it is before the end
     stored["training"]["pace"] |= {"stale": 2, "lowest": 0.1}
@@ -642,7 +640,7 @@ def test_another_rate_has_the_evaluations_before_it_not_held_against_it(folder, 
 
 
 @pytest.mark.slow
-def test_a_run_that_has_gone_back_says_with_which_rate_it_goes_on(folder):
+def test_rewound_run_reports_its_lowered_rate(folder):
     stored = contents(folder)
     peak = stored["training"]["config"]["learning_rate"]
     stored["training"]["rewinds"] = 2
@@ -651,7 +649,7 @@ def test_a_run_that_has_gone_back_says_with_which_rate_it_goes_on(folder):
 
 
 @pytest.mark.slow
-def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
+def test_larger_held_out_part_warns_that_it_was_learned(folder):
     flags = ["--force-resume", "--max-steps", 24, "--val-fraction"]
     larger, same = train(folder, *flags, 0.2), train(folder, *flags, 0.1)
     assert (larger.process.exitcode, same.process.exitcode) == (0, 0), same.stderr
@@ -661,7 +659,7 @@ def test_a_larger_held_out_piece_of_which_some_was_learned_is_told(folder):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_over_and_has_other_text_held_out_makes_one_step_and_says_so(folder):
+def test_finished_run_with_other_held_out_text_makes_one_step(folder):
     larger = train(folder, "--force-resume", "--val-fraction", 0.2)
     told = (
         "verse.pt: already at its end: none of its evaluations is of what is held out now, so one step is made and "
@@ -673,7 +671,7 @@ def test_a_run_that_is_over_and_has_other_text_held_out_makes_one_step_and_says_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("branch", [[], ["--resume-from", "verse.pt", "--out", "branch.pt"]])
-def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder, branch):
+def test_log_begun_by_a_resume_is_recognized_after_a_kill(folder, branch):
     flags = ["--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "new.log"]
     training = Training(folder, "--resume", *flags, *branch)
     end = time.monotonic() + 120
@@ -690,7 +688,7 @@ def test_a_log_that_begins_where_a_run_goes_on_is_known_after_a_kill_too(folder,
 
 
 @pytest.mark.slow
-def test_a_training_that_replaces_another_leaves_that_whole_with_its_log_until_it_is_saved(folder):
+def test_replaced_training_and_its_log_are_kept_until_the_first_save(folder):
     before, files = steps(folder), sorted(os.listdir(folder))
     name = (folder / "verse.log").read_bytes()[:24]
     flags = [*SMALL, "--max-steps", 10**6, "--evaluate-every", 10**5, "--save-every", "1h", "--log", "verse.log"]
@@ -709,7 +707,7 @@ def test_a_training_that_replaces_another_leaves_that_whole_with_its_log_until_i
 
 
 @pytest.mark.slow
-def test_a_training_that_has_replaced_another_and_is_killed_once_it_is_saved_goes_on_with_its_own_log(folder):
+def test_replacing_training_killed_after_a_save_continues_its_own_log(folder):
     files = sorted(os.listdir(folder))
     flags = ["--max-steps", 40, "--evaluate-every", 10, "--log", "verse.log"]
     killed = train(folder, *SMALL, *flags, "--overwrite", prepare=die_once_saved)
@@ -730,7 +728,7 @@ def die_once_saved():
 
 
 @pytest.mark.slow
-def test_a_log_is_not_clobbered(folder):
+def test_existing_log_is_not_overwritten(folder):
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", "--log", "verse.log")
     assert training.process.exitcode == 2
     assert training.stderr == (
@@ -740,7 +738,7 @@ def test_a_log_is_not_clobbered(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_the_device_may_be_named_again(folder, device):
+def test_same_device_may_be_given_again(folder, device):
     training = train(folder, "--resume", "--max-steps", 22, "--device", device)
     assert training.process.exitcode == 0, training.stderr
     assert "bit for bit" not in training.stderr
@@ -749,7 +747,7 @@ def test_the_device_may_be_named_again(folder, device):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--precision", "auto"]])
-def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder, flags):
+def test_resume_of_a_gpu_run_on_a_cpu_is_reported(folder, flags):
     stored = contents(folder)
     stored["training"]["config"] |= {"device": "cuda", "precision": "float16"}
     stored["training"]["cuda_random_state"] = torch.zeros(16, dtype=torch.uint8)
@@ -764,7 +762,7 @@ def test_a_training_goes_on_from_a_gpu_to_a_cpu_and_says_so(folder, flags):
 
 
 @pytest.mark.slow
-def test_a_file_whose_precision_is_open_is_gone_on_with_in_the_fastest(folder):
+def test_resume_with_automatic_precision_takes_the_fastest(folder):
     stored = contents(folder)
     stored["training"]["config"]["precision"] = "auto"
     torch.save(stored, folder / "verse.pt")
@@ -785,7 +783,7 @@ ROUNDED = ["--cell", "gru", "--hidden-size", 16, "--batch-size", 4, "--seq-len",
         ({"precision_given": True}, ["--precision", "auto"]),
     ],
 )
-def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(folder, origin, flags):
+def test_resume_without_hardware_for_the_precision_changes_it_and_reports(folder, origin, flags):
     assert train(folder, *ROUNDED, "--max-steps", 3, "--overwrite").process.exitcode == 0
     stored = contents(folder)
     assert stored["origin"].pop("precision_given")
@@ -800,7 +798,7 @@ def test_a_training_goes_on_where_the_processor_lacks_its_precision_and_says_so(
 
 
 @pytest.mark.slow
-def test_a_precision_that_was_asked_for_stays_where_the_processor_lacks_it(folder):
+def test_requested_precision_is_kept_without_hardware_for_it(folder):
     straight = train(folder, *ROUNDED, "--max-steps", 9, "--out", "straight.pt", prepare=slow_bfloat16)
     assert straight.process.exitcode == 0, straight.stderr
     begin = [*ROUNDED, "--max-steps", 9, "--report-every", 1, "--overwrite"]
@@ -830,7 +828,7 @@ def stop_in_step_without_bfloat16(last):
         (["--overwrite"], False, "auto"),
     ],
 )
-def test_what_begins_anew_may_compute_in_another_precision_once_its_threads_change(folder, flags, other_text, wanted):
+def test_fresh_start_may_change_precision_with_its_threads(folder, flags, other_text, wanted):
     if other_text:
         (folder / "verse.txt").write_text(make_text(1500, seed=1), encoding="utf-8")
     training = train(folder, *flags, "--max-steps", 50, "--evaluate-every", 10, prepare=change_threads)
@@ -865,7 +863,7 @@ def slow_bfloat16():
         ("lame_gpu", "the GPU has failed (cuDNN error: CUDNN_STATUS_EXECUTION_FAILED); try again, "),
     ],
 )
-def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepare, message):
+def test_gpu_failure_is_one_line_and_the_checkpoint_is_kept(folder, prepare, message):
     before = (folder / "verse.pt").read_bytes()
     training = train(folder, "--resume", "--max-steps", 30, prepare=globals()[prepare])
     assert training.process.exitcode == 1
@@ -896,7 +894,7 @@ def test_a_gpu_that_gives_up_is_one_line_and_the_checkpoint_stays(folder, prepar
         ),
     ],
 )
-def test_memory_that_runs_out_before_the_first_step_is_told_with_flags_that_may_be_given(folder, flags, prepare, told):
+def test_out_of_memory_before_the_first_step_suggests_usable_flags(folder, flags, prepare, told):
     training = train(folder, *flags, "--max-steps", 30, prepare=globals()[prepare])
     assert training.process.exitcode == 1
     assert training.stderr.splitlines()[-1] == f"charrnn: {told}"
@@ -946,7 +944,7 @@ def _fail_with(error):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
-def test_out_of_memory_is_one_line(folder, number):
+def test_out_of_memory_is_reported_in_one_line(folder, number):
     prepare = functools.partial(little_memory, number)
     training = train(folder, *SMALL, "--max-steps", 3, "--out", "new.pt", prepare=prepare)
     assert training.process.exitcode == 1
@@ -965,7 +963,7 @@ def little_memory(number):
 
 
 @pytest.mark.slow
-def test_a_save_that_is_under_way_when_memory_runs_out_is_written(folder):
+def test_save_in_progress_when_memory_runs_out_is_written(folder):
     flags = ["--max-steps", 40, "--evaluate-every", 2, "--out", "new.pt"]
     training = train(folder, *SMALL, *flags, prepare=little_memory_amid_a_save)
     told = "charrnn: out of memory; new.pt is as it was after step 2; go on with --resume where there is more memory"
@@ -995,7 +993,7 @@ TOLD_BY_OTHERS = [
 
 
 @pytest.mark.slow
-def test_a_run_that_is_over_is_written_where_it_is_to_go(folder):
+def test_finished_run_is_copied_to_another_output(folder):
     training = train(folder, "--resume-from", "verse.pt", "--out", "copy.pt")
     assert (training.process.exitcode, training.stdout) == (0, "copy.pt\n"), training.stderr
     copy = torch.load(folder / "copy.pt", weights_only=True)
@@ -1004,7 +1002,7 @@ def test_a_run_that_is_over_is_written_where_it_is_to_go(folder):
 
 
 @pytest.mark.slow
-def test_epochs_are_those_of_the_text_that_is_forced_on_a_run(folder):
+def test_epochs_are_those_of_the_forced_text(folder):
     (folder / "verse.txt").write_text(make_text(1500, seed=1), encoding="utf-8")
     windows = -(-1350 // 4 // 16)
     forced = train(folder, "--force-resume", "--epochs", 3, "--batch-size", 4, "--seq-len", 16)
@@ -1017,7 +1015,7 @@ def test_epochs_are_those_of_the_text_that_is_forced_on_a_run(folder):
 
 
 @pytest.mark.slow
-def test_a_pass_that_was_begun_counts_as_far_as_it_came(folder):
+def test_unfinished_epoch_counts_by_its_part(folder):
     forced = train(folder, "--force-resume", "--epochs", 0.6, "--batch-size", 8)
     assert forced.process.exitcode == 0, forced.stderr
     windows = -(-2700 // 8 // 16)
@@ -1026,7 +1024,7 @@ def test_a_pass_that_was_begun_counts_as_far_as_it_came(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("counts", "history"), [({"stale": 9}, []), ({"steps": 3, "chars": 0}, None)])
-def test_counts_that_contradict_each_other_are_refused(folder, counts, history):
+def test_contradictory_counts_are_refused(folder, counts, history):
     state = contents(folder)
     state["training"]["pace"] |= counts
     state["history"] = state["history"] if history is None else history
@@ -1041,7 +1039,7 @@ def test_counts_that_contradict_each_other_are_refused(folder, counts, history):
 @pytest.mark.parametrize(
     ("part", "value"), [("lanes", 5), ("other_ranks", 5), ("first_step", 10**30), ("step", None), ("weights", None)]
 )
-def test_a_state_that_is_none_is_told_also_where_a_change_is_forced(folder, part, value):
+def test_damaged_training_state_is_refused_with_force_resume(folder, part, value):
     state = contents(folder)
     state["training"][part] = value
     torch.save(state, folder / "verse.pt")
@@ -1052,7 +1050,7 @@ def test_a_state_that_is_none_is_told_also_where_a_change_is_forced(folder, part
 
 
 @pytest.mark.slow
-def test_an_alphabet_that_flags_choose_stays_the_one_that_it_was(folder):
+def test_alphabet_chosen_by_flags_cannot_change(folder):
     flags = ["--min-count", 40, "--max-steps", 22]
     chosen = train(folder, *SMALL, *flags, "--out", "few.pt")
     assert chosen.process.exitcode == 0, chosen.stderr
@@ -1068,7 +1066,7 @@ def test_an_alphabet_that_flags_choose_stays_the_one_that_it_was(folder):
 
 
 @pytest.mark.slow
-def test_what_is_said_to_go_on_with_goes_on(folder):
+def test_suggested_resume_command_works(folder):
     (folder / "texts").mkdir()
     for name in ("a.txt", "b.md", "c.txt"):
         (folder / "texts" / name).write_text(make_text(2000, seed=len(name)), encoding="utf-8")

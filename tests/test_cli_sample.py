@@ -66,7 +66,7 @@ def sample(trained):
     return run
 
 
-def test_stdout_is_the_text_and_stderr_tells_the_seed(sample):
+def test_text_goes_to_stdout_and_seed_to_stderr(sample):
     result = sample()
     assert result.returncode == 0
     assert len(result.stdout.decode()) == 500
@@ -74,18 +74,18 @@ def test_stdout_is_the_text_and_stderr_tells_the_seed(sample):
     assert set(result.stdout.decode()) <= set(make_text(20_000))
 
 
-def test_the_told_seed_gives_the_same_text_again(sample):
+def test_printed_seed_reproduces_the_text(sample):
     first = sample("-n", 80)
     seed = first.stderr.split()[1].decode()
     assert sample("-n", 80, "--seed", seed).stdout == first.stdout
     assert sample("-n", 80).stdout != first.stdout
 
 
-def test_quiet_tells_nothing(sample):
+def test_quiet_prints_no_seed(sample):
     assert sample("-n", 5, "-q").stderr == b""
 
 
-def test_a_reader_of_stderr_that_is_gone_costs_no_text(trained):
+def test_closed_stderr_reader_loses_no_text(trained):
     gone, writer = os.pipe()
     os.close(gone)
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-n", "20", "--seed", "1"]
@@ -95,13 +95,13 @@ def test_a_reader_of_stderr_that_is_gone_costs_no_text(trained):
     assert (result.returncode, len(result.stdout)) == (0, 20)
 
 
-def test_the_prompt_is_written_first_and_continued(sample):
+def test_prompt_is_written_first_and_continued(sample):
     text = sample("-p", "Banana t", "-n", 30, "--seed", 1).stdout.decode()
     assert text.startswith("Banana t")
     assert len(text) == 8 + 30
 
 
-def test_temperature_zero_and_top_k_one_do_not_depend_on_the_seed(sample):
+def test_temperature_zero_and_top_k_one_ignore_the_seed(sample):
     greedy = {sample("-n", 60, "-t", 0, "--seed", seed).stdout for seed in range(3)}
     top = {sample("-n", 60, "--top-k", 1, "-t", 1.5, "--seed", seed).stdout for seed in range(3)}
     assert len(greedy) == 1
@@ -113,12 +113,12 @@ NARROWEST = {"top_k": ("--top-k", 1), "top_p": ("--top-p", 1e-9), "min_p": ("--m
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_every_filter_has_a_flag_that_acts(sample, name):
+def test_every_filter_has_a_flag_with_an_effect(sample, name):
     texts = {sample("-n", 30, "-t", 1.5, *NARROWEST[name], "--seed", seed).stdout for seed in range(2)}
     assert len(texts) == 1, "where nothing is left to chance, the seed does not matter"
 
 
-def test_a_trained_model_writes_the_corpus_words(sample):
+def test_trained_model_writes_words_of_the_corpus(sample):
     words = set(make_text(20_000).lower().split())
     written = sample("-n", 600, "-t", 0.3, "--seed", 2).stdout.decode().lower().split()[1:-1]
     assert sum(word in words for word in written) / len(written) > 0.9
@@ -133,7 +133,7 @@ def test_many_samples_are_whole_and_in_order(sample):
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(lines=99)])
-def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules):
+def test_samples_do_not_depend_on_batch_size_or_processes(rules):
     config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=1, embedding_dim=4)
     sampler = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 3)
     written = []
@@ -150,7 +150,7 @@ def test_more_samples_than_are_computed_at_once_are_those_of_their_numbers(rules
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are shared on Linux alone")
-def test_many_texts_are_the_same_whether_one_process_draws_them_or_several_do(trained):
+def test_many_texts_are_the_same_from_one_process_or_several(trained):
     arguments = ["sample", "words.pt", "-q", "-N", 64, "-n", 40, "--seed", 5]
     shared = run_charrnn(trained, *arguments, prepare=free_three_cores)
     alone = run_charrnn(trained, *arguments)
@@ -172,7 +172,7 @@ def free_three_cores():
     writing.in_order = in_order
 
 
-def test_texts_end_their_line_and_stand_apart(tmp_path):
+def test_texts_end_with_a_line_end_and_are_separated(tmp_path):
     with open(tmp_path / "out", "wb") as out:
         write_texts(out, ["one", "two\n", "three"])
         write_texts(out, ["1", "2\r", "3\r\n"], "", line_end="\r\n")
@@ -180,7 +180,7 @@ def test_texts_end_their_line_and_stand_apart(tmp_path):
 
 
 @pytest.mark.parametrize("length", ["-1", "1000000"])
-def test_a_closed_pipe_ends_it_quietly(trained, length):
+def test_closed_pipe_ends_sampling_quietly(trained, length):
     command = f"{sys.executable} -m charrnn sample words.pt -q -n {length} | head -c 100; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], cwd=trained, capture_output=True, timeout=60)
     assert result.stdout.endswith(b"0\n")
@@ -191,7 +191,7 @@ def test_a_closed_pipe_ends_it_quietly(trained, length):
     ("stdout", "code", "told"),
     [("| head -c 9", 0, b""), (">&-", 1, b"charrnn: standard output: Bad file descriptor\n"), (">&- 2>&-", 1, b"")],
 )
-def test_what_a_stream_is_good_for_is_the_same_where_there_is_no_dev_null(trained, stdout, code, told):
+def test_closed_streams_behave_the_same_without_dev_null(trained, stdout, code, told):
     (trained / "bare.py").write_text(
         "import os\nos.devnull = '/nowhere/null'\nfrom charrnn.__main__ import main\nmain()\n"
     )
@@ -200,7 +200,7 @@ def test_what_a_stream_is_good_for_is_the_same_where_there_is_no_dev_null(traine
     assert (result.returncode, result.stderr) == (code, told)
 
 
-def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
+def test_ctrl_c_ends_the_line_and_exits_with_130(trained):
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "-1", "--allow", "aeiou"]
     with subprocess.Popen(command, cwd=trained, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.read(10)
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_the_line_and_leaves_by_130(trained):
 
 
 @pytest.mark.parametrize("flags", [["-n", -1], ["-n", -1, "--lines", 10**9], ["-N", 5000], ["-N", 5000, "--json"]])
-def test_ctrl_c_is_not_held_up_by_a_reader_who_has_stopped_reading(trained, start, flags):
+def test_ctrl_c_works_while_the_pipe_is_full(trained, start, flags):
     reader, writer = os.pipe()
     with open(reader, "rb"), open(writer, "wb"):
         process = start(trained, "sample", "words.pt", "-q", *flags, stdout=writer)
@@ -227,7 +227,7 @@ def test_ctrl_c_is_not_held_up_by_a_reader_who_has_stopped_reading(trained, star
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-def test_a_full_disk_is_one_line_and_exit_code_one(trained):
+def test_full_disk_is_reported_in_one_line_with_exit_code_1(trained):
     with open("/dev/full", "wb") as full:
         result = subprocess.run(
             [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q"],
@@ -241,7 +241,7 @@ def test_a_full_disk_is_one_line_and_exit_code_one(trained):
 
 
 @pytest.mark.parametrize("variable", [{"PYTHONUNBUFFERED": ""}, {"PYTHONUNBUFFERED": "1"}])
-def test_a_disk_that_fills_amid_a_record_is_told_however_python_buffers(trained, variable):
+def test_disk_that_fills_within_a_record_is_reported_for_any_buffering(trained, variable):
     uncompiled = {"PYTHONDONTWRITEBYTECODE": "1"}  # of which the limit would leave the beginning, for all to stumble on
     with open(trained / "cut.json", "wb") as out:
         result = subprocess.run(
@@ -253,7 +253,7 @@ def test_a_disk_that_fills_amid_a_record_is_told_however_python_buffers(trained,
     assert (trained / "cut.json").stat().st_size == 4096
 
 
-def test_unbuffered_streams_write_what_buffered_ones_do(trained):
+def test_unbuffered_streams_write_the_same_as_buffered_ones(trained):
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-n", "300", "--seed", "1"]
     results = [
         subprocess.run(command, cwd=trained, capture_output=True, env={**clean_environment(), **variable}, timeout=60)
@@ -263,7 +263,7 @@ def test_unbuffered_streams_write_what_buffered_ones_do(trained):
     assert [result.stderr for result in results] == [b"seed 1\n", b"seed 1\n"]
 
 
-def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_does_not_wait(trained):
+def test_pause_on_a_nonblocking_pipe_is_not_its_end(trained):
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "--prompt", "-", "-q", "-n", "5"]
@@ -409,13 +409,13 @@ def test_a_pause_is_not_the_end_of_a_pipe_that_another_program_made_one_that_doe
         (["--mix", "words.pt:0.5", "--device", "cuda"], 2, "--mix runs on the CPU; leave --device out"),
     ],
 )
-def test_bad_input_is_one_line(sample, arguments, code, message):
+def test_bad_input_is_reported_in_one_line(sample, arguments, code, message):
     result = sample(*arguments)
     assert (result.returncode, result.stdout) == (code, b"")
     assert result.stderr.decode() == f"charrnn: {message}\n"
 
 
-def test_a_missing_and_a_damaged_checkpoint_are_one_line(sample, trained):
+def test_missing_or_damaged_checkpoint_is_reported_in_one_line(sample, trained):
     missing = sample(checkpoint="no.pt")
     assert (missing.returncode, missing.stderr.count(b"\n")) == (1, 1)
     (trained / "bad.pt").write_bytes((trained / "words.pt").read_bytes()[:-100])
@@ -424,7 +424,7 @@ def test_a_missing_and_a_damaged_checkpoint_are_one_line(sample, trained):
     assert damaged.stderr.startswith(b"charrnn: bad.pt: not a whole charrnn checkpoint")
 
 
-def test_on_a_terminal_the_line_is_ended(trained):
+def test_text_on_a_terminal_ends_with_a_line_end(trained):
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "charrnn", "sample", "words.pt", "-q", "-n", "7", "-p", "Tin", "--seed", "1"],
@@ -440,7 +440,7 @@ def test_on_a_terminal_the_line_is_ended(trained):
     assert shown.endswith("\n")
 
 
-def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_path):
+def test_control_characters_are_escaped_on_a_terminal_and_kept_in_a_file(tmp_path):
     text = "a\x1b[2J\x07é\n"
     master, slave = pty.openpty()
     for path, expected in ((os.ttyname(slave), None), (tmp_path / "out", text.encode())):
@@ -454,12 +454,12 @@ def test_control_characters_are_shown_on_a_terminal_and_unaltered_in_a_file(tmp_
     assert shown.rstrip() == "a␛[2J␇é"
 
 
-def test_a_range_of_temperatures_is_taken(sample):
+def test_temperature_range_is_accepted(sample):
     assert len(sample("-n", 90, "-t", "0..2", "--seed", 1).stdout) == 90
     assert sample("-n", 1, "-t", "0..2", "--seed", 1).stdout == sample("-n", 1, "-t", 0, "--seed", 2).stdout
 
 
-def test_a_range_of_temperatures_runs_over_lines_or_over_the_length_that_is_given(sample):
+def test_temperature_range_spans_the_lines_or_the_given_length(sample):
     flags = ["-t", "0.5..1.5", "--seed", 1, "-q"]
     assert sample("--lines", 4, *flags).stdout.count(b"\n") == 4
     with_length = sample("--lines", 4, "-n", 300, *flags).stdout
@@ -467,7 +467,7 @@ def test_a_range_of_temperatures_runs_over_lines_or_over_the_length_that_is_give
     assert sample("--lines", 1, "-n", 300, *flags).stdout == with_length.splitlines(True)[0]
 
 
-def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):
+def test_prompt_comes_from_stdin_or_a_file(sample, trained):
     (trained / "prompt.txt").write_text("Tin")
     given = sample("-p", "Tin", "-n", 30, "--seed", 1).stdout
     assert given.startswith(b"Tin")
@@ -476,7 +476,7 @@ def test_a_prompt_comes_from_stdin_or_from_a_file(sample, trained):
     assert sample("-p", "Tin", "-n", 30, "--seed", 1, "--no-echo").stdout == given[3:]
 
 
-def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, trained):
+def test_prompt_from_stdin_or_a_file_may_have_another_encoding(sample, trained):
     expected = sample("-n", 5, "--seed", 1, "-p", "Tin").stdout
     wide = "Tin".encode("utf-16")
     assert sample("-n", 5, "--seed", 1, "-p", "-", "--encoding", "utf-16", input=wide).stdout == expected
@@ -487,7 +487,7 @@ def test_a_prompt_from_stdin_or_a_file_may_be_in_another_encoding(sample, traine
     assert b"--encoding is 'klingon'; give one of texts that Python knows" in refused.stderr
 
 
-def test_a_prompt_in_utf_8_that_would_be_misread_is_told(sample, trained):
+def test_utf8_prompt_read_in_another_encoding_warns(sample, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "text": {**contents["text"], "encoding": "windows-1252"}}, trained / "windows.pt")
     told = "is valid UTF-8, and is read as windows-1252, as the model's text was; if it is UTF-8, give --encoding utf-8"
@@ -501,11 +501,11 @@ def test_a_prompt_in_utf_8_that_would_be_misread_is_told(sample, trained):
     assert refused.stderr.decode().startswith("charrnn: prompt has 'ï' (U+00EF)")
 
 
-def test_of_a_prompt_from_stdin_the_last_line_end_alone_is_left_out(sample):
+def test_only_the_last_line_end_of_a_stdin_prompt_is_dropped(sample):
     assert sample("-p", "-", "-n", 0, "-q", input=b"Tin \n\n").stdout == b"Tin \n"
 
 
-def test_a_checkpoint_comes_from_stdin(sample, trained):
+def test_checkpoint_comes_from_stdin(sample, trained):
     data = (trained / "words.pt").read_bytes()
     assert sample("--seed", 1, checkpoint="-", input=data).stdout == sample("--seed", 1).stdout
     both = sample("-p", "-", checkpoint="-", input=data)
@@ -513,12 +513,12 @@ def test_a_checkpoint_comes_from_stdin(sample, trained):
 
 
 @pytest.mark.parametrize(("rule", "prompt"), [("skip", "Ba"), ("nearest", "Baa")])
-def test_unknown_characters_are_passed_over_on_request(sample, rule, prompt):
+def test_unknown_characters_are_skipped_or_replaced_on_request(sample, rule, prompt):
     text = sample("-p", "Baä", "-n", 5, "--seed", 1, "--unknown", rule).stdout.decode()
     assert text == sample("-p", prompt, "-n", 5, "--seed", 1).stdout.decode()
 
 
-def test_a_prompt_s_lines_may_end_with_a_carriage_return_that_the_model_lacks(sample):
+def test_crlf_in_a_prompt_is_read_as_lf_if_the_model_lacks_cr(sample):
     expected = sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\nBa").stdout
     assert sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\r\nBa\r\n").stdout == expected
     assert sample("-p", "-", "-n", 5, "--seed", 1, input=b"Tin\rBa").returncode == 1
@@ -526,12 +526,12 @@ def test_a_prompt_s_lines_may_end_with_a_carriage_return_that_the_model_lacks(sa
 
 @given(st.text())
 @example(r"\textbf \n")
-def test_what_is_escaped_is_read_as_it_was(text):
+def test_unescape_reverses_escaped(text):
     assert unescape(escaped(text)) == text
     assert "\n" not in escaped(text)
 
 
-def test_lines_and_stops_end_a_text(sample):
+def test_lines_and_stop_end_a_text(sample):
     whole = sample("-n", 400, "--seed", 3, "-q").stdout.decode()
     assert sample("-n", 400, "--seed", 3, "--lines", 2).stdout.decode() == "".join(whole.splitlines(True)[:2])
     word = whole.split()[4]
@@ -541,23 +541,23 @@ def test_lines_and_stops_end_a_text(sample):
     assert sample("-n", 400, "--seed", 3, "--stop", r"\n").stdout.decode() == whole[: whole.index("\n")]
 
 
-def test_allowed_and_forbidden_characters(sample):
+def test_allow_and_forbid_restrict_the_characters(sample):
     assert "e" not in sample("-n", 300, "--forbid", "e", "--seed", 1).stdout.decode()
     assert set(sample("-n", 300, "--allow", "aeio t", "--seed", 1).stdout.decode()) <= set("aeio t")
 
 
-def test_what_is_allowed_and_forbidden_in_several_flags_holds_together(sample):
+def test_repeated_allow_and_forbid_flags_add_up(sample):
     assert set(sample("-n", 200, "-t", 9, "--allow", "e", "--allow", "at", "--seed", 1).stdout.decode()) == set("eat")
     assert not set(sample("-n", 300, "--forbid", "e", "--forbid", "an", "--seed", 1).stdout.decode()) & set("ean")
 
 
-def test_escapes_are_read_in_what_is_allowed_and_forbidden(sample):
+def test_escapes_are_read_in_allow_and_forbid(sample):
     assert sample("--lines", 2, "--allow", r"abnti \n", "--seed", 1).stdout.count(b"\n") == 2
     assert b"\n" not in sample("-n", 300, "--forbid", r"\n", "--seed", 1).stdout
     assert set(sample("-n", 90, "--allow", r"a\x\\", "--seed", 1).stdout.decode()) == {"a"}, "of the others it has none"
 
 
-def test_a_stop_that_the_model_cannot_write_is_told(sample):
+def test_stop_that_the_model_cannot_write_warns(sample):
     result = sample("-n", 20, "--seed", 1, "-q", "--stop", r"\nx9", "--stop", "a", "--forbid", "n", "--stop", "tin")
     lines = result.stderr.decode().splitlines()
     assert lines == [
@@ -579,7 +579,7 @@ def test_a_stop_that_the_model_cannot_write_is_told(sample):
         (["--allow", r"a\n", "--forbid", "e"], ""),
     ],
 )
-def test_characters_that_are_allowed_or_forbidden_in_vain_are_told(sample, arguments, told):
+def test_useless_allow_or_forbid_characters_warn(sample, arguments, told):
     assert sample("-n", 20, "-q", *arguments).stderr.decode() == (f"charrnn: {told}\n" if told else "")
 
 
@@ -595,9 +595,7 @@ def test_characters_that_are_allowed_or_forbidden_in_vain_are_told(sample, argum
         (["--forbid", "B-a"], ""),
     ],
 )
-def test_a_range_among_the_characters_that_are_allowed_is_told_to_be_none_where_the_model_has_a_hyphen(
-    sample, trained, arguments, range_
-):
+def test_allow_with_a_range_warns_that_the_hyphen_is_literal(sample, trained, arguments, range_):
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "characters": "".join(sorted(contents["characters"][:-1] + "-"))}, trained / "hyphen.pt")
     flag = arguments[-2]
@@ -618,7 +616,7 @@ def test_a_range_among_the_characters_that_are_allowed_is_told_to_be_none_where_
         (["--allow", "ab", "--forbid", "ba"], "--allow and --forbid leave no character of the model to write with"),
     ],
 )
-def test_where_no_character_is_left_the_flags_that_took_them_are_told_and_what_the_model_lacks(sample, arguments, told):
+def test_flags_that_leave_no_character_are_refused(sample, arguments, told):
     refused = sample(*arguments)
     assert (refused.returncode, refused.stdout, refused.stderr.decode()) == (2, b"", f"charrnn: {told}\n")
 
@@ -634,7 +632,7 @@ def returns(trained):
 
 
 @pytest.mark.parametrize(("typed", "end"), [(r"\n", "\r\n"), (r"\n\n", "\r\n\r\n"), (r"\r\n", "\r\n"), (r"\r", "\r")])
-def test_a_line_feed_in_a_stop_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns, typed, end):
+def test_line_feed_in_a_stop_means_crlf_for_a_crlf_model(sample, returns, typed, end):
     flags = ["-p", "Ti", "-n", 600, "--seed", 3, "-q"]  # what is read first without a prompt depends on the stop
     whole = sample(*flags, checkpoint=returns).stdout.decode()
     cut = sample(*flags, "--stop", typed, checkpoint=returns)
@@ -646,9 +644,7 @@ def test_a_line_feed_in_a_stop_is_the_end_of_a_line_where_lines_end_by_cr_lf(sam
     [([r"\n\n"], 2), ([r"\r\n\r\n"], 2), ([r"\n"], 1), ([r"\n\n", "x", r"\n\n\n", r"\n"], 3), ([r"\n\nT"], 1), ([], 1)],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_end(
-    sample, returns, trained, stops, feeds, end
-):
+def test_text_without_a_prompt_begins_after_the_blank_line_stop(sample, returns, trained, stops, feeds, end):
     checkpoint = "words.pt" if end == "\n" else returns
     flags = [word for stop in stops for word in ("--stop", stop)]
     record = json.loads(sample("-n", 1, "--json", "--logprobs", "-q", *flags, checkpoint=checkpoint).stdout)
@@ -658,12 +654,12 @@ def test_where_blank_lines_end_texts_one_without_a_prompt_begins_behind_such_an_
 
 
 @pytest.mark.parametrize(("characters", "end"), [("ab\n", "\n\n"), ("ab", "")])
-def test_a_model_that_reads_line_feeds_as_rare_characters_begins_behind_none(characters, end):
+def test_blank_line_stop_is_ignored_if_the_line_feed_is_a_rare_character(characters, end):
     form = Form(PLAIN, CharEncoder(characters, has_unknown=True), has_cr_lf=False)
     assert preparing._blank_line_stop([r"\n\n"], form) == end
 
 
-def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by_both(sample, returns):
+def test_stop_with_a_line_feed_matches_lf_and_crlf_for_a_mixed_model(sample, returns):
     flags = ["-n", 600, "--seed", 1, "-t", 9, "-q"]
     whole = sample(*flags, checkpoint=returns).stdout.decode()
     first = re.search("\r?\n", whole)
@@ -673,13 +669,13 @@ def test_a_stop_with_a_line_feed_is_found_with_and_without_cr_where_lines_end_by
     assert told == "charrnn: --stop '9\\r\\n' can end no text: the model never writes '9' (U+0039)\n"
 
 
-def test_a_line_feed_in_a_prompt_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns):
+def test_line_feed_in_a_prompt_means_crlf_for_a_crlf_model(sample, returns):
     typed, read = (sample("-p", text, "-n", 9, "--seed", 1, checkpoint=returns).stdout for text in ("Ba\n", "Ba\r\n"))
     assert typed == read
     assert typed.startswith(b"Ba\r\n")
 
 
-def test_a_line_feed_that_is_allowed_or_forbidden_is_the_end_of_a_line_where_lines_end_by_cr_lf(sample, returns):
+def test_line_feed_in_allow_or_forbid_means_crlf_for_a_crlf_model(sample, returns):
     assert b"\r" not in sample("-n", 300, "--seed", 1, "--forbid", r"\n", checkpoint=returns).stdout
     assert b"\r" in sample("-n", 300, "--seed", 1, "--allow", r"a\n", checkpoint=returns).stdout
     flags = ["--allow", r"a\n", "--forbid", r"\r", "--stop", r"\n", "-t", 3, "-q"]
@@ -688,7 +684,7 @@ def test_a_line_feed_that_is_allowed_or_forbidden_is_the_end_of_a_line_where_lin
 
 
 @pytest.mark.parametrize(("first", "other"), [("LF", "CR LF"), ("CR LF", "LF"), ("LF", "LF"), ("CR LF", "CR LF")])
-def test_a_mixture_of_models_whose_lines_end_differently_is_told(sample, returns, first, other):
+def test_mixing_models_of_different_line_ends_warns(sample, returns, first, other):
     names = {"LF": "words.pt", "CR LF": returns}
     result = sample("-n", 9, "-q", "--mix", f"{names[other]}:0.5", checkpoint=names[first])
     told = f"--mix {names[other]} ends its lines by {other}, and the first model by {first}; the text may have both"
@@ -703,9 +699,7 @@ def test_a_mixture_of_models_whose_lines_end_differently_is_told(sample, returns
         ({}, ""),
     ],
 )
-def test_a_mixture_of_models_of_which_one_alone_knows_capitals_or_both_unicode_forms_is_told(
-    sample, trained, form, told
-):
+def test_mixing_models_of_different_text_forms_warns(sample, trained, form, told):
     contents = torch.load(trained / "words.pt", weights_only=True)
     torch.save({**contents, "text": {**contents["text"], **form}}, trained / "formed.pt")
     for first, other, texts in (
@@ -719,7 +713,7 @@ def test_a_mixture_of_models_of_which_one_alone_knows_capitals_or_both_unicode_f
         assert result.stderr.decode() == (f"{message}treated like the first model's\n" if told else "")
 
 
-def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, returns):
+def test_match_on_a_crlf_model_writes_crlf_lines(sample, returns):
     flags = ["--match", "[A-Z][a-z]+ .*", "--seed", 1, "-q"]
     lines = sample(*flags, "--lines", 5, checkpoint=returns).stdout.decode().split("\r\n")
     assert (len(lines), lines[-1]) == (6, "")
@@ -733,7 +727,7 @@ def test_lines_that_match_end_by_cr_lf_where_those_of_the_model_do(sample, retur
     assert re.fullmatch("([A-Z][a-z ]{9}\n){2}", sample(*flags, checkpoint=returns).stdout.decode())
 
 
-def test_texts_end_their_lines_and_stand_apart_as_the_lines_of_the_model_end(sample, returns):
+def test_separator_and_last_line_end_follow_the_line_ends_of_the_model(sample, returns):
     flags = ["-n", 40, "--seed", 1, "-q", "--stop", r"\n"]
     one, two = sample(*flags, "-N", 2, "--separator", r"\0", checkpoint=returns).stdout.decode().split("\0")
     assert one.count("\n") == two.count("\n") == one.count("\r\n") == two.count("\r\n") == 1
@@ -745,7 +739,7 @@ def test_texts_end_their_lines_and_stand_apart_as_the_lines_of_the_model_end(sam
     assert re.fullmatch("Tin[^\r\n]*\r\nBa[^\r\n]*\r\n", talk)
 
 
-def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
+def test_typed_characters_take_the_text_form_of_the_model(sample, trained):
     (trained / "accents.txt").write_text("CAFÉ TUNA\r\nTÜR NAP\r\n" * 300, encoding="utf-8")
     form = ["--lowercase", "--normalize", "nfc", "--newline", "lf"]
     train_briefly(trained, "accents.txt", "--hidden-size", "8", "--max-steps", "2", *form, "--overwrite")
@@ -763,7 +757,7 @@ def test_what_is_typed_has_the_form_of_the_model_s_text(sample, trained):
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])
-def test_a_capital_sigma_that_is_typed_ends_a_word_or_not_and_of_a_list_of_characters_is_either(is_allowed):
+def test_typed_capital_sigma_is_lowercased_by_position_and_in_lists_to_both(is_allowed):
     small, as_it_is = (Form(TextOptions(lowercase=small), CharEncoder("Σσς τουλ"), False) for small in (True, False))
     typed = {"ΤΟΥΣ": "τους", "ΛΣΤ": "λστ", "Σ": "σ", "τουσ": "τουσ", "ΤΟΥΣ ": "τους "}
     assert {text: small.of(text) for text in typed} == typed
@@ -787,7 +781,7 @@ def forms(trained):
 
 
 @pytest.mark.usefixtures("forms")
-def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample):
+def test_typed_unicode_form_is_converted_to_that_of_the_model(sample):
     for checkpoint, typed, stop in (("apart.pt", "\ub530", "\u1104\u1161"), ("whole.pt", "\u1102\u1175", "\ub2c8")):
         flags = ["-n", 4000, "--seed", 1, "-q", "-t", 3]
         whole = sample(*flags, checkpoint=checkpoint).stdout.decode()
@@ -814,7 +808,7 @@ def test_what_is_typed_in_the_other_unicode_form_is_what_the_model_writes(sample
 @pytest.mark.parametrize(
     ("checkpoint", "typed", "known"), [("apart.pt", "\ub530", "\u1104\u1161"), ("whole.pt", "u\u0308", "\u00fc")]
 )
-def test_a_prompt_in_the_other_unicode_form_is_what_the_model_knows(sample, trained, checkpoint, typed, known):
+def test_prompt_in_the_other_unicode_form_is_converted(sample, trained, checkpoint, typed, known):
     (trained / "beginning.txt").write_text(f"Ma{typed}", encoding="utf-8")
     lines = f"Ma{typed}\n".encode()
     for flags in (["-p", f"Ma{typed}"], ["-f", "beginning.txt"], ["-p", "-"], ["-i"]):
@@ -824,7 +818,7 @@ def test_a_prompt_in_the_other_unicode_form_is_what_the_model_knows(sample, trai
 
 
 @pytest.mark.usefixtures("forms")
-def test_a_pattern_that_is_refused_is_not_advised_on(sample):
+def test_refused_pattern_gets_no_advice(sample):
     for pattern, checkpoint in (("[a\u00e9]", "bytes.pt"), ("(\ub530", "apart.pt")):
         refused = sample("--match", pattern, checkpoint=checkpoint)
         assert (refused.returncode, refused.stderr.count(b"\n")) == (2, 1), refused.stderr
@@ -843,14 +837,14 @@ def test_a_pattern_that_is_refused_is_not_advised_on(sample):
         ("whole.pt", "[\u00fc\uac00-\ud7a3 a]{3}", r"[\u00fc\uac00-\ud7a3 a]{3}"),
     ],
 )
-def test_a_pattern_in_the_other_unicode_form_is_followed_in_the_model_s(sample, checkpoint, pattern, written):
+def test_pattern_in_the_other_unicode_form_is_converted(sample, checkpoint, pattern, written):
     result = sample("--match", pattern, "--seed", 1, "-q", checkpoint=checkpoint)
     assert re.fullmatch(written, result.stdout.decode().strip("\n"))
     assert (result.returncode, result.stderr) == (0, b"")
 
 
 @pytest.mark.usefixtures("forms")
-def test_all_letters_that_a_class_of_a_pattern_cannot_mean_are_told(sample):
+def test_all_unconvertible_letters_of_a_class_are_named(sample):
     result = sample("--match", "[^\ub2e4\ub098]\ub2e4[\\s\ub530]", "--seed", 1, "-q", checkpoint="apart.pt")
     assert result.stderr.decode() == (
         "charrnn: --match has '\ub2e4' (U+B2E4), '\ub098' (U+B098), '\ub530' (U+B530) in a class with ^ or \\w or its "
@@ -869,7 +863,7 @@ def test_all_letters_that_a_class_of_a_pattern_cannot_mean_are_told(sample):
         ("\\S\\D.", ""),
     ],
 )
-def test_capitals_in_a_pattern_are_told_where_the_model_s_text_is_in_lowercase(sample, trained, pattern, shown):
+def test_capitals_in_a_pattern_warn_for_a_lowercase_model(sample, trained, pattern, shown):
     contents = torch.load(trained / "words.pt", weights_only=True)
     small = {
         "characters": "\n abcdefghijklmnopqrstu",
@@ -885,15 +879,13 @@ def test_capitals_in_a_pattern_are_told_where_the_model_s_text_is_in_lowercase(s
 
 
 @pytest.mark.parametrize(("stop", "is_told"), [("\\n\\n", True), ("\\n", False), ("x\\n\\ny", True)])
-def test_where_texts_of_several_lines_are_wanted_novel_says_that_it_leaves_out_single_lines(
-    sample, trained, stop, is_told
-):
+def test_novel_with_several_lines_warns_that_it_leaves_out_single_lines(sample, trained, stop, is_told):
     (trained / "known.txt").write_text("Tin sole\n")
     told = sample("-n", 60, "--stop", stop, "--novel", "known.txt", "-q").stderr.decode()
     assert ("--novel leaves out each line that stands in its file, not whole texts" in told) == is_told
 
 
-def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
+def test_novel_leaves_out_known_lines_and_counts_them(sample, trained):
     plain = sample("-n", 1200, "--seed", 5, "-t", "0.5", "-q").stdout.decode().splitlines(True)
     known = plain[:3]
     (trained / "known.txt").write_text("".join(known))
@@ -912,7 +904,7 @@ def test_novel_leaves_out_known_lines_and_tells_how_many(sample, trained):
         (3, "3 unfinished lines left out since they might have become such a line"),
     ],
 )
-def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sample, trained, number, told):
+def test_novel_leaves_out_unfinished_beginnings_of_known_lines(sample, trained, number, told):
     plain = ["-n", 3, "--seed", 5, "-N", number, "--separator", "\n"]
     begun = sample(*plain, "-q").stdout.decode().split()
     assert [*map(len, begun)] == [3] * number
@@ -923,7 +915,7 @@ def test_an_unfinished_line_that_begins_a_known_one_is_left_out_which_is_told(sa
 
 
 @pytest.mark.parametrize("many", [[], ["-N", 3]])
-def test_unique_leaves_out_lines_that_the_text_has_already_and_tells_how_many(sample, many):
+def test_unique_leaves_out_repeated_lines_and_counts_them(sample, many):
     flags = ["--match", "(Tin|Nap) tin", "-t", 3, "--seed", 5, "--separator", "", *many]
     plain = sample("-n", 400, *flags).stdout.decode().splitlines()
     assert set(plain) == {"Tin tin", "Nap tin"}
@@ -939,7 +931,7 @@ def test_unique_leaves_out_lines_that_the_text_has_already_and_tells_how_many(sa
     assert (short.stdout, short.stderr.decode().splitlines()[-1]) == (result.stdout, f"{told}: {why}")
 
 
-def test_unique_lines_of_a_prompt_and_of_a_file_do_not_come_again(sample, trained):
+def test_unique_does_not_repeat_lines_of_the_prompt_or_the_novel_file(sample, trained):
     (trained / "known.txt").write_text("Tin tin\n")
     flags = ["--match", "(Tin|Nap) (tin|nap)", "-t", 3, "--unique", "--novel", "known.txt"]
     result = sample(*flags, "-p", "Nap tin\n", "--lines", 9)
@@ -950,14 +942,14 @@ def test_unique_lines_of_a_prompt_and_of_a_file_do_not_come_again(sample, traine
     )
 
 
-def test_many_texts_of_one_line_may_be_unique_where_they_follow_a_prompt(sample, trained):
+def test_unique_allows_many_single_line_texts_after_a_prompt(sample, trained):
     (trained / "prompt.txt").write_text("Tin tin\n")
     flags = ["--match", "(Tin|Nap) tin", "-t", 3, "--unique", "-N", 8, "--separator", "", "--no-echo", "-q"]
     for prompt in (["-p", "Tin tin\n"], ["--prompt-file", "prompt.txt"]):
         assert sample(*flags, *prompt).stdout == b"Nap tin\n" * 8
 
 
-def test_a_text_of_unique_lines_is_the_same_alone_beside_others_and_as_json(sample):
+def test_unique_text_is_the_same_alone_among_others_and_as_json(sample):
     plain = ["--lines", 8, "--match", "[TNBS][a-z]{2}", "--seed", 2, "-t", 2, "-q"]
     assert len({*sample(*plain).stdout.splitlines()}) < 8
     flags = ["--unique", *plain]
@@ -977,7 +969,7 @@ def test_novel_leaves_out_lines_of_several_files(sample, trained):
 
 
 @pytest.mark.parametrize("end", [" \n ", "\r\n"])
-def test_novel_knows_lines_whatever_their_ends_and_the_spaces_there(sample, trained, end):
+def test_novel_ignores_line_ends_and_surrounding_spaces(sample, trained, end):
     plain = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q").stdout.decode()
     (trained / "known.txt").write_bytes(plain.replace("\n", end).encode())
     left = sample("-n", 600, "--seed", 5, "-t", "0.5", "-q", "--novel", "known.txt").stdout.decode().splitlines()
@@ -994,9 +986,7 @@ def encoded(trained, request):
 
 
 @pytest.mark.parametrize("given", [None, "cp437"])
-def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_one_that_is_given(
-    sample, trained, encoded, given
-):
+def test_novel_reads_the_encoding_of_the_model_utf8_or_the_given_one(sample, trained, encoded, given):
     checkpoint, own = encoded
     flags = ["--match", "Zo\u00eb|Caf\u00e9", "--lines", 20, "--seed", 1, *(["--encoding", given] if given else [])]
     for encoding in filter(None, ("utf-8", own, given)):
@@ -1012,14 +1002,14 @@ def test_novel_knows_lines_in_the_encoding_of_the_model_s_text_in_utf_8_and_in_o
 @pytest.mark.parametrize(
     ("checkpoint", "written", "other"), [("apart.pt", "o\u0308", "\u00f6"), ("whole.pt", "\u00fc", "u\u0308")]
 )
-def test_novel_knows_lines_in_the_other_unicode_form(sample, trained, checkpoint, written, other):
+def test_novel_compares_across_unicode_forms(sample, trained, checkpoint, written, other):
     (trained / "known.txt").write_text(f"Ba{other}\nna\u00eff\n", encoding="utf-8")
     flags = ["--match", f"Ba{written}|Ban", "--lines", 9, "--seed", 1, "-q", "-t", 99]
     assert written in sample(*flags, checkpoint=checkpoint).stdout.decode()
     assert sample(*flags, "--novel", "known.txt", checkpoint=checkpoint).stdout == b"Ban\n" * 9
 
 
-def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(sample, trained):
+def test_undecodable_novel_file_is_refused_with_the_given_encoding(sample, trained):
     (trained / "odd.txt").write_bytes(b"caf\xe9\n\x81")
     refused = sample("--novel", "odd.txt", "--encoding", "cp1252")
     assert (refused.returncode, refused.stdout) == (2, b"")
@@ -1035,7 +1025,7 @@ def test_a_file_in_no_encoding_that_is_tried_is_refused_as_the_first_has_it(samp
         ("utf-16", "not valid UTF-8 at byte 0 (0xff)"),
     ],
 )
-def test_a_file_that_is_misread_without_an_error_is_refused_and_not_searched_in_vain(trained, written, told):
+def test_novel_file_decoded_to_nonsense_is_refused(trained, written, told):
     (trained / "wide.txt").write_text(make_text(300), encoding=written)
     for look in (["sample", "words.pt", "-n", 9, "--novel"], ["inspect", "words.pt", "--novelty"]):
         result = run_charrnn(trained, *look, "wide.txt")
@@ -1045,14 +1035,14 @@ def test_a_file_that_is_misread_without_an_error_is_refused_and_not_searched_in_
         assert run_charrnn(trained, *look, "wide.txt", "--encoding", written).returncode == 0
 
 
-def test_novel_takes_no_prompt_that_it_could_not_take_back(sample):
+def test_novel_refuses_a_prompt_that_begins_an_unknown_line(sample):
     refused = sample("--novel", "words.txt", "-p", "Tin")
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert b"cannot leave out the one that the prompt begins" in refused.stderr
     assert sample("--novel", "words.txt", "-p", "Tin\n", "-n", 20).returncode == 0
 
 
-def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
+def test_default_length_does_not_cut_lines(sample):
     assert sample("--lines", 90, "--seed", 1, "-q").stdout.count(b"\n") == 90
     assert len(sample("--lines", 90, "-n", 40, "--seed", 1, "-q").stdout) == 40
 
@@ -1075,7 +1065,7 @@ def test_lines_end_a_text_and_not_the_length_that_is_no_ones_wish(sample):
         (["--lines", 2], ""),
     ],
 )  # fmt: skip
-def test_lines_that_were_asked_for_and_did_not_come_are_told(sample, arguments, told):
+def test_missing_lines_are_reported(sample, arguments, told):
     result = sample("--seed", 1, *arguments)
     stderr = result.stderr.decode().removeprefix("seed 1\n")
     assert stderr.startswith(told.format(result.stdout.count(b"\n")))
@@ -1097,15 +1087,13 @@ NO_END = "charrnn: --stop '9' can end no text: the model never writes '9' (U+003
         (["--lines", 2], 0, ""),
     ],
 )
-def test_a_text_has_room_for_its_stop_where_no_length_is_given_and_that_it_did_not_come_is_told(
-    sample, arguments, length, told
-):
+def test_default_length_with_a_stop_is_longer_and_reported_when_reached(sample, arguments, length, told):
     result = sample("--stop", "kkkk", "--seed", 1, "-q", *arguments)
     assert result.stderr.decode() == told
     assert not length or len(result.stdout.decode()) == length
 
 
-def test_of_several_texts_it_is_told_how_many_came_to_their_length_before_their_stop(sample):
+def test_texts_that_reach_the_length_before_their_stop_are_counted(sample):
     result = sample("--stop", "kilo", "-n", 40, "-N", 12, "--seed", 1)
     records = sample("--stop", "kilo", "-n", 40, "-N", 12, "--seed", 1, "--json").stdout.splitlines()
     short = sum(json.loads(record)["stop_reason"] == "length" for record in records)
@@ -1129,19 +1117,19 @@ UNFITTING = "--stop came in the first line, and what was left of that does not f
         (["--match", "Tin tin", "--json"], ""),
     ],
 )
-def test_where_a_stop_leaves_nothing_of_a_text_that_is_told(sample, trained, arguments, told):
+def test_text_emptied_by_its_stop_is_reported(sample, trained, arguments, told):
     (trained / "known.txt").write_text("Tin\n")
     result = sample("--stop", " ", "-n", 60, "--seed", 1, *arguments)
     said = result.stderr.decode().splitlines()[1:]
     assert [line for line in said if "left out because" not in line] == [told] * bool(told)
 
 
-def test_where_no_stop_can_come_the_length_is_that_of_any_text(sample):
+def test_impossible_stop_leaves_the_default_length(sample):
     result = sample("--stop", "9", "--seed", 1, "-q")
     assert (len(result.stdout.decode()), result.stderr.decode()) == (500, NO_END)
 
 
-def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_missed_aloud(sample, trained):
+def test_default_length_of_lines_is_ten_mean_lines_and_reported_when_reached(sample, trained):
     """A temperature of 0: what has learned nothing yet ends no line."""
     (trained / "long.txt").write_text("".join(f"{'ab ' * 33}\n" for _ in range(30)))
     train_briefly(trained, "long.txt", "--hidden-size", "8", "--max-steps", "1")
@@ -1158,9 +1146,7 @@ def test_lines_without_a_length_have_room_for_ten_of_the_mean_line_and_are_misse
     [([10, 990], 1, 1000), ([10, 990], 3, 3000), ([0, 990], 3, 1500), ([990, 10], 3, 1500),
      ([1, 10**7], 2, 200_000), ([1, 10**7], 10**12, 10**12)],
 )  # fmt: skip
-def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_many_are_asked_for(
-    trained, counts, lines, length
-):
+def test_default_length_of_lines_is_limited(trained, counts, lines, length):
     contents = read_checkpoint(str(trained / "words.pt"))
     assert contents.encoder.characters[0] == "\n"
     contents = replace(contents, corpus=replace(contents.corpus, counts=counts))
@@ -1169,7 +1155,7 @@ def test_the_room_for_lines_has_a_limit_where_hardly_any_line_ends_and_where_man
 
 
 @pytest.mark.parametrize("left_out", [0, 1])
-def test_where_another_line_has_no_room_the_length_alone_is_told(sample, trained, left_out):
+def test_missing_lines_for_lack_of_length_blame_the_length_only(sample, trained, left_out):
     flags = ["--lines", 9, "--match", "[A-Z][a-z]", "--seed", 1]
     line = sample(*flags[2:]).stdout.decode()
     (trained / "known.txt").write_text(line if left_out else "Nothing\n")
@@ -1189,7 +1175,7 @@ def lines(trained):
 
 
 @pytest.mark.parametrize("names", [("words.pt", "lines.pt"), ("lines.pt", "words.pt"), ("words.pt", "words.pt")])
-def test_a_mixture_with_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained, lines, names):
+def test_mixture_with_a_lines_model_reads_a_prompt_as_the_start_of_a_line(sample, trained, lines, names):
     first, other = names
     contents = read_checkpoint(str(trained / first))
     mixed = load_for_sampling(contents, read_others(contents, [f"{trained / other}:0.5"]))
@@ -1208,7 +1194,7 @@ def log_probability(model, encoder, text, record):
     return float(logits[encoder.encode(record["text"])[0]] - np.log(np.exp(logits.astype(float)).sum()))
 
 
-def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained, lines):
+def test_lines_model_reads_a_prompt_as_the_start_of_a_line(sample, trained, lines):
     model, encoder = load_for_sampling(read_checkpoint(str(trained / lines)))
     read = model.reader()
     for character in encoder.encode("\nTi").tolist():
@@ -1225,12 +1211,12 @@ def test_a_model_of_lines_reads_a_prompt_as_the_beginning_of_one(sample, trained
     assert record["logprobs"] == pytest.approx([log_probability(model, encoder, "\nTi", record)], abs=1e-4)
 
 
-def test_an_empty_name_is_told_as_one(sample):
+def test_empty_checkpoint_name_is_reported(sample):
     result = sample(checkpoint="")
     assert (result.returncode, result.stderr.decode().split(";")[0]) == (1, "charrnn: the checkpoint's name is empty")
 
 
-def test_bytes_that_are_not_text_are_no_stack_trace_in_a_conversation(trained):
+def test_invalid_bytes_in_a_conversation_print_no_traceback(trained):
     run = subprocess.run(
         [sys.executable, "-m", "charrnn", "sample", "words.pt", "-i", "-n", "5", "-q"],
         cwd=trained, input=b"Ti\xff\nTi\n", capture_output=True, timeout=60,
@@ -1241,13 +1227,13 @@ def test_bytes_that_are_not_text_are_no_stack_trace_in_a_conversation(trained):
     assert run.stderr.startswith(b"charrnn: prompt has byte 0xFF, which this model never saw (")
 
 
-def test_the_separator_stands_between_texts(sample):
+def test_separator_is_written_between_texts(sample):
     texts = sample("-n", 9, "-N", 3, "--seed", 1, "--separator", r"--\n").stdout.decode().split("--\n")
     blank = sample("-n", 9, "-N", 3, "--seed", 1).stdout.decode()
     assert "\n".join(texts) == blank
 
 
-def test_json_lines_hold_what_is_promised(sample):
+def test_json_records_have_the_documented_fields(sample):
     result = sample("-n", 30, "-N", 3, "--seed", 4, "--json", "--logprobs")
     records = [json.loads(line) for line in result.stdout.splitlines()]
     texts = sample("-n", 30, "-N", 3, "--seed", 4, "--separator", "").stdout.decode()
@@ -1259,7 +1245,7 @@ def test_json_lines_hold_what_is_promised(sample):
         assert record["mean_logprob"] == pytest.approx(sum(record["logprobs"]) / 30, abs=1e-5)
 
 
-def test_a_command_in_a_message_can_be_copied_and_names_no_pipe(sample, trained, charrnn, tmp_path):
+def test_command_in_a_message_is_quoted_and_names_no_pipe(sample, trained, charrnn, tmp_path):
     contents = (trained / "words.pt").read_bytes()
     (tmp_path / "My words.pt").write_bytes(contents)
     (tmp_path / "other.txt").write_text("Q")
@@ -1269,12 +1255,12 @@ def test_a_command_in_a_message_can_be_copied_and_names_no_pipe(sample, trained,
     assert "(23 characters); " in sample("-p", "Q", "-q", checkpoint="-", input=contents).stderr.decode()
 
 
-def test_a_mixture_writes_what_both_would(sample, trained):
+def test_mixing_a_model_with_itself_changes_nothing(sample, trained):
     alone = sample("-n", 60, "--seed", 1).stdout
     assert sample("-n", 60, "--seed", 1, "--mix", "words.pt:0.5").stdout == alone
 
 
-def test_a_conversation_has_its_model_ready_before_a_text_that_may_be_interrupted(monkeypatch):
+def test_conversation_prepares_its_model_before_the_first_interruptible_text(monkeypatch):
     """Ctrl-C ends a text, not the conversation: amid the folding of the weights it would leave them half done."""
     order, form = [], Form(PLAIN, CharEncoder("a"), has_cr_lf=False)
     model = SimpleNamespace(reader=lambda: order.append("ready"))
@@ -1298,14 +1284,14 @@ def test_interactive_continues_each_line_of_stdin(sample):
     assert sample("-i", "-n", 10, input=b"Tin\nBa\n").returncode == 0
 
 
-def test_interactive_continues_the_same_beginning_in_another_way_each_time(sample):
+def test_interactive_continues_a_repeated_beginning_differently(sample):
     first, second = (sample("-i", "-n", 40, "--seed", 1, "-q", input=b"Tin\n" * n).stdout for n in (1, 2))
     assert second.startswith(first)
     assert second[len(first) :].startswith(b"Tin")
     assert second != 2 * first
 
 
-def test_interactive_counts_a_beginning_that_it_cannot_continue_as_any_other(sample):
+def test_interactive_numbers_a_refused_beginning_like_any_other(sample):
     flags = ["-i", "-n", 40, "--seed", 1, "-q"]
     with_typo, without = (sample(*flags, input=typed) for typed in (b"\xc3\xa9\nTin\n", b"\nTin\n"))
     assert without.stdout.endswith(b"\n" + with_typo.stdout)
@@ -1314,12 +1300,12 @@ def test_interactive_counts_a_beginning_that_it_cannot_continue_as_any_other(sam
     assert "Tin" + json.loads(told[-1])["text"] == with_typo.stdout.decode().removesuffix("\n")
 
 
-def test_interactive_continues_the_prompt_where_a_beginning_is_empty(sample):
+def test_interactive_continues_the_prompt_after_an_empty_line(sample):
     flags = ["-p", "Ba", "--match", "Ba[a-z ]+", "--stop", "o", "-n", 20, "--seed", 1, "-q", "--no-echo"]
     assert sample("-i", *flags, input=b"\n").stdout.rstrip(b"\n") == sample(*flags).stdout.rstrip(b"\n") != b""
 
 
-def test_interactive_reads_the_prompt_before_each_beginning_and_writes_it_with_none(sample):
+def test_interactive_reads_the_prompt_before_each_beginning_and_never_writes_it(sample):
     """A temperature of 0: what is written depends on what was read alone."""
     flags = ["-n", 30, "-t", 0, "-q", "--lines", 1]
     result = sample("-i", "-p", "Sole nap\nT", *flags, input=b"in\n\nuna\n")
@@ -1336,7 +1322,7 @@ def records_of(result):
 
 
 @pytest.mark.parametrize("flags", [["-n", 30], ["--lines", 2], ["--stop", "i"], ["--match", "[A-Z][a-z]+ [a-z ]+"]])
-def test_interactive_gives_for_each_beginning_a_record_of_the_text_that_it_writes(sample, flags):
+def test_interactive_json_has_a_record_for_each_beginning(sample, flags):
     flags = ["-i", "--seed", 1, "-q", *flags]
     beginnings = b"Tin\nBa\nTin\n"
     records = records_of(sample(*flags, "--json", "--logprobs", input=beginnings))
@@ -1349,7 +1335,7 @@ def test_interactive_gives_for_each_beginning_a_record_of_the_text_that_it_write
     assert {record["stop_reason"] for record in records} <= {"length", "lines", "stop", "match"}
 
 
-def test_a_record_of_a_conversation_has_what_one_of_a_text_has(sample):
+def test_interactive_record_equals_that_of_a_single_text(sample):
     flags = ["-p", "Ti", "-n", 20, "--seed", 1, "--json", "--logprobs"]
     ((alone,), (typed,)) = (records_of(sample(*flags, *more, input=b"\n")) for more in ([], ["-i"]))
     assert (alone.pop("prompt"), typed.pop("prompt")) == ("Ti", ""), "what was typed, and not what stands before all"
@@ -1358,7 +1344,7 @@ def test_a_record_of_a_conversation_has_what_one_of_a_text_has(sample):
     assert typed == alone
 
 
-def test_interactive_gives_for_a_beginning_that_cannot_be_continued_a_record_that_says_why(sample):
+def test_interactive_record_of_a_refused_beginning_has_its_error(sample):
     result = sample("-i", "-n", 5, "--json", "--seed", 1, input="Tin\né\nBa\n".encode())
     assert (result.returncode, result.stderr) == (1, b"seed 1\n")
     first, refused, last = records_of(result)
@@ -1367,7 +1353,7 @@ def test_interactive_gives_for_a_beginning_that_cannot_be_continued_a_record_tha
     assert refused["error"].startswith("prompt has 'é' (U+00E9), which this model never saw (")
 
 
-def test_records_of_a_conversation_come_at_once(trained, start):
+def test_interactive_records_are_written_at_once(trained, start):
     process = start(trained, "sample", "words.pt", "-i", "-q", "--json", "-n", 9)
     for typed in ("Tin", "\xff", "Ba"):
         process.stdin.write(typed.encode("latin-1") + b"\n")
@@ -1377,7 +1363,7 @@ def test_records_of_a_conversation_come_at_once(trained, start):
     assert process.communicate(timeout=60) == (b"", b"")
 
 
-def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is():
+def test_record_of_an_interrupted_text_holds_what_was_written():
     def drawn():
         yield "a", -1.0
         raise KeyboardInterrupt
@@ -1389,7 +1375,7 @@ def test_of_a_text_that_ctrl_c_stops_a_record_has_what_there_is():
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_text_ends_with_its_stop_on_request_and_its_record_names_that(sample, number):
+def test_keep_stop_keeps_the_stop_and_the_record_names_it(sample, number):
     flags = ["--stop", "o", "--stop", "u", "-n", 90, "-N", number, "--seed", 1, "--separator", ""]
     before, kept = (sample(*flags, *more).stdout.decode() for more in ([], ["--keep-stop"]))
     records = records_of(sample(*flags[:-2], "--keep-stop", "--json", "--logprobs"))
@@ -1406,7 +1392,7 @@ def test_a_text_ends_with_its_stop_on_request_and_its_record_names_that(sample, 
     assert typed_kept["text"] == typed["text"] + typed["stop"]
 
 
-def test_a_story_goes_on_where_it_stands_as_one_text_that_is_never_broken_off(sample):
+def test_story_continues_as_one_unbroken_text(sample):
     """A temperature of 0: what is written depends on what was read alone."""
     flags = ["-t", 0, "-q", "--recall-all", "-n", 40]
     first, second, third = records_of(sample("-i", "--story", "-p", "Sole n", *flags, "--json", input=b"ap\n\n Ti\n"))
@@ -1418,7 +1404,7 @@ def test_a_story_goes_on_where_it_stands_as_one_text_that_is_never_broken_off(sa
     assert written == "".join(f"{record['prompt']}{record['text']}" for record in (first, second, third))
 
 
-def test_a_story_of_bytes_is_one_text_wherever_a_length_has_cut_its_characters(sample, trained):
+def test_story_of_a_byte_model_is_one_text_though_characters_are_cut(sample, trained):
     """The model has learned hardly more than that one character of two bytes often comes."""
     (trained / "cut.txt").write_text(make_text(5000).replace("a", "\u00e9"), encoding="utf-8")
     train_briefly(trained, "cut.txt", "--unit", "byte", "--hidden-size", "32", "--max-steps", "40")
@@ -1435,20 +1421,20 @@ def test_a_story_of_bytes_is_one_text_wherever_a_length_has_cut_its_characters(s
         assert written == whole
 
 
-def test_a_story_goes_on_behind_its_stops(sample):
+def test_story_continues_after_its_stops(sample):
     flags = ["-i", "--story", "-t", 0, "-q", "--stop", "n", "--json", "--seed", 1]
     kept, asked = (records_of(sample(*flags, *more, input=b"Ti\n\n\n")) for more in ([], ["--keep-stop"]))
     assert kept == asked
     assert all(record["text"].endswith("n") for record in kept)
 
 
-def test_a_story_without_a_beginning_begins_as_a_text_without_a_prompt(sample):
+def test_story_without_a_beginning_starts_like_a_text_without_a_prompt(sample):
     flags = ["-n", 40, "--seed", 3, "-q"]
     (told,) = records_of(sample("-i", "--story", *flags, "--json", input=b"\n"))
     assert sample(*flags).stdout.decode() == told["text"]
 
 
-def test_a_line_of_a_story_fits_its_pattern_behind_what_stands_of_it(sample):
+def test_story_line_fits_its_pattern_together_with_its_beginning(sample):
     """A beginning that no line can go on from is refused, and leaves the story as it is."""
     flags = ["--match", "[A-Z][a-z ]+", "--forbid", r"\n", "-n", 9, "--seed", 1, "-q", "--json"]
     first, refused, last = records_of(sample("-i", "--story", *flags, input=b"Tin\nB\nna\n"))
@@ -1456,19 +1442,19 @@ def test_a_line_of_a_story_fits_its_pattern_behind_what_stands_of_it(sample):
     assert re.fullmatch("Tin[a-z ]{9}na[a-z ]{9}", f"Tin{first['text']}na{last['text']}")
 
 
-def test_interactive_tells_lines_that_did_not_come(sample):
+def test_interactive_reports_missing_lines(sample):
     result = sample("-i", "--lines", 9, "-n", 20, "--seed", 1, input=b"Tin\nBa\n")
     told = re.fullmatch(f"seed 1\n(. of 9 lines: --length 20 was reached{LONGER}){{2}}", result.stderr.decode())
     assert told is not None
     assert sample("-i", "--lines", 9, "-n", 20, "-q", input=b"Tin\nBa\n").stderr == b""
 
 
-def test_interactive_tells_of_an_empty_text_that_it_stands_behind_what_was_typed(sample):
+def test_interactive_reports_an_empty_text_after_the_typed_beginning(sample):
     told = sample("-i", "--stop", " ", "--match", "Tin tin", "--seed", 1, input=b"Tin\n\n").stderr.decode()
     assert told == f"seed 1\nthe text is empty behind the prompt: {UNFITTING}\nthe text is empty: {UNFITTING}\n"
 
 
-def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(sample):
+def test_interactive_ignores_bom_and_crlf_of_a_file(sample):
     flags = ["-i", "-n", 20, "--seed", 1]
     plain, marked = (sample(*flags, input=lines) for lines in (b"Tin\nBa\n", b"\xef\xbb\xbfTin\r\nBa\r\n"))
     assert (marked.stdout, marked.stderr) == (plain.stdout, plain.stderr)
@@ -1476,7 +1462,7 @@ def test_interactive_reads_lines_of_a_file_whatever_its_mark_and_its_line_ends(s
 
 
 @pytest.mark.parametrize("given", [None, "cp437", "utf-8"])
-def test_beginnings_are_read_in_the_encoding_of_the_model_s_text_or_in_one_that_is_given(sample, encoded, given):
+def test_interactive_reads_the_encoding_of_the_model_or_the_given_one(sample, encoded, given):
     checkpoint, own = encoded
     flags = ["-i", "-n", 0, "-q", *(["--encoding", given] if given else [])]
     typed = "\ufeff" * (given == "utf-8") + "Zo\u00eb\r\nCaf\u00e9\n\nCaf\u00e9"
@@ -1490,7 +1476,7 @@ def test_beginnings_are_read_in_the_encoding_of_the_model_s_text_or_in_one_that_
     assert result.stdout.decode().split("\n") == ["Zo\u00eb", "Caf\u00e9", "", "Caf\u00e9", ""]
 
 
-def test_beginnings_that_seem_to_be_utf_8_and_are_read_otherwise_are_told(sample, trained):
+def test_interactive_utf8_input_read_in_another_encoding_warns(sample, trained):
     save_like(trained, "latin.pt", text={"encoding": "latin-1"})
     result = sample("-i", "-n", 0, "-q", checkpoint="latin.pt", input="Tin\nCaf\u00e9\nBa\n".encode())
     doubt, refused = result.stderr.decode().splitlines()
@@ -1499,13 +1485,13 @@ def test_beginnings_that_seem_to_be_utf_8_and_are_read_otherwise_are_told(sample
     assert (result.returncode, result.stdout) == (1, b"Tin\nBa\n")
 
 
-def test_of_beginnings_one_that_is_no_text_in_its_encoding_is_told_and_the_others_are_continued(sample):
+def test_interactive_reports_an_undecodable_beginning_and_continues_the_others(sample):
     result = sample("-i", "-n", 0, "-q", "--encoding", "cp932", input=b"Tin\nBa\x81\nTin\n")
     assert (result.returncode, result.stdout) == (1, b"Tin\nTin\n")
     assert result.stderr.startswith(b"charrnn: prompt has byte 0x81, which this model never saw (")
 
 
-def test_beginnings_of_a_model_of_bytes_have_no_encoding(sample, trained):
+def test_interactive_byte_model_refuses_an_encoding(sample, trained):
     save_like(trained, "bytes.pt", text={"unit": "byte"})
     flags = ["-i", "-n", 0, "-q"]
     assert sample(*flags, checkpoint="bytes.pt", input=b"\xef\xbb\xbfTin\n").stdout == b"Tin\n"
@@ -1514,7 +1500,7 @@ def test_beginnings_of_a_model_of_bytes_have_no_encoding(sample, trained):
     assert refused.stderr.startswith(b"charrnn: --encoding is for text, and a model of bytes reads them as they are; ")
 
 
-def test_what_is_typed_at_a_terminal_has_no_other_encoding(trained, start):
+def test_encoding_flag_is_refused_for_a_terminal(trained, start):
     master, slave = pty.openpty()
     process = start(trained, "sample", "words.pt", "-i", "--encoding", "latin-1", stdin=slave)
     os.close(slave)
@@ -1523,12 +1509,12 @@ def test_what_is_typed_at_a_terminal_has_no_other_encoding(trained, start):
     os.close(master)
 
 
-def test_interactive_tells_of_a_backslash_what_can_be_typed_there(sample):
+def test_interactive_backslash_hint_names_the_terminal_and_prompt_file(sample):
     told = sample("-i", "-q", input=rb"Tin\n").stderr
     assert told.endswith(b"; a line feed is typed at a terminal alone; --prompt-file may hold some\n")
 
 
-def test_a_prompt_of_which_nothing_is_left_is_told(sample):
+def test_prompt_of_which_nothing_is_left_warns(sample):
     result = sample("-p", "Q9", "--unknown", "skip", "-n", 9, "-q")
     told = "nothing is left of the prompt, of which the model knows no character"
     assert (len(result.stdout), result.stderr.decode()) == (9, f"charrnn: {told}\n")
@@ -1536,14 +1522,14 @@ def test_a_prompt_of_which_nothing_is_left_is_told(sample):
 
 
 @pytest.mark.parametrize("flags", [["-p", "Q9Qa"], ["-i"]])
-def test_what_is_skipped_of_a_prompt_is_told_unless_it_is_to_be_quiet(sample, flags):
+def test_skipped_prompt_characters_are_listed_unless_quiet(sample, flags):
     told = "3 characters left out of the prompt, which the model lacks: 'Q' (U+0051), '9' (U+0039)\n"
     result = sample(*flags, "--unknown", "skip", "-n", 9, "--seed", 1, input=b"Q9Qa\na\n")
     assert (result.returncode, sorted(result.stderr.decode().splitlines(True))) == (0, [told, "seed 1\n"])
     assert sample(*flags, "--unknown", "skip", "-n", 9, "-q", input=b"Q9Qa\n").stderr == b""
 
 
-def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leaves_it(trained, start):
+def test_ctrl_c_ends_a_text_and_end_of_input_ends_the_conversation(trained, start):
     """Of vowels alone, a text neither ends by itself nor has a line feed."""
     process = start(trained, "sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "aeiou")
     for typed in (b"Tin", b"Ba"):
@@ -1557,7 +1543,7 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_the_end_of_what_is_typed_leave
     assert process.returncode == 0
 
 
-def test_ctrl_c_puts_nothing_into_a_story_that_is_kept_elsewhere_than_on_a_terminal(trained, start):
+def test_ctrl_c_adds_nothing_to_a_story_off_the_terminal(trained, start):
     words = ["sample", "words.pt", "-i", "--story", "-q", "-n", -1, "--allow", "a"]
     process = start(trained, *words)
     shown = b""
@@ -1578,7 +1564,7 @@ def test_ctrl_c_puts_nothing_into_a_story_that_is_kept_elsewhere_than_on_a_termi
     assert re.fullmatch(b"Tina+", shown + process.stdout.read())
 
 
-def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, start):
+def test_ctrl_c_ends_a_conversation_read_from_a_file(trained, start):
     (trained / "beginnings.txt").write_text("Tin\nBa\n")
     with open(trained / "beginnings.txt") as beginnings:
         words = ["sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "aeiou"]
@@ -1602,7 +1588,7 @@ def test_ctrl_c_leaves_a_conversation_whose_beginnings_stand_in_a_file(trained, 
         ),
     ],
 )
-def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal(trained, start, flags, told):
+def test_ctrl_c_ends_a_text_and_ctrl_d_ends_the_conversation_on_a_terminal(trained, start, flags, told):
     master, slave = pty.openpty()
     words = ["sample", "words.pt", "-i", *flags, "-n", -1, "--allow", "a"]
     process = start(trained, *words, before=["setsid", "--ctty"], stdin=slave, stdout=slave)
@@ -1627,9 +1613,7 @@ def test_ctrl_c_ends_a_text_of_a_conversation_and_ctrl_d_leaves_it_on_a_terminal
         (["-q", "--unknown", "nearest"], b"charrnn: prompt has '9' (U+0039), which this model never saw ("),
     ],
 )
-def test_what_nothing_is_near_is_left_out_of_what_is_typed_on_a_terminal_unless_a_rule_is_given(
-    trained, start, flags, told
-):
+def test_unknown_typed_characters_are_skipped_on_a_terminal_by_default(trained, start, flags, told):
     """Who is amid a conversation can give no flag."""
     master, slave = pty.openpty()
     process = start(trained, "sample", "words.pt", "-i", "-n", 3, "--allow", "a", *flags, stdin=slave, stdout=slave)
@@ -1647,7 +1631,7 @@ def test_what_nothing_is_near_is_left_out_of_what_is_typed_on_a_terminal_unless_
 
 
 @pytest.mark.parametrize("variables", [{"LC_ALL": "C"}, {"LANG": "C", "PYTHONCOERCECLOCALE": "0"}])
-def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, start, variables):
+def test_line_editing_works_by_characters_in_any_locale(trained, start, variables):
     pytest.importorskip("readline")
     master, slave = pty.openpty()
     words = ["sample", "words.pt", "-i", "-q", "-n", 3, "--allow", "a"]
@@ -1665,7 +1649,7 @@ def test_what_is_typed_is_edited_by_characters_whatever_the_locale(trained, star
     assert b"\nTinaaa\r\n" in shown.replace(PASTES_BY_LINE, b"")
 
 
-def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_others_for(trained, start):
+def test_typed_text_may_have_escaped_lines_and_lookalike_characters(trained, start):
     """The model has a curly apostrophe, and no straight one."""
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"]
@@ -1687,7 +1671,7 @@ def test_what_is_typed_may_have_several_lines_and_signs_that_the_model_has_other
 
 
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"TERM": "xterm", "INPUTRC": "inputrc"}])
-def test_a_terminal_that_wants_no_pastes_marked_is_not_asked_to_mark_them(trained, start, variables):
+def test_bracketed_paste_stays_off_if_readline_or_terminal_disable_it(trained, start, variables):
     pytest.importorskip("readline")
     (trained / "inputrc").write_text("set enable-bracketed-paste off\n")
     master, slave = pty.openpty()
@@ -1701,7 +1685,7 @@ def test_a_terminal_that_wants_no_pastes_marked_is_not_asked_to_mark_them(traine
     assert b"\x1b[?2004" not in shown
 
 
-def test_lines_that_are_pasted_together_are_one_beginning(trained, start):
+def test_lines_pasted_together_are_one_beginning(trained, start):
     readline = pytest.importorskip("readline")
     if "libedit" in (readline.__doc__ or ""):
         pytest.skip("libedit does not know what is pasted")
@@ -1720,7 +1704,7 @@ def test_lines_that_are_pasted_together_are_one_beginning(trained, start):
     assert (process.wait(timeout=60), process.stdout.read()) == (0, b"Tin\nkinaaa\n")
 
 
-def test_a_long_beginning_is_read_whole_though_the_texts_go_into_a_pipe(trained, start):
+def test_long_typed_line_is_read_whole_with_stdout_piped(trained, start):
     """A terminal hands on no more than 4,095 bytes of a line that is not edited."""
     pytest.importorskip("readline")
     master, slave = pty.openpty()
@@ -1750,7 +1734,7 @@ def in_terminal(folder, *arguments, stderr=None, **environment):
     return shown
 
 
-def test_a_file_that_is_named_in_a_prompt_as_nanogpt_does_is_told(sample, trained, tmp_path):
+def test_nanogpt_style_file_prompt_suggests_prompt_file(sample, trained, tmp_path):
     (tmp_path / "tin.txt").write_text("the tin")
     words, told = [f"FILE:{tmp_path}/tin.txt", "-n", 5, "-q", "--unknown", "skip"], f"--prompt-file {tmp_path}/tin.txt"
     assert f"'; {told} takes what is in the file\n" in sample("--prompt", *words).stderr.decode()
@@ -1758,7 +1742,7 @@ def test_a_file_that_is_named_in_a_prompt_as_nanogpt_does_is_told(sample, traine
     assert told not in sample("--prompt", *words).stderr.decode()
 
 
-def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):
+def test_surprisal_colours_a_colour_terminal(sample, trained):
     shown = in_terminal(trained, "-n", "20", "--surprisal", TERM="xterm-256color")
     plain = sample("-q", "-n", "20", "--seed", 1).stdout.decode()
     assert "\x1b[38;5;16;48;5;" in shown, "black on a colour, whatever the terminal's own are"
@@ -1770,12 +1754,12 @@ def test_surprisal_colours_a_terminal_that_wants_colour(sample, trained):
 @pytest.mark.parametrize(
     ("environment", "why"), [({"NO_COLOR": "1"}, "NO_COLOR is set"), ({"TERM": "dumb"}, "this terminal has none")]
 )
-def test_surprisal_without_colour_says_so(trained, environment, why):
+def test_surprisal_without_colour_is_reported(trained, environment, why):
     told = f"charrnn: --surprisal is by colour, and {why}; --json --logprobs tells the same\n"
     assert in_terminal(trained, "-n", "20", "--surprisal", stderr=subprocess.STDOUT, **environment).startswith(told)
 
 
-def test_surprisal_colours_a_pipe_for_who_asks_for_that(sample):
+def test_surprisal_colours_a_pipe_with_force_color(sample):
     plain = sample("-q", "-n", "20", "--seed", 1).stdout.decode()
     coloured = {**clean_environment(), "TERM": "xterm-256color", "FORCE_COLOR": "1"}
     shown = sample("-q", "-n", "20", "--seed", 1, "--surprisal", env=coloured).stdout.decode()
@@ -1794,7 +1778,7 @@ def test_surprisal_colours_a_pipe_for_who_asks_for_that(sample):
         ["--match", "Zo\u00eb"],
     ],
 )
-def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
+def test_output_does_not_depend_on_the_locale(sample, encoded, flags):
     checkpoint, own = encoded
     typed = "Zo\u00eb\n".encode("utf-8" if "-i" in flags else own)
     plain = {**clean_environment(), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -1806,7 +1790,7 @@ def test_no_text_is_repaired_by_the_locale(sample, encoded, flags):
 @pytest.mark.parametrize(
     ("cell", "layers", "hidden", "members"), [("lstm", 2, 512, 1), ("gru", 1, 1024, 1), ("lstm", 1, 512, 4)]
 )
-def test_a_model_is_held_once_while_it_writes(trained, cell, layers, hidden, members):
+def test_sampling_holds_the_weights_in_memory_once(trained, cell, layers, hidden, members):
     """Its weights fill 12 to 19 MB; as they are stored they lie in memory beside the folded ones one at a time."""
     stored = read_checkpoint(str(trained / "words.pt")).model
     config = replace(stored, cell=cell, num_layers=layers, hidden_size=hidden, members=members)

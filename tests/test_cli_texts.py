@@ -31,7 +31,7 @@ def assert_same_weights(folder, one, other):
 
 
 @pytest.mark.slow
-def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(charrnn, tmp_path):
+def test_texts_from_pipe_files_folder_or_archive_give_the_same_weights(charrnn, tmp_path):
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "a.txt").write_text(make_text(2000))
     (tmp_path / "all" / "b.txt").write_text("häuser " + make_text(1500), encoding="utf-8")
@@ -51,7 +51,7 @@ def test_texts_from_a_pipe_files_a_folder_or_compressed_give_the_same_weights(ch
     assert resumed.code == 0, resumed.stderr
 
 
-def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_of_its_text(charrnn, tmp_path):
+def test_own_outputs_in_the_corpus_folder_are_not_read(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = [".", "--unit", "byte", *SMALL, "--out", "here.pt", "--log", "here.jsonl"]
     longer = [".", "--unit", "byte", *SMALL[:-1], 6, "--out", "here.pt", "--log", "here.jsonl"]
@@ -66,7 +66,7 @@ def test_what_a_training_writes_into_the_folder_that_it_learns_from_is_no_part_o
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_what_a_training_says_into_the_folder_that_it_learns_from_is_no_part_of_its_text(tmp_path, unit):
+def test_output_redirected_into_the_corpus_folder_is_not_read(tmp_path, unit):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = [".", "--unit", unit, *SMALL[:-1]]
     runs = (4, "--out", "here.pt"), (6, "--out", "here.pt", "--resume"), (4, "--out", "other.pt", "--json")
@@ -82,7 +82,7 @@ def test_what_a_training_says_into_the_folder_that_it_learns_from_is_no_part_of_
         assert said.count(" left out, made by a training: ") == number
 
 
-def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_out(charrnn, tmp_path):
+def test_file_added_to_the_folder_is_refused_with_exclude_advice(charrnn, tmp_path):
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "a.txt").write_text(make_text(2000))
     assert charrnn("train", "all", *SMALL).code == 0
@@ -98,7 +98,7 @@ def test_a_folder_into_which_something_has_come_since_is_told_how_to_leave_that_
     assert re.search(r" and all has 1,990 \(sha256 \w+\); give that text, or begin a training on this one", refused)
 
 
-def test_where_another_text_is_refused_the_first_of_several_stands_for_all_with_their_number(charrnn, tmp_path):
+def test_refused_text_is_named_by_the_first_file_and_their_number(charrnn, tmp_path):
     for name in "abc":
         (tmp_path / name).write_text(make_text(1000, seed=ord(name)))
     trained = charrnn("train", "a", "b", "c", *SMALL)
@@ -111,7 +111,7 @@ def test_where_another_text_is_refused_the_first_of_several_stands_for_all_with_
     assert re.search(r": learned from a and 2 more of 3,000 bytes \(.*\), and a has 1,000 \(", refused)
 
 
-def test_patterns_that_fit_nothing_are_told_when_a_training_begins_and_not_when_it_goes_on(charrnn, tmp_path):
+def test_patterns_without_a_match_warn_at_the_start_only(charrnn, tmp_path):
     (tmp_path / "all").mkdir()
     (tmp_path / "all" / "a.txt").write_text(make_text(2000))
     flags = ["train", "all", "--include", "*.txt", "--exclude", "all/b.txt", *SMALL[:-1]]
@@ -121,7 +121,7 @@ def test_patterns_that_fit_nothing_are_told_when_a_training_begins_and_not_when_
     assert told in charrnn(*flags, 4, "--init-from", "all.pt", "-o", "other.pt", "--json").done.stderr
 
 
-def test_texts_that_were_encoded_into_the_folder_that_is_learned_from_are_no_part_of_it(charrnn, tmp_path):
+def test_cache_in_the_corpus_folder_is_not_read(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = ["train", ".", "--unit", "byte", *SMALL, "--cache", "cache", "--overwrite"]
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_texts_that_were_encoded_into_the_folder_that_is_learned_from_are_no_par
         assert len([*(tmp_path / "cache").iterdir()]) == 1
 
 
-def test_a_training_may_learn_from_all_of_its_text_and_says_what_its_loss_is_then(charrnn, tmp_path):
+def test_val_fraction_zero_learns_all_and_labels_its_loss(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(6000))
     all_of_it = charrnn("train", "verse.txt", *SMALL, "--val-fraction", 0)
     assert all_of_it.code == 0, all_of_it.stderr
@@ -162,7 +162,7 @@ def test_a_training_may_learn_from_all_of_its_text_and_says_what_its_loss_is_the
     assert json.loads(charrnn("inspect", "lines.pt", "--json").text)["known_lines"] is None
 
 
-def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp_path):
+def test_too_little_held_out_text_warns(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(6000))
     (tmp_path / "end.txt").write_text(make_text(30))
     told = "30 characters held out: too few to judge by, or to tell which weights are the best; "
@@ -179,7 +179,7 @@ def test_so_little_held_out_of_a_text_that_it_tells_nothing_is_told(charrnn, tmp
     )
 
 
-def test_lines_of_a_text_to_validate_on_are_judged_by_their_characters(charrnn, tmp_path):
+def test_held_out_lines_are_counted_in_characters(charrnn, tmp_path):
     (tmp_path / "list.txt").write_text((make_text(2000).replace("\n", " ")[:119] + "\n") * 700)
     for num_lines, told in ((60, "none: 180 characters held out, too few to judge by"), (250, "")):
         (tmp_path / "end.txt").write_text("na\n" * num_lines)
@@ -189,7 +189,7 @@ def test_lines_of_a_text_to_validate_on_are_judged_by_their_characters(charrnn, 
         assert verdict == told if told else "too few to judge by" not in verdict
 
 
-def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(charrnn, tmp_path):
+def test_too_short_text_warns_unless_fine_tuned(charrnn, tmp_path):
     (tmp_path / "short.txt").write_text(make_text(100))
     (tmp_path / "long.txt").write_text(make_text(5600))
     (tmp_path / "list.txt").write_text("name\n" * 40)
@@ -220,12 +220,12 @@ def test_a_text_too_short_to_learn_from_is_told_and_one_to_go_on_with_is_not(cha
         ("utf-32-be", "utf-16-be", "; of a text in UTF-32, --encoding utf-32-le or -be leaves none\n"),
     ],
 )
-def test_nul_characters_tell_which_wide_encoding_a_text_may_be_in(charrnn, tmp_path, written, read, told):
+def test_nul_characters_suggest_a_wide_encoding(charrnn, tmp_path, written, read, told):
     (tmp_path / "wide.txt").write_text("Москва " * 300, encoding=written)
     assert f" NUL characters kept{told}" in charrnn("train", "wide.txt", "--encoding", read, *SMALL).stderr
 
 
-def test_no_encoding_is_told_for_nul_characters_of_the_one_that_takes_most_room(charrnn, tmp_path):
+def test_nul_characters_in_utf32_suggest_no_encoding(charrnn, tmp_path):
     (tmp_path / "wide.txt").write_text("Tin\0" * 300, encoding="utf-32-le")
     assert "\n300 NUL characters kept\n" in charrnn("train", "wide.txt", "--encoding", "utf-32-le", *SMALL).stderr
 
@@ -234,7 +234,7 @@ def lock_what_is_called_so():
     lock(pytest.MonkeyPatch())
 
 
-def test_a_folder_that_is_left_out_is_told_of_as_one_beside_files(charrnn, tmp_path):
+def test_unreadable_folder_is_reported_apart_from_files(charrnn, tmp_path):
     (tmp_path / "many.lock").mkdir()
     for name in ("one.lock", "verse.txt"):
         (tmp_path / name).write_text(make_text(200))
@@ -243,7 +243,7 @@ def test_a_folder_that_is_left_out_is_told_of_as_one_beside_files(charrnn, tmp_p
         assert f"\n{left}; check the permissions\n" in told
 
 
-def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_what_to_do(charrnn, tmp_path):
+def test_left_out_files_are_named_up_to_three_per_cause(charrnn, tmp_path):
     for number in range(5):
         (tmp_path / f"{number}.bin").write_bytes(b"\0")
     (tmp_path / "a.log").write_bytes(b"tin" * 4000 + b"\xe9t\xe9")
@@ -278,7 +278,7 @@ def test_of_files_that_are_left_out_up_to_three_are_named_for_each_cause_with_wh
     assert begun["left_out_causes"]["a.pt"] == "made by a training"
 
 
-def test_of_files_with_several_endings_it_is_told_how_many_have_each(charrnn, tmp_path):
+def test_file_endings_are_counted(charrnn, tmp_path):
     (tmp_path / "novel" / "sub").mkdir(parents=True)
     for name in ("1.txt", "2.txt", "sub/notes.md", "sub/3.txt", "README", "novel.scrivx"):
         (tmp_path / "novel" / name).write_text(make_text(100))
@@ -292,7 +292,7 @@ def test_of_files_with_several_endings_it_is_told_how_many_have_each(charrnn, tm
     assert " in 9 files (3 .txt, 1 without an ending, 1 .scrivx, 1 .md, 1 .a, ...), " in told
 
 
-def test_what_is_hardly_a_text_is_told_to_be_none_and_not_advised_what_is_in_vain(charrnn, tmp_path):
+def test_binary_data_is_reported_without_useless_advice(charrnn, tmp_path):
     text = make_text(3000)
     ids = {character: number for number, character in enumerate(sorted(set(text)))}
     numbers = np.array([ids[character] for character in text], dtype="<u2")
@@ -316,7 +316,7 @@ def test_what_is_hardly_a_text_is_told_to_be_none_and_not_advised_what_is_in_vai
         assert hardly not in charrnn("train", *flags, *SMALL, "--overwrite").done.stderr
 
 
-def test_a_text_that_is_html_is_told_of_once(charrnn, tmp_path):
+def test_html_text_is_reported_once(charrnn, tmp_path):
     told = " HTML, and its tags are learned too; save {} as plain text to leave them out\n"
     page = f"<p>{make_text(2000)}</p></html>\n"
     (tmp_path / "pages").mkdir()
@@ -334,7 +334,7 @@ def test_a_text_that_is_html_is_told_of_once(charrnn, tmp_path):
     assert f"\ne: is{told.format('it')}" in charrnn("train", "e", *SMALL).stderr
 
 
-def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_characters_are_told(charrnn, tmp_path):
+def test_log_with_nul_characters_is_read_and_they_are_reported(charrnn, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "a.log").write_text(make_text(2000))
     (tmp_path / "logs" / "b.log").write_text(make_text(2000) + "\0\0\0" + make_text(2000))
@@ -344,9 +344,7 @@ def test_a_log_that_the_power_failed_for_is_read_in_a_folder_and_its_nul_charact
     assert "left out" not in told
 
 
-def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_of_what_trainings_made(
-    charrnn, tmp_path
-):
+def test_quiet_reports_unreadable_files_but_not_own_outputs(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(2000))
     flags = ["train", ".", *SMALL, "--log", "log", "--out", "a.pt", "--overwrite", "-q"]
     for _ in range(2):
@@ -363,7 +361,7 @@ def test_who_wants_warnings_alone_hears_of_files_that_could_not_be_read_and_not_
 
 
 @pytest.mark.slow
-def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
+def test_byte_model_takes_any_file_and_writes_bytes(charrnn, tmp_path):
     data = bytes(range(256)) * 12
     (tmp_path / "any.bin").write_bytes(data)
     trained = charrnn("train", "any.bin", "--unit", "byte", *SMALL)
@@ -385,7 +383,7 @@ def test_a_byte_model_takes_any_file_and_gives_bytes(charrnn, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
+def test_val_text_is_held_out_and_found_again(charrnn, tmp_path):
     def told_of_6_gram(*arguments):
         return next(line for line in charrnn("inspect", *arguments).text.splitlines() if line.startswith("  6-gram"))
 
@@ -421,7 +419,7 @@ def test_a_text_is_held_out_by_name_and_found_again(charrnn, tmp_path):
     assert " nats (" in told_of_6_gram("a.pt", "--corpus", "both.txt")
 
 
-def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn, tmp_path):
+def test_same_bytes_with_other_file_borders_are_another_text(charrnn, tmp_path):
     texts = [("é" + make_text(1000)).encode(), b"\xef\xbb\xbf" + make_text(1000, seed=1).encode()]
     for name, text in zip(("a.txt", "b.txt"), texts, strict=True):
         (tmp_path / name).write_bytes(text)
@@ -433,7 +431,7 @@ def test_bytes_that_are_other_characters_in_other_files_are_another_text(charrnn
     assert charrnn("train", "a.txt", "b.txt", *again).code == 0
 
 
-def test_where_a_text_that_was_learned_from_is_to_be_held_out_the_flag_that_says_so_is_told(charrnn, tmp_path):
+def test_val_text_of_a_learned_text_is_refused_with_its_flag(charrnn, tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(make_text(1000, seed=ord(name[0])))
     assert charrnn("train", "a.txt", "b.txt", *SMALL).code == 0
@@ -463,7 +461,7 @@ KEEPS_APART = (
         (["--init-from", "a.pt", "--num-layers", 9], "--num-layers is 9, and the weights in a.pt were made for 1"),
     ],
 )
-def test_flags_that_a_checkpoint_does_not_fit_are_told_before_a_text_is_read(charrnn, tmp_path, flags, told):
+def test_flags_that_contradict_the_checkpoint_are_refused_before_reading(charrnn, tmp_path, flags, told):
     (tmp_path / "a.txt").write_text(make_text(1000))
     assert charrnn("train", "a.txt", *SMALL).code == 0
     assert charrnn("inspect", "a.pt", "--export", "slim.pt").code == 0
@@ -490,14 +488,14 @@ def test_flags_that_a_checkpoint_does_not_fit_are_told_before_a_text_is_read(cha
         (["--val-text", "none"], "none: no such file; give a text file, or - for standard input"),
     ],
 )
-def test_what_cannot_be_held_out_is_refused_in_one_line(charrnn, tmp_path, flags, told):
+def test_impossible_val_text_is_refused_in_one_line(charrnn, tmp_path, flags, told):
     (tmp_path / "a.txt").write_text("a text")
     (tmp_path / "b.txt").write_text("another")
     trained = charrnn("train", "a.txt", "--val-text", "b.txt", *flags)
     assert (trained.code, trained.stderr) == (2, f"charrnn: {told}\n")
 
 
-def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another_text(charrnn, tmp_path):
+def test_no_lowercase_restores_capitals_when_fine_tuning(charrnn, tmp_path):
     (tmp_path / "a.txt").write_text(make_text(2000))
     assert charrnn("train", "a.txt", "--lowercase", *SMALL).code == 0
     for flags, lowercase in (([], True), (["--no-lowercase"], False)):
@@ -521,7 +519,7 @@ def test_capitals_that_a_model_has_not_learned_come_back_where_it_learns_another
         ),
     ],
 )
-def test_a_folder_for_encoded_texts_that_cannot_be_meant_is_refused_before_any_is_made(charrnn, tmp_path, flags, told):
+def test_unusable_cache_folder_is_refused_before_it_is_made(charrnn, tmp_path, flags, told):
     (tmp_path / "a.txt").write_text(make_text(100))
     refused = charrnn("train", "a.txt", *flags, prepare=map_all)
     assert (refused.code, refused.stderr.count("\n")) == (2, 1)
@@ -530,7 +528,7 @@ def test_a_folder_for_encoded_texts_that_cannot_be_meant_is_refused_before_any_i
 
 
 @pytest.mark.slow
-def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
+def test_rare_characters_share_an_id_and_are_never_written(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("abcab" * 300 + "xyzé" + "abcab" * 300, encoding="utf-8")
     trained = charrnn("train", "t.txt", "--min-count", 5, *SMALL)
     assert trained.code == 0, trained.stderr
@@ -551,7 +549,7 @@ def test_rare_characters_are_read_as_one_and_never_written(charrnn, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_done_to_the_text_is_done_to_prompts_and_scores(charrnn, tmp_path):
+def test_text_options_apply_to_prompts_and_scores(charrnn, tmp_path):
     text = "Café ÉTÉ\r\n" * 200
     (tmp_path / "t.txt").write_bytes(text.encode("utf-16"))
     flags = ["--encoding", "utf-16", "--newline", "lf", "--normalize", "nfkc", "--lowercase"]
@@ -572,7 +570,7 @@ def test_what_was_done_to_the_text_is_done_to_prompts_and_scores(charrnn, tmp_pa
 
 
 @pytest.mark.slow
-def test_carriage_returns_are_pointed_out(charrnn, tmp_path):
+def test_carriage_returns_are_reported(charrnn, tmp_path):
     (tmp_path / "t.txt").write_bytes(b"one line\r\n" * 200)
     told = "200 carriage returns kept as characters; --newline lf makes all line ends LF"
     assert told in charrnn("train", "t.txt", *SMALL).done.stderr
@@ -582,7 +580,7 @@ def test_carriage_returns_are_pointed_out(charrnn, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_large_text_goes_through_the_cache_and_gives_the_same_weights(charrnn, tmp_path):
+def test_cached_large_text_gives_the_same_weights(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text(make_text(3000))
     for out, flags in (("a.pt", ["--cache", "kept"]), ("b.pt", ["--cache", "kept"]), ("c.pt", ["--no-cache"])):
         trained = charrnn("train", "t.txt", *SMALL, *flags, "-o", out, prepare=map_all)
@@ -599,7 +597,7 @@ def map_all():
     corpus.MAPPED_BYTES = 1
 
 
-def test_a_user_without_a_home_folder_has_to_name_one_for_a_large_text_alone(charrnn, tmp_path):
+def test_missing_home_folder_matters_only_for_a_large_text(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text(make_text(3000))
     nowhere = {"XDG_CACHE_HOME": "", "LOCALAPPDATA": ""}
     assert charrnn("train", "t.txt", *SMALL, env=nowhere, prepare=leave_home).done
@@ -624,7 +622,7 @@ def leave_home_with_all():
 
 
 @pytest.mark.slow
-def test_a_text_of_many_millions_of_characters_is_a_large_one(charrnn, tmp_path):
+def test_text_of_many_millions_of_characters_is_cached(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text(make_text(1000) * 68_000)
     trained = charrnn("train", "t.txt", *SMALL, "--val-fraction", 1e-4, "--cache", "kept", "-q")
     assert trained.code == 0, trained.stderr
@@ -634,7 +632,7 @@ def test_a_text_of_many_millions_of_characters_is_a_large_one(charrnn, tmp_path)
 
 
 @pytest.mark.slow
-def test_lines_are_learned_resumed_sampled_and_scored_one_by_one(charrnn, tmp_path):
+def test_training_on_lines_is_deterministic_and_scores_lines_independently(charrnn, tmp_path):
     lines = [f"{first}{second}n\n" for first in "bdfgklm" for second in ("a", "ee", "ooo", "iiii")] * 20
     (tmp_path / "t.txt").write_text("".join(lines))
     flags = ["--lines", "--hidden-size", 16, "--batch-size", 5, "--precision", "float32", "--threads", 1]
@@ -663,7 +661,7 @@ STRANGE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STRANGE)
-def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_path, name):
+def test_small_and_strange_texts_are_trained_sampled_and_scored(charrnn, tmp_path, name):
     (tmp_path / "t.txt").write_bytes(STRANGE[name])
     trained = charrnn("train", "t.txt", "--max-steps", 3, "-q")
     assert trained.code == 0, trained.stderr
@@ -694,7 +692,7 @@ def test_small_and_strange_texts_are_trained_on_sampled_and_scored(charrnn, tmp_
         (b"abcdef\nghi\n", ["--val-fraction", 0.96], "t.txt: 11 characters, but at least 13 are needed"),
     ],
 )
-def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags, message):
+def test_untrainable_text_is_refused_in_one_line(charrnn, tmp_path, data, flags, message):
     (tmp_path / "t.txt").write_bytes(data)
     result = charrnn("train", "t.txt", *flags)
     assert result.code == 2
@@ -704,7 +702,7 @@ def test_what_cannot_be_learned_from_is_one_line(charrnn, tmp_path, data, flags,
     assert not (tmp_path / "t.pt").exists()
 
 
-def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path):
+def test_held_out_lines_come_from_all_over_a_list(charrnn, tmp_path):
     lines = [f"{first}{second}n\n" for first in "bdfgklm" for second in ("a", "ee", "ooo", "iiii")]
     (tmp_path / "t.txt").write_text("".join(line.replace("n", end) for line in lines for end in "ghklmnprst"))
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
@@ -724,7 +722,7 @@ def test_of_a_sorted_list_lines_from_all_over_it_are_held_out(charrnn, tmp_path)
     assert "forced: --val-fraction 0.05, so that some of what is held out was learned from before" in other.stderr
 
 
-def test_a_training_is_planned_for_what_is_learned_from_where_lines_are_of_all_lengths(charrnn, tmp_path):
+def test_epochs_are_planned_for_the_learned_lines_only(charrnn, tmp_path):
     lines = ["a" * (90 if number in (0, 16, 22, 38) else 9) for number in range(100)]
     (tmp_path / "t.txt").write_text("\n".join(lines) + "\n")
     trained = charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:])
@@ -732,7 +730,7 @@ def test_a_training_is_planned_for_what_is_learned_from_where_lines_are_of_all_l
     assert " epochs of 900 characters\n" in trained.stderr
 
 
-def test_blank_lines_of_a_list_are_told_where_they_are_many(charrnn, tmp_path):
+def test_many_blank_lines_warn(charrnn, tmp_path):
     few = [f"line {number}\n" for number in range(180)]
     (tmp_path / "t.txt").write_text("".join([*few, " \r\n\n" * 10]))
     flags = [*SMALL[:2], *SMALL[6:]]
@@ -748,7 +746,7 @@ def test_blank_lines_of_a_list_are_told_where_they_are_many(charrnn, tmp_path):
     assert "blank" not in charrnn("train", "t.txt", "--lines", "-o", "few.pt", *flags).stderr
 
 
-def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, tmp_path):
+def test_recurring_held_out_lines_warn(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("one\ntwo\nthree\nfour\n" * 50)
     flags = ["t.txt", "--lines", *SMALL[:2], *SMALL[6:]]
     told = "100% of the lines held out are learned from too: their loss cannot show overfitting"
@@ -766,7 +764,7 @@ def test_lines_that_recur_are_told_since_held_out_ones_are_learned_too(charrnn, 
     assert "learned from too" not in charrnn("train", "t.txt", "-o", "s.pt", *SMALL).done.stderr, "one stream"
 
 
-def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charrnn, tmp_path):
+def test_older_checkpoint_keeps_its_last_lines_held_out(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("".join(f"{number:03}\n" for number in range(100)))
     assert charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:]).code == 0
     contents = torch.load(tmp_path / "t.pt", weights_only=True)
@@ -786,7 +784,7 @@ def test_a_training_from_before_goes_on_with_the_lines_at_the_end_held_out(charr
     )
 
 
-def test_a_training_from_before_goes_on_with_the_huge_line_held_out_that_a_new_one_learns_from(charrnn, tmp_path):
+def test_older_checkpoint_keeps_its_huge_line_held_out(charrnn, tmp_path):
     (tmp_path / "t.txt").write_text("0" * 2000 + "\n" + "".join(f"{number:03}\n" for number in range(99)))
     began = charrnn("train", "t.txt", "--lines", *SMALL[:2], *SMALL[6:])
     assert "2,357 to train on, 40 in lines from all over it held out" in began.stderr
@@ -802,7 +800,7 @@ def test_a_training_from_before_goes_on_with_the_huge_line_held_out_that_a_new_o
     assert "360 to train on, 2,037 in lines" in charrnn("train", "t.txt", "--force-resume", "--max-steps", 9).stderr
 
 
-def test_a_text_that_is_held_out_by_force_is_what_is_held_out(charrnn, tmp_path):
+def test_forced_val_text_is_held_out(charrnn, tmp_path):
     lines = [f"{number:03}\n" for number in range(100)]
     for name, part in {"both.txt": lines, "a.txt": lines[:80], "b.txt": lines[80:]}.items():
         (tmp_path / name).write_text("".join(part))
@@ -840,9 +838,7 @@ def test_a_text_that_is_held_out_by_force_is_what_is_held_out(charrnn, tmp_path)
         ),
     ],
 )
-def test_characters_that_seldom_stand_in_a_text_are_told_with_what_may_have_brought_them(
-    charrnn, tmp_path, text, encoding, told
-):
+def test_rare_characters_are_reported_with_their_likely_cause(charrnn, tmp_path, text, encoding, told):
     (tmp_path / "t.txt").write_bytes(text.encode(encoding))
     read = "utf-8" if encoding == "iso2022_jp" else "latin-1"
     trained = charrnn("train", "t.txt", "--encoding", read, *SMALL)
@@ -861,7 +857,7 @@ def test_characters_that_seldom_stand_in_a_text_are_told_with_what_may_have_brou
         ("\x93caf\xe9\x94", "utf-8", "utf-8", "was misread, here or before: name its --encoding, or get it again"),
     ],
 )
-def test_control_characters_are_said_to_be_quotation_marks_of_windows_for_the_same_letters(
+def test_control_characters_suggest_the_windows_encoding_of_the_same_letters(
     charrnn, tmp_path, text, encoding, read, told
 ):
     (tmp_path / "t.txt").write_bytes((text + " and letters of ASCII, far more than signs. " * 9).encode(encoding) * 2)
@@ -883,16 +879,14 @@ def test_control_characters_are_said_to_be_quotation_marks_of_windows_for_the_sa
         ("“ภาษา” “ไทย”\n", "cp874", "tis-620", "such as cp874, utf-8, windows-1252, gb18030"),
     ],
 )
-def test_of_many_quotation_marks_of_windows_the_encoding_for_the_same_letters_is_named_first(
-    charrnn, tmp_path, text, encoding, read, told
-):
+def test_windows_encoding_of_the_same_letters_is_suggested_first(charrnn, tmp_path, text, encoding, read, told):
     (tmp_path / "t.txt").write_bytes(text.encode(encoding) * 30)
     trained = charrnn("train", "t.txt", "--encoding", read, *SMALL)
     assert trained.code == 0, trained.stderr
     assert told in trained.stderr
 
 
-def test_a_training_says_which_texts_are_utf_8_and_read_otherwise(charrnn, tmp_path):
+def test_utf8_texts_read_in_another_encoding_warn(charrnn, tmp_path):
     (tmp_path / "own.txt").write_text(make_text(2000) + "töne " * 9, encoding="windows-1252")
     (tmp_path / "more").mkdir()
     for name in "ab":
@@ -913,7 +907,7 @@ def test_a_training_says_which_texts_are_utf_8_and_read_otherwise(charrnn, tmp_p
 
 
 @pytest.mark.slow
-def test_a_few_long_lines_get_as_many_lanes_as_there_are_lines(charrnn, tmp_path):
+def test_few_long_lines_get_as_many_lanes_as_lines(charrnn, tmp_path):
     (tmp_path / "long.txt").write_text("\n".join(make_text(9000, seed=n).replace("\n", " ") for n in range(8)) + "\n")
     trained = charrnn("train", "long.txt", "--lines", "--hidden-size", 16, "--max-steps", 2)
     assert trained.code == 0, trained.stderr
@@ -921,7 +915,7 @@ def test_a_few_long_lines_get_as_many_lanes_as_there_are_lines(charrnn, tmp_path
 
 
 @pytest.mark.slow
-def test_a_byte_model_without_its_rare_bytes_samples_and_is_looked_into(charrnn, tmp_path):
+def test_byte_model_without_rare_bytes_samples_and_is_inspected(charrnn, tmp_path):
     (tmp_path / "any.bin").write_bytes((bytes(range(11, 256)) + b"ab" * 9) * 9)  # of the rare ones there are the most
     trained = charrnn("train", "any.bin", "--unit", "byte", "--max-vocab", 2, *SMALL)
     assert trained.code == 0, trained.stderr
@@ -937,7 +931,7 @@ def test_a_byte_model_without_its_rare_bytes_samples_and_is_looked_into(charrnn,
 
 
 @pytest.mark.slow
-def test_lines_are_novel_against_a_file_that_is_read_as_the_text_was(charrnn, tmp_path):
+def test_novel_reads_its_file_with_the_options_of_the_text(charrnn, tmp_path):
     lines = "\n".join(["TUNA NAP", "ONE TIN"] * 60) + "\n"
     (tmp_path / "names.txt").write_bytes(lines.encode("utf-16"))
     flags = ["--encoding", "utf-16", "--lowercase", "--hidden-size", 32, "--batch-size", 4, "--max-steps", 150, "-q"]
@@ -949,7 +943,7 @@ def test_lines_are_novel_against_a_file_that_is_read_as_the_text_was(charrnn, tm
 
 
 @pytest.mark.slow
-def test_a_separator_that_is_no_text_is_refused(charrnn, tmp_path):
+def test_separator_that_is_not_utf8_is_refused(charrnn, tmp_path):
     (tmp_path / "a.txt").write_text(make_text(2000))
     refused = charrnn("train", "a.txt", *SMALL, "--separator", "\udcff")
     message = "charrnn: --separator is not UTF-8; give characters, or any bytes with --unit byte\n"

@@ -59,7 +59,7 @@ def weights_of(path):
     return torch.load(path, weights_only=True)["training"]["weights"]
 
 
-def test_train_prints_the_path_alone_and_tells_the_rest_on_stderr(charrnn, text):
+def test_train_prints_only_the_path_on_stdout(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 6, "--patience", 3)
     assert result.code == 0, result.stderr
     assert result.stdout == b"verse.pt\n"
@@ -90,7 +90,7 @@ def test_train_prints_the_path_alone_and_tells_the_rest_on_stderr(charrnn, text)
         ([500, "--lines"], "training: 2 epochs, 500 lanes, windows of at most 64 of a line, |"),
     ],
 )
-def test_more_lanes_than_the_text_fills_are_told_with_what_a_window_holds(charrnn, text, flags, told):
+def test_more_lanes_than_the_text_fills_are_reported(charrnn, text, flags, told):
     text.write_text(make_text(3000) + "\n" * 600 if "--lines" in flags else make_text(3000), encoding="utf-8")
     trained = charrnn("train", "verse.txt", "--hidden-size", 8, "--epochs", 2, "--batch-size", *flags)
     lines = trained.stderr.splitlines()
@@ -100,12 +100,12 @@ def test_more_lanes_than_the_text_fills_are_told_with_what_a_window_holds(charrn
     assert (lines[at + 1] == remark) if remark else (" lanes has " not in trained.stderr)
 
 
-def test_quiet_shows_nothing(charrnn, text):
+def test_quiet_prints_only_the_path(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--out", "q.pt", "-q")
     assert (result.code, result.stdout, result.stderr) == (0, b"q.pt\n", "")
 
 
-def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, text):
+def test_json_has_one_object_per_report_and_the_path_last(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--epochs", 1, "--json")
     said = [json.loads(line) for line in result.stderr.splitlines()]
     assert result.stdout == b"verse.pt\n"
@@ -122,7 +122,7 @@ def test_json_is_one_object_per_report_and_the_last_carries_the_path(charrnn, te
     assert reports[-1]["best_cold_loss"] > 0
 
 
-def test_going_back_to_the_best_weights_is_told(charrnn, text):
+def test_going_back_to_the_best_weights_is_reported(charrnn, text):
     text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
     flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02, "--log", "verse.jsonl"]
     result = charrnn("train", "verse.txt", *flags)
@@ -133,7 +133,7 @@ def test_going_back_to_the_best_weights_is_told(charrnn, text):
     assert {int(step) for step in told} <= {row["step"] for row in rows if row["is_best"]}
 
 
-def test_json_has_the_samples_that_were_asked_for(charrnn, text):
+def test_json_has_the_requested_samples(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--epochs", 1, "--json", "--sample-every", 1)
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     samples = [line["sample"] for line in lines if "sample" in line]
@@ -141,7 +141,7 @@ def test_json_has_the_samples_that_were_asked_for(charrnn, text):
     assert all(samples)
 
 
-def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, text):
+def test_json_covers_notes_and_errors(charrnn, text):
     text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
     flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02]
     lines = [*map(json.loads, charrnn("train", "verse.txt", *flags, "--json").stderr.splitlines())]
@@ -157,7 +157,7 @@ def test_all_that_is_said_for_programs_is_json_notes_and_errors_too(charrnn, tex
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
-def test_a_checkpoint_whose_name_is_no_text_can_be_found_by_what_is_said_for_programs(charrnn, text):
+def test_json_has_the_bytes_of_an_undecodable_checkpoint_name(charrnn, text):
     name = os.fsdecode(b"caf\xe9.pt")
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--json", "--out", name)
     told = json.loads(result.stderr.splitlines()[-1])
@@ -181,7 +181,7 @@ def test_a_checkpoint_whose_name_is_no_text_can_be_found_by_what_is_said_for_pro
         (["inspect", "words.pt", "--text", "Tin", "--svg"], "\u00f6x.svg"),
     ],
 )
-def test_the_path_that_is_printed_is_the_path_whatever_the_encoding_of_the_locale(charrnn, text, trained, words, name):
+def test_printed_path_is_exact_in_any_locale(charrnn, text, trained, words, name):
     locale = ["localedef", "-c", "-i", "POSIX", "-f", "ISO-8859-1", text.parent / "x.ISO-8859-1"]
     subprocess.run(locale, capture_output=True)
     latin = {"LOCPATH": str(text.parent), "LC_ALL": "x.ISO-8859-1", "PYTHONUTF8": "0"}
@@ -196,7 +196,7 @@ def test_the_path_that_is_printed_is_the_path_whatever_the_encoding_of_the_local
         assert json.loads(result.stderr.splitlines()[-1])["checkpoint"] == name
 
 
-def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):
+def test_printed_path_never_looks_like_a_flag(charrnn, text):
     text.rename(text.with_name("-verse.txt"))
     result = charrnn("train", "./-verse.txt", *SMALL, "--max-steps", 3, "-q")
     assert (result.code, result.text) == (0, f".{os.sep}-verse.pt\n")
@@ -207,7 +207,7 @@ def test_a_path_that_is_printed_is_no_flag_to_the_next_command(charrnn, text):
     ("flags", "refused", "code"),
     [(["--threads", 2], "", 2), (["--threads", 2, "--members", 2], "member", 2), (["--threads", 1], "", 0)],
 )
-def test_where_no_thread_can_be_started_one_line_says_so_and_one_alone_suffices(charrnn, text, flags, refused, code):
+def test_thread_failure_is_one_line_and_one_thread_suffices(charrnn, text, flags, refused, code):
     prepare = partial(refuse_threads, refused)
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 2, "-q", *flags, prepare=prepare)
     told = (
@@ -230,14 +230,14 @@ def refuse_threads(name):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there a working directory cannot be deleted")
-def test_a_working_directory_that_is_gone_is_one_line(text):
+def test_missing_working_directory_is_reported_in_one_line(text):
     command = f"mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m charrnn train {text}"
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=100)
     told = b"charrnn: the working directory is gone; go to another with `cd`\n"
     assert (result.returncode, result.stdout, result.stderr) == (2, b"", told)
 
 
-def test_a_file_in_a_working_directory_that_is_gone_is_refused_and_one_elsewhere_is_not(tmp_path, monkeypatch):
+def test_file_in_a_missing_working_directory_is_refused(tmp_path, monkeypatch):
     def refuse():
         raise FileNotFoundError
 
@@ -253,7 +253,7 @@ NO_FLAGS = {
 }  # fmt: skip
 
 
-def test_the_checkpoint_keeps_its_name_when_what_it_was_named_after_is_gone(tmp_path, monkeypatch):
+def test_checkpoint_keeps_its_name_when_the_text_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("texts.v1", "out"):
         (tmp_path / folder).mkdir()
@@ -265,7 +265,7 @@ def test_the_checkpoint_keeps_its_name_when_what_it_was_named_after_is_gone(tmp_
     assert [request.path for request in requests] == named
 
 
-def test_a_user_without_a_home_folder_is_told_how_to_go_on(tmp_path, monkeypatch):
+def test_missing_home_folder_suggests_the_cache_flags(tmp_path, monkeypatch):
     def no_home():
         raise RuntimeError("Could not determine home directory.")
 
@@ -283,7 +283,7 @@ OLD_PROCESSOR = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_processor_without_avx512_trains_as_well(charrnn, text, cell):
+def test_processor_without_avx512_trains_as_well(charrnn, text, cell):
     flags = ["--hidden-size", 64, "--max-steps", 30, "--cell", cell, "--json", "--overwrite"]
     losses = []
     for environment in (OLD_PROCESSOR, {}):
@@ -302,7 +302,7 @@ def test_every_cell_trains_and_samples(charrnn, text, cell):
 
 
 @pytest.mark.slow
-def test_stdin_is_a_corpus(charrnn, text):
+def test_stdin_can_be_the_text(charrnn, text):
     from_file = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "-q")
     from_stdin = charrnn("train", "-", *SMALL, "--max-steps", 3, "-q", stdin=text.read_bytes())
     assert (from_file.stdout, from_stdin.stdout) == (b"verse.pt\n", b"stdin.pt\n")
@@ -312,7 +312,7 @@ def test_stdin_is_a_corpus(charrnn, text):
 
 
 @pytest.mark.slow
-def test_an_existing_file_is_never_clobbered(charrnn, text):
+def test_existing_file_is_never_overwritten(charrnn, text):
     kept = text.with_name("verse.pt")
     kept.write_bytes(b"precious")
     result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
@@ -334,7 +334,7 @@ def test_an_existing_file_is_never_clobbered(charrnn, text):
         assert torch.load(kept, weights_only=True)["training"]["step"] == max_steps
 
 
-def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, text):
+def test_missing_text_is_reported_before_an_existing_output(charrnn, text):
     text.with_name("verse.pt").touch()
     result = charrnn("train", "verse", *SMALL)
     assert (result.code, result.stderr) == (2, "charrnn: verse: no such file; did you mean verse.txt?\n")
@@ -391,7 +391,7 @@ def test_a_text_that_is_missing_is_told_before_an_output_that_is_there(charrnn, 
         (["latin.txt"], "latin.txt: not valid UTF-8 at byte 3"),
     ],
 )
-def test_bad_input_is_one_line_with_the_exit_code_of_the_readme(charrnn, text, arguments, message):
+def test_bad_input_is_one_line_with_the_documented_exit_code(charrnn, text, arguments, message):
     text.with_name("short.txt").write_text("abc")
     text.with_name("empty.txt").write_text("")
     text.with_name("package.json").write_text('{"name": "charrnn"}')
@@ -412,7 +412,7 @@ def test_bad_input_is_one_line_with_the_exit_code_of_the_readme(charrnn, text, a
 @pytest.mark.parametrize(
     "texts", [["sub/w.pt"], ["verse.pt"], ["verse.pt", "--resume"], ["verse.txt", "--resume", "verse.pt"]]
 )
-def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, text, texts):
+def test_checkpoint_given_as_a_text_is_reported_first(charrnn, text, texts):
     (text.parent / "sub").mkdir()
     for name in ("verse.pt", "sub/w.pt"):
         torch.save({"format": "charrnn"}, text.parent / name)
@@ -425,7 +425,7 @@ def test_a_checkpoint_in_the_place_of_a_text_is_told_before_all_else(charrnn, te
     assert as_bytes.stderr.startswith("charrnn: no: no such folder"), "any bytes can be learned from"
 
 
-def test_a_link_to_nowhere_is_told_by_the_folder_that_is_missing(charrnn, text):
+def test_dangling_link_is_reported_by_its_missing_folder(charrnn, text):
     far = text.parent / "far" / "m.pt"
     text.with_name("link.pt").symlink_to(far)
     result = charrnn("train", "verse.txt", "--out", "link.pt")
@@ -435,7 +435,7 @@ def test_a_link_to_nowhere_is_told_by_the_folder_that_is_missing(charrnn, text):
     )
 
 
-def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):
+def test_full_disk_on_stdout_still_reports_the_checkpoint(text):
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", *SMALL, "--max-steps", "3", "-q"]
     with open("/dev/full", "wb") as full:
         result = subprocess.run(command, cwd=text.parent, stdout=full, stderr=subprocess.PIPE, timeout=300, check=False)
@@ -444,14 +444,14 @@ def test_a_full_disk_on_stdout_does_not_hide_where_the_checkpoint_is(text):
     assert (text.parent / "verse.pt").read_bytes()[:2] == b"PK"
 
 
-def test_errors_are_escaped(charrnn):
+def test_error_messages_are_escaped(charrnn):
     result = charrnn("train", "a\nb\x1b[31m.txt")
     assert result.stderr == "charrnn: a\\nb␛[31m.txt: no such file; give a text file, or - for standard input\n"
 
 
 @pytest.mark.parametrize("flag", ["--out", "--log"])
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "mine"])
-def test_what_a_shell_has_opened_for_us_is_no_file_to_put_a_whole_one_at(text, flag, name):
+def test_out_and_log_refuse_dev_stdout(text, flag, name):
     text.with_name("mine").symlink_to("/dev/stdout")
     command = [sys.executable, "-m", "charrnn", "train", "verse.txt", flag, name, "--overwrite"]
     with open(text.with_name("x.pt"), "wb") as out:
@@ -463,14 +463,14 @@ def test_what_a_shell_has_opened_for_us_is_no_file_to_put_a_whole_one_at(text, f
 
 
 @pytest.mark.slow
-def test_a_text_that_a_shell_has_opened_gives_its_number_to_no_checkpoint(text):
+def test_process_substitution_text_names_the_checkpoint_stdin(text):
     command = f"{sys.executable} -m charrnn train <(cat verse.txt) {' '.join(SMALL)} --max-steps 3 -q"
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=300, check=False)
     assert (result.returncode, result.stdout) == (0, b"stdin.pt\n"), result.stderr
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="a system where no path names what is open")
-def test_a_text_that_a_shell_has_opened_is_called_as_standard_input_is():
+def test_process_substitution_is_a_hyphen_in_suggested_commands():
     reader, writer = os.pipe()
     os.write(writer, make_text(200).encode())
     os.close(writer)
@@ -490,9 +490,7 @@ def refusal_of(path, why):
     (0o1777, "other", True), (0o777, "other", False), (0o1777, "owner", False), (0o1777, "root", False),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_link", [False, True])
-def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
-    text, monkeypatch, is_link, mode, user, is_refused
-):
+def test_sticky_folder_of_another_owner_is_refused_before_training(text, monkeypatch, is_link, mode, user, is_refused):
     folder, owner = text.with_name("all"), os.geteuid()
     folder.mkdir()
     (folder / "there.pt").touch()
@@ -514,7 +512,7 @@ def test_what_the_system_lets_its_owner_alone_replace_is_told_before_any_work(
 @pytest.mark.parametrize(("mounted", "is_refused"), [
     ("my\\040model.pt", True), ("my model.pt", False), ("other.pt", False), (None, False),
 ])  # fmt: skip
-def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monkeypatch, mounted, is_refused):
+def test_mounted_file_is_refused_before_training(text, monkeypatch, mounted, is_refused):
     path, mounts = text.with_name("my model.pt"), text.with_name("mountinfo")
     path.touch()
     if mounted is not None:  # else it is another system
@@ -529,7 +527,7 @@ def test_a_file_that_is_mounted_by_itself_is_refused_before_any_work(text, monke
         check_output(request)
 
 
-def test_what_is_there_is_not_replaced_by_a_run_that_goes_on_from_a_link_to_itself(text):
+def test_resume_from_a_link_loop_does_not_replace_an_existing_file(text):
     path, loop = text.with_name("there.pt"), text.with_name("loop.pt")
     path.touch()
     loop.symlink_to(loop.name)
@@ -538,7 +536,7 @@ def test_what_is_there_is_not_replaced_by_a_run_that_goes_on_from_a_link_to_itse
         check_output(Request(texts=(str(text),), reading=ReadOptions(), out=str(path), **flags))
 
 
-def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(text, monkeypatch):
+def test_unreadable_file_is_refused_without_suggesting_a_flag(text, monkeypatch):
     path, log = text.with_name("there.pt"), text.with_name("there.log")
     for file in (path, log):
         file.write_bytes(b"PK")
@@ -566,7 +564,7 @@ def test_a_file_that_may_not_be_read_is_refused_before_a_flag_is_offered_for_it(
 @pytest.mark.parametrize(("number", "mend"), [
     (errno.EMFILE, "raise their limit, `ulimit -n`"), (errno.EROFS, "give another file with --out"),
 ])  # fmt: skip
-def test_what_is_to_be_done_where_a_file_cannot_be_made_depends_on_why(text, monkeypatch, number, mend):
+def test_advice_for_a_file_that_cannot_be_created_depends_on_the_error(text, monkeypatch, number, mend):
     def refuse(*_):
         raise OSError(number, reason)
 
@@ -577,7 +575,7 @@ def test_what_is_to_be_done_where_a_file_cannot_be_made_depends_on_why(text, mon
         check_output(request)
 
 
-def test_a_device_is_not_replaced_by_a_file(charrnn, text):
+def test_device_file_is_not_replaced(charrnn, text):
     result = charrnn("train", "verse.txt", "--out", "/dev/null", "--overwrite")
     assert (result.code, result.stderr) == (2, "charrnn: /dev/null: is not a regular file; give another with --out\n")
     result = charrnn("train", "verse.txt", "--log", "/dev/null")
@@ -585,14 +583,14 @@ def test_a_device_is_not_replaced_by_a_file(charrnn, text):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no named pipe lies in a folder there")
-def test_who_wants_the_log_in_a_pipe_is_told_of_json(charrnn, text):
+def test_log_to_a_pipe_suggests_json(charrnn, text):
     os.mkfifo(text.with_name("pipe"))
     told = "pipe: is not a regular file; give another with --log; to a pipe, --json writes such lines on stderr: --json"
     assert charrnn("train", "verse.txt", "--log", "pipe").stderr == f"charrnn: {told} 2> PIPE\n"
 
 
 @pytest.mark.slow
-def test_a_reader_of_stderr_that_goes_away_does_not_end_the_training(text):
+def test_closed_stderr_reader_does_not_end_the_training(text):
     command = (
         f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 300 2> >(head -n 1 >/dev/null)"
     )
@@ -602,7 +600,7 @@ def test_a_reader_of_stderr_that_goes_away_does_not_end_the_training(text):
 
 
 @pytest.mark.slow
-def test_closed_streams_break_nothing(text):
+def test_training_runs_with_all_streams_closed(text):
     command = f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 3 <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", command], cwd=text.parent, timeout=120).returncode == 0
     assert text.with_name("verse.pt").exists()
@@ -623,7 +621,7 @@ def test_closed_streams_break_nothing(text):
         ("sample verse.pt --interactive <&-", "input"),
     ],
 )
-def test_who_needs_a_stream_that_is_closed_says_so(charrnn, text, command, stream):
+def test_closed_stdin_or_stdout_is_reported(charrnn, text, command, stream):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 3)
     command = f"{sys.executable} -m charrnn {command}"
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, text=True, timeout=120)
@@ -634,7 +632,7 @@ def test_who_needs_a_stream_that_is_closed_says_so(charrnn, text, command, strea
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
+def test_missing_gpu_is_reported_in_one_line(charrnn, text):
     result = charrnn("train", "verse.txt", "--device", "cuda")
     assert result.code == 2
     assert result.stderr.startswith("charrnn: --device cuda: ")
@@ -651,7 +649,7 @@ def test_a_gpu_that_is_not_there_is_one_line(charrnn, text):
         ("13.0", "torch finds no GPU; leave --device out to run on the CPU"),
     ],
 )
-def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, version, told):
+def test_pytorch_without_cuda_suggests_a_build_with_it(monkeypatch, version, told):
     monkeypatch.setattr(torch.version, "cuda", version)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch_engine, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
@@ -671,7 +669,7 @@ def test_where_pytorch_lacks_cuda_a_build_that_has_it_is_asked_for(monkeypatch, 
         ((9, 0), [], True),  # nothing is said
     ],
 )
-def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capability, built_for, has_kernels):
+def test_gpu_without_kernels_in_this_pytorch_is_refused(monkeypatch, capability, built_for, has_kernels):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="GPU-0"))
@@ -691,7 +689,7 @@ def test_a_gpu_that_this_pytorch_has_no_kernels_for_is_none(monkeypatch, capabil
 
 
 @pytest.mark.slow
-def test_a_resumed_run_trains_on(charrnn, text):
+def test_resumed_run_trains_on(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 20, "-q")
     longer = charrnn("train", "verse.txt", "--resume", "--max-steps", 30, "-q")
     assert (longer.code, longer.stdout) == (0, b"verse.pt\n")
@@ -703,7 +701,7 @@ def test_a_resumed_run_trains_on(charrnn, text):
 
 
 @pytest.mark.slow
-def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
+def test_resume_of_a_finished_run_changes_nothing(charrnn, text):
     charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "--time", "10m", "-q")
     before = text.with_name("verse.pt").read_bytes()
     told = "charrnn: verse.pt: already at its end; give a larger --epochs, --max-steps or --time to train on\n"
@@ -714,7 +712,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(charrnn, text):
     assert text.with_name("verse.pt").read_bytes() == before
 
 
-def test_a_run_that_is_yet_to_be_evaluated_is_told_that_no_step_is_made_unless_it_stands_at_its_last():
+def test_resumed_run_at_its_end_says_that_it_is_only_evaluated():
     text = make_text(3000)
     encoder = CharEncoder(text)
     model = ModelConfig(vocab_size=len(encoder), cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
@@ -730,7 +728,7 @@ def test_a_run_that_is_yet_to_be_evaluated_is_told_that_no_step_is_made_unless_i
 
 
 @pytest.mark.slow
-def test_a_time_that_is_over_before_a_step_is_made_is_told_however_quiet(charrnn, text):
+def test_time_over_before_the_first_step_is_reported_even_if_quiet(charrnn, text):
     result = charrnn("train", "verse.txt", *SMALL, "--time", "1s", "-q", cold=True)
     told = "charrnn: verse.pt: --time 1 s is over before a step is made; one is, and no more; give a longer --time\n"
     assert (result.code, result.stdout, result.stderr) == (0, b"verse.pt\n", told)
@@ -750,7 +748,7 @@ def all_but_the_clock(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text, threads):
+def test_interrupted_and_resumed_run_equals_a_straight_one_bit_for_bit(text, threads):
     folder, steps = text.parent, 100
     options = [*SMALL, "--num-layers", 2, "--dropout", 0.3, "--max-steps", steps]
     straight = train(folder, *options, "--out", "straight.pt", "-q", threads=threads)
@@ -778,7 +776,7 @@ def test_a_run_cut_by_a_signal_and_resumed_is_the_straight_run_bit_for_bit(text,
         (1000, 10, None, 101),
     ],
 )
-def test_what_evaluations_take_is_announced_with_the_rest(steps, evaluate_every, line_feed, evaluations):
+def test_remaining_time_includes_evaluations(steps, evaluate_every, line_feed, evaluations):
     config = SimpleNamespace(time_limit=None, evaluate_every=evaluate_every, evaluations=4)
     run = SimpleNamespace(
         finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_feed=line_feed,
@@ -803,7 +801,7 @@ def stop_amid_it():
     loop.take_step = take_step
 
 
-def test_json_ends_with_the_path_too_after_a_signal_and_where_nothing_is_left_to_do(text):
+def test_json_ends_with_the_path_after_a_signal_and_at_the_end(text):
     for prepare, code, flags, end in (
         (stop_amid_it, 130, ["--max-steps", 100], "interrupted"),
         (None, 0, ["--resume", "--max-steps", 60], None),
@@ -825,7 +823,7 @@ def saved_step(text):
 @pytest.mark.parametrize(("number", "code"), [
     (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGXCPU, 152),
 ])  # fmt: skip
-def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
+def test_signal_saves_and_prints_the_resume_command(charrnn, text, number, code):
     training = Training(text.parent, *SMALL, "--max-steps", 10**8, prepare=tell_first_step)
     training.wait_for(FIRST_STEP)
     training.kill(number)
@@ -843,7 +841,7 @@ def test_a_signal_saves_and_says_how_to_go_on(charrnn, text, number, code):
 
 
 @pytest.mark.slow
-def test_a_time_limit_is_that_of_the_whole_command_reading_too(text):
+def test_time_limit_includes_reading_the_text(text):
     training = train(text.parent, *SMALL, "--time", "5s", "--json", prepare=slow_reading)
     assert training.process.exitcode == 0, training.stderr
     settings, *reports = (line for line in map(json.loads, training.stderr.splitlines()) if "step" in line)
@@ -855,7 +853,7 @@ def test_a_time_limit_is_that_of_the_whole_command_reading_too(text):
 
 
 @pytest.mark.parametrize("is_watched", [True, False])
-def test_of_a_pause_while_a_text_is_read_or_after_it_little_of_the_reading_is_left_out(text, monkeypatch, is_watched):
+def test_pause_around_reading_is_hardly_taken_off_the_reading_time(text, monkeypatch, is_watched):
     now, shown = [0.0], []
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(reading, "CLOCK", clock := Clock())

@@ -445,7 +445,7 @@ def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
         (["--text", "Tin", "--svg", "-"], "--svg -: it writes a file; name one"),
     ],
 )
-def test_bad_input_is_one_line(inspect, arguments, message):
+def test_bad_input_is_reported_in_one_line(inspect, arguments, message):
     result = inspect(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"charrnn: {message}")

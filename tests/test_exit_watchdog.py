@@ -66,7 +66,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
+def test_stop_during_a_long_setup_exits_soon(folder, number, code):
     training = Training(folder, *SMALL, prepare=long_set_up)
     training.wait_for(AT_WORK)
     training.kill(number)
@@ -79,7 +79,7 @@ def test_a_stop_amid_a_long_set_up_leaves_soon(folder, number, code):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process but the system's own is the first")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_first_process_of_a_container_ends_by_a_signal_as_any_other_does(trained, start, number):
+def test_init_process_of_a_container_ends_by_signals_like_any_other(trained, start, number):
     container = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
     process = start(trained, "sample", "words.pt", "--length", -1, "-q", before=container)
     if not process.stdout.read(10):
@@ -89,7 +89,7 @@ def test_the_first_process_of_a_container_ends_by_a_signal_as_any_other_does(tra
     assert process.wait(timeout=20) == 128 + number
 
 
-def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
+def test_second_ctrl_c_during_a_long_step_exits_soon(folder):
     training = Training(folder, *SMALL, prepare=long_step)
     training.wait_for(AT_WORK)
     try:
@@ -104,14 +104,14 @@ def test_a_second_ctrl_c_amid_a_long_step_leaves_soon(folder):
     assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
 
 
-def test_a_second_stop_amid_the_loading_of_pytorch_leaves_at_once_and_nothing_behind(folder):
+def test_second_stop_while_pytorch_loads_exits_at_once_and_leaves_no_lock(folder):
     training = Training(folder, *SMALL, "-q", prepare=two_stops_amid_loading)
     assert training.wait(20) == 130
     assert training.stderr == f"charrnn: {UNSAVED}"
     assert os.listdir(folder) == ["verse.txt"], "it has left its lock"
 
 
-def test_who_is_told_while_he_is_being_told_is_told_once():
+def test_unsaved_message_is_printed_once_though_interrupted():
     told = []
 
     def tell():
@@ -124,7 +124,7 @@ def test_who_is_told_while_he_is_being_told_is_told_once():
 
 
 @pytest.mark.parametrize("has_threads", [True, False])
-def test_who_is_ended_leaves_in_spite_of_a_disk_that_stands_still(monkeypatch, has_threads):
+def test_exit_after_a_signal_does_not_wait_for_a_hanging_disk(monkeypatch, has_threads):
     exits, goes_on = [], threading.Event()
     monkeypatch.setattr(exit_watchdog, "HURRY_SECONDS", 0.1)
     monkeypatch.setattr(exit_watchdog.os, "_exit", exits.append)
@@ -140,7 +140,7 @@ def test_who_is_ended_leaves_in_spite_of_a_disk_that_stands_still(monkeypatch, h
 
 
 @pytest.mark.parametrize("has_threads", [True, False])
-def test_who_is_ended_is_told_so_whether_there_may_be_a_thread_for_it_or_not(monkeypatch, has_threads):
+def test_exit_message_is_printed_with_and_without_a_helper_thread(monkeypatch, has_threads):
     told = []
     monkeypatch.setattr(exit_watchdog.os, "_exit", lambda _: None)
     if not has_threads:
@@ -167,7 +167,7 @@ def no_thread(_):
         ([], signal.SIGQUIT, True, True, True),
     ],
 )
-def test_which_signals_end_a_process_at_once(clock, before, number, is_under_way, is_launched, leaves):
+def test_signals_that_end_a_process_at_once(clock, before, number, is_under_way, is_launched, leaves):
     signals = TrainingSignals(is_launched=is_launched)
     signals.under_way = is_under_way
     for each in before:
@@ -179,7 +179,7 @@ def test_which_signals_end_a_process_at_once(clock, before, number, is_under_way
         assert signals._must_leave(number) is not waits, "amid the loading of PyTorch all but Ctrl-\\ waits"
 
 
-def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock, signals):
+def test_ctrl_c_sent_twice_at_the_same_moment_counts_once(clock, signals):
     """As the terminal sends it, and `timeout` again to what it runs."""
     for _ in range(2):
         assert not signals._must_leave(signal.SIGINT)
@@ -192,7 +192,7 @@ def test_a_ctrl_c_that_comes_twice_at_once_is_one(clock, signals):
         signals._remember(signal.SIGINT, None)
 
 
-def test_a_ctrl_c_of_which_python_hears_late_is_one(clock, signals):
+def test_ctrl_c_that_python_delivers_late_counts_once(clock, signals):
     """It came amid a step of the model, when only the thread beside it could hear."""
     assert not signals._must_leave(signal.SIGINT)
     clock[0] += 10
@@ -202,7 +202,7 @@ def test_a_ctrl_c_of_which_python_hears_late_is_one(clock, signals):
         signals._remember(signal.SIGINT, None)
 
 
-def test_two_of_which_python_hears_late_and_at_once_are_two(clock, signals):
+def test_two_ctrl_c_delivered_late_together_count_twice(clock, signals):
     assert not signals._must_leave(signal.SIGINT)
     clock[0] += 1
     assert signals._must_leave(signal.SIGINT)
@@ -210,7 +210,7 @@ def test_two_of_which_python_hears_late_and_at_once_are_two(clock, signals):
         signals._remember(signal.SIGINT, None)
 
 
-def test_where_no_thread_hears_a_second_ctrl_c_leaves_all_the_same(clock, signals):
+def test_second_ctrl_c_exits_even_without_the_watchdog_thread(clock, signals):
     signals._remember(signal.SIGTERM, None)
     clock[0] += 1
     with pytest.raises(KeyboardInterrupt):
@@ -233,7 +233,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_who_leaves_by_himself_is_let_go_and_others_get_their_signals_back(monkeypatch):
+def test_normal_exit_restores_signal_handlers(monkeypatch):
     monkeypatch.setattr(exit_watchdog.os, "_exit", pytest.fail)
     threads, handlers = threading.active_count(), handlers_of_signals()
     with pytest.raises(SystemExit), TrainingSignals():

@@ -213,7 +213,7 @@ def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, messag
 
 
 @pytest.mark.parametrize(("flag", "name"), [("--export", "-w.pt"), ("--html", "-page.html"), ("--svg", "-text.svg")])
-def test_a_path_that_is_printed_is_no_flag_to_the_next_command(trained, tmp_path, flag, name):
+def test_printed_path_never_looks_like_a_flag(trained, tmp_path, flag, name):
     seen = ["--text", "a word"] if flag == "--svg" else []
     result = run(tmp_path, "inspect", trained / "words.pt", f"{flag}={name}", *seen)
     assert (result.returncode, result.stdout) == (0, f".{os.sep}{name}\n"), result.stderr

@@ -82,7 +82,7 @@ def parts(world):
     lambda **sizes: LineLanes(IDS, LINE_FEED, seq_len=16, seed=3, **sizes),
     lambda **sizes: Lanes(IDS, seq_len=16, reach=400, **sizes),
 ], ids=["stream", "lines", "recall"])  # fmt: skip
-def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size):
+def test_lanes_of_all_ranks_together_are_those_of_one_process(make, batch_size):
     whole = make(batch_size=batch_size)
     slices = [make(batch_size=batch_size, own=part.shard(batch_size)) for part in parts(3)]
     for _ in range(2 * whole.windows_per_epoch):
@@ -99,7 +99,7 @@ def test_what_the_ranks_read_put_side_by_side_is_what_one_reads(make, batch_size
 
 @pytest.mark.parametrize("world", [2, 3, 9])
 @pytest.mark.parametrize("recall", [0, 500])
-def test_ranks_that_share_an_evaluation_find_the_same_loss(world, recall):
+def test_shared_evaluation_has_the_loss_of_one_process(world, recall):
     shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
     model = random_model(ModelConfig(vocab_size=len(ENCODER), **shape, recall=recall))
     for measure in (
@@ -125,19 +125,19 @@ def test_fewer_lanes_than_processes_are_refused_in_one_line():
         (["--seed", "x"], "--seed is 'x'; it must be a whole number; `charrnn train -h` tells more"),
     ],
 )
-def test_a_wrong_flag_is_told_by_the_first_process_of_each_host_alone(charrnn, flags, told):
+def test_invalid_flag_is_reported_once_per_host(charrnn, flags, told):
     for rank, local_rank, lines in ((0, 0, f"charrnn: {told}\n"), (1, 1, ""), (1, 0, f"charrnn: {told}\n")):
         result = charrnn("train", "verse.txt", *flags, env={**place(rank, 2, 5), "LOCAL_RANK": str(local_rank)})
         assert (result.code, result.stderr) == (2, lines)
 
 
-def test_what_stands_alone_whatever_started_it_tells_what_is_wrong(charrnn):
+def test_sample_and_inspect_report_errors_on_every_rank(charrnn):
     for command in (["sample", "verse.pt", "--typo"], ["inspect", "verse.pt", "--typo"], ["tarin", "verse.txt"]):
         result = charrnn(*command, env=place(1, 2, 5))
         assert (result.code, len(result.stderr.splitlines())) == (2, 1)
 
 
-def test_one_stop_that_comes_by_two_ways_is_one_stop():
+def test_stop_sent_by_terminal_and_launcher_counts_once():
     with TrainingSignals(is_launched=True) as signals:
         signals.under_way = True
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
@@ -145,7 +145,7 @@ def test_one_stop_that_comes_by_two_ways_is_one_stop():
         assert signals.received == signal.SIGTERM
 
 
-def test_a_stop_that_comes_while_pytorch_is_loaded_waits_for_that():
+def test_stop_while_pytorch_loads_is_deferred():
     loaded = []
 
     def load(number):
@@ -163,7 +163,7 @@ def test_a_stop_that_comes_while_pytorch_is_loaded_waits_for_that():
     assert not signals.received
 
 
-def test_a_process_without_a_launcher_stands_alone():
+def test_place_without_launcher_variables_is_a_single_process():
     for environment in ({}, {"RANK": "1"}, {"WORLD_SIZE": "2"}, {"RANK": "0", "WORLD_SIZE": "1"}):
         assert read_place(environment) == Place()
     found = read_place({**place(1, 2, 5), "TORCHELASTIC_RESTART_COUNT": "3", "TORCHELASTIC_RUN_ID": "night"})
@@ -186,12 +186,12 @@ def test_a_process_without_a_launcher_stands_alone():
         ({}, False),
     ],
 )
-def test_who_is_not_told_which_of_several_it_is_hears_that_it_trains_alone(environment, is_told):
+def test_world_size_without_rank_warns_of_training_alone(environment, is_told):
     assert ("RANK is not set: this process trains alone" in told_of_no_rank(environment)) == is_told
 
 
 @pytest.mark.parametrize(("flags", "begins"), [([], "charrnn: "), (["-q"], "charrnn: "), (["--json"], '{"warning": "')])
-def test_who_trains_alone_where_several_seem_to_is_warned_before_all_else(charrnn, flags, begins):
+def test_warning_of_training_alone_comes_before_all_messages(charrnn, flags, begins):
     result = charrnn("train", "verse.txt", *flags, env={"WORLD_SIZE": "2"})
     first, *others = result.stderr.splitlines()
     told = "WORLD_SIZE=2 in the environment, and RANK is not set: this process trains alone; "
@@ -199,7 +199,7 @@ def test_who_trains_alone_where_several_seem_to_is_warned_before_all_else(charrn
     assert (result.code, len(others)) == (2, 1), "there is no such text"
 
 
-def test_a_variable_that_is_empty_says_nothing():
+def test_empty_launcher_variable_counts_as_unset():
     for name in ("RANK", "WORLD_SIZE"):
         assert read_place({**place(1, 2, 5), name: ""}) == Place()
     found = read_place({**place(1, 2, 5), "LOCAL_RANK": "", "LOCAL_WORLD_SIZE": "", "TORCHELASTIC_RESTART_COUNT": ""})
@@ -220,7 +220,7 @@ def test_a_variable_that_is_empty_says_nothing():
         ("TORCHELASTIC_RESTART_COUNT", "none", "at least 0"),
     ],
 )
-def test_a_place_that_is_none_is_told_in_one_line(name, value, allowed):
+def test_invalid_launcher_variable_is_refused_in_one_line(name, value, allowed):
     environment = {**place(1, 2, 5), name: value}
     told = f"^{name}={value} in the environment: it must be a whole number, {allowed}; torchrun sets it, and without "
     with pytest.raises(ConfigError, match=told):
@@ -237,7 +237,7 @@ def test_a_place_that_is_none_is_told_in_one_line(name, value, allowed):
         (["--max-step", "0"], "no such option: --max-step "),
     ],
 )
-def test_flags_are_looked_at_whatever_a_launcher_says(charrnn, flags, told):
+def test_invalid_flags_are_reported_before_invalid_launcher_variables(charrnn, flags, told):
     result = charrnn("train", "verse.txt", *flags, env={**place(1, 2, 5), "RANK": "a"})
     assert (result.code, result.stderr.count("\n")) == (2, 1)
     assert result.stderr.startswith(f"charrnn: {told}")
@@ -251,7 +251,7 @@ def test_flags_are_looked_at_whatever_a_launcher_says(charrnn, flags, told):
         ({"MASTER_ADDR": None, "MASTER_PORT": ""}, "MASTER_ADDR and MASTER_PORT are not set; set them, "),
     ],
 )
-def test_one_of_several_that_is_not_told_where_they_meet_does_not_train_alone(missing, told):
+def test_rank_without_a_master_address_is_refused(missing, told):
     """Each of them would: as many runs of one training, of which only one may write."""
     given = {name: value for name, value in {**place(0, 2, 5), **missing}.items() if value is not None}
     told = f"^WORLD_SIZE=2 in the environment, and {told}or unset WORLD_SIZE to train alone$"
@@ -259,7 +259,7 @@ def test_one_of_several_that_is_not_told_where_they_meet_does_not_train_alone(mi
         read_place(given)
 
 
-def test_torchruns_own_folder_names_a_job_in_all_of_its_lives(tmp_path):
+def test_torchrun_error_folder_identifies_a_job_across_restarts(tmp_path):
     for life in ("attempt_0", "attempt_1"):
         error_file = str(tmp_path / "night_x" / life / "1" / "error.json")
         assert read_place({**place(1, 2, 5), "TORCHELASTIC_ERROR_FILE": error_file}).launches == {"night_x"}
@@ -282,9 +282,7 @@ def test_torchruns_own_folder_names_a_job_in_all_of_its_lives(tmp_path):
         ({"overwrite": True}, 1, set(), False),
     ],
 )
-def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(
-    tmp_path, flags, restarts, launches, goes_on
-):
+def test_restarted_job_resumes_only_from_its_own_checkpoint(tmp_path, flags, restarts, launches, goes_on):
     path = tmp_path / "verse.pt"
     save_checkpoint(path, job="night_a/night_b")
     life = Place(restarts=restarts, launches=frozenset(launches))
@@ -297,7 +295,7 @@ def test_a_restarted_job_goes_on_from_its_own_checkpoint_and_from_no_other(
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_a_restart_goes_on_beside_a_later_save_which_it_tells_of_where_a_start_is_refused(tmp_path, capsys, restarts):
+def test_restart_resumes_beside_a_later_unplaced_save_and_a_start_is_refused(tmp_path, capsys, restarts):
     path, beside, origin = tmp_path / "verse.pt", tmp_path / "verse.unplaced.pt", Origin(texts=[], run="0" * 12)
     save_checkpoint(path, step=3, origin=origin)
     save_checkpoint(beside, step=5, origin=origin)
@@ -314,7 +312,7 @@ def test_a_restart_goes_on_beside_a_later_save_which_it_tells_of_where_a_start_i
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_a_script_that_torchrun_started_may_train_on_one_output_in_turn(tmp_path, monkeypatch, restarts):
+def test_script_under_torchrun_may_train_on_one_output_repeatedly(tmp_path, monkeypatch, restarts):
     save_checkpoint(tmp_path / "verse.pt", job="night_a")
     monkeypatch.setattr(sys, "argv", ["charrnn", "train", "verse.txt", "--overwrite", "--seed", "2"])
     life = Place(restarts=restarts, launches=frozenset({"night_a"}))
@@ -325,7 +323,7 @@ def log_line(**fields):
     return json.dumps({"run": "0" * 12, "step": 1, **fields}) + "\n"
 
 
-def test_a_restarted_job_that_had_saved_nothing_begins_its_own_log_anew(tmp_path):
+def test_restarted_job_without_a_save_begins_its_log_anew(tmp_path):
     (tmp_path / "verse.log").write_text(log_line(job="night_a"))
     request = make_request(tmp_path, log=str(tmp_path / "verse.log"))
     settle(request, Place(restarts=1, launches=frozenset({"night_a", "night_c"})))
@@ -333,7 +331,7 @@ def test_a_restarted_job_that_had_saved_nothing_begins_its_own_log_anew(tmp_path
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_restarted_job_keeps_the_log_that_it_goes_on_with_or_replaces_itself(tmp_path, resume):
+def test_restarted_job_keeps_a_log_that_it_continues_or_overwrites(tmp_path, resume):
     save_checkpoint(tmp_path / "verse.pt", job="day")
     (tmp_path / "verse.log").write_text(log_line(job="night"))
     request = make_request(tmp_path, resume=resume, overwrite=not resume, log=str(tmp_path / "verse.log"))
@@ -343,7 +341,7 @@ def test_a_restarted_job_keeps_the_log_that_it_goes_on_with_or_replaces_itself(t
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("content", ["my notes\n", log_line(job="day"), log_line()])
-def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite):
+def test_restarted_job_deletes_only_its_own_log(tmp_path, content, overwrite):
     (tmp_path / "verse.log").write_text(content)
     request = make_request(tmp_path, overwrite=overwrite, log=str(tmp_path / "verse.log"))
     with nullcontext() if overwrite and content.startswith("{") else pytest.raises(OutputError):
@@ -352,13 +350,13 @@ def test_a_restarted_job_deletes_no_log_but_its_own(tmp_path, content, overwrite
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_standard_input_cannot_be_read_again_after_a_restart(tmp_path, restarts):
+def test_restart_with_standard_input_is_refused(tmp_path, restarts):
     save_checkpoint(tmp_path / "verse.pt", job="night")
     with pytest.raises(ConfigError, match=r"^standard input: was read before the restart; "):
         settle(make_request(tmp_path, texts=("-",)), Place(restarts=restarts, launches=frozenset({"night"})))
 
 
-def test_on_another_host_one_process_reads_a_large_text_and_the_others_map_what_it_has_made(tmp_path, monkeypatch):
+def test_one_process_per_host_encodes_a_large_text_and_the_others_map_it(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "MAPPED_BYTES", 1)
     (tmp_path / "verse.txt").write_text(TEXT, encoding="utf-8")
     there, here = Cache(tmp_path / "there"), Cache(tmp_path / "here")
@@ -417,7 +415,7 @@ def begin_lives(store, ranks, world=3):
     return [each.result() for each in found]
 
 
-def test_ranks_of_one_life_meet_whatever_earlier_ones_have_left_behind():
+def test_ranks_of_one_incarnation_meet_despite_traces_of_earlier_ones():
     store = dist.HashStore()
     (first,) = {name for name, _ in begin_lives(store, (0, 1, 2))}
     for rank in (0, 1):  # came, and died before the others did
@@ -429,7 +427,7 @@ def test_ranks_of_one_life_meet_whatever_earlier_ones_have_left_behind():
     assert found[-1][1] == 2, "two were begun before"
 
 
-def test_a_rank_that_nobody_waits_for_gives_up_and_says_where_it_was(monkeypatch):
+def test_rank_without_peers_gives_up_and_names_the_address(monkeypatch):
     monkeypatch.setattr("charrnn.training.group.RENDEZVOUS_TIMEOUT", timedelta(seconds=0.2))
     keeper = make_store()
     for port, reason in ((keeper.port, "the first process has not come"), (1, "nobody answers")):
@@ -446,7 +444,7 @@ def test_a_rank_that_nobody_waits_for_gives_up_and_says_where_it_was(monkeypatch
 
 
 @pytest.mark.slow
-def test_hosts_that_count_restarts_otherwise_meet_and_may_then_be_slow(tmp_path):
+def test_hosts_with_different_restart_counts_meet_and_may_then_be_slow(tmp_path):
     store = make_store()
     for life, pause in (("first", 0), ("second", MEETING + 1)):
         counted = ((0, 0), (1, 3))
@@ -482,7 +480,7 @@ def meet_as(path, rank, world, port, restarts, pause):
         ((0,), {"TORCHELASTIC_USE_AGENT_STORE": "False"}, "EADDRINUSE"),
     ],
 )
-def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason):
+def test_ranks_that_cannot_meet_report_one_line(folder, ranks, change, reason):
     store = make_store()
     places = [functools.partial(take_changed_place, rank, 2, store.port, change) for rank in ranks]
     trainings = [Training(folder, *FLAGS, prepare=prepare) for prepare in places]
@@ -496,9 +494,7 @@ def test_ranks_that_cannot_meet_say_so_in_one_line(folder, ranks, change, reason
     ("platform", "chosen", "has_libuv"),
     [("linux", None, True), ("linux", "0", False), ("win32", None, False), ("win32", "1", False)],
 )
-def test_a_store_is_kept_without_libuv_where_torch_has_none_or_is_told_not_to_use_it(
-    monkeypatch, platform, chosen, has_libuv
-):
+def test_store_uses_libuv_only_if_torch_has_it_and_allows_it(monkeypatch, platform, chosen, has_libuv):
     monkeypatch.setattr(rendezvous, "TCPStore", lambda *_, **options: options["use_libuv"])
     monkeypatch.setattr(rendezvous.sys, "platform", platform)
     monkeypatch.delenv("USE_LIBUV", raising=False)
@@ -514,7 +510,7 @@ def take_changed_place(rank, world, port, change):
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_rank_that_waits_for_the_others(folder):
+def test_signal_ends_a_rank_that_waits_for_the_others(folder):
     store = make_store()
     for number, port, code in ((signal.SIGINT, store.port, 130), (signal.SIGTERM, 1, 143)):
         training = Training(folder, *FLAGS, prepare=functools.partial(tell_meeting, 1, 2, port))
@@ -531,7 +527,7 @@ def tell_meeting(rank, world, port):
 
 
 @pytest.mark.slow
-def test_two_ranks_have_the_losses_and_the_weights_of_one(tmp_path):
+def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path):
     store = make_store()
     arguments = [(tmp_path, rank, 2, store.port) for rank in (0, 1)]
     processes = [server().Process(target=learn_as, args=each, daemon=True) for each in arguments]
@@ -598,9 +594,7 @@ def learn(ranks):
 
 
 @pytest.mark.parametrize(("on_gpu", "count"), [(False, 2), (True, 1)])
-def test_networks_that_learn_in_turn_share_a_group_whose_ranks_wait_briefly_until_it_is_connected(
-    monkeypatch, on_gpu, count
-):
+def test_networks_share_a_group_with_a_short_timeout_until_connected(monkeypatch, on_gpu, count):
     told = []
     monkeypatch.setattr(Group, "barrier", lambda self: told.append("barrier"))
     monkeypatch.setattr(Group, "_settle", lambda self, model: told.append("connected"))
@@ -666,7 +660,7 @@ NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\n
         (dist.DistStoreError("wait timeout after 600000ms, keys: /0//1//cpu//0/1"), LOST, False),
     ],
 )
-def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsys, error, is_told, leaves, uses_nccl):
+def test_failing_rank_on_gpus_does_not_wait_for_the_others(monkeypatch, capsys, error, is_told, leaves, uses_nccl):
     group = OnGpus(0, 2)
     group.uses_nccl = uses_nccl
     monkeypatch.setattr("charrnn.training.group.Group", lambda place: group)
@@ -681,7 +675,7 @@ def test_who_fails_alone_on_gpus_does_not_wait_for_the_others(monkeypatch, capsy
 @pytest.mark.parametrize(
     "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space")]
 )
-def test_what_all_ranks_meet_is_told_by_one_of_them(monkeypatch, capsys, error):
+def test_error_common_to_all_ranks_is_reported_by_one(monkeypatch, capsys, error):
     for speaks, ends in ((True, type(error)), (False, typer.Exit)):
         group = OnGpus(0, 2)
         monkeypatch.setattr(group, "may_speak", lambda speaks=speaks: speaks)
@@ -692,7 +686,7 @@ def test_what_all_ranks_meet_is_told_by_one_of_them(monkeypatch, capsys, error):
         assert not capsys.readouterr().err, "whoever may speak leaves it to the command line"
 
 
-def test_who_speaks_for_the_first_process_says_which_one_it_is_by_both_ways_to_count(monkeypatch, capsys):
+def test_error_of_a_later_rank_names_process_and_rank(monkeypatch, capsys):
     monkeypatch.setattr("charrnn.training.group.Group", lambda place: OnGpus(1, 2))
     with pytest.raises(typer.Exit), joined(Place(1, 2), TrainingSignals()):
         raise RuntimeError("[gloo/pair.cc:1] Connection closed by peer")
@@ -709,7 +703,7 @@ class OnGpu:
         self.dropout = Dropout()
 
 
-def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
+def test_stored_random_state_of_a_gpu_is_restored(monkeypatch):
     seeds = seeds_of_gpu(monkeypatch)
     model, other = OnGpu(), OnGpu()
     seed_masks(model, 5)
@@ -720,7 +714,7 @@ def test_each_process_masks_with_numbers_of_its_own_on_a_gpu_too(monkeypatch):
     assert other.dropout.random_state == model.dropout.random_state
 
 
-def test_a_gpu_that_goes_on_from_a_processor_masks_with_other_numbers_than_its_first(monkeypatch):
+def test_resume_on_a_gpu_after_a_cpu_uses_fresh_dropout_seeds(monkeypatch):
     """It, or another, may have trained on before the processor did, and have used up what the seed gives."""
     seeds = seeds_of_gpu(monkeypatch)
     model = OnGpu()
@@ -787,7 +781,7 @@ def torchrun(folder):
 
 
 @pytest.mark.slow
-def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_on_bit_for_bit(folder):
+def test_killed_rank_leaves_one_line_and_a_checkpoint_that_resumes_bit_for_bit(folder):
     ends = [*FLAGS, "--max-steps", 60]
     straight = start_ranks(folder, 3, *ends, "--out", "straight.pt", "-q")
     assert [process.wait() for process in straight] == [0, 0, 0], straight[0].stderr
@@ -814,7 +808,7 @@ def test_a_rank_that_is_killed_leaves_one_line_and_a_whole_checkpoint_that_goes_
 
 
 @pytest.mark.slow
-def test_a_rank_whose_members_fail_leaves_and_so_does_the_other(folder):
+def test_failing_members_end_all_ranks(folder):
     flags = [*FLAGS, "--members", 4, "--recall", 0, "--max-steps", 60]
     ranks = start_ranks(folder, 2, *flags, prepare=break_members)
     assert [process.wait(60) for process in ranks] == [1, 1], ranks[0].stderr
@@ -824,7 +818,7 @@ def test_a_rank_whose_members_fail_leaves_and_so_does_the_other(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["before", "while it connects"])
-def test_a_rank_that_dies_before_it_learns_leaves_the_other_with_one_line(folder, where):
+def test_rank_killed_before_the_first_step_is_reported_in_one_line(folder, where):
     prepare = functools.partial(die_before_it_learns, where)
     first, second = start_ranks(folder, 2, *FLAGS, "--max-steps", 5, "-q", prepare=prepare)
     assert [first.wait(60), second.wait(60)] == [1, -signal.SIGKILL]
@@ -833,7 +827,7 @@ def test_a_rank_that_dies_before_it_learns_leaves_the_other_with_one_line(folder
 
 
 @pytest.mark.slow
-def test_what_a_library_says_as_ranks_connect_does_not_stand_before_the_checkpoints_path(folder):
+def test_library_output_while_connecting_stays_out_of_stdout(folder):
     """As gloo of PyTorch 2.10 does."""
     ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 5, "-q", prepare=speak_while_connecting)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
@@ -883,7 +877,7 @@ def fail(*given):
 
 
 @pytest.mark.slow
-def test_ranks_that_give_up_while_one_of_them_saves_decide_alike_what_to_keep(folder):
+def test_ranks_agree_on_the_weights_to_keep_when_one_is_still_saving(folder):
     ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 60, prepare=save_slowly_and_break)
     assert [process.wait() for process in ranks] == [1, 1]
     assert ranks[0].stderr.endswith("; verse.pt keeps the best so far\n")
@@ -903,7 +897,7 @@ def save_slowly_and_break(rank):
 
 
 @pytest.mark.slow
-def test_that_a_rank_is_gone_is_told_before_a_slow_save_is_done(folder):
+def test_lost_rank_is_reported_before_a_slow_save_ends(folder):
     """A launcher kills what stays too long, with the last word unsaid."""
     first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=save_slowly_and_soon_tell)
     first.wait_for("saves")
@@ -926,7 +920,7 @@ def save_slowly_and_soon_tell(rank):
 
 
 @pytest.mark.slow
-def test_a_rank_that_is_left_alone_knows_that_what_the_other_saved_has_failed(folder):
+def test_surviving_rank_knows_that_the_save_of_the_other_failed(folder):
     first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=fail_to_save)
     first.wait_for("training goes on, and tries again")
     first.kill(signal.SIGKILL)
@@ -937,7 +931,7 @@ def test_a_rank_that_is_left_alone_knows_that_what_the_other_saved_has_failed(fo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("saves", [1, 2])
-def test_a_rank_that_is_left_alone_does_not_say_of_which_step_the_file_is(folder, saves):
+def test_surviving_rank_states_only_the_step_that_it_knows_to_be_saved(folder, saves):
     """The first may have saved since, and have told nobody; of its first save the other has not heard either."""
     prepare = functools.partial(die_after_saves, saves)
     first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=prepare)
@@ -968,7 +962,7 @@ def fail_to_save(rank):
 
 
 @pytest.mark.slow
-def test_samples_that_one_rank_shows_leave_all_of_them_to_evaluate_after_the_same_step(folder):
+def test_slow_samples_of_one_rank_keep_evaluations_in_step(folder):
     ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--time", "60s", "--sample-every", 1, prepare=put_forward_the_clock)
     assert [process.wait() for process in ranks] == [0, 0], ranks[0].stderr
     history = read_checkpoint(str(folder / "verse.pt")).history
@@ -992,7 +986,7 @@ def put_forward_the_clock(rank):
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(folder):
+def test_signal_to_one_rank_stops_all_and_one_process_can_resume(folder):
     ranks = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 5000)
     ranks[0].wait_for("validation")
     ranks[1].kill(signal.SIGTERM)
@@ -1011,7 +1005,7 @@ def test_a_signal_to_one_rank_stops_all_of_them_and_one_process_goes_on_alone(fo
 
 
 @pytest.mark.slow
-def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, torchrun):
+def test_torchrun_restarts_a_dead_rank_and_the_job_goes_on(folder, torchrun):
     (folder / "verse.pt").touch()  # as mktemp does
     command = ["--max-restarts", 1, "-m", "--", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
     process = torchrun(*command, "--max-steps", 400, "--log", "verse.log", LOGLEVEL="INFO")  # of torchrun's own lines
@@ -1030,7 +1024,7 @@ def test_under_torchrun_a_rank_that_dies_is_started_again_and_goes_on(folder, to
 
 
 @pytest.mark.slow
-def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_same_name_for_its_own(folder, torchrun):
+def test_restart_ignores_a_checkpoint_of_an_earlier_job_with_the_same_id(folder, torchrun):
     restarts = ["--max-restarts", 2]  # torch itself may abort, too
     command = [*restarts, "-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "-q"]
     meeting = ["--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
@@ -1045,7 +1039,7 @@ def test_under_torchrun_a_restart_takes_no_checkpoint_of_an_earlier_job_of_the_s
 
 
 @pytest.mark.slow
-def test_two_hosts_of_which_one_alone_counts_the_restart_go_on(folder, torchrun):
+def test_two_hosts_go_on_if_only_one_counts_the_restart(folder, torchrun):
     """The second rank leaves the first a second to speak; its host finds it well, and begins anew with the other."""
     meeting = [
         "--nnodes",
@@ -1068,7 +1062,7 @@ def test_two_hosts_of_which_one_alone_counts_the_restart_go_on(folder, torchrun)
 
 
 @pytest.mark.slow
-def test_two_hosts_of_which_one_does_not_know_that_it_begins_anew_go_on(folder, torchrun):
+def test_two_hosts_go_on_if_one_does_not_notice_the_restart(folder, torchrun):
     """Its own process is well, amid a long step, while the other one's host begins another life."""
     (folder / "slow.py").write_text(SLOW_STEPS)
     meeting = ["--nnodes", 2, "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
@@ -1084,7 +1078,7 @@ def test_two_hosts_of_which_one_does_not_know_that_it_begins_anew_go_on(folder, 
 
 
 @pytest.mark.slow
-def test_a_second_host_that_comes_later_goes_on_with_what_the_first_has_begun(folder, torchrun):
+def test_second_host_that_joins_late_continues_the_run(folder, torchrun):
     (folder / "slow.py").write_text(SLOW_STEPS)
     meeting = ["--nnodes", "1:2", "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
     meeting = [*meeting, f"127.0.0.1:{free_port()}", "--rdzv-conf", "last_call_timeout=1"]

@@ -97,7 +97,7 @@ def save(saver, contents=None):
     saver.wait()
 
 
-def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
+def test_save_is_due_after_an_evaluation_and_after_a_minute(monkeypatch, clock):
     written(monkeypatch)
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     assert saver.is_due(evaluated=True)
@@ -108,7 +108,7 @@ def test_an_evaluation_saves_and_so_does_a_minute(monkeypatch, clock):
     assert not saver.is_due(evaluated=False)
 
 
-def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
+def test_save_every_flag_makes_saves_rarer_than_one_a_minute(monkeypatch, clock):
     written(monkeypatch)
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), 600.0, print)
     clock[0] += 599
@@ -119,7 +119,7 @@ def test_a_flag_may_ask_for_fewer_saves_than_one_a_minute(monkeypatch, clock):
 
 
 @pytest.mark.parametrize(("what", "share"), [("copy", SHARE), ("writing", SHARE), ("disk", DISK_SHARE)])
-def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_little(monkeypatch, clock, what, share):
+def test_saving_takes_about_one_percent_of_the_time_and_waiting_for_the_disk_little(monkeypatch, clock, what, share):
     worked = [0.0]
 
     def take(step):
@@ -146,7 +146,7 @@ def test_saving_costs_a_hundredth_of_the_time_and_waiting_for_a_disk_costs_littl
     assert saver.is_due(evaluated=False)
 
 
-def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
+def test_pause_during_a_save_does_not_count_as_its_duration(monkeypatch, clock):
     """As by Ctrl-Z, of which the thread that writes is not told, and the main one only once it looks."""
     watch = Clock()
     monkeypatch.setattr("charrnn.cli.trainer.background_saver.CLOCK", watch)
@@ -166,7 +166,7 @@ def test_a_pause_amid_a_save_is_no_part_of_what_it_takes(monkeypatch, clock):
     assert saver.seconds < 2.0
 
 
-def test_no_save_is_due_while_one_is_under_way(monkeypatch):
+def test_no_save_is_due_while_another_is_being_written(monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr(checkpoint, "write", lambda *_: gate.wait(30))
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), 0.0, print)
@@ -177,7 +177,7 @@ def test_no_save_is_due_while_one_is_under_way(monkeypatch):
     assert saver.is_due(evaluated=False)
 
 
-def test_saves_are_written_one_after_another(monkeypatch):
+def test_saves_are_written_in_order(monkeypatch):
     done = []
     monkeypatch.setattr(
         checkpoint, "write", lambda _, contents, place: time.sleep(contents["s"]) or done.append(contents)
@@ -190,7 +190,7 @@ def test_saves_are_written_one_after_another(monkeypatch):
 
 
 @pytest.mark.parametrize("evaluate_every", [1, 2])
-def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate_every):
+def test_save_holds_the_state_from_when_it_began(tmp_path, monkeypatch, evaluate_every):
     done = written(monkeypatch)
     run = start(evaluate_every=evaluate_every)
     run.beginning = dict(run.model.state_dict())
@@ -212,7 +212,7 @@ def test_what_is_saved_is_what_was_when_it_began(tmp_path, monkeypatch, evaluate
     assert ("beginning" in saved) == (evaluate_every == 2), "before an evaluation, after which nothing goes back to it"
 
 
-def test_a_time_limit_leaves_room_for_a_save_that_takes_as_long_as_the_last_one(tmp_path, monkeypatch, clock):
+def test_time_limit_leaves_room_for_a_save_as_long_as_the_last(tmp_path, monkeypatch, clock):
     def write(*_):
         clock[0] += 3.0
 
@@ -224,7 +224,7 @@ def test_a_time_limit_leaves_room_for_a_save_that_takes_as_long_as_the_last_one(
     assert run.finish_seconds == FINISH_SECONDS + 3.0
 
 
-def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
+def test_save_failure_and_its_end_are_reported_at_most_once_a_minute(monkeypatch, clock):
     written(monkeypatch, failures=[1, 1, 1, 0, 1, 0])
     told = []
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
@@ -245,7 +245,7 @@ def test_a_failure_is_told_once_a_minute_and_so_is_its_end(monkeypatch, clock):
     assert saver.failure
 
 
-def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
+def test_failure_of_the_last_save_is_left_to_the_caller_to_report(monkeypatch):
     written(monkeypatch, failures=[1])
     told = []
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
@@ -255,7 +255,7 @@ def test_of_the_last_save_that_fails_its_caller_tells(monkeypatch):
     assert saver.failure
 
 
-def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
+def test_saved_step_is_that_of_the_last_successful_save(monkeypatch):
     written(monkeypatch, failures=[1, 0, 1])
     saver, known = BackgroundSaver(Placer(Path("x.pt"), RUN), None, lambda _: None), []
     for step in (10, 20, 30):
@@ -265,7 +265,7 @@ def test_what_was_saved_last_is_what_succeeded_last(monkeypatch):
     assert known == [None, 20, 20]
 
 
-def test_where_no_thread_can_be_started_training_waits_for_a_save_and_for_the_disk_too(monkeypatch, clock):
+def test_save_is_synchronous_if_no_thread_can_be_started(monkeypatch, clock):
     def write(*_):
         clock[0] += 3.0
         raise OutputError("x.pt: no space")
@@ -292,7 +292,7 @@ def out_of_memory(error):
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tri")])
-def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(monkeypatch, error):
+def test_out_of_memory_while_copying_is_reported_and_training_goes_on(monkeypatch, error):
     done, told = written(monkeypatch), []
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, told.append)
     saver.save(lambda: out_of_memory(error), 10)
@@ -304,14 +304,14 @@ def test_memory_that_does_not_suffice_for_a_copy_is_told_and_training_goes_on(mo
     assert told[1:] == ["x.pt: saved again"]
 
 
-def test_another_error_while_it_is_copied_is_not_taken_for_missing_memory():
+def test_other_error_while_copying_is_raised():
     with pytest.raises(RuntimeError, match="size mismatch"):
         BackgroundSaver(Placer(Path("x.pt"), RUN), None, print).save(
             lambda: out_of_memory(RuntimeError("size mismatch")), 10
         )
 
 
-def test_a_mistake_of_our_own_is_not_taken_for_a_full_disk(monkeypatch):
+def test_programming_error_while_saving_is_raised(monkeypatch):
     monkeypatch.setattr(checkpoint, "write", lambda *_: 1 / 0)
     saver = BackgroundSaver(Placer(Path("x.pt"), RUN), None, print)
     with pytest.raises(ZeroDivisionError):
@@ -345,9 +345,7 @@ def write_log(path, *rows):
         ([(FIRST, 20), (FIRST, 40)], None),
     ],
 )
-def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_from_and_else_is_left_alone(
-    tmp_path, rows, kept
-):
+def test_log_is_continued_only_if_its_lines_belong_to_this_run_or_its_ancestors(tmp_path, rows, kept):
     lines = write_log(tmp_path / "run.log", *rows)
     if kept is None:
         with pytest.raises(OutputError, match="is the log of another training; give another file with --log"):
@@ -373,9 +371,7 @@ def test_a_log_goes_on_where_its_lines_are_the_runs_or_those_it_branched_off_fro
         ([(PARENT, 120)], None, None),  # which may go on with it
     ],
 )
-def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_branch_that_it_replaces(
-    tmp_path, rows, replaced, kept
-):
+def test_branch_log_keeps_the_parents_lines_and_drops_those_of_the_replaced_branch(tmp_path, rows, replaced, kept):
     lines = write_log(tmp_path / "run.log", *rows)
     how = {"keeps": True} if replaced is None else {"replaced": replaced}
     if kept is None:
@@ -389,7 +385,7 @@ def test_a_branch_begins_with_what_its_parent_logged_before_and_in_place_of_the_
     assert (tmp_path / "run.log").read_text() == "".join(lines[:kept])
 
 
-def test_a_branch_that_begins_amid_its_parents_own_log_leaves_that_beside_it(tmp_path):
+def test_branching_within_the_parents_log_keeps_a_copy_of_it(tmp_path):
     path, aside = tmp_path / "run.log", tmp_path / "run.before.log"
     lines = write_log(path, (PARENT, 50), (PARENT, 100), (PARENT, 200))
     log = TrainingLog(path, BRANCH, after_step=100)
@@ -409,7 +405,7 @@ def test_a_branch_that_begins_amid_its_parents_own_log_leaves_that_beside_it(tmp
     assert aside.read_text() == "".join(lines)
 
 
-def test_a_log_that_was_moved_away_and_begun_anew_goes_on_and_says_what_it_lacks(tmp_path):
+def test_log_begun_anew_is_continued_and_its_gap_is_reported(tmp_path):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 160), (RUN, 170))
     log = TrainingLog(path, BRANCH, after_step=150)
@@ -419,7 +415,7 @@ def test_a_log_that_was_moved_away_and_begun_anew_goes_on_and_says_what_it_lacks
     assert not TrainingLog(path, BRANCH, after_step=100).notice, "a branch begins there"
 
 
-def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
+def test_second_training_on_one_output_is_refused_but_a_stale_lock_is_ignored(tmp_path):
     path = tmp_path / "m.pt"
     (tmp_path / "link.pt").symlink_to(path)
     with locked_output(path):
@@ -435,7 +431,7 @@ def test_a_second_training_on_one_output_is_refused_and_a_dead_ones_lock_is_not(
     assert sorted(os.listdir(tmp_path)) == ["link.pt"]
 
 
-def test_a_second_training_on_one_log_is_refused_and_where_no_lock_can_be_made_none_is(tmp_path):
+def test_second_training_on_one_log_is_refused_unless_locks_are_impossible(tmp_path):
     log, long = tmp_path / "run.log", tmp_path / ("x" * 255)
     (tmp_path / "link.log").symlink_to(log)
     with locked_output(tmp_path / "one.pt", log):
@@ -449,7 +445,7 @@ def test_a_second_training_on_one_log_is_refused_and_where_no_lock_can_be_made_n
     assert os.listdir(tmp_path) == ["link.log"]
 
 
-def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+def test_lock_file_removed_before_it_was_locked_does_not_count(tmp_path, monkeypatch):
     """Its owner ends, and removes it, between our opening and our locking it."""
     flock, removed = lock.fcntl.flock, []
 
@@ -463,7 +459,7 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypat
         locked_output(tmp_path / "m.pt").__enter__()
 
 
-def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, monkeypatch):
+def test_lock_file_of_another_user_is_locked_or_reported(tmp_path, monkeypatch):
     opened, refused = os.open, [os.O_RDWR]
 
     def guarded(path, flags, *mode):
@@ -489,7 +485,7 @@ def test_a_lock_that_another_user_left_is_locked_all_the_same_or_told(tmp_path, 
         locked_output(tmp_path / "m.pt").__enter__()
 
 
-def test_nothing_but_a_file_is_a_lock_and_what_a_link_leads_to_is_left_alone(tmp_path):
+def test_lock_path_that_is_a_link_or_folder_is_refused_and_left_alone(tmp_path):
     path, mine = tmp_path / "m.pt", tmp_path / "mine"
     mine.write_text("my only one")
     (tmp_path / ".m.pt.lock").symlink_to(mine)
@@ -504,7 +500,7 @@ def test_nothing_but_a_file_is_a_lock_and_what_a_link_leads_to_is_left_alone(tmp
     assert (mine.read_text(), path.read_bytes()) == ("my only one", b"ours")
 
 
-def test_a_folder_that_may_be_written_to_and_not_be_read_is_locked_in(tmp_path, monkeypatch):
+def test_unreadable_but_writable_folder_can_be_locked(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -516,7 +512,7 @@ def test_a_folder_that_may_be_written_to_and_not_be_read_is_locked_in(tmp_path, 
     assert placing.find_later(tmp_path / "m.pt", "run", 3) == (tmp_path / "m.unplaced.pt", 6)
 
 
-def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp_path):
+def test_lock_of_another_training_in_a_recreated_folder_is_kept(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     with locked_output(folder / "m.pt", folder / "m.log"):
@@ -531,7 +527,7 @@ def test_where_a_folder_is_moved_and_made_again_another_trainings_lock_stays(tmp
     assert not os.listdir(folder)
 
 
-def test_who_ends_at_once_gives_up_its_own_locks_and_no_others(tmp_path):
+def test_immediate_exit_removes_only_its_own_locks(tmp_path):
     (tmp_path / ".their.pt.lock").touch()
     folder = tmp_path / "run"
     folder.mkdir()
@@ -548,7 +544,7 @@ def test_who_ends_at_once_gives_up_its_own_locks_and_no_others(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["write", "truncate", "close"])
-def test_a_full_disk_keeps_no_process_from_locking_and_leaves_no_lock(tmp_path, monkeypatch, call):
+def test_full_disk_prevents_no_locking_and_leaves_no_lock(tmp_path, monkeypatch, call):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -561,7 +557,7 @@ def test_a_full_disk_keeps_no_process_from_locking_and_leaves_no_lock(tmp_path, 
     assert not os.listdir(tmp_path)
 
 
-def test_a_disk_on_which_an_open_file_always_seems_another_one_holds_nobody_up(tmp_path, monkeypatch):
+def test_locking_ends_on_a_disk_where_an_open_file_seems_replaced(tmp_path, monkeypatch):
     """As over SMB without the server's inodes."""
     left = [10_000]
 
@@ -576,14 +572,14 @@ def test_a_disk_on_which_an_open_file_always_seems_another_one_holds_nobody_up(t
     assert not os.listdir(tmp_path)
 
 
-def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed_and_no_others(tmp_path):
     for name in (".m[1].pt.123.tmp", ".m[1].pt.9.tmp", ".m[1].pt.x.5.tmp", ".m1.pt.5.tmp", "m[1].pt.5.tmp"):
         (tmp_path / name).write_text("")
     with locked_output(tmp_path / "m[1].pt"):
         assert sorted(os.listdir(tmp_path)) == [".m1.pt.5.tmp", ".m[1].pt.lock", ".m[1].pt.x.5.tmp", "m[1].pt.5.tmp"]
 
 
-def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
+def test_log_is_continued_after_a_step_without_its_torn_line(tmp_path):
     path = tmp_path / "train.log"
     log = TrainingLog(path, BRANCH, after_step=0)
     for step in (1, 2, 3):
@@ -600,7 +596,7 @@ def test_a_log_goes_on_after_a_step_and_mends_what_was_torn(tmp_path):
 
 @pytest.mark.parametrize("is_evaluated", [True, False])
 @pytest.mark.parametrize("run", [RUN, PARENT])
-def test_an_evaluation_of_the_last_step_of_which_a_checkpoint_knows_nothing_is_cut_off(tmp_path, run, is_evaluated):
+def test_unsaved_evaluation_of_the_last_step_is_cut_off_the_log(tmp_path, run, is_evaluated):
     """As where a training that goes on to an end that it has passed is killed before it saves what that has shown."""
     path = tmp_path / "train.log"
     log = TrainingLog(path, Origin(texts=[], run=run), after_step=0)
@@ -611,7 +607,7 @@ def test_an_evaluation_of_the_last_step_of_which_a_checkpoint_knows_nothing_is_c
     assert path.read_text() == "".join(lines[: 3 if is_evaluated else 2])
 
 
-def test_the_lines_of_a_log_are_on_the_disk_before_the_checkpoint_that_knows_of_them(tmp_path, monkeypatch):
+def test_log_lines_are_synced_before_the_checkpoint(tmp_path, monkeypatch):
     synced, path = [], tmp_path / "x.log"
     monkeypatch.setattr("charrnn.disk.fcntl", None)  # macOS has a way of its own
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
@@ -622,7 +618,7 @@ def test_the_lines_of_a_log_are_on_the_disk_before_the_checkpoint_that_knows_of_
     assert [there.st_ino for there in synced] == [file.stat().st_ino for file in files]
 
 
-def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
+def test_gap_in_the_log_of_a_run_is_reported(tmp_path):
     path = tmp_path / "train.log"
     assert not TrainingLog(path, BRANCH, after_step=9).notice, "it is a new one"
     for left in ("", '{"run": "aaa'):  # by a power cut
@@ -655,19 +651,19 @@ def test_what_a_log_lacks_of_a_run_that_went_on_without_it_is_told(tmp_path):
         ("[1]\n", False),
     ],
 )
-def test_a_log_is_known_by_its_first_line(tmp_path, text, begins):
+def test_log_is_recognized_by_its_first_line(tmp_path, text, begins):
     (tmp_path / "run.log").write_text(text)
     assert begins_as_log(tmp_path / "run.log") is begins
 
 
-def test_where_all_lines_go_it_matters_not_whose_they_are(tmp_path):
+def test_log_that_is_emptied_may_be_of_any_training(tmp_path):
     write_log(tmp_path / "run.log", (OTHER, 0), (RUN, 10))
     TrainingLog(tmp_path / "run.log", BRANCH, after_step=0, keeps=True)
     assert (tmp_path / "run.log").read_bytes() == b""
 
 
 @pytest.mark.parametrize("meanwhile", [[], [(OTHER, 1), (OTHER, 2)], None])
-def test_a_log_that_was_replaced_by_a_run_that_was_never_saved_is_that_of_its_own_run_again(tmp_path, meanwhile):
+def test_log_is_restored_if_the_run_that_replaced_it_never_saved(tmp_path, meanwhile):
     path, other = tmp_path / "run.log", Origin(texts=[], run=OTHER)
     lines = write_log(path, (PARENT, 50), (RUN, 120), (RUN, 150), (RUN, 160))
     TrainingLog(path, other, after_step=0, keeps=True)
@@ -683,7 +679,7 @@ def test_a_log_that_was_replaced_by_a_run_that_was_never_saved_is_that_of_its_ow
     assert os.listdir(tmp_path) == ["run.log"]
 
 
-def test_a_log_that_was_replaced_is_needed_no_more_once_the_other_run_is_saved(tmp_path):
+def test_backup_of_a_replaced_log_is_removed_once_the_new_run_is_saved(tmp_path):
     path = tmp_path / "run.log"
     for run in (RUN, FIRST):
         write_log(path, (run, 120))
@@ -697,7 +693,7 @@ def test_a_log_that_was_replaced_is_needed_no_more_once_the_other_run_is_saved(t
         TrainingLog(path, BRANCH, after_step=150)
 
 
-def test_what_was_put_back_by_hand_is_newer_than_what_was_kept(tmp_path):
+def test_log_restored_by_hand_wins_over_its_backup(tmp_path):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 120))
     TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True)
@@ -706,7 +702,7 @@ def test_what_was_put_back_by_hand_is_newer_than_what_was_kept(tmp_path):
     assert (path.read_text(), os.listdir(tmp_path)) == ("".join(lines), ["run.log"])
 
 
-def test_a_log_that_cannot_be_kept_is_replaced_all_the_same(tmp_path, monkeypatch):
+def test_log_that_cannot_be_backed_up_is_still_replaced(tmp_path, monkeypatch):
     path = tmp_path / "run.log"
     write_log(path, (RUN, 120))
     monkeypatch.setattr("charrnn.cli.trainer.log_backup.replace_file", find_no_room)
@@ -722,21 +718,21 @@ def find_no_room(*_):
     "hello\n", "{}\n", '{"step": 1}\n', '{"run": "aaaaaaaaaaaa", "step": "x"}\n', "[1]\n",
     pytest.param("[" * 200_000 + "\n", id="nested"),
 ])  # fmt: skip
-def test_a_file_that_is_no_log_is_left_alone(tmp_path, text):
+def test_file_that_is_not_a_log_is_refused_and_kept(tmp_path, text):
     (tmp_path / "notes.txt").write_text(text)
     with pytest.raises(OutputError, match=r"notes\.txt: is not the log of a training"):
         TrainingLog(tmp_path / "notes.txt", BRANCH, after_step=5)
     assert (tmp_path / "notes.txt").read_text() == text
 
 
-def test_a_log_with_a_torn_line_is_replaced_where_that_was_asked_for(tmp_path):
+def test_log_with_a_torn_line_can_be_overwritten(tmp_path):
     path = tmp_path / "run.log"
     path.write_bytes(b'{"run": "aaaaaaaaaaaa", "step": 5, \0\0\0\n')
     TrainingLog(path, Origin(texts=[], run=OTHER), after_step=0, keeps=True)
     assert path.read_bytes() == b""
 
 
-def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stays(tmp_path, monkeypatch):
+def test_unwritable_log_line_is_retried_and_leaves_no_torn_one(tmp_path, monkeypatch):
     path = tmp_path / "train.log"
     log = TrainingLog(path, BRANCH, after_step=0)
     log.write({"step": 1})
@@ -769,7 +765,7 @@ def test_a_line_that_cannot_be_written_is_kept_until_it_can_and_no_torn_one_stay
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
-def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tmp_path, monkeypatch):
+def test_log_failure_and_its_end_are_reported_at_most_once_a_minute(tmp_path, monkeypatch):
     now, told, path = [1000.0], [], tmp_path / "away" / "train.log"
     monkeypatch.setattr("charrnn.cli.trainer.repeated_failure.time.monotonic", lambda: now[0])
     path.parent.mkdir()
@@ -792,7 +788,7 @@ def test_a_log_that_cannot_be_written_is_told_once_a_minute_and_so_is_its_end(tm
 
 
 @pytest.mark.slow
-def test_a_log_that_is_lost_is_told_beside_a_checkpoint_that_is_not(folder):
+def test_lost_log_is_reported_though_the_checkpoint_is_saved(folder):
     (folder / "away").mkdir()
     training = train(folder, *SMALL, "--max-steps", 30, "--log", "away/verse.log", prepare=lose_the_log)
     assert training.process.exitcode == 1
@@ -816,7 +812,7 @@ def lose_the_log():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--json"], []])
-def test_a_stop_saves_also_where_nobody_reads_what_is_said(folder, flags):
+def test_stop_saves_even_if_nobody_reads_the_messages(folder, flags):
     path, log = folder / "verse.pt", folder / "verse.log"
     flags = [*flags, "--log", log.name, "--evaluate-every", 1, "--save-every", "1h"]
     training = Training(folder, *SMALL, *ENDLESS, *flags, prepare=stop_reading)
@@ -846,7 +842,7 @@ def stop_reading():
 
 
 @pytest.mark.slow
-def test_a_limit_on_processor_time_at_which_the_system_kills_ends_a_training_that_has_saved(folder):
+def test_processor_time_limit_ends_a_training_after_it_has_saved(folder):
     rare = ["--report-every", 10**8, "--evaluate-every", 10**8]
     training = train(folder, *SMALL, *ENDLESS, *rare, "--log", "log", prepare=few_seconds)
     assert training.process.exitcode == 128 + signal.SIGXCPU
@@ -865,7 +861,7 @@ def few_seconds():
     ((resource.RLIM_INFINITY, 400), (360, 400)), ((2, 2), (1, 2)), ((0, 0), (0, 0)),
     ((30, resource.RLIM_INFINITY), (30, resource.RLIM_INFINITY)), (2 * (resource.RLIM_INFINITY,),) * 2,
 ])  # fmt: skip
-def test_a_signal_leaves_time_to_save_before_the_system_kills(monkeypatch, before, within):
+def test_processor_time_limit_is_lowered_to_leave_time_to_save(monkeypatch, before, within):
     limits = [before]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.append(now))
@@ -878,7 +874,7 @@ def test_a_signal_leaves_time_to_save_before_the_system_kills(monkeypatch, befor
     ((3600, 3600), 1, (3540, 3600)), ((3600, 3600), 16, (2640, 3600)), ((100, 100), 16, (50, 100)),
     ((3000, 3600), 16, (2640, 3600)), ((600, 3600), 16, (600, 3600)), ((3550, 3600), 1, (3540, 3600)),
 ])  # fmt: skip
-def test_the_time_to_save_is_that_of_each_thread(monkeypatch, before, threads, within):
+def test_processor_time_to_save_grows_with_the_threads(monkeypatch, before, threads, within):
     limits = [before]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.append(now))
@@ -890,7 +886,7 @@ def test_the_time_to_save_is_that_of_each_thread(monkeypatch, before, threads, w
 
 @pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 2])
-def test_the_threads_that_have_time_to_save_are_those_of_all_members(folder, members):
+def test_processor_time_to_save_counts_the_threads_of_all_members(folder, members):
     flags = ["--members", members, "--max-steps", 1]
     training = train(folder, *SMALL, *flags, threads=2, prepare=tell_limit)
     assert training.process.exitcode == 0, training.stderr
@@ -911,7 +907,7 @@ def tell_limit():
 
 
 @pytest.mark.slow
-def test_a_training_that_reports_rarely_saves_and_stops_all_the_same(folder):
+def test_rare_reports_do_not_delay_saves_or_stops(folder):
     rare = ["--report-every", 10**8, "--evaluate-every", 10**8]
     training = Training(folder, *SMALL, *ENDLESS, *rare, "--save-every", "0.1s", prepare=slow_steps)
     wait_until((folder / "verse.pt").exists)
@@ -922,7 +918,7 @@ def test_a_training_that_reports_rarely_saves_and_stops_all_the_same(folder):
     assert f"stopped after step {step_of(folder / 'verse.pt'):,}, saved" in training.stderr
 
 
-def test_the_signal_of_processor_time_comes_each_second_and_is_no_impatience(monkeypatch):
+def test_repeated_sigxcpu_counts_as_one_stop(monkeypatch):
     exits = []
     monkeypatch.setattr(os, "_exit", exits.append)
     with pytest.raises(SystemExit) as left, TrainingSignals() as signals, signals.held_back():  # noqa: PT012
@@ -934,7 +930,7 @@ def test_the_signal_of_processor_time_comes_each_second_and_is_no_impatience(mon
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_sigusr1_and_2_save_and_go_on_and_a_later_signal_stops(folder, number):
+def test_sigusr1_and_sigusr2_save_and_go_on(folder, number):
     training = Training(folder, *SMALL, *ENDLESS, prepare=tell_first_step)
     training.wait_for(FIRST_STEP)
     training.kill(number)
@@ -946,7 +942,7 @@ def test_sigusr1_and_2_save_and_go_on_and_a_later_signal_stops(folder, number):
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_leaves_at_once_and_what_it_leaves_is_cleared_away(folder):
+def test_second_ctrl_c_leaves_at_once_and_the_next_run_cleans_up(folder):
     training = Training(folder, *SMALL, *ENDLESS, prepare=stop_at_the_disk)
     training.wait_for(FIRST_STEP)
     training.kill(signal.SIGINT)
@@ -970,7 +966,7 @@ def stop_at_the_disk():
 
 
 @pytest.mark.slow
-def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
+def test_stop_before_the_first_step_leaves_no_files(folder):
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         training = Training(folder, *SMALL, *ENDLESS, prepare=slow_start)
         training.wait_for("waiting")
@@ -981,7 +977,7 @@ def test_a_stop_before_there_is_anything_to_save_leaves_nothing(folder):
 
 
 @pytest.mark.slow
-def test_a_stop_before_there_is_anything_to_save_says_what_is_there_to_programs_too_and_with_quiet(folder):
+def test_stop_before_the_first_save_is_reported_with_json_and_quiet(folder):
     none, there = (f"stopped before a step was made; {told}" for told in ("nothing was saved", "verse.pt is as it was"))
     stopped = {"step": 0, "interrupted": True, "checkpoint": None}
     assert stop_before_a_step(folder, "-q") == f"charrnn: {none}"
@@ -1022,7 +1018,7 @@ def slow_start():
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_and_empties_costs_nothing(folder):
+def test_training_survives_a_disk_that_is_full_for_a_while(folder):
     """The limit on the size of files is lowered and raised while it runs: `No space` as the system tells it."""
     straight = train(folder, *SMALL, "--max-steps", 1200, "--out", "straight.pt")
     assert straight.process.exitcode == 0
@@ -1103,7 +1099,7 @@ def tick(monkeypatch):
     return write_later
 
 
-def test_what_may_be_replaced_is_what_was_found_and_what_a_run_has_put_there_itself(tmp_path, tick):
+def test_save_replaces_only_the_file_found_at_the_start_or_its_own(tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, b"old")
     placer = Placer(path, RUN, look_at(path))
@@ -1118,7 +1114,7 @@ def test_what_may_be_replaced_is_what_was_found_and_what_a_run_has_put_there_its
 
 
 @pytest.mark.parametrize("found", [ExistingFile(), ExistingFile(mark=(3, 5)), ExistingFile(mark=(3, 5), run=OTHER)])
-def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_path, tick, found):
+def test_foreign_file_at_the_path_is_kept_and_saves_go_beside_it(tmp_path, tick, found):
     path = tmp_path / "m.pt"
     placer = Placer(path, RUN, found)
     for _ in range(2):
@@ -1131,7 +1127,7 @@ def test_what_somebody_else_puts_at_the_path_stays_and_saves_go_beside_it(tmp_pa
         assert os.listdir(tmp_path) == ["m.pt"]
 
 
-def test_a_pipe_that_somebody_puts_at_the_path_stays_too(tmp_path):
+def test_pipe_at_the_path_is_kept(tmp_path):
     path = tmp_path / "m.pt"
     placer = Placer(path, RUN)
     os.mkfifo(path)
@@ -1141,7 +1137,7 @@ def test_a_pipe_that_somebody_puts_at_the_path_stays_too(tmp_path):
     assert placer.unplaced.read_bytes() == b"ours"
 
 
-def test_two_runs_at_one_path_leave_each_other_alone(trained, tmp_path, tick):
+def test_two_runs_on_one_path_do_not_overwrite_each_other(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, PARENT, 9))
     one, other = (Placer(path, run, look_at(path)) for run in (RUN, OTHER))
@@ -1152,7 +1148,7 @@ def test_two_runs_at_one_path_leave_each_other_alone(trained, tmp_path, tick):
     assert sorted(os.listdir(tmp_path)) == ["m.pt", "m.unplaced.pt"]
 
 
-def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, tmp_path, tick):
+def test_touched_or_restored_checkpoint_still_belongs_to_its_run(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, RUN, 5))
     resumed, replacing = Placer(path, RUN, look_at(path), 5), Placer(path, OTHER, look_at(path))
@@ -1167,7 +1163,7 @@ def test_a_checkpoint_that_is_touched_or_copied_back_is_still_the_runs(trained, 
     put_beside(replacing, path)
 
 
-def test_a_checkpoint_of_the_same_run_that_has_gone_further_stays(trained, tmp_path, tick):
+def test_checkpoint_of_the_same_run_at_a_later_step_is_kept(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, RUN, 5))
     placer = Placer(path, RUN, look_at(path), 5)
@@ -1179,7 +1175,7 @@ def test_a_checkpoint_of_the_same_run_that_has_gone_further_stays(trained, tmp_p
     assert os.listdir(tmp_path) == ["m.pt"]
 
 
-def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp_path):
+def test_save_goes_beside_its_path_while_that_cannot_be_replaced(tmp_path):
     path, beside = tmp_path / "m.pt", tmp_path / "m.unplaced.pt"
     path.mkdir()
     placer = Placer(path, RUN, look_at(path))
@@ -1195,7 +1191,7 @@ def test_a_save_that_cannot_be_put_in_its_place_lies_beside_it_until_one_can(tmp
     assert os.listdir(tmp_path) == ["m.pt"]
 
 
-def test_a_save_beside_its_path_has_the_mode_of_the_last_one_there_or_that_of_a_new_file(tmp_path):
+def test_save_beside_its_path_has_the_mode_of_the_last_save_or_of_a_new_file(tmp_path):
     path, beside, new = tmp_path / "m.pt", tmp_path / "m.unplaced.pt", tmp_path / "new"
     new.touch()
     for saved in (False, True):
@@ -1213,7 +1209,7 @@ def test_a_save_beside_its_path_has_the_mode_of_the_last_one_there_or_that_of_a_
         beside.unlink()
 
 
-def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypatch):
+def test_saves_beside_the_path_are_reported_once(tmp_path, clock, monkeypatch):
     path, told = tmp_path / "m.pt", []
 
     def write(path, _, place):
@@ -1237,7 +1233,7 @@ def test_that_saves_lie_beside_their_path_is_told_once(tmp_path, clock, monkeypa
 
 
 @pytest.mark.slow
-def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
+def test_stop_with_an_irreplaceable_checkpoint_path_saves_beside_it(folder):
     training = Training(folder, *SMALL, *ENDLESS, "--save-every", "1h", prepare=tell_first_step)
     training.wait_for(FIRST_STEP)
     (folder / "verse.pt").mkdir()
@@ -1253,7 +1249,7 @@ def test_a_training_whose_checkpoint_cannot_be_replaced_is_not_lost(folder):
 
 
 @pytest.mark.slow
-def test_nobody_goes_on_from_a_checkpoint_unawares_beside_which_a_later_save_lies(folder):
+def test_resume_is_refused_beside_a_later_unplaced_save(folder):
     kept, beside = folder / "kept", folder / "verse.unplaced3.pt"  # with a number that is free before it
     assert train(folder, *SMALL, "--max-steps", 3, "--log", "verse.log").process.exitcode == 0
     shutil.copy(folder / "verse.pt", kept)
@@ -1277,7 +1273,7 @@ def test_nobody_goes_on_from_a_checkpoint_unawares_beside_which_a_later_save_lie
 
 
 @pytest.mark.slow
-def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
+def test_no_resume_is_suggested_for_a_checkpoint_that_is_gone(folder):
     (folder / "runs").mkdir()
     training = Training(folder, *SMALL, *ENDLESS, "-q", "-o", "runs/m.pt", "--save-every", "0.1s", prepare=slow_steps)
     wait_until((folder / "runs" / "m.pt").exists)
@@ -1289,7 +1285,7 @@ def test_nobody_is_told_to_go_on_with_a_checkpoint_that_is_not_there(folder):
     assert re.search(rf"{told}$", training.stderr.splitlines()[-1]), training.stderr
 
 
-def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path, monkeypatch):
+def test_message_about_the_kept_checkpoint_comes_from_the_file_itself(tmp_path, monkeypatch):
     def find_no_server(*_, **__):
         raise OSError(errno.ESTALE, "Stale file handle")
 
@@ -1311,7 +1307,7 @@ def test_what_a_checkpoint_holds_is_told_by_a_look_at_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_file_that_is_put_at_the_path_of_a_training_stays_and_so_does_the_training(folder):
+def test_training_saves_beside_a_file_that_was_put_at_its_path(folder):
     training = Training(folder, *SMALL, *ENDLESS, "-q", "--save-every", "0.1s", prepare=slow_steps)
     wait_until((folder / "verse.pt").exists)
     (folder / "thesis").write_text("my only one")
@@ -1326,7 +1322,7 @@ def test_a_file_that_is_put_at_the_path_of_a_training_stays_and_so_does_the_trai
 
 
 @pytest.mark.slow
-def test_what_is_put_at_a_path_while_the_text_is_read_is_not_what_is_overwritten(folder):
+def test_file_created_at_the_output_while_the_text_is_read_is_kept(folder):
     assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
     flags = ["--max-steps", 5, "--overwrite"]
     training = train(folder, *SMALL, *flags, prepare=put_a_thesis_there_once_the_text_is_read)
@@ -1348,7 +1344,7 @@ def put_a_thesis_there_once_the_text_is_read():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [["--overwrite"], ["--resume"], ["--init-from", "verse.pt", "--overwrite"]])
-def test_a_checkpoint_that_is_touched_while_a_run_begins_and_goes_on_is_replaced(folder, way):
+def test_checkpoint_touched_by_others_during_a_run_is_replaced(folder, way):
     assert train(folder, *SMALL, "--max-steps", 3).process.exitcode == 0
     fresh = [] if "verse.pt" in way or "--resume" in way else SMALL
     training = train(folder, *fresh, *way, "--max-steps", 300, "--save-every", "0.1s", prepare=touch_at_every_step)
@@ -1372,7 +1368,7 @@ def touch_at_every_step():
 
 
 @pytest.mark.slow
-def test_a_training_that_gives_up_and_one_that_runs_out_of_memory_name_what_lies_beside(folder):
+def test_failing_run_names_its_save_beside_the_path(folder):
     for prepare, told in ((break_after_saves, "lower --learning-rate"), (run_out_of_memory, "out of memory; go on")):
         training = train(folder, *SMALL, "--max-steps", 60, "--evaluate-every", 5, prepare=prepare)
         assert training.process.exitcode == 1
@@ -1414,7 +1410,7 @@ def run_out_of_memory():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
-def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
+def test_failed_last_save_sets_the_exit_code(folder, number):
     steps = 600 if number is None else 10**8
     training = Training(folder, *SMALL, "--max-steps", steps, prepare=slow_steps_of_which_the_first_is_told)
     training.wait_for(FIRST_STEP)  # a signal before it ends what has nothing to save
@@ -1434,7 +1430,7 @@ def test_where_the_last_save_fails_the_exit_code_tells(folder, number):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_someone_deletes_and_a_folder_that_goes_away_are_survived(folder):
+def test_deleted_checkpoint_and_missing_folder_do_not_end_a_training(folder):
     (folder / "out").mkdir()
     flags = ["--out", "out/", "--save-every", "0.1s"]
     training = Training(folder, *SMALL, *ENDLESS, *flags, prepare=slow_steps)
@@ -1461,7 +1457,7 @@ def wait_until(condition, seconds=30):
 
 
 @pytest.mark.slow
-def test_two_trainings_on_one_output(folder):
+def test_second_training_on_the_same_output_or_log_is_refused(folder):
     first = Training(folder, *SMALL, *ENDLESS, "--evaluate-every", 10, "--log", "verse.log")
     wait_until((folder / "verse.pt").exists)  # which is saved after an evaluation
     for shared, flag, flags in (
@@ -1482,7 +1478,7 @@ def test_two_trainings_on_one_output(folder):
     assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
 
 
-def test_the_space_that_counts_is_where_a_link_leads_and_a_disk_that_tells_none_has_enough(tmp_path, monkeypatch):
+def test_disk_space_is_checked_behind_links_and_unknown_space_is_enough(tmp_path, monkeypatch):
     (tmp_path / "far").mkdir()
     (tmp_path / "link.pt").symlink_to(tmp_path / "far" / "m.pt")
     usage = {"far": SimpleNamespace(total=1e9, free=0), "odd": SimpleNamespace(total=0, free=0)}
@@ -1507,7 +1503,7 @@ def test_the_space_that_counts_is_where_a_link_leads_and_a_disk_that_tells_none_
     ["--hidden-size", 96, "--members", 2, "--cell", "gru", "--optimizer", "sgd", "--max-steps", 60,
      "--evaluate-every", 1, "--patience", 100],
 ])  # fmt: skip
-def test_what_a_checkpoint_takes_is_known_before_to_a_few_kilobytes(folder, flags):
+def test_checkpoint_size_is_estimated_to_ten_kilobytes(folder, flags):
     assert train(folder, *flags).process.exitcode == 0
     path = folder / "verse.pt"
     stored = read_checkpoint(str(path))
@@ -1515,7 +1511,7 @@ def test_what_a_checkpoint_takes_is_known_before_to_a_few_kilobytes(folder, flag
     assert path.stat().st_size <= size <= path.stat().st_size + 10_000
 
 
-def test_room_is_needed_for_a_checkpoint_and_for_what_replaces_it(tmp_path, monkeypatch):
+def test_space_is_needed_for_the_checkpoint_and_its_replacement(tmp_path, monkeypatch):
     shape = ModelConfig(vocab_size=5, cell="lstm", hidden_size=8, num_layers=1, embedding_dim=4)
     run = SimpleNamespace(
         config=TrainConfig(batch_size=4, seq_len=8, learning_rate=0.01, epochs=1),
@@ -1533,7 +1529,7 @@ def test_room_is_needed_for_a_checkpoint_and_for_what_replaces_it(tmp_path, monk
 
 
 @pytest.mark.slow
-def test_too_little_space_is_found_before_training(folder):
+def test_too_little_disk_space_is_refused_before_training(folder):
     training = train(folder, *SMALL, "--max-steps", 3, prepare=full_disk)
     assert training.process.exitcode == 2
     assert training.stderr == (
