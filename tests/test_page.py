@@ -1,6 +1,7 @@
 """The report as a web page: driven in a real browser where there is one, and hostile text in it."""
 
 import base64
+import itertools
 import json
 import re
 import shutil
@@ -527,6 +528,14 @@ def test_every_text_stands_out_from_what_it_stands_on(is_dark):
             assert contrast(palette["faint"], ground) >= 4.5
     for name in ("first", "second", "third", "fourth", "fifth", "sixth"):
         assert contrast(colours[name], colours["paper"]) >= 4.5, f"{name}: characters of the map"
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_curves_whose_colours_look_alike_to_some_readers_differ_in_lightness(is_dark):
+    colours = colours_of(render({}), is_dark)
+    for alike in (("first", "fourth", "fifth"), ("second", "third", "sixth")):  # without red and green
+        for one, other in itertools.combinations(alike, 2):
+            assert contrast(colours[one], colours[other]) > 1.25
 
 
 def test_a_page_stays_small_whatever_is_asked_for(trained):

@@ -46,7 +46,7 @@ function losses() {
     { name: "training", points: rows.map((row) => [row.step, row.train_loss]) },
   ], { x: "step", levels: baseline ? [{ name: data.yardstick.name, y: baseline.loss }] : [] });
   const rates = rows.map((row) => [row.step, row.learning_rate]);
-  chart(part, [{ name: "learning rate", style: 2, points: rates }],
+  chart(part, [{ name: "learning rate", points: rates }],
         { height: 120, x: "step", finest: 0, format: tersely });
 }
 

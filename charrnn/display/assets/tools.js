@@ -156,8 +156,10 @@ function explore({ box, spans }, fill) {
 // ---- curves
 
 const COLOURS = ["first", "second", "third", "fourth", "fifth", "sixth"].map((name) => `var(--${name})`);
-const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
-const stroke = (i) => `stroke:${COLOURS[i % 6]};stroke-dasharray:${DASHES[Math.floor(i / 6) % 4] || "none"}`;
+// Curves differ in their dashes too, and six more in their width, as not everyone tells the colours apart.
+const DASHES = ["none", "7 4", "2 3", "12 3 2 3", "16 5", "8 3 2 3 2 3"], WIDTHS = [2, 1, 3, 4.5];
+const stroke = (i) =>
+  `stroke:${COLOURS[i % 6]};stroke-dasharray:${DASHES[i % 6]};stroke-width:${WIDTHS[Math.floor(i / 6) % 4]}`;
 
 // Two to seven round numbers from low to high, multiples of 1, 2 or 5 times a power of ten, no finer than finest.
 function ticks(low, high, finest, most = 6) {
@@ -176,8 +178,8 @@ function legend(figure, entries) {
   const list = make(figure, "div", { class: "legend" });
   for (const [name, style] of entries) {
     const entry = make(list, "span");
-    const sign = make(entry, "svg", { viewBox: "0 0 26 8", "aria-hidden": "true" });
-    make(sign, "line", { class: "curve", x1: 0, x2: 26, y1: 4, y2: 4, style });
+    const sign = make(entry, "svg", { viewBox: "0 0 44 8", "aria-hidden": "true" });
+    make(sign, "line", { class: "curve", x1: 0, x2: 44, y1: 4, y2: 4, style });
     entry.append(name);
   }
 }
@@ -194,7 +196,7 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   const scaleX = (v) => left + (v - low[0]) / (high[0] - low[0] || 1) * (width - left);
   const scaleY = (v) => 8 + (high[1] - v) / (high[1] - low[1] || 1) * (height - bottom - 16);
   legend(figure, curves.map((curve, i) => [curve.name, stroke(curve.style ?? i)]).concat(
-    levels.map((level) => [`${level.name} ${format(level.y)}`, "stroke:var(--faint);stroke-dasharray:3 4"])));
+    levels.map((level) => [`${level.name} ${format(level.y)}`, "stroke:var(--faint);stroke-dasharray:3 4;stroke-width:1"])));
   const svg = make(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart", tabindex: 0, "aria-label": `${curves.map((curve) => curve.name).join(", ")} by ${x}` });
   const axis = make(svg, "g", { class: "axis" });
   const levelled = ticks(low[1], high[1], log ? 1 : finest);
