@@ -124,6 +124,7 @@ window.addEventListener("load", () => {
   window.dispatchEvent(new Event("resize"));
   const cells = document.querySelectorAll("#activations span");
   const colours = () => [...cells].map((node) => node.style.background);
+  const underlined = () => [...cells].map((node) => node.style.textDecoration.startsWith("underline"));
   const name = () => document.getElementById("cell").textContent;
   found.first = { name: name(), colours: colours() };
   document.getElementById("group").value = 1;
@@ -132,6 +133,7 @@ window.addEventListener("load", () => {
   unit.value = 7;
   unit.dispatchEvent(new Event("input"));
   found.second = { name: name(), colours: colours(), slider: document.getElementById("slider").value };
+  found.underlined = underlined();
   hover(cells[4]);
   found.value = tipText();
   document.querySelector(".findings button:last-child").click();
@@ -243,7 +245,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
     assert (found["second"]["name"], seen["groups"][1]["part"]) == ("cell 0:7", "c")
     assert found["second"]["slider"] == "7"
     negative = [colour.startswith("rgba(var(--cold)") for colour in found["second"]["colours"]]
-    assert negative == (values[1, 7] < 0).tolist()
+    assert negative == found["underlined"] == (values[1, 7] < 0).tolist(), "a line tells it on paper too"
     assert len(set(negative)) == 2
     assert found["first"]["colours"] != found["second"]["colours"]
     assert f"{seen['scale'] * values[1, 7, 4] / 127:.2f}" in found["value"]

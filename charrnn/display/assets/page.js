@@ -62,7 +62,7 @@ function neurons() {
   const seen = data.activations;
   if (!seen) return missing("What its neurons do", "neurons");
   const part = section("What its neurons do",
-    `Every neuron as it reads ${seen.extent}: blue below zero, orange above, no colour at zero. ` +
+    `Every neuron as it reads ${seen.extent}: blue and underlined below zero, orange above, no colour at zero. ` +
     `${seen.groups.some((entry) => entry.part === "c") ? "Of a memory c its tanh is shown. " : ""}` +
     `${data.has_gates ? "A gate goes from 0, shut and without colour, to 1, open and orange. " : ""}` +
     "Point, tap or walk with the arrow keys to read the values.");
@@ -108,7 +108,10 @@ function neurons() {
     box.hidden = Boolean(entry.units);
     names.hidden = !entry.units;
     start = (Number(group.value) * seen.size + unit) * length;
-    shown.spans.forEach((span, i) => { span.style.background = signed(values[start + i] / 127); });
+    shown.spans.forEach((span, i) => {
+      const value = values[start + i] / 127;
+      Object.assign(span.style, { background: signed(value), textDecoration: belowZero(value) });
+    });
     const title = titled(entry, unit);
     name.textContent = `cell ${title}` + (members > 1 ? `, of ${layerNamed(Number(title.split(":")[0]))}` : "");
     const own = found.filter((finding) => finding.unit === title);

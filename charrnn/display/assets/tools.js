@@ -283,5 +283,7 @@ function colouredText(parent, characters, label) {
   });
   return { box, spans };
 }
+// A line below what is below zero, as in grey its colour is that of what is above.
+const belowZero = (v) => v < 0 ? `underline 2px color-mix(in srgb, var(--ink) ${percent(Math.min(-v, 1))}, transparent)` : "";
 const heat = (bits) => `rgba(var(--hot), ${Math.min(bits / 8, 1) * 0.85})`;
 const signed = (v) => `rgba(var(${v < 0 ? "--cold" : "--hot"}), ${Math.min(Math.abs(v), 1) * 0.85})`;
