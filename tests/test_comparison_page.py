@@ -29,6 +29,8 @@ window.addEventListener("load", () => {
   const drawn = [...document.querySelectorAll("svg.chart")].slice(-1)[0].querySelectorAll("path.curve");
   found.strokes = [...drawn].map((node) => node.getAttribute("style"));
   found.coloured = [...document.querySelectorAll(".text:not(.sample)")].map((node) => node.textContent);
+  found.labels = [...document.querySelectorAll(".text:not(.sample)")].map((node) => node.getAttribute("aria-label"));
+  found.headless = [...document.querySelectorAll("th")].filter((node) => !node.textContent).length;
   tell(found);
 });
 </script>
@@ -198,6 +200,8 @@ def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
     flows = [f"{name}, layer\u00a00, by {part}" for name, part in (("words", "h"), ("words", "c"), ("tanh", "h"))]
     assert found["legends"][1] == "".join(flows)
     assert len(found["coloured"]) == 2
+    assert found["labels"] == [f"{name}: text coloured by surprise" for name in ("words", "tanh")]
+    assert found["headless"] == 0
     for model in data["models"]:
         assert f"{model['bits']:.3f}" in found["said"]
     assert f"{data['surprise'][1]['bits_per_char']:.3f} bits per character" in found["said"]

@@ -110,7 +110,7 @@ window.addEventListener("load", () => {
   };
   const tears = ({ firstChild: text }) => [...text.data.matchAll(/\\S+/g)].some(isTorn(text));
   found.torn = [...document.querySelectorAll("th")].filter(tears).map((node) => node.textContent);
-  found.list = document.querySelector("details").textContent;
+  [found.figures, found.list] = [...document.querySelectorAll("details")].map((node) => node.textContent);
   const before = curves[0].getAttribute("viewBox");
   document.getElementById("page").style.width = "400px";
   window.dispatchEvent(new Event("resize"));
@@ -228,6 +228,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
         assert (left, order) == (None, 0)
     losses, gates, letters = (found["walked"][name][0] for name in ("curve", "gate", "map"))
     row = data["card"]["history"][0]
+    assert f"{row['step']}{row['val_loss']:.4f}{row['train_loss']:.4f}" in found["figures"], "beside the curves"
     assert losses.split("\n")[:2] == [f"step: {row['step']}", f"validation, on held-out text {row['val_loss']:.3f}"]
     assert gates.split("\n")[0] == "0:0:i"
     assert (first["char"], letters.split(":")[0]) == (" ", "space")
@@ -349,6 +350,62 @@ def test_a_page_says_what_its_figures_are_over(report, tmp_path):
     other = said_on(report, tmp_path, lambda data: data.update(yardstick={"name": "4-gram", "context": 3}))
     assert " 4-gram model, which counts what followed the last 3 characters, on the same text: it is " in other
     assert "6-gram" not in other
+
+
+KEYS = """
+<script>
+window.addEventListener("load", () => {
+  const text = document.getElementById("surprise"), spans = [...text.children], found = { walked: {} };
+  const event = (key, more) => new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more });
+  const press = (...of) => document.activeElement.dispatchEvent(event(...of));
+  text.focus();
+  const at = () => spans.findIndex((node) => node.classList.contains("on"));
+  for (const key of ["End", "Home", "ArrowDown", "ArrowUp"]) {
+    press(key);
+    found.walked[key] = at();
+  }
+  found.taken = !press("ArrowRight");
+  found.left = press("ArrowLeft", { altKey: true });
+  found.last = spans.length - 1;
+  found.below = spans[found.walked.ArrowDown].getBoundingClientRect().top > spans[0].getBoundingClientRect().bottom - 3;
+  document.querySelector("svg.chart").focus();
+  document.getElementById("page").style.width = "400px";
+  window.dispatchEvent(new Event("resize"));
+  found.focused = document.activeElement === document.querySelector("svg.chart");
+  found.headless = [...document.querySelectorAll("th")].filter((node) => !node.textContent).length;
+  found.unheard = [...document.querySelectorAll("#cell:not([role=status])")].length;
+  tell(found);
+});
+</script>
+"""
+
+
+@needs_browser
+def test_a_page_is_read_by_keyboard_alone(report, tmp_path):
+    found, console = drive(report, tmp_path, driver=KEYS)
+    assert console == []
+    walked = found["walked"]
+    assert (walked["End"], walked["Home"], walked["ArrowUp"]) == (found["last"], 0, 0)
+    assert 0 < walked["ArrowDown"] < found["last"]
+    assert found["below"]
+    assert found["taken"]
+    assert found["left"], "alt with an arrow goes back to another page"
+    assert found["focused"], "a chart that is drawn anew, as when the page is zoomed, keeps the focus"
+    assert (found["headless"], found["unheard"]) == (0, 0)
+
+
+FORCED = """
+<script>
+const adjust = (query) => getComputedStyle(document.querySelector(query)).forcedColorAdjust;
+tell({ kept: [".text", ".legend", ".character"].map(adjust), others: adjust("h2") });
+</script>
+"""
+
+
+@needs_browser
+def test_colours_that_are_what_a_page_shows_stay_where_a_reader_has_chosen_high_contrast(report, tmp_path):
+    found, _ = drive(report, tmp_path, driver=FORCED)
+    assert (found["kept"], found["others"]) == (["none"] * 3, "auto")
 
 
 MARKS = """

@@ -59,7 +59,7 @@ function losses() {
 function settings() {
   const differing = data.rows.filter((row) => row.differs), same = data.rows.filter((row) => !row.differs);
   const part = section("What differs", differing.length ? "" : "Nothing but the name.");
-  if (differing.length) table(part, ["", ...models.map((model) => model.name)], differing.map((row) => [row.name, ...row.cells]));
+  if (differing.length) table(part, ["setting", ...models.map((model) => model.name)], differing.map((row) => [row.name, ...row.cells]));
   if (!same.length) return;
   const details = make(part, "details");
   make(details, "summary", {}, "What is the same in all of them");
@@ -72,7 +72,7 @@ function surprise() {
   data.surprise.forEach((view, i) => {
     if (view.absent) return notShown(part, models[i].name, view);
     make(part, "p", { class: "faint" }, `${models[i].name}, ${view.extent}: ${surpriseFigure(view)}`);
-    surpriseText(part, view);
+    surpriseText(part, view, models[i].name);
   });
 }
 

@@ -48,6 +48,10 @@ function losses() {
   const rates = rows.map((row) => [row.step, row.learning_rate]);
   chart(part, [{ name: "learning rate", points: rates }],
         { height: 120, x: "step", finest: 0, format: tersely });
+  const list = make(part, "details");
+  make(list, "summary", {}, "The figures as a list");
+  table(list, ["step", "validation", "training", "learning rate"], rows.map((row) => [
+    grouped(row.step), number(row.val_loss), number(row.train_loss), row.learning_rate.toExponential(2)]), [0, 1, 2, 3]);
 }
 
 function surprise() {
@@ -55,7 +59,7 @@ function surprise() {
   if (!view) return missing("Where it is surprised", "surprise");
   const part = section("Where it is surprised",
     `${capital(view.extent)}, ${surpriseFigure(view)}. ${SURPRISE_EXPLAINED}`);
-  surpriseText(part, view).id = "surprise";
+  surpriseText(part, view, data.name).id = "surprise";
 }
 
 function neurons() {
@@ -95,7 +99,7 @@ function neurons() {
   const names = make(controls, "select", { id: "named", "aria-label": "gate" }); // in the place of a number
   for (const entry of seen.groups) (entry.units || []).forEach((unit, i) => make(names, "option", { value: i }, unit));
   const slider = make(controls, "input", { id: "slider", type: "range", min: 0, max: seen.size - 1, value: 0, "aria-label": "unit" });
-  const name = make(part, "p", { id: "cell", class: "faint" });
+  const name = make(part, "p", { id: "cell", class: "faint", role: "status" });
   const shown = colouredText(part, seen.characters, "text coloured by a cell");
   shown.box.id = "activations";
   let start = 0;
@@ -188,6 +192,27 @@ function gradients() {
 
 const KINDS = { vowel: "first", letter: "second", capital: "third", digit: "fourth", punctuation: "fifth", "white space": "sixth", other: "ink" };
 
+// Moves labels that would lie on each other apart, the more frequent ones the least.
+function spread(places, width, height) {
+  for (let round = 0; round < 80; round++) {
+    for (let i = 0; i < places.length; i++) {
+      for (let j = 0; j < i; j++) {
+        const a = places[j], b = places[i], dx = b[0] - a[0], dy = b[1] - a[1];
+        const overlapX = 14 - Math.abs(dx), overlapY = 17 - Math.abs(dy);
+        if (overlapX <= 0 || overlapY <= 0) continue;
+        const axis = overlapX < overlapY ? 0 : 1, push = (axis ? overlapY : overlapX) * ((axis ? dy : dx) < 0 ? -1 : 1);
+        b[axis] += 0.7 * push;
+        a[axis] -= 0.3 * push;
+      }
+    }
+    for (const place of places) {
+      place[0] = Math.max(10, Math.min(width - 10, place[0]));
+      place[1] = Math.max(18, Math.min(height - 8, place[1]));
+    }
+  }
+  return places;
+}
+
 function embeddings() {
   const view = data.embeddings;
   if (!view) return;
@@ -229,7 +254,7 @@ function novelty() {
   const part = section(isSample ? "Does it recite?" : "What stands in its text?",
     `How much of ${whole} stands in the training text, word for word${view.held_out ? ", and how much of the held-out text does" : ""}.`);
   const judgedTexts = view.held_out ? [view.sample, view.held_out] : [view.sample];
-  table(part, view.held_out ? ["", here, "held-out text"] : ["", here], [
+  table(part, view.held_out ? ["what", here, "held-out text"] : ["what", here], [
     ["characters", ...judgedTexts.map((one) => grouped(one.characters))],
     ...("lines" in view.sample ? [
       ["whole lines", ...judgedTexts.map((one) => grouped(one.lines))],

@@ -74,7 +74,12 @@ function table(parent, heads, rows, numeric = []) {
 const drawings = [];
 function drawing(parent, draw) {
   const figure = make(parent, "figure");
-  const again = () => { figure.replaceChildren(); draw(figure, Math.max(240, Math.min(parent.clientWidth, 860))); };
+  const again = () => {
+    const hadFocus = figure.contains(document.activeElement);
+    figure.replaceChildren();
+    draw(figure, Math.max(240, Math.min(parent.clientWidth, 860)));
+    if (hadFocus) figure.querySelector("[tabindex]").focus({ preventScroll: true });
+  };
   drawings.push(again);
   again();
   return again;
@@ -117,15 +122,30 @@ function pointing(owner, kind, show) {
   owner.addEventListener("pointerleave", (event) => { if (!isFinger(event)) closeTip(); });
 }
 
-// The arrow keys go from one of so many to the next, where the box has the focus.
-function walking(box, count, current, show) {
+// Where the box has the focus, the arrow keys go from one of so many to the next, or to that above or below; Home and End
+// go to the first and the last.
+function walking(box, count, current, show, vertical = () => null) {
   box.addEventListener("blur", closeTip);
   box.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step || !count) return;
+    const from = current(), beside = (step) => from === null ? 0 : Math.max(0, Math.min(count - 1, from + step));
+    const next = {
+      ArrowRight: () => beside(1), ArrowLeft: () => beside(-1), Home: () => 0, End: () => count - 1,
+      ArrowDown: () => vertical(from, 1), ArrowUp: () => vertical(from, -1),
+    }[event.key];
+    const found = next && count ? next() : null;
+    if (found === null || event.altKey || event.ctrlKey || event.metaKey) return; // such as back, in a browser
     event.preventDefault();
-    show(current() === null ? 0 : Math.max(0, Math.min(count - 1, current() + step)));
+    show(found);
   });
+}
+
+// The place of what stands nearest above or below, or null.
+function nearestLine(spans, from, direction) {
+  if (from === null) return null;
+  const boxes = spans.map((span) => span.getBoundingClientRect()), own = boxes[from];
+  const lines = boxes.map((box) => Math.round((box.top - own.top) * direction / own.height));
+  const aside = boxes.map((box) => Math.abs(box.left - own.left)), near = Math.min(...lines.filter((far) => far > 0));
+  return lines.reduce((best, far, i) => far === near && (best === null || aside[i] < aside[best]) ? i : best, null);
 }
 
 // Things of which one is looked at: by mouse, by tap, or by the arrow keys where the box has the focus.
@@ -150,7 +170,7 @@ function explore({ box, spans }, fill) {
   walking(box, spans.length, () => current, (next) => {
     spans[next].scrollIntoView({ block: "nearest" });
     show(next, undefined, undefined, true);
-  });
+  }, (from, direction) => nearestLine(spans, from, direction));
 }
 
 // ---- curves
@@ -251,27 +271,6 @@ function drawChart(figure, width, curves, { height = 260, levels = [], x = "", l
   });
 }
 
-// Moves labels that would lie on each other apart, the more frequent ones the least.
-function spread(places, width, height) {
-  for (let round = 0; round < 80; round++) {
-    for (let i = 0; i < places.length; i++) {
-      for (let j = 0; j < i; j++) {
-        const a = places[j], b = places[i], dx = b[0] - a[0], dy = b[1] - a[1];
-        const overlapX = 14 - Math.abs(dx), overlapY = 17 - Math.abs(dy);
-        if (overlapX <= 0 || overlapY <= 0) continue;
-        const axis = overlapX < overlapY ? 0 : 1, push = (axis ? overlapY : overlapX) * ((axis ? dy : dx) < 0 ? -1 : 1);
-        b[axis] += 0.7 * push;
-        a[axis] -= 0.3 * push;
-      }
-    }
-    for (const place of places) {
-      place[0] = Math.max(10, Math.min(width - 10, place[0]));
-      place[1] = Math.max(18, Math.min(height - 8, place[1]));
-    }
-  }
-  return places;
-}
-
 // ---- texts with a colour for each character
 
 function colouredText(parent, characters, label) {
@@ -283,7 +282,7 @@ function colouredText(parent, characters, label) {
   });
   return { box, spans };
 }
+const heat = (bits) => `rgba(var(--hot), ${Math.min(bits / 8, 1) * 0.85})`;
 // A line below what is below zero, as in grey its colour is that of what is above.
 const belowZero = (v) => v < 0 ? `underline 2px color-mix(in srgb, var(--ink) ${percent(Math.min(-v, 1))}, transparent)` : "";
-const heat = (bits) => `rgba(var(--hot), ${Math.min(bits / 8, 1) * 0.85})`;
 const signed = (v) => `rgba(var(${v < 0 ? "--cold" : "--hot"}), ${Math.min(Math.abs(v), 1) * 0.85})`;

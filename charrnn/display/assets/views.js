@@ -7,8 +7,8 @@ const layerNamer = ({ num_layers: layers, members }) => (k) =>
 const SURPRISE_EXPLAINED = "The warmer a character, the less it was expected. Point at one, tap it, or walk with the " +
   "arrow keys, to see what was expected instead.";
 
-function surpriseText(part, view) {
-  const shown = colouredText(part, view.characters.map((one) => one.char), "text coloured by surprise");
+function surpriseText(part, view, name) {
+  const shown = colouredText(part, view.characters.map((one) => one.char), `${name}: text coloured by surprise`);
   shown.spans.forEach((span, i) => { span.style.background = heat(view.characters[i].bits); });
   explore(shown, (i) => {
     const one = view.characters[i];
