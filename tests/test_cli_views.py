@@ -129,7 +129,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(trained):
     assert "\x1b[38;5;16;48;5;197m" in shown
     assert "[red]" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
     for term in ("xterm", "linux"):
-        assert "\x1b[30;41m" in in_terminal(trained, "--text", "Banana qqq [red]", TERM=term), "one of its eight"
+        assert "\x1b[37;41m" in in_terminal(trained, "--text", "Banana qqq [red]", TERM=term), "one of its eight"
     assert in_terminal(trained, "--text", "Banana qqq [red]", TERM="of nobody's") == shown
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": "vt100"}):
         plain = in_terminal(trained, "--text", "Banana qqq [red]", **environment)

@@ -103,7 +103,8 @@ def test_the_scale_of_values_says_what_is_negative_and_how_much_the_ends_are():
 
 def test_every_colour_has_its_like_among_eight():
     for ground in filter(None, (*HEAT, *COLD_AND_HOT, *SHARES.values())):
-        assert re.fullmatch(r"\x1b\[30;4[1-6]ma\x1b\[0m", in_eight_colours(paint("a", ground)))
+        shown = in_eight_colours(paint("a", ground))
+        assert re.fullmatch(r"\x1b\[(30;4[236]|37;4[14])ma\x1b\[0m", shown), "white on red and blue, to be read"
 
 
 class AlwaysNext:

@@ -30,7 +30,7 @@ OF_EIGHT = {
 """The nearest of eight backgrounds, by SGR code: yellow and red, blue and cyan, cyan and green."""
 
 _INK = "\x1b[38;5;16;48;5;{}m{}\x1b[0m"
-_INK_IN_EIGHT = "\x1b[30;{}m"
+_INK_IN_EIGHT = "\x1b[{};{}m"
 _GROUND = re.compile(re.escape(_INK.partition("{")[0]) + r"(\d+)m")
 
 
@@ -106,7 +106,7 @@ def paint(cell: str, background: int) -> str:
 
 def in_eight_colours(drawn: str) -> str:
     """Convert what was drawn for a terminal with eight colours."""
-    return _GROUND.sub(lambda ground: _INK_IN_EIGHT.format(OF_EIGHT[int(ground[1])]), drawn)
+    return _GROUND.sub(lambda ground: _pair_in_eight(OF_EIGHT[int(ground[1])]), drawn)
 
 
 def digit(bits: float) -> str:
@@ -132,6 +132,11 @@ def signed_scale(high: float, *, colour: bool, has_negative: bool) -> str:
     middle = len(cells) // 2
     cold, hot = "".join(cells[:middle]), "".join(cells[middle + 1 :])
     return f"{f'{-high:.4g} {cold} ' if has_negative else ''}0 {hot} {high:.4g}"
+
+
+def _pair_in_eight(background: int) -> str:
+    """One of eight backgrounds with an ink that is seen on it: white on red and blue, black on the others."""
+    return _INK_IN_EIGHT.format(37 if background in (41, 44) else 30, background)
 
 
 def _rows(columns: Sequence[Column], width: int) -> Iterator[list[Column]]:
