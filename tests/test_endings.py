@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from charrnn.generation.endings import Ending
 from charrnn.generation.rules import KnownLines, Rules
+from charrnn.surrogates import split_bytes
 
 TEXTS = st.text("ab\n", max_size=40)
 
@@ -330,6 +331,21 @@ def test_a_line_of_spaces_is_an_empty_one_where_known_ones_are_left_out():
     assert (joined(pieces), ending.lines, ending.refused) == ("b\n \nc\n", 2, 1)
     pieces, ending = feed("a\n \nb\n", Rules(known_lines=KnownLines({"a"}), stops=("\n",)))
     assert (joined(pieces), ending.reason) == ("b", "stop")
+
+
+def test_a_blank_line_counts_for_none_whether_or_not_a_prompt_has_begun_it():
+    for drawn in (" \nb\n", "\nb\n"):
+        pieces, ending = feed(drawn, Rules(unique=True, lines=1), beginning="a\n ")
+        assert (joined(pieces), ending.lines, ending.reason) == (drawn, 1, "lines")
+    pieces, _ = feed(" \n \nb\n ", Rules(unique=True), beginning="a\n ")
+    assert joined(pieces) == " \nb\n", "no second one follows it"
+
+
+@pytest.mark.parametrize("rules", [Rules(known_lines=KnownLines({"a", "aéaé"})), Rules(unique=True)])
+def test_a_known_line_s_beginning_is_left_out_also_where_it_ends_within_a_character(rules):
+    for end in ("aé", "aé".encode()[:2].decode("utf-8", "surrogateescape")):
+        pieces, ending = feed(split_bytes("aéaé\n") + split_bytes(end), rules)
+        assert (joined(pieces).rpartition("\n")[2], ending.is_begun_left_out) == ("", True)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ class Ending:
             if length:
                 self._count_left_out(self._text)
             self._leave_out(length)
-        elif not is_whole and self._rules.fits is None and self._begins_known(self._text, goes_on=False):
+        elif not is_whole and self._rules.fits is None and self._begins_known(self._text):
             self.is_begun_left_out = length > 0
             self._drop(length)
         released = self._release(len(self._held))
@@ -233,12 +233,12 @@ class Ending:
         """Whether lines may be left out and the last line of a text is empty or white space."""
         return self._rules.leave_out_lines and self._is_held(text) and not join_bytes(self._line(text)).strip()
 
-    def _begins_known(self, text: str, *, goes_on: bool = True) -> bool:
-        """Whether the last line of a text, after which more may follow, begins a line that is to be left out."""
+    def _begins_known(self, text: str) -> bool:
+        """Whether the last line of a text is blank or begins a line to leave out; a cut character does not count."""
         if not self._rules.leave_out_lines or not self._is_held(text):  # the usual case; spares joining a long line
             return False
-        line = join_bytes(self._line(text), is_whole=not goes_on)
-        return any(not line.strip() or lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
+        line = join_bytes(self._line(text), is_whole=False)
+        return not line.strip() or any(lines.have_one_that_begins_with(line) for lines in self._unwanted(text))
 
     def _is_held(self, text: str) -> bool:
         """Whether the last line of a text, `_text` or its beginning, is held from the line's start on."""
