@@ -70,11 +70,15 @@ def told_of_address(path: str) -> str:
 
 
 def told_of_home(path: str) -> str:
-    """Say what is wrong with a path that begins with ~, which the shell has not expanded; empty for any other path."""
-    if path[:1] != "~" or path[1:2] not in ("", "/", os.sep):
+    """Say what is wrong with a path that begins with ~, which the shell has not expanded.
+
+    Empty for any other path, and for a user without a home folder.
+    """
+    whole = os.path.expanduser(path)
+    if path[:1] != "~" or path[1:2] not in ("", "/", os.sep) or whole == path:
         return ""
-    typed = shell_quoted(os.path.expanduser(path))
-    return f"the shell expands ~ only at the beginning of a word and outside quotes, if at all; write {typed}"
+    told = "the shell expands ~ only at the beginning of a word and outside quotes, if at all"
+    return f"{told}; write {shell_quoted(whole)}"
 
 
 def told_of_link(path: str) -> str:

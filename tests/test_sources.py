@@ -596,6 +596,12 @@ def test_a_text_that_is_not_found_may_be_one_beside_it(tmp_path, monkeypatch, ty
     assert str(caught.value).startswith(f"{typed}: no such file; {told}")
 
 
+def test_without_a_home_folder_nothing_is_said_of_it(monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where HOME is not set and the user is unknown
+    with pytest.raises(CorpusError, match=r"^~/mybook.txt: no such file; give a text file, or - for standard input$"):
+        find_documents(["~/mybook.txt"])
+
+
 def test_standard_input_can_be_given_once():
     with pytest.raises(ConfigError, match="give it once"):
         find_documents(["-", "-"])
