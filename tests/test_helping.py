@@ -525,6 +525,15 @@ def test_memory_that_runs_out_while_pytorch_is_loaded_is_told_as_such(tmp_path):
     assert len(run.stderr.splitlines()) == 1
 
 
+def test_where_numpy_is_missing_sampling_says_so_in_one_line(trained):
+    script = "import sys\nsys.modules['numpy'] = None\nfrom charrnn.cli import main\nmain()"
+    command = [sys.executable, "-c", script, "sample", "words.pt", "-n", "9", "-q"]
+    run = subprocess.run(command, cwd=trained, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    told = "numpy is needed here and is not installed; run `pip install .` in a clone of charrnn"
+    assert run.stderr == f"charrnn: {told}\n"
+
+
 def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
     script = "import sys\nsys.modules['torch'] = None\nfrom charrnn.cli import main\nmain()"
     (tmp_path / "a.txt").write_text("verse " * 999)
@@ -555,6 +564,60 @@ def test_a_user_without_a_home_folder_who_installs_completion_is_told_so_in_one_
     result = charrnn("--install-completion", "bash", prepare=leave_home)
     assert (result.code, result.text) == (1, "")
     assert result.stderr == "charrnn: there is no home folder; set HOME to one\n"
+
+
+SHELLS_TOLD = "name one of bash, zsh, fish, powershell or pwsh, as in `charrnn {} bash`; `charrnn -h` tells more\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "of_its_own"),
+    [("bash", "COMPREPLY"), ("fish", "complete --command charrnn"), ("zsh", "#compdef"), ("pwsh", "PSReadLine")],
+)
+def test_completion_is_for_the_shell_that_is_named(charrnn, shell, of_its_own):
+    for line in (["--show-completion", shell], [f"--show-completion={shell}"]):
+        shown = charrnn(*line)
+        assert (shown.code, shown.stderr) == (0, "")
+        assert of_its_own in shown.text
+
+
+def test_completion_is_installed_for_the_shell_that_is_named_and_no_other(charrnn, tmp_path):
+    installed = charrnn("--install-completion", "fish", env={"HOME": str(tmp_path)})
+    assert (installed.code, installed.stderr) == (0, "")
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert [*map(str, files)] == [os.path.join(".config", "fish", "completions", "charrnn.fish")]
+
+
+@pytest.mark.parametrize("flag", ["--show-completion", "--install-completion"])
+def test_a_shell_that_has_no_completion_or_is_not_found_is_told_in_one_line(charrnn, tmp_path, flag):
+    home = {"HOME": str(tmp_path)}
+    refused = charrnn(flag, "nosuch", env=home)
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr == f"charrnn: {flag}: no completion for nosuch; {SHELLS_TOLD.format(flag)}"
+    refused = charrnn(flag, env=home, prepare=leave_shell)
+    assert (refused.code, refused.text) == (2, "")
+    assert refused.stderr == f"charrnn: {flag}: the shell is not known here; {SHELLS_TOLD.format(flag)}"
+
+
+def test_a_startup_file_that_is_not_utf_8_is_told_in_one_line_and_stays(charrnn, tmp_path):
+    startup = tmp_path / ".bashrc"
+    startup.write_bytes(b"# caf\xe9\n")
+    refused = charrnn("--install-completion", "bash", env={"HOME": str(tmp_path), "PYTHONUTF8": "1"}, cold=True)
+    assert (refused.code, refused.text) == (1, "")
+    assert refused.stderr == (
+        "charrnn: the startup file of your shell is not UTF-8; save what `charrnn --show-completion` prints, "
+        "and have your shell read it\n"
+    )
+    assert startup.read_bytes() == b"# caf\xe9\n"
+
+
+def leave_shell():
+    """No shell is above the program, as in a container that starts it."""
+    import shellingham
+
+    def find_none():
+        raise shellingham.ShellDetectionFailure
+
+    shellingham.detect_shell = find_none
 
 
 def leave_home():

@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.common import mistakes
+from charrnn.cli.common import completion, mistakes
 from charrnn.cli.common.helping import (
     JSON_ERRORS,
     USAGE_ERROR,
@@ -57,6 +57,9 @@ SMALLER = {
 }
 """Advice on using less memory, by command."""
 
+LIBRARIES = {"torch": "PyTorch", "numpy": "numpy", "rich": "rich"}
+"""Names for people of the modules whose absence is told; typer is loaded before anything can be told."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers that only writing raises. An `OSError` with one of these and no file name came from standard output."""
 
@@ -83,6 +86,8 @@ class OneLineErrors(TyperGroup):
         if args[0] == "help":
             args = [*(word for word in args if word != "help"), "--help"]
         with _one_line_errors():
+            if completion.is_asked_for(args) and not kwargs.get("resilient_parsing"):
+                completion.serve(typer.Context(self, info_name=info_name), args)
             try:
                 return super().make_context(info_name, [*args], parent, **kwargs)  # a copy: it empties the list
             except USAGE_ERROR as error:
@@ -172,8 +177,9 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         where = error.filename or _stream_of(error)
         _leave(f"{where}{': ' if where else ''}{error.strerror or error}", 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-            _leave("PyTorch is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
+        if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
+            library = LIBRARIES[error.name]
+            _leave(f"{library} is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
         if is_of_gpu(error):
             _leave(_of_gpu(error, _smaller(ctx)), 1, ctx)
         if NO_HOME in str(error):
