@@ -93,7 +93,7 @@ def test_save_and_read_is_bit_exact(tmp_path):
         assert contents.weights[name].tobytes() == tensor.numpy().tobytes()
 
 
-def test_a_weight_is_read_without_a_second_copy_and_gone_when_nobody_asks_for_it(tmp_path):
+def test_weight_is_read_without_a_copy_and_freed_when_unused(tmp_path):
     """Of four megabytes; before, one was held beside it while it was read, and both until Python looked for cycles."""
     config = replace(CONFIG, cell="rnn", num_layers=1, hidden_size=1024)
     write(tmp_path / "m.pt", model=config, weights=CharRNN(config).state_dict())
@@ -111,7 +111,7 @@ def test_a_weight_is_read_without_a_second_copy_and_gone_when_nobody_asks_for_it
         gc.enable()
 
 
-def test_torch_opens_it_safely_and_finds_the_same(path):
+def test_torch_loads_it_safely_with_the_same_contents(path):
     contents = torch.load(path, weights_only=True)
     assert contents["format_version"] == 1
     assert contents["characters"] == "abcde"
@@ -119,7 +119,7 @@ def test_torch_opens_it_safely_and_finds_the_same(path):
     assert all((tensor.numpy() == stored[name]).all() for name, tensor in contents["weights"].items())
 
 
-def test_load_checks_records_that_nothing_needs_too(path):
+def test_torch_load_also_checks_unneeded_records(path):
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         info = next(info for info in archive.infolist() if info.filename.endswith("/version"))
@@ -131,7 +131,7 @@ def test_load_checks_records_that_nothing_needs_too(path):
         read_checkpoint(str(path), with_training=True)
 
 
-def test_the_training_state_is_read_where_it_is_asked_for(path):
+def test_training_state_is_read_on_request(path):
     state = torch.load(path, weights_only=True)["training"]
     loaded = read_checkpoint(str(path), with_training=True).training
     assert np.array_equal(loaded["state"][0][0], state["state"][0][0])
@@ -139,13 +139,13 @@ def test_the_training_state_is_read_where_it_is_asked_for(path):
     assert read_checkpoint(str(path)).training == SUMMARY
 
 
-def test_a_view_is_stored_without_what_surrounds_it(tmp_path):
+def test_view_is_stored_without_its_base(tmp_path):
     write(tmp_path / "small.pt", training=SUMMARY)
     write(tmp_path / "view.pt", training={**SUMMARY, "x": torch.zeros(1_000_000)[:1]})
     assert (tmp_path / "view.pt").stat().st_size < (tmp_path / "small.pt").stat().st_size + 1000
 
 
-def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
+def test_snapshot_is_unaffected_by_further_training(tmp_path):
     model = CharRNN(CONFIG)
     before = model.head.bias.detach().clone()
     training = {**SUMMARY, "weights": model.state_dict()}
@@ -158,7 +158,7 @@ def test_a_snapshot_stays_what_it_is_while_training_goes_on(tmp_path):
     assert torch.equal(torch.from_numpy(stored.training["weights"]["head.bias"]), before)
 
 
-def test_last_weights_that_are_the_best_take_no_memory_of_their_own_and_are_stored_twice(tmp_path):
+def test_last_weights_equal_to_the_best_share_memory_in_a_snapshot(tmp_path):
     best = CharRNN(CONFIG).state_dict()
     last = {name: tensor.clone() for name, tensor in best.items()}
     last["head.bias"] += 1
@@ -180,7 +180,7 @@ def test_every_truncation_is_refused(path):
             read_checkpoint(str(path))
 
 
-def test_a_flipped_byte_is_refused_or_changes_nothing(path):
+def test_flipped_byte_is_refused_or_harmless(path):
     """Flips inside padding, or in records that only training needs, are harmless to a reader of the weights."""
     data = bytearray(path.read_bytes())
     expected = read_checkpoint(str(path))
@@ -199,7 +199,7 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(path):
     assert refused > len(data) / 13 / 4
 
 
-def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
+def test_flipped_byte_in_a_tensor_is_refused_by_torch(path):
     with zipfile.ZipFile(path) as archive:
         info = next(info for info in archive.infolist() if info.filename.endswith("data/0"))
     data = bytearray(path.read_bytes())
@@ -277,7 +277,7 @@ def test_a_flipped_byte_in_a_tensor_is_refused_where_torch_loads_it(path):
         (lambda c: c["training"].update(cold_loss="1"), "a loss in cold windows that is not a number"),
     ],
 )
-def test_whatever_is_wrong_inside_is_one_checkpoint_error(path, change, message):
+def test_any_damage_inside_is_one_checkpoint_error(path, change, message):
     rewrite(path, change)
     with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(str(path))
@@ -290,7 +290,7 @@ class Payload:
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_pickle_with_a_payload_is_refused_and_not_executed(path, protocol, tmp_path, monkeypatch):
+def test_pickle_with_a_payload_is_refused_and_not_executed(path, protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     replace_record(path, "data.pkl", pickle.dumps({"format": "charrnn", "x": Payload()}, protocol=protocol))
     with pytest.raises(CheckpointError, match=r"asks for (posix|nt)\.mkdir|the instruction FRAME"):
@@ -306,13 +306,13 @@ def replace_record(path, name, data, compression=zipfile.ZIP_STORED):
             archive.writestr(record, data if record.endswith(name) else old)
 
 
-def test_a_file_of_another_byte_order_is_refused(path):
+def test_other_byte_order_is_refused(path):
     replace_record(path, "byteorder", b"big")
     with pytest.raises(CheckpointError, match="byte order is not little-endian"):
         read_checkpoint(str(path))
 
 
-def test_a_record_that_stands_twice_is_refused(path):
+def test_duplicate_zip_entry_is_refused(path):
     """Which of the two is read, programs may take differently."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("other/version", b"3\n")
@@ -323,7 +323,7 @@ def test_a_record_that_stands_twice_is_refused(path):
 @pytest.mark.parametrize(
     ("more", "message"), [(2**30, "its records are larger than the file"), (4, "data/0 is shorter than the file says")]
 )
-def test_a_record_that_claims_to_be_larger_than_it_is_is_refused(path, more, message):
+def test_record_claiming_more_than_its_size_is_refused(path, more, message):
     """Else memory would be taken for the asking, or what happens to lie in it would be read as numbers."""
     data = bytearray(path.read_bytes())
     place = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0")) + 24  # its size, in the directory
@@ -334,19 +334,19 @@ def test_a_record_that_claims_to_be_larger_than_it_is_is_refused(path, more, mes
         read_checkpoint(str(path))
 
 
-def test_a_record_that_is_too_short_for_its_tensor_is_told_as_that(path):
+def test_record_too_short_for_its_tensor_is_refused(path):
     replace_record(path, "data/0", bytes(4))
     with pytest.raises(CheckpointError, match="data/0 is shorter than its tensor"):
         read_checkpoint(str(path))
 
 
-def test_the_stride_of_a_dimension_of_one_says_nothing(path):
+def test_stride_of_a_dimension_of_one_is_ignored(path):
     row = torch.arange(6.0)[:, None].T  # its strides are 1 and 1, and torch calls it contiguous
     rewrite(path, lambda c: c["training"].update(x=row))
     np.testing.assert_array_equal(read_checkpoint(str(path), with_training=True).training["x"], row)
 
 
-def test_a_structure_that_doubles_at_every_level_is_read_at_once(path):
+def test_exponentially_nested_structure_is_read_at_once(path):
     def change(contents):
         for _ in range(60):
             contents["training"]["bomb"] = [contents["training"].get("bomb", 1)] * 2
@@ -379,7 +379,7 @@ def test_any_flipped_bit_of_the_zip_directory_is_refused_or_harmless(path, bit):
             assert read_checkpoint(str(path)).model == CONFIG
 
 
-def test_a_compressed_record_which_could_be_a_bomb_is_refused(path):
+def test_compressed_record_is_refused(path):
     replace_record(path, "data/0", bytes(10_000_000), zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match="compressed"):
         read_checkpoint(str(path))
@@ -388,7 +388,7 @@ def test_a_compressed_record_which_could_be_a_bomb_is_refused(path):
 @pytest.mark.parametrize(
     "data", [b"", b"PK", pickle.dumps({"format": "charrnn"}), np.random.default_rng(0).bytes(5000)]
 )
-def test_a_file_of_another_kind_is_refused(tmp_path, data):
+def test_file_of_another_kind_is_refused(tmp_path, data):
     (tmp_path / "x.pt").write_bytes(data)
     with pytest.raises(CheckpointError, match=r"x\.pt: not a whole charrnn checkpoint"):
         read_checkpoint(str(tmp_path / "x.pt"))
@@ -402,7 +402,7 @@ def zipped(*names):
     return buffer.getvalue()
 
 
-def test_a_checkpoint_is_known_by_its_first_bytes_whether_we_or_torch_wrote_it(path):
+def test_checkpoint_is_recognized_by_its_first_bytes(path):
     exported, again = path.with_name("slim.pt"), path.with_name("again.pt")
     exported.write_bytes(to_slim_checkpoint(read_checkpoint(str(path))))
     torch.save(torch.load(path, weights_only=True), again)
@@ -413,7 +413,7 @@ def test_a_checkpoint_is_known_by_its_first_bytes_whether_we_or_torch_wrote_it(p
         assert begins_as_checkpoint(ours_cut), "what is damaged is ours still"
 
 
-def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an_option():
+def test_fields_missing_in_the_oldest_file_get_their_original_meaning():
     """A default that changed would change how such a file goes on; a new field has to say here what it means."""
     plain, read = torch.load(OLDEST, weights_only=True), read_checkpoint(str(OLDEST))
     filled = {}
@@ -433,13 +433,13 @@ def test_what_the_oldest_file_lacks_means_what_it_meant_before_there_was_such_an
 
 
 @pytest.mark.parametrize("name", ["charrnn-main/README.md", "charrnn/data.pkl"])
-def test_an_archive_that_has_our_name_in_it_is_no_checkpoint(tmp_path, name):
+def test_archive_containing_our_name_is_no_checkpoint(tmp_path, name):
     (tmp_path / "main.zip").write_bytes(zipped(name))
     assert not begins_as_checkpoint(tmp_path / "main.zip")
 
 
 @pytest.mark.parametrize("contents", [{"name": "charrnn"}, {"format": "charrnn2"}, {"charrnn": "format"}])
-def test_what_another_program_saves_with_torch_is_no_checkpoint_whatever_its_strings_are(tmp_path, contents):
+def test_torch_file_of_another_program_is_no_checkpoint(tmp_path, contents):
     torch.save(contents, tmp_path / "other.pt")
     assert not begins_as_checkpoint(tmp_path / "other.pt")
 
@@ -494,13 +494,13 @@ def test_what_another_program_saves_with_torch_is_no_checkpoint_whatever_its_str
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
     ],
 )
-def test_what_a_file_is_instead_of_a_checkpoint_is_told(path, name, data, told):
+def test_error_names_what_kind_of_file_it_is(path, name, data, told):
     path.with_name(name).write_bytes(data)
     with pytest.raises(CheckpointError, match=rf"{name}: {told}"):
         read_checkpoint(str(path.with_name(name)))
 
 
-def test_a_home_folder_that_the_shell_did_not_expand_is_told(monkeypatch):
+def test_unexpanded_home_folder_is_reported(monkeypatch):
     monkeypatch.setenv("HOME", "/home/tin nap")
     told = (
         "~/m.pt: no such file; the shell expands ~ only at the beginning of a word and outside quotes, if at all; "
@@ -510,13 +510,13 @@ def test_a_home_folder_that_the_shell_did_not_expand_is_told(monkeypatch):
         read_checkpoint("~/m.pt")
 
 
-def test_an_address_is_told_from_a_missing_file():
+def test_web_address_is_reported_as_such():
     told = "https://x.org/m.pt: is an address, and charrnn fetches nothing; download it, and give the file"
     with pytest.raises(CheckpointError, match=re.escape(told)):
         read_checkpoint("https://x.org/m.pt")
 
 
-def test_a_zip_of_something_else_and_a_plain_state_dict_are_refused(tmp_path):
+def test_other_zip_file_and_plain_state_dict_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("letter.txt", "hello")
     torch.save(CharRNN(CONFIG).state_dict(), tmp_path / "b.pt")
@@ -525,7 +525,7 @@ def test_a_zip_of_something_else_and_a_plain_state_dict_are_refused(tmp_path):
             read_checkpoint(str(tmp_path / f"{name}.pt"))
 
 
-def test_of_what_never_ends_no_more_is_read_than_shows_that_it_is_no_checkpoint(monkeypatch):
+def test_endless_input_is_refused_after_a_few_bytes(monkeypatch):
     class Endless:
         def read(self, size=-1):
             assert 0 < size < 100, "it has no end"
@@ -536,7 +536,7 @@ def test_of_what_never_ends_no_more_is_read_than_shows_that_it_is_no_checkpoint(
         read_checkpoint("-")
 
 
-def test_a_link_that_leads_nowhere_is_told_as_one_with_where_the_last_of_several_leads(tmp_path):
+def test_dangling_link_is_reported_with_its_final_target(tmp_path):
     (tmp_path / "verse.pt").symlink_to("next.pt")
     (tmp_path / "next.pt").symlink_to("gone.pt")
     gone = os.path.realpath(tmp_path / "gone.pt")
@@ -546,7 +546,7 @@ def test_a_link_that_leads_nowhere_is_told_as_one_with_where_the_last_of_several
     assert str(caught.value) == told
 
 
-def test_permissions_are_named_where_they_are_what_keeps_a_checkpoint_from_being_read(tmp_path, monkeypatch):
+def test_permission_advice_is_given_only_for_permission_errors(tmp_path, monkeypatch):
     (tmp_path / "round.pt").symlink_to("round.pt")
     (tmp_path / "file").touch()
     reasons = {
@@ -567,7 +567,7 @@ def test_permissions_are_named_where_they_are_what_keeps_a_checkpoint_from_being
         read_checkpoint("m.pt")
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
+def test_missing_file_and_folder_are_reported(tmp_path):
     with pytest.raises(CheckpointError, match=r"no\.pt: no such file; `charrnn train TEXT` writes one"):
         read_checkpoint(str(tmp_path / "no.pt"))
     with pytest.raises(CheckpointError, match="is a folder"):
@@ -581,7 +581,7 @@ def test_saving_replaces_the_file_whole_and_leaves_nothing_beside_it(path):
     assert os.listdir(path.parent) == ["m.pt"]
 
 
-def test_a_save_is_on_the_disk_before_it_gets_its_name_and_then_its_name_is_too(path, monkeypatch):
+def test_save_is_synced_before_and_after_its_rename(path, monkeypatch):
     """Else a power cut could leave an empty file under the name of a checkpoint that was whole."""
     done, fsync, replace = [], os.fsync, os.replace
 
@@ -596,7 +596,7 @@ def test_a_save_is_on_the_disk_before_it_gets_its_name_and_then_its_name_is_too(
     assert done == [path.stat().st_size, "rename", "folder"]
 
 
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(path, monkeypatch):
+def test_failed_save_keeps_the_old_file_and_leaves_nothing_beside_it(path, monkeypatch):
     old = path.read_bytes()
 
     def fail(*_):
@@ -609,7 +609,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(path, monke
     assert os.listdir(path.parent) == ["m.pt"]
 
 
-def test_a_link_stays_a_link_and_the_mode_is_the_umasks(tmp_path):
+def test_saving_keeps_a_link_and_uses_the_umask(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "m.pt").symlink_to(tmp_path / "store" / "real.pt")
     former = os.umask(0o027)
@@ -621,7 +621,7 @@ def test_a_link_stays_a_link_and_the_mode_is_the_umasks(tmp_path):
     assert (tmp_path / "store" / "real.pt").stat().st_mode & 0o777 == 0o640
 
 
-def test_only_the_best_weights_are_read_to_sample(path, monkeypatch):
+def test_sampling_reads_only_the_best_weights(path, monkeypatch):
     read = []
     original = zipfile.ZipFile.open
     monkeypatch.setattr(
@@ -639,7 +639,7 @@ def test_reading_does_not_change_the_file(path, tmp_path):
     assert io.BytesIO(path.read_bytes()).read(2) == b"PK"
 
 
-def test_the_checkpoint_beside_a_text_is_named_where_the_text_or_its_bare_name_is_given(tmp_path):
+def test_missing_checkpoint_suggests_the_one_named_like_the_text(tmp_path):
     (tmp_path / "My Poems.txt").write_text("verse")
     for name in ("My Poems.txt", "My Poems"):
         with pytest.raises(CheckpointError) as without:
@@ -659,9 +659,7 @@ def test_the_checkpoint_beside_a_text_is_named_where_the_text_or_its_bare_name_i
         ("pomes.txt", "`charrnn train TEXT` writes one"),
     ],
 )  # fmt: skip
-def test_a_checkpoint_that_is_not_found_may_be_one_beside_it_with_nearly_its_letters(
-    tmp_path, monkeypatch, typed, told
-):
+def test_missing_checkpoint_suggests_one_of_similar_name(tmp_path, monkeypatch, typed, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts").mkdir()
     for name in ("poems.pt", "verses.txt", "pomes.md"):

@@ -41,11 +41,11 @@ TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
         ("1d12h", 129_600),
     ],
 )
-def test_durations_are_read(text, seconds):
+def test_durations_are_parsed(text, seconds):
     assert parse_duration(text, "time_limit") == seconds
 
 
-def test_a_time_that_is_none_is_told_as_it_was_typed():
+def test_duration_out_of_range_is_reported_as_typed():
     with pytest.raises(
         ConfigError, match=r"--save-every is 0m; it must be at least 0\.1 and at most 1,000,000,000 sec"
     ):
@@ -53,7 +53,7 @@ def test_a_time_that_is_none_is_told_as_it_was_typed():
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10 m", "m", "5w", "2h1d", "-3s", "1m2h", "1h30", "2d12", "1.5.2"])
-def test_what_is_no_duration_is_refused_with_an_example(text):
+def test_invalid_duration_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="write it as 90s, 10m"):
         parse_duration(text, "time_limit")
 
@@ -78,7 +78,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text):
         ),
     ],
 )
-def test_options_out_of_range_are_refused_by_their_flag(options, message):
+def test_options_out_of_range_are_refused_by_flag(options, message):
     with pytest.raises(ConfigError, match=message) as caught:
         check_options(options)
     assert caught.value.exit_code == 2
@@ -90,13 +90,13 @@ def test_every_numeric_option_has_a_range():
         assert numbers <= set(RANGES)
 
 
-def test_every_option_in_words_has_choices_but_the_encoding_which_python_knows():
+def test_every_string_option_has_choices_except_the_encoding():
     options = [field for config in (ModelConfig, TrainConfig, TextOptions) for field in dataclasses.fields(config)]
     names = {field.name for field in options if "str" in field.type}
     assert names == {*CHOICES, "encoding"}
 
 
-def test_ranges_hold_their_ends_as_they_say():
+def test_ranges_include_their_ends_as_declared():
     assert 1.0 in Range(0, 1)
     assert 1.0 not in Range(0, 1, open_high=True)
     assert 0 not in Range(0, 1, open_low=True)
@@ -104,12 +104,12 @@ def test_ranges_hold_their_ends_as_they_say():
     assert 10**400 in Range(0), "an integer that is no float"
 
 
-def test_configs_survive_plain_values():
+def test_configs_survive_a_round_trip_through_plain_values():
     for config in (MODEL, TRAINING):
         assert config_from_dict(type(config), dataclasses.asdict(config)) == config
 
 
-def test_a_training_without_an_end_is_refused():
+def test_training_without_an_end_is_refused():
     with pytest.raises(ConfigError, match="nothing ends the training; give --epochs, --max-steps or --time"):
         dataclasses.replace(TRAINING, epochs=None)
 
@@ -130,7 +130,7 @@ def test_every_size_gets_a_sensible_model(num_chars, seconds):
         assert (chosen.model.hidden_size, chosen.model.num_layers) == (512, 2)
 
 
-def test_many_processes_get_lanes_enough_for_each():
+def test_many_processes_get_enough_lanes_each():
     def lanes(processes, num_chars=10**7, **flags):
         return suggest(flags, num_chars=num_chars, vocab_size=65, processes=processes).training.batch_size
 
@@ -143,7 +143,7 @@ def test_many_processes_get_lanes_enough_for_each():
     assert lanes(2, device="cuda") == lanes(1, device="cuda") > 2 * 16, "nor fewer than one would"
 
 
-def test_lines_read_one_by_one_have_more_lanes_and_half_of_the_characters_in_a_step():
+def test_separate_lines_get_more_lanes_and_half_the_characters_per_step():
     def lanes(**text):
         return suggest({}, num_chars=10**6, vocab_size=65, **text).training.batch_size
 
@@ -151,7 +151,7 @@ def test_lines_read_one_by_one_have_more_lanes_and_half_of_the_characters_in_a_s
     assert lanes(mean_line=8.0, num_lines=3) == 3, "no lane without a line"
 
 
-def test_lines_that_are_longer_than_a_window_take_several_short_ones():
+def test_lines_longer_than_a_window_are_split_into_short_windows():
     """Of 70 characters, two of 35: twice as many updates for a passage as windows of 64 would make."""
 
     def epochs(mean_line):
@@ -163,7 +163,7 @@ def test_lines_that_are_longer_than_a_window_take_several_short_ones():
     assert epochs(64.0) == pytest.approx(1000 * 10 * 64 / 900_000)
 
 
-def test_many_processes_pass_over_a_text_as_often_as_they_are_fast():
+def test_planned_epochs_grow_with_the_processes():
     def epochs(processes):
         flags = {"time_limit": 600.0, "hidden_size": 16, "num_layers": 1, "members": 1}
         return suggest(flags, num_chars=10**8, vocab_size=65, flops=1e15, processes=processes).epochs
@@ -171,7 +171,7 @@ def test_many_processes_pass_over_a_text_as_often_as_they_are_fast():
     assert epochs(8) == pytest.approx(8 * epochs(1))
 
 
-def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
+def test_first_of_several_ends_sets_the_plan():
     steps, flags = 100, {"batch_size": 10, "seq_len": 100, "val_fraction": 0.5}
     for epochs, planned in ((0.1, 0.1), (9.0, 0.2)):
         chosen = suggest({"epochs": epochs, "max_steps": steps, **flags}, num_chars=10**6, vocab_size=65)
@@ -181,7 +181,7 @@ def test_of_several_ends_the_first_is_what_the_training_is_planned_for():
 @pytest.mark.parametrize(
     ("lanes", "seq_len", "steps_an_epoch"), [(512, 64, 2), (5000, 64, 1), (8, 50_000, 1), (8, 64, 88)]
 )
-def test_steps_make_the_passes_that_lanes_of_their_length_make(lanes, seq_len, steps_an_epoch):
+def test_epochs_of_a_step_limit_follow_the_length_of_the_lanes(lanes, seq_len, steps_an_epoch):
     """45,000 characters in 512 lanes are 88 in each, which are two windows."""
     flags = {"max_steps": 12 * steps_an_epoch, "batch_size": lanes, "seq_len": seq_len}
     chosen = suggest(flags, num_chars=50_000, vocab_size=60, train_chars=45_000)
@@ -189,7 +189,7 @@ def test_steps_make_the_passes_that_lanes_of_their_length_make(lanes, seq_len, s
 
 
 @pytest.mark.parametrize("flags", [{"epochs": 1.0}, {"max_steps": 1000}])
-def test_time_to_spare_leaves_the_model_what_it_is_without_a_time_limit(flags):
+def test_spare_time_leaves_the_model_size_as_without_a_limit(flags):
     def model(**more):
         chosen = suggest({**flags, **more}, num_chars=10**6, vocab_size=65).model
         return chosen.hidden_size, chosen.num_layers
@@ -198,7 +198,7 @@ def test_time_to_spare_leaves_the_model_what_it_is_without_a_time_limit(flags):
     assert model(time_limit=20.0)[0] < 512
 
 
-def test_a_time_limit_is_planned_without_what_is_lost_before_the_first_step():
+def test_time_limit_is_planned_without_the_setup_time():
     def epochs(seconds):
         flags = {"hidden_size": 512, "num_layers": 1, "time_limit": seconds}
         return suggest(flags, num_chars=10**6, vocab_size=65).epochs
@@ -206,7 +206,7 @@ def test_a_time_limit_is_planned_without_what_is_lost_before_the_first_step():
     assert epochs(SETUP_SECONDS + 200) == pytest.approx(2 * epochs(SETUP_SECONDS + 100))
 
 
-def test_what_a_slow_pipe_took_of_the_time_is_not_planned_with():
+def test_time_spent_on_a_slow_pipe_is_not_planned_with():
     def plan(elapsed):
         return suggest({"time_limit": 180.0}, num_chars=10**6, vocab_size=65, elapsed=elapsed)
 
@@ -223,24 +223,24 @@ def test_what_a_slow_pipe_took_of_the_time_is_not_planned_with():
         (10**7, [(256, 1, 1), (384, 1, 1), (512, 1, 1), (512, 1, 1), (512, 2, 2)]),
     ],
 )
-def test_the_more_time_there_is_the_more_and_the_larger_are_the_networks(num_chars, expected):
+def test_longer_time_limits_get_more_and_larger_networks(num_chars, expected):
     """On a machine that does what `TYPICAL_FLOPS` says, in 20 seconds to an hour."""
     limits = (20.0, 60.0, 180.0, 600.0, 3600.0)
     models = [suggest({"time_limit": seconds}, num_chars=num_chars, vocab_size=65).model for seconds in limits]
     assert [(model.hidden_size, model.num_layers, model.members) for model in models] == expected
 
 
-def test_without_an_end_there_are_two_networks_at_most():
+def test_training_without_a_time_limit_has_at_most_two_members():
     assert {suggest({}, num_chars=10**power, vocab_size=65).model.members for power in range(3, 9)} == {1, 2}
 
 
-def test_members_share_the_time_though_each_is_as_small_as_can_be():
+def test_members_share_the_time_even_at_minimal_size():
     flags = {"hidden_size": 8, "num_layers": 1, "time_limit": 60.0}
     one, two = (suggest({**flags, "members": n}, num_chars=10**7, vocab_size=65, flops=1e15).epochs for n in (1, 2))
     assert one == pytest.approx(2 * two)
 
 
-def test_what_is_held_out_is_evaluated_at_least_four_times_and_of_a_short_text_about_once_a_pass():
+def test_evaluations_are_at_least_four_and_about_one_an_epoch_of_a_short_text():
     def evaluations(num_chars, **flags):
         return suggest(flags, num_chars=num_chars, vocab_size=65).training.evaluations
 
@@ -252,7 +252,7 @@ def test_what_is_held_out_is_evaluated_at_least_four_times_and_of_a_short_text_a
     assert 100 < evaluations(35_000, time_limit=3600.0) <= MOST_EVALUATIONS
 
 
-def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hidden():
+def test_large_alphabet_gets_wider_embeddings_and_no_recall_no_recall_dropout():
     widths = [suggest({}, num_chars=10**6, vocab_size=size).model.embedding_dim for size in (65, 512, 513)]
     assert widths == [64, 64, 128]
     assert suggest({"device": "cuda"}, num_chars=10**6, vocab_size=65).model.embedding_dim == 128
@@ -260,7 +260,7 @@ def test_a_large_alphabet_gets_longer_vectors_and_what_is_not_recalled_is_not_hi
     assert shares[0] > shares[1] == 0
 
 
-def test_a_training_is_chosen_by_what_is_learned_from_where_that_is_told():
+def test_plan_depends_on_the_training_part_if_known():
     def plan(**sizes):
         chosen = suggest({"val_fraction": 0.2}, vocab_size=65, **sizes)
         return chosen.model, chosen.epochs, chosen.training.stretch
@@ -275,7 +275,7 @@ def test_larger_texts_get_fewer_epochs():
     assert epochs[0] > epochs[2]
 
 
-def test_no_text_is_so_short_that_it_is_passed_over_more_than_24_times():
+def test_no_text_gets_more_than_24_epochs():
     assert wanted_epochs(1_100_000) == 8
     assert wanted_epochs(100) == 24
 
@@ -288,15 +288,15 @@ def seconds_of(num_chars):
 
 
 @pytest.mark.parametrize(("num_chars", "minutes"), [(10**6, 3), (2 * 10**7, 30), (10**8, 65)])
-def test_without_an_end_it_takes_minutes_for_a_million_characters_and_more_for_more(num_chars, minutes):
+def test_default_training_takes_minutes_per_million_characters(num_chars, minutes):
     assert seconds_of(num_chars) == pytest.approx(60 * minutes, rel=0.3)
 
 
-def test_without_an_end_it_takes_seconds_for_some_kilobytes():
+def test_default_training_takes_seconds_for_some_kilobytes():
     assert 1 < seconds_of(10**4) < 60
 
 
-def test_more_passes_over_a_text_hide_more_of_it():
+def test_more_epochs_get_more_dropout():
     chosen = [suggest({"epochs": float(epochs)}, num_chars=10**6, vocab_size=65).model for epochs in (1, 4, 16, 64)]
     for shares in ([model.dropout for model in chosen], [model.input_dropout for model in chosen]):
         assert shares[0] == 0
@@ -309,13 +309,13 @@ def test_more_passes_over_a_text_hide_more_of_it():
     ("epochs", "dropout", "input_dropout"),
     [(0.5, 0.0, 0.0), (2.0, 0.015, 0.001), (4.0, 0.073, 0.01), (8.0, 0.186, 0.039), (16.0, 0.36, 0.1)],
 )
-def test_twice_the_passes_hide_more_and_more(epochs, dropout, input_dropout):
+def test_dropout_grows_with_each_doubling_of_epochs(epochs, dropout, input_dropout):
     """Shares of 1/4, 1/2 and 3/4, to the power of 2.3 and 3.3."""
     hidden = choose_dropout(epochs, MODEL)
     assert hidden == {"dropout": dropout, "input_dropout": input_dropout}
 
 
-def test_a_flag_always_wins():
+def test_flags_always_win():
     flags = {
         "cell": "gru", "hidden_size": 77, "num_layers": 3, "embedding_dim": 5, "dropout": 0.0,
         "input_dropout": 0.3, "batch_size": 2,
@@ -327,14 +327,14 @@ def test_a_flag_always_wins():
 
 
 @pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.01), ("adam", 0), ("rmsprop", 0), ("sgd", 0)])
-def test_weights_decay_unasked_only_where_that_is_apart_from_the_gradient(optimizer, decay):
+def test_weight_decay_is_on_by_default_only_if_decoupled(optimizer, decay):
     assert suggest({"optimizer": optimizer}, num_chars=10**5, vocab_size=65).training.weight_decay == decay
     flags = {"optimizer": optimizer, "weight_decay": 0.02}
     assert suggest(flags, num_chars=10**5, vocab_size=65).training.weight_decay == 0.02
     assert suggest({}, num_chars=10**5, vocab_size=65).training.weight_decay == 0.01
 
 
-def test_a_layer_of_one_unit_or_two_is_not_normalised_which_would_leave_a_constant_or_one_bit():
+def test_layers_of_one_or_two_units_get_no_layer_norm():
     for hidden_size, normalises in ((1, False), (2, False), (3, True), (None, True)):
         flags = {"hidden_size": hidden_size}
         assert suggest(flags, num_chars=10**5, vocab_size=65).model.layer_norm is normalises
@@ -344,19 +344,19 @@ def test_a_layer_of_one_unit_or_two_is_not_normalised_which_would_leave_a_consta
         suggest({"hidden_size": 1, "layer_norm": True}, num_chars=10**5, vocab_size=65)
 
 
-def test_no_patience_is_set_where_an_end_is_given():
+def test_patience_is_unset_if_an_end_is_given():
     assert suggest({}, num_chars=10**5, vocab_size=65).training.patience is not None
     for end in ({"time_limit": 60.0}, {"epochs": 3.0}, {"max_steps": 10}):
         assert suggest(end, num_chars=10**5, vocab_size=65).training.patience is None
 
 
-def test_units():
+def test_losses_convert_to_perplexity_and_bits():
     assert perplexity(math.log(65)) == pytest.approx(65)
     assert bits_per_char(math.log(2)) == pytest.approx(1)
     assert perplexity(1e6) == math.inf
 
 
-def test_the_best_row_is_the_lowest_and_the_first_of_equals():
+def test_best_row_is_the_first_of_the_lowest():
     rows = [
         HistoryRow(step=step, epoch=1, train_loss=1, val_loss=loss, learning_rate=1, seconds=1)
         for step, loss in ((1, 2.0), (2, 1.0), (3, 1.0))
@@ -365,7 +365,7 @@ def test_the_best_row_is_the_lowest_and_the_first_of_equals():
     assert best_row([]) is None
 
 
-def test_on_a_gpu_a_large_text_gets_more_lanes_and_the_sizes_that_its_kernels_want():
+def test_large_text_on_a_gpu_gets_more_lanes_and_kernel_friendly_sizes():
     flops = 2e13
     chosen = {
         (device, size): suggest({"device": device, "time_limit": 600.0}, num_chars=size, vocab_size=100, flops=flops)
@@ -379,7 +379,7 @@ def test_on_a_gpu_a_large_text_gets_more_lanes_and_the_sizes_that_its_kernels_wa
     assert all(choice.model.hidden_size % 128 == 0 for choice in chosen.values())
 
 
-def test_on_a_gpu_more_lanes_are_expected_to_read_as_much_more():
+def test_more_lanes_on_a_gpu_read_proportionally_more():
     flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
     epochs = [
         suggest({**flags, "batch_size": lanes}, num_chars=10**7, vocab_size=100, flops=1e12).epochs
@@ -389,7 +389,7 @@ def test_on_a_gpu_more_lanes_are_expected_to_read_as_much_more():
 
 
 @pytest.mark.parametrize(("lanes", "times"), [(32, 1), (64, 2), (256, 8), (512, 8)])
-def test_on_several_gpus_the_lanes_that_each_has_count(lanes, times):
+def test_plan_for_several_gpus_counts_the_lanes_of_each(lanes, times):
     flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
     one, two = (
         suggest(
@@ -401,12 +401,12 @@ def test_on_several_gpus_the_lanes_that_each_has_count(lanes, times):
 
 
 @pytest.mark.parametrize(("hidden_size", "share"), [(64, 0.5), (128, 1.0), (512, 1.0)])
-def test_less_is_hidden_from_a_model_of_few_units(hidden_size, share):
+def test_small_models_get_less_dropout(hidden_size, share):
     hidden = choose_dropout(100, dataclasses.replace(MODEL, hidden_size=hidden_size))
     assert hidden == pytest.approx({"dropout": DROPOUT * share, "input_dropout": INPUT_DROPOUT * share})
 
 
-def test_on_a_gpu_a_smaller_model_is_not_expected_to_be_faster_than_the_one_that_was_measured():
+def test_smaller_model_on_a_gpu_is_planned_no_faster_than_the_measured_one():
     flags = {"device": "cuda", "time_limit": 60.0, "num_layers": 1}
     epochs = [
         suggest({**flags, "hidden_size": size}, num_chars=10**7, vocab_size=100, flops=1e12).epochs
@@ -415,7 +415,7 @@ def test_on_a_gpu_a_smaller_model_is_not_expected_to_be_faster_than_the_one_that
     assert len(set(epochs)) == 1
 
 
-def test_what_is_evaluated_costs_a_small_part_of_the_training():
+def test_evaluation_takes_a_small_part_of_the_training():
     evaluated = {
         (size, steps): suggest({"max_steps": steps}, num_chars=size, vocab_size=100).training.evaluated
         for size in (10**6, 10**9)
@@ -432,16 +432,16 @@ def test_what_is_evaluated_costs_a_small_part_of_the_training():
 
 
 @pytest.mark.parametrize(("num_chars", "evaluated"), [(600_000, 1_000_000), (700_000, 1 << 15)])
-def test_a_held_out_piece_up_to_twice_as_long_as_may_be_read_is_read_whole(num_chars, evaluated):
+def test_held_out_part_up_to_twice_the_limit_is_read_whole(num_chars, evaluated):
     assert suggest({"max_steps": 10}, num_chars=num_chars, vocab_size=65).training.evaluated == evaluated
 
 
-def test_lanes_of_a_short_text_are_read_in_short_stretches_and_the_limits_are_those_of_the_table():
+def test_stretch_of_lanes_follows_the_table():
     assert [choose_stretch(10**7, epochs, 64) for epochs in (0.4, 0.5, 4.9, 5.0)] == [256, 512, 512, 2048]
     assert [choose_stretch(size, 20.0, 64) for size in (SHORT_TEXT - 1, SHORT_TEXT)] == [512, 2048]
 
 
-def test_the_rate_is_lower_for_wider_and_deeper_models_whatever_the_cell():
+def test_rate_falls_with_width_and_depth_for_every_cell():
     def rate(**shape):
         return peak_rate("sgd", dataclasses.replace(MODEL, **{"num_layers": 1, **shape}), 10**6)
 
@@ -453,14 +453,14 @@ def test_the_rate_is_lower_for_wider_and_deeper_models_whatever_the_cell():
 @pytest.mark.parametrize(
     ("steps", "factor"), [(6000, 1.0), (4000, 1.22), (1500, 1.6), (600, 1.6), (400, 1.96), (250, 2.4), (1, 2.4)]
 )
-def test_the_fewer_updates_of_adam_the_higher_their_rate(steps, factor):
+def test_fewer_adam_updates_get_a_higher_rate(steps, factor):
     shape = dataclasses.replace(MODEL, num_layers=1)
     for optimizer in ("adamw", "adam"):
         assert peak_rate(optimizer, shape, steps) == pytest.approx(0.0035 * factor, rel=0.01)
     assert peak_rate("sgd", shape, steps) == 0.5
 
 
-def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
+def test_fewer_epochs_get_shorter_stretches():
     epochs = (0.1, 3.0, 12.0)
     told = [suggest({"epochs": count}, num_chars=10**7, vocab_size=65).training.stretch for count in epochs]
     assert told == sorted(set(told))
@@ -470,7 +470,7 @@ def test_the_less_of_a_text_is_read_the_shorter_are_the_stretches():
     assert suggest({"stretch": 0}, num_chars=10**7, vocab_size=65).training.stretch == 0
 
 
-def test_a_training_of_few_steps_takes_longer_ones():
+def test_training_of_few_steps_gets_a_higher_rate():
     def rate(seconds, **flags):
         flags = {"hidden_size": 512, "members": 1, "time_limit": seconds, **flags}
         return suggest(flags, num_chars=1_000_000, vocab_size=65).training.learning_rate
@@ -483,7 +483,7 @@ def test_a_training_of_few_steps_takes_longer_ones():
 
 
 @pytest.mark.parametrize(("steps", "warm_up"), [(1, 1), (60, 6), (995, 100), (10_000, 100)])
-def test_a_training_of_few_steps_warms_up_over_a_tenth_of_them(steps, warm_up):
+def test_training_of_few_steps_warms_up_over_a_tenth_of_them(steps, warm_up):
     def chosen(**flags):
         return suggest({"max_steps": steps, **flags}, num_chars=1_000_000, vocab_size=65).training.warmup_steps
 
@@ -491,7 +491,7 @@ def test_a_training_of_few_steps_warms_up_over_a_tenth_of_them(steps, warm_up):
     assert chosen(warmup_steps=7) == 7
 
 
-def test_steps_over_lines_count_the_characters_of_lines():
+def test_plan_for_lines_counts_the_characters_of_lines():
     sizes = {"num_chars": 1_000_000, "vocab_size": 65, "mean_line": 8.0}
     few = suggest({"max_steps": 1000, "hidden_size": 256}, **sizes)
     many = suggest({"max_steps": 20_000, "hidden_size": 256}, **sizes)

@@ -42,7 +42,7 @@ def decoded(corpus):
     return corpus.encoder.decode(corpus.ids)
 
 
-def test_a_file_is_encoded_counted_and_hashed(tmp_path):
+def test_file_is_encoded_counted_and_hashed(tmp_path):
     data = "häh\r\nh\r".encode()
     corpus = read_corpus([write(tmp_path, data)])
     assert decoded(corpus) == "häh\r\nh\r"  # newlines untouched
@@ -52,7 +52,7 @@ def test_a_file_is_encoded_counted_and_hashed(tmp_path):
     assert corpus.name == "text.txt"
 
 
-def test_only_a_leading_byte_order_mark_is_left_out(tmp_path):
+def test_only_a_leading_byte_order_mark_is_dropped(tmp_path):
     assert decoded(read_corpus([write(tmp_path, "\ufeffa\ufeffb".encode())])) == "a\ufeffb"
 
 
@@ -67,7 +67,7 @@ def test_only_a_leading_byte_order_mark_is_left_out(tmp_path):
         ("UTF32", "\ufeffab"),
     ],
 )
-def test_of_two_marks_that_a_text_begins_with_every_reader_leaves_out_one(tmp_path, encoding, written):
+def test_every_reader_drops_one_of_two_leading_marks(tmp_path, encoding, written):
     path, options = write(tmp_path, written.encode(encoding)), TextOptions(encoding=encoding)
     assert decoded(read_corpus([path], ReadOptions(options=options))) == "\ufeffab"
     assert read_text(path, options) == read_beginning(path, options, 9)[0] == "\ufeffab"
@@ -76,7 +76,7 @@ def test_of_two_marks_that_a_text_begins_with_every_reader_leaves_out_one(tmp_pa
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "surrogateescape"])
-def test_a_file_that_is_compressed_twice_is_refused_alike_by_every_reader(tmp_path, errors):
+def test_twice_compressed_file_is_refused_by_every_reader(tmp_path, errors):
     path, options = write(tmp_path, gzip.compress(gzip.compress(b"ab\n"))), TextOptions(errors=errors)
     told = rf"^{path}: is compressed twice; unpack it once \(what comes then is still so, by gzip\)$"
     for read in (
@@ -90,7 +90,7 @@ def test_a_file_that_is_compressed_twice_is_refused_alike_by_every_reader(tmp_pa
             read()
 
 
-def test_of_a_file_that_is_compressed_twice_bytes_are_read_alike_by_every_reader(tmp_path):
+def test_twice_compressed_file_is_read_as_bytes_by_every_reader(tmp_path):
     once, options = gzip.compress(b"ab\n"), TextOptions(unit="byte")
     path = write(tmp_path, gzip.compress(once))
     lines = itertools.chain.from_iterable(read_lines(path, options))
@@ -102,9 +102,7 @@ MIXED = st.text("abe\u0301\r\n", min_size=2, max_size=30)
 
 
 @given(MIXED, MIXED, st.integers(1, 7), st.sampled_from(["none", "nfc"]), st.sampled_from(["keep", "lf"]))
-def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
-    tmp_path_factory, learned, held_out, chunk, form, newline
-):
+def test_val_text_is_split_off_where_it_begins(tmp_path_factory, learned, held_out, chunk, form, newline):
     folder = tmp_path_factory.mktemp("texts")
     options = TextOptions(normalize=form, newline=newline)
     expected = [prepare(learned + "..", options), prepare(held_out + "..", options)]
@@ -117,7 +115,7 @@ def test_a_text_that_is_held_out_by_name_is_cut_off_where_it_begins(
     assert [corpus.encoder.decode(piece) for piece in pieces] == expected
 
 
-def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
+def test_val_text_of_lines_begins_a_line(tmp_path):
     paths = [write(tmp_path, text, name) for text, name in ((b"one\ntwo", "a"), (b"three\nfour", "b"))]
     corpus = read_corpus(paths[:1], ReadOptions(options=TextOptions(lines=True), val_texts=(paths[1],)))
     assert corpus.num_held_out == len("three\nfour"), "the line feed between them ends a line that is learned"
@@ -126,7 +124,7 @@ def test_lines_that_are_held_out_by_name_begin_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_where_nothing_is_held_out_all_is_learned_from_and_what_would_be_is_evaluated(tmp_path, lines):
+def test_val_fraction_zero_trains_on_all_and_evaluates_the_usual_part(tmp_path, lines):
     text = "".join(f"line {number}\n" for number in range(40))
     corpus = read_corpus([write(tmp_path, text.encode())], ReadOptions(options=TextOptions(lines=lines)))
     learned, evaluated = corpus.split(0.0, spread=lines, bounded=lines)
@@ -134,7 +132,7 @@ def test_where_nothing_is_held_out_all_is_learned_from_and_what_would_be_is_eval
     np.testing.assert_array_equal(evaluated, corpus.split(0.1, spread=lines, bounded=lines)[1])
 
 
-def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
+def test_val_text_is_not_trained_on(tmp_path):
     (tmp_path / "d" / "inner").mkdir(parents=True)
     for name in ("a", "b", "inner/c"):
         (tmp_path / "d" / name).write_bytes(name.encode() * 3)
@@ -146,14 +144,14 @@ def test_a_text_that_is_held_out_is_not_learned_from(tmp_path):
             read_corpus([folder, path], ReadOptions(val_texts=(held_out, inner)))
 
 
-def test_a_text_that_is_held_out_begins_with_a_word_of_its_own(tmp_path):
+def test_val_text_begins_a_new_word_when_lowercased(tmp_path):
     """A capital sigma that ends one is another small letter."""
     paths = [write(tmp_path, text.encode(), name) for text, name in (("ΑΒ", "a"), ("Σ.", "b"))]
     options = TextOptions(lowercase=True)
     assert decoded(read_corpus(paths[:1], ReadOptions(options=options, val_texts=(paths[1],)))) == "αβσ."
 
 
-def test_the_cache_tells_a_text_from_the_same_in_two_parts(tmp_path, monkeypatch):
+def test_cache_distinguishes_one_text_from_two_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
     paths = [write(tmp_path, text.encode(), name) for text, name in (("x\u0301", "a"), ("\u0323y", "b"))]
     reading = {"options": TextOptions(normalize="nfc"), "cache": Cache(tmp_path / "cache")}
@@ -161,7 +159,7 @@ def test_the_cache_tells_a_text_from_the_same_in_two_parts(tmp_path, monkeypatch
     assert decoded(read_corpus(paths[:1], ReadOptions(**reading, val_texts=(paths[1],)))) == "x\u0301\u0323y"
 
 
-def test_ids_that_were_made_by_other_rules_or_by_another_python_are_made_anew(tmp_path, monkeypatch):
+def test_ids_cached_by_other_rules_or_python_are_rebuilt(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
     path, reading = write(tmp_path, b"text"), ReadOptions(cache=Cache(tmp_path / "cache"))
     for name, value in (("RULES", corpus_module.RULES), ("RULES", -1), ("sys", SimpleNamespace(version_info=(4, 0)))):
@@ -172,14 +170,14 @@ def test_ids_that_were_made_by_other_rules_or_by_another_python_are_made_anew(tm
 
 
 @pytest.mark.parametrize(("texts", "short"), [((b"abc", b"d"), "b"), ((b"a", b"bcd"), "a")])
-def test_a_piece_that_is_too_short_is_refused_by_its_name(tmp_path, texts, short):
+def test_too_short_part_is_refused_by_name(tmp_path, texts, short):
     paths = [write(tmp_path, text, name) for text, name in zip(texts, "ab", strict=True)]
     with pytest.raises(CorpusError, match=f"^{short}: fewer than 2 characters; give a longer text$"):
         read_corpus(paths[:1], ReadOptions(val_texts=(paths[1],)))
 
 
 @given(st.lists(ANY_TEXT, min_size=1, max_size=4), st.integers(1, 7))
-def test_any_texts_in_chunks_of_any_size_are_the_texts_in_their_order(tmp_path_factory, texts, chunk):
+def test_texts_in_chunks_of_any_size_are_joined_in_order(tmp_path_factory, texts, chunk):
     folder = tmp_path_factory.mktemp("texts")
     paths = [write(folder, text.encode(), f"{number}.txt") for number, text in enumerate(texts)]
     with pytest.MonkeyPatch.context() as patch:
@@ -193,7 +191,7 @@ def test_any_texts_in_chunks_of_any_size_are_the_texts_in_their_order(tmp_path_f
 
 
 @given(ANY_TEXT)
-def test_a_mapped_text_is_the_same_as_one_in_memory(tmp_path_factory, text):
+def test_mapped_text_equals_one_in_memory(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("cache")
     path = write(folder, text.encode())
     held = read_corpus([path])
@@ -220,7 +218,7 @@ def test_a_mapped_text_is_the_same_as_one_in_memory(tmp_path_factory, text):
     ],
     ids=["another text", "another alphabet", "another separator", "the mark in another place"],
 )
-def test_what_is_mapped_is_found_again_only_for_the_same_ids(tmp_path, monkeypatch, one, other):
+def test_cached_ids_are_reused_only_for_the_same_ids(tmp_path, monkeypatch, one, other):
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 0)
     for number, (texts, options) in enumerate((one, other)):
         paths = [write(tmp_path, data, f"{number}-{place}") for place, data in enumerate(texts)]
@@ -228,7 +226,7 @@ def test_what_is_mapped_is_found_again_only_for_the_same_ids(tmp_path, monkeypat
         assert mapped.ids.tolist() == read_corpus(paths, ReadOptions(**options)).ids.tolist()
 
 
-def test_another_name_of_an_encoding_is_the_same_encoding(tmp_path, monkeypatch):
+def test_encoding_alias_is_the_same_encoding(tmp_path, monkeypatch):
     def is_costly(encoding):
         reading = ReadOptions(options=TextOptions(encoding=encoding))
         return TextStream(Found([], [], None, ""), reading, Meter(None)).is_costly
@@ -241,18 +239,18 @@ def test_another_name_of_an_encoding_is_the_same_encoding(tmp_path, monkeypatch)
     assert len(list(cache.folder.iterdir())) == 2
 
 
-def test_many_files_are_hashed_as_their_bytes_one_after_another(tmp_path):
+def test_several_files_are_hashed_as_one_stream(tmp_path):
     paths = [write(tmp_path, b"one\n", "a"), write(tmp_path, b"two\n", "b")]
     assert read_corpus(paths).sha256 == hashlib.sha256(b"one\ntwo\n").hexdigest()
 
 
-def test_a_compressed_text_has_the_size_and_hash_of_the_plain_one(tmp_path):
+def test_compressed_text_has_size_and_hash_of_the_plain_one(tmp_path):
     plain = read_corpus([write(tmp_path, b"plain text\n" * 50, "a")])
     packed = read_corpus([write(tmp_path, gzip.compress(b"plain text\n" * 50), "b")])
     assert (packed.sha256, packed.num_bytes, packed.counts) == (plain.sha256, plain.num_bytes, plain.counts)
 
 
-def test_bytes_as_units_take_any_file(tmp_path):
+def test_byte_unit_takes_any_file(tmp_path):
     data = bytes(range(256)) * 3 + "naïve 漢字".encode()
     path = write(tmp_path, data)
     corpus = read_corpus([path], ReadOptions(options=TextOptions(unit="byte")))
@@ -270,7 +268,7 @@ def test_rare_characters_share_the_last_id(tmp_path):
     assert corpus.num_distinct == 5
 
 
-def test_an_alphabet_that_is_given_is_kept(tmp_path):
+def test_given_alphabet_is_kept(tmp_path):
     encoder = CharEncoder("abcx", has_unknown=True)
     corpus = read_corpus([write(tmp_path, b"abcd")], ReadOptions(encoder=encoder))
     assert corpus.encoder is encoder
@@ -293,7 +291,7 @@ def change_between_passes(monkeypatch, path, after):
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("after", [b"be", b"BEFORES", b"", b"befoore", "béforg".encode()])
-def test_a_file_that_changes_between_the_passes_is_refused_and_not_kept(tmp_path, monkeypatch, after, cached):
+def test_file_changed_between_passes_is_refused_and_not_cached(tmp_path, monkeypatch, after, cached):
     path = Path(write(tmp_path, "béfore".encode()))
     change_between_passes(monkeypatch, path, after)
     cache = Cache(tmp_path / "cache")
@@ -302,7 +300,7 @@ def test_a_file_that_changes_between_the_passes_is_refused_and_not_kept(tmp_path
     assert not list(tmp_path.glob("cache/*"))
 
 
-def test_a_file_that_has_fewer_characters_is_refused_though_it_seems_to_be_the_same(tmp_path, monkeypatch):
+def test_file_with_fewer_characters_is_refused_though_its_signature_is_equal(tmp_path, monkeypatch):
     """One that is copied over another may have its size, and its time too."""
     path = Path(write(tmp_path, b"befoore"))
     change_between_passes(monkeypatch, path, "béfore".encode())
@@ -311,7 +309,7 @@ def test_a_file_that_has_fewer_characters_is_refused_though_it_seems_to_be_the_s
         read_corpus([str(path)])
 
 
-def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tmp_path, monkeypatch):
+def test_file_grown_between_passes_is_read_as_it_was(tmp_path, monkeypatch):
     path, other = Path(write(tmp_path, b"before")), write(tmp_path, b"other", "other.txt")
     change_between_passes(monkeypatch, path, b"before and after")
     corpus = read_corpus([str(path), other], ReadOptions(separator="|"))
@@ -320,13 +318,13 @@ def test_of_a_file_that_grows_between_the_passes_what_was_there_first_is_read(tm
 
 
 @pytest.mark.parametrize("length", [3, 4, 6, 8, 99])
-def test_of_a_text_that_has_grown_the_first_bytes_are_read_however_much_follows(tmp_path, monkeypatch, length):
+def test_length_reads_only_the_first_bytes_of_a_grown_text(tmp_path, monkeypatch, length):
     monkeypatch.setattr(sources, "CHUNK", 4)
     text = "0123456789abcdef"
     assert decoded(read_corpus([write(tmp_path, text.encode())], ReadOptions(length=length))) == text[:length]
 
 
-def test_a_text_that_seems_to_be_misread_is_named_once_though_it_is_read_twice(tmp_path, monkeypatch):
+def test_misread_text_is_listed_once_though_read_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 1)
     path = write(tmp_path, "naïve, café".encode())
     assert read_corpus([path], ReadOptions(options=TextOptions(encoding="latin-1"))).misread == [path]
@@ -341,7 +339,7 @@ def test_a_text_that_seems_to_be_misread_is_named_once_though_it_is_read_twice(t
         ("before".encode("utf-16"), {"encoding": "utf-16"}),
     ],
 )
-def test_a_short_text_that_takes_long_to_read_is_read_once(tmp_path, monkeypatch, data, options):
+def test_short_slow_text_is_read_once(tmp_path, monkeypatch, data, options):
     path = Path(write(tmp_path, data))
     change_between_passes(monkeypatch, path, b"another")
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 200)
@@ -349,9 +347,7 @@ def test_a_short_text_that_takes_long_to_read_is_read_once(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("step", ["_tally", "settle_alphabet"])
-def test_a_file_that_vanishes_before_it_is_read_is_told_as_a_change_and_no_other_is_offered(
-    tmp_path, monkeypatch, step
-):
+def test_file_deleted_before_reading_is_reported_as_changed(tmp_path, monkeypatch, step):
     for name in ("text1.txt", "text2.txt"):
         write(tmp_path, b"text", name)
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 1)  # it is read twice
@@ -368,7 +364,7 @@ def test_a_file_that_vanishes_before_it_is_read_is_told_as_a_change_and_no_other
     assert str(caught.value) == f"{tmp_path}/{told}"
 
 
-def test_a_file_that_is_touched_only_is_compared_and_read(tmp_path, monkeypatch):
+def test_touched_file_is_compared_and_read(tmp_path, monkeypatch):
     path = Path(write(tmp_path, b"before"))
     change_between_passes(monkeypatch, path, b"before")
     assert decoded(read_corpus([str(path)])) == "before"
@@ -387,7 +383,7 @@ def change_within_the_second_pass(monkeypatch, path, after):
 
 
 @pytest.mark.parametrize("after", [b"behind", b"befor\xc3"])
-def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeypatch, after):
+def test_file_changed_during_the_second_pass_is_refused(tmp_path, monkeypatch, after):
     path = Path(write(tmp_path, b"before"))
     change_within_the_second_pass(monkeypatch, path, after)
     with pytest.raises(CorpusError, match="was changed while it was read"):
@@ -395,7 +391,7 @@ def test_a_file_that_changes_within_the_second_pass_is_refused(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_of_a_file_that_grows_within_the_second_pass_what_was_there_first_is_read(tmp_path, monkeypatch, cached):
+def test_file_grown_during_the_second_pass_is_read_as_it_was(tmp_path, monkeypatch, cached):
     path = Path(write(tmp_path, b"before"))
     change_within_the_second_pass(monkeypatch, path, b"before and after")
     corpus = read_corpus([str(path)], ReadOptions(cache=Cache(tmp_path / "cache") if cached else None))
@@ -405,7 +401,7 @@ def test_of_a_file_that_grows_within_the_second_pass_what_was_there_first_is_rea
 
 @pytest.mark.parametrize("newline", ["keep", "lf"])
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
+def test_lines_mode_ends_a_line_at_the_end_of_each_file(tmp_path, newline, unit):
     paths = [write(tmp_path, data, name) for name, data in {"a": b"x\ny", "b": b"z\n", "c": b"", "d": b"w"}.items()]
     how = TextOptions(lines=True, newline="keep" if unit == "byte" else newline, unit=unit)
     assert decoded(read_corpus(paths, ReadOptions(options=how))) == "x\ny\nz\nw"
@@ -420,7 +416,7 @@ def test_line_by_line_the_end_of_a_file_ends_a_line(tmp_path, newline, unit):
 
 @pytest.mark.parametrize("lines", [False, True])
 @pytest.mark.parametrize("separator", ["", "\n", "\n\n", "\r\n", "\n-", "-"])
-def test_a_separator_s_line_feed_is_no_part_of_a_carriage_return_before_it(tmp_path, separator, lines):
+def test_separator_does_not_join_a_preceding_carriage_return(tmp_path, separator, lines):
     how = ReadOptions(options=TextOptions(newline="lf", lines=lines), separator=separator)
     texts = (b"a\nb\n", b"c\n", b"", b"d", b"e\n\n")
     with_feeds = [write(tmp_path, text, f"{number}.txt") for number, text in enumerate(texts)]
@@ -428,7 +424,7 @@ def test_a_separator_s_line_feed_is_no_part_of_a_carriage_return_before_it(tmp_p
     assert decoded(read_corpus(with_returns, how)) == decoded(read_corpus(with_feeds, how))
 
 
-def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(tmp_path):
+def test_lines_without_line_feeds_suggest_newline_lf(tmp_path):
     path = write(tmp_path, b"a\rb\rc\r")
     with pytest.raises(CorpusError, match="no line feed, and --lines needs lines; give --newline lf"):
         read_corpus([path], ReadOptions(options=TextOptions(lines=True)))
@@ -437,14 +433,14 @@ def test_lines_that_end_with_carriage_returns_are_told_what_makes_lines_of_them(
         read_corpus([path], ReadOptions(options=TextOptions(lines=True, unit="byte")))
 
 
-def test_text_that_is_not_utf8_is_refused_with_place_and_remedies(tmp_path):
+def test_invalid_utf8_is_refused_with_place_and_remedies(tmp_path):
     told = "if it is Windows-1252 or Latin-1, give --encoding windows-1252"
     with pytest.raises(CorpusError, match=rf"text.txt: not valid UTF-8 at byte 3 \(0xe9\); {told}") as caught:
         read_corpus([write(tmp_path, "caf\xe9 noir".encode("latin-1"))])
     assert "--errors replace" in str(caught.value)
 
 
-def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(tmp_path):
+def test_odd_one_of_several_encodings_suggests_a_conversion(tmp_path):
     """Each would ask for its own encoding, and so for the other's again."""
     verse = "“So,” he said, “it is café noir.” " * 9
     for name, encoding in {"a": "utf-8", "b": "cp1252", "c": "utf-16-le"}.items():
@@ -470,7 +466,7 @@ def test_of_texts_in_several_encodings_the_odd_one_is_told_how_to_be_converted(t
         assert f"all texts need one encoding: {told}" in str(caught.value)
 
 
-def test_utf16_is_recognised_by_its_mark(tmp_path):
+def test_utf16_is_recognized_by_its_mark(tmp_path):
     path = write(tmp_path, "hello".encode("utf-16"))
     with pytest.raises(CorpusError, match="if it is UTF-16, give --encoding utf-16"):
         read_corpus([path])
@@ -485,7 +481,7 @@ def test_progress_counts_every_byte_of_every_pass(tmp_path, pack, passes):
     assert seen[-1] == passes * 1000
 
 
-def test_progress_counts_a_folders_bytes_while_it_is_found_out_whether_they_are_text(tmp_path):
+def test_progress_counts_bytes_of_a_folder_while_it_is_checked(tmp_path):
     seen = []
     for name in ("a", "b"):
         write(tmp_path, b"x" * 1000, name)
@@ -502,7 +498,7 @@ def test_progress_counts_a_folders_bytes_while_it_is_found_out_whether_they_are_
         (lambda path: path.write_bytes(b"\xef\xbb\xbf"), "no characters"),
     ],
 )
-def test_what_cannot_be_read_is_one_clear_error(tmp_path, make, message):
+def test_unreadable_path_is_one_clear_error(tmp_path, make, message):
     path = tmp_path / "text.txt"
     make(path)
     with pytest.raises(CorpusError, match=f"text.txt: {message}") as caught:
@@ -511,7 +507,7 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path, make, message):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_one_clear_error(tmp_path):
+def test_file_without_permission_is_one_clear_error(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("secret")
     path.chmod(0)
@@ -526,14 +522,14 @@ def corpus_of(text, **options):
 
 
 @given(st.integers(4, 400), st.floats(0.01, 0.5))
-def test_split_is_two_contiguous_pieces(num_chars, fraction):
+def test_split_gives_two_contiguous_parts(num_chars, fraction):
     train, val = corpus_of("".join(chr(0x100 + i) for i in range(num_chars))).split(fraction)
     assert [*train, *val] == list(range(num_chars))
     assert len(val) == max(2, round(num_chars * fraction))
 
 
 @given(st.lists(st.text("ab", max_size=5), min_size=4, max_size=30), st.floats(0.01, 0.5), st.booleans())
-def test_lines_are_split_between_two_of_them(lines, fraction, ends):
+def test_split_of_lines_falls_between_two_lines(lines, fraction, ends):
     text = "\n".join(lines) + "\n" * ends
     if len(text) < 8 or text.count("\n") < 2:
         return
@@ -545,7 +541,7 @@ def test_lines_are_split_between_two_of_them(lines, fraction, ends):
 
 
 @given(st.lists(st.text("ab", max_size=5), min_size=4, max_size=60), st.floats(0.01, 0.99), st.booleans())
-def test_lines_that_are_held_out_stand_all_over_the_text(lines, fraction, ends):
+def test_spread_split_holds_out_lines_all_over_the_text(lines, fraction, ends):
     text = "\n".join(lines) + "\n" * ends
     whole = text.splitlines(keepends=True)
     if len(text) < 8 or len(whole) < 2:
@@ -559,7 +555,7 @@ def test_lines_that_are_held_out_stand_all_over_the_text(lines, fraction, ends):
     assert len(val) == min(max(1, round(len(whole) * fraction)), len(whole) - 1)
 
 
-def test_one_line_of_each_ten_is_held_out_and_not_always_the_same_of_them():
+def test_spread_split_holds_out_one_varying_line_of_ten():
     corpus = corpus_of("".join(f"{number:04}\n" for number in range(1000)), lines=True)
     held_out = [int(line) for line in corpus.encoder.decode(corpus.split(0.1, spread=True)[1]).split()]
     assert [number // 10 for number in held_out] == list(range(100))
@@ -569,7 +565,7 @@ def test_one_line_of_each_ten_is_held_out_and_not_always_the_same_of_them():
 
 
 @pytest.mark.parametrize("place", [0, 1, 16, 39])
-def test_a_line_longer_than_all_that_is_to_be_held_out_is_learned_from(place):
+def test_line_longer_than_the_held_out_part_is_trained_on(place):
     lines = [f"{number:02}\n" for number in range(40)]
     corpus = corpus_of("".join([*lines[:place], "0" * 500 + "\n", *lines[place:]]), lines=True)
     train, val = corpus.split(0.1, spread=True, bounded=True)
@@ -583,13 +579,13 @@ def test_a_line_longer_than_all_that_is_to_be_held_out_is_learned_from(place):
 @pytest.mark.parametrize("lines", [
     ["0123"] * 40, ["0123", "012", "01"] * 3, ["a" * 500, "b"], ["a", "b" * 500], ["0" * 12, *["12"] * 39],
 ])  # fmt: skip
-def test_lines_as_long_as_most_or_as_all_that_is_to_be_held_out_are_held_out_as_without_a_bound(lines):
+def test_bounded_split_equals_unbounded_for_lines_of_similar_length(lines):
     corpus = corpus_of("\n".join(lines) + "\n", lines=True)
     bounded, free = (corpus.split(0.1, spread=True, bounded=bounded) for bounded in (True, False))
     assert [piece.tolist() for piece in bounded] == [piece.tolist() for piece in free]
 
 
-def test_lines_of_a_text_that_is_large_or_held_out_by_name_stand_at_its_end(monkeypatch):
+def test_split_is_not_spread_for_large_texts_and_val_texts(monkeypatch):
     small = corpus_of("ab\n" * 40, lines=True)
     assert not dataclasses.replace(small, num_held_out=12).is_spread
     assert not corpus_of("ab\n" * 40).is_spread, "one stream"
@@ -597,7 +593,7 @@ def test_lines_of_a_text_that_is_large_or_held_out_by_name_stand_at_its_end(monk
     assert not small.is_spread
 
 
-def test_lines_that_are_held_out_and_learned_from_too_are_counted(monkeypatch):
+def test_known_held_out_lines_are_counted(monkeypatch):
     encoder = CharEncoder("abc\n ")
     train, held_out = (encoder.encode(text) for text in ("aa\nab\n\nabc\nbc\n", "ab\nb\n \n\nbc\nabc\n"))
     assert count_known(train, held_out, encoder) == (4, 3)
@@ -610,7 +606,7 @@ def test_lines_that_are_held_out_and_learned_from_too_are_counted(monkeypatch):
     assert count_known(held_out[:70], train, encoder) == (43, 5), "nor more of what is held out: 300 characters"
 
 
-def test_one_line_cannot_be_split_into_lines():
+def test_single_line_cannot_be_split_into_lines():
     with pytest.raises(CorpusError, match="one line, and --lines needs at least two"):
         corpus_of("a single line\n", lines=True).split(0.1)
     with pytest.raises(CorpusError, match="one line, and --lines needs at least two"):
@@ -620,14 +616,14 @@ def test_one_line_cannot_be_split_into_lines():
     assert [*map(len, corpus_of("abcdef\nghi\n", lines=True).split(0.96, spread=True))] == [4, 7]
 
 
-def test_a_text_too_short_to_split_says_how_much_is_needed():
+def test_too_short_text_reports_the_length_needed():
     with pytest.raises(CorpusError, match=r"3 characters, but at least 4 are needed .*; give a longer text$"):
         corpus_of("abc").split(0.1)
     with pytest.raises(CorpusError, match=r"4 characters, but at least 5 are needed .*; lower --val-fraction$"):
         corpus_of("abcd").split(0.8)
 
 
-def test_lines_end_where_they_end_however_rare_that_is(tmp_path):
+def test_line_feed_is_kept_however_rare(tmp_path):
     corpus = read_corpus(
         [write(tmp_path, b"aaaab\naaabb\nc" * 5)], ReadOptions(options=TextOptions(lines=True), max_vocab=2)
     )

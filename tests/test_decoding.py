@@ -59,14 +59,14 @@ def pieces_of(whole, cuts):
 @example("ΟΔΟΣ'.ΕΣ'.", [4, 5, 6, 9], TextOptions(lowercase=True))
 @example("ΑΣΣ", [2], TextOptions(lowercase=True))
 @example("ΑΣ\u0301Α", [2, 3], TextOptions(lowercase=True, normalize="nfc"))
-def test_a_text_in_pieces_is_prepared_as_the_whole(text, cuts, options):
+def test_preparing_in_pieces_equals_preparing_the_whole(text, cuts, options):
     preparer = TextPreparer(options)
     pieces = [preparer.feed(piece) for piece in pieces_of(text, cuts)]
     assert "".join([*pieces, preparer.feed("", final=True)]) == prepare(text, options)
 
 
 @given(st.text(st.one_of(st.sampled_from(TRICKY), st.characters())))
-def test_what_preparing_does_is_what_unicode_says(text):
+def test_preparing_follows_unicode(text):
     assert prepare(text, TextOptions()) == text
     assert prepare(text, TextOptions(normalize="nfc")) == unicodedata.normalize("NFC", text)
     assert prepare(text, TextOptions(normalize="nfkc")) == unicodedata.normalize("NFKC", text)
@@ -76,7 +76,7 @@ def test_what_preparing_does_is_what_unicode_says(text):
 
 @given(st.text(st.one_of(st.sampled_from(TRICKY + "𝐁™ℌ℃"), st.characters())))
 @example("T\u0308")
-def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text):
+def test_normalized_and_lowercased_text_is_lowercase_and_normal(text):
     for form in ("NFC", "NFKC"):
         prepared = prepare(text, TextOptions(normalize=form.lower(), lowercase=True))
         assert prepared == prepared.lower()
@@ -88,18 +88,18 @@ def test_what_is_made_small_after_normalising_has_no_capitals_and_is_normal(text
     ("text", "kept_back"),
     [("ΟΔΟΣ", "Σ"), ("ΟΔΟΣ.\u0301'", "Σ.\u0301'"), ("ΟΔΟΣ ", ""), ("ΟΔΟΣΕ", ""), ("οδος", ""), ("Tin.", "")],
 )
-def test_making_letters_small_keeps_back_no_more_than_a_sigma_that_may_end_a_word(text, kept_back):
+def test_lowercasing_holds_back_only_a_possible_final_sigma(text, kept_back):
     given = TextPreparer(TextOptions(lowercase=True)).feed(text)
     assert given == text.lower()[: len(text) - len(kept_back)]
 
 
-def test_normalising_keeps_back_no_more_than_a_letter_with_its_accents():
+def test_normalizing_holds_back_only_a_letter_with_its_accents():
     preparer = TextPreparer(TextOptions(normalize="nfc"))
     assert preparer.feed("cafe") == "caf"
     assert preparer.feed("\u0301 noir") == "é noi"
 
 
-def test_what_a_later_unicode_joins_is_kept_together():
+def test_characters_joined_by_a_later_unicode_are_kept_together():
     preparer = TextPreparer(TextOptions(normalize="nfc"))
     assert preparer.feed("a\U00016d40\U00016d63") == "a"
     assert preparer.feed("\U00016d67 ") == unicodedata.normalize("NFC", "\U00016d40\U00016d63\U00016d67")
@@ -111,7 +111,7 @@ def test_what_a_later_unicode_joins_is_kept_together():
 @example([b"\x8f\n"], [1], "surrogateescape")
 @example([b"\x1b(aaaaaaa"], [3], "replace")
 @example([b"\x1b(aaaaaaa", b"aaaaaaaa"], [9], "strict")
-def test_bytes_in_pieces_are_decoded_as_the_whole(encoding, parts, cuts, errors):
+def test_decoding_in_pieces_equals_decoding_the_whole(encoding, parts, cuts, errors):
     rest = b"".join(part if isinstance(part, bytes) else part.encode(encoding, "ignore") for part in parts)
     head = (LONGEST_HEAD * "a").encode(encoding)  # pieces before so many bytes are put together
     found = outcome([head, *pieces_of(rest, cuts)], encoding=encoding, errors=errors)
@@ -132,7 +132,7 @@ def is_taken(encoding):
 
 
 @pytest.mark.parametrize("encoding", [*filter(is_taken, (one.name for one in iter_modules(encodings.__path__)))])
-def test_in_every_encoding_that_is_taken_a_text_is_the_same_wherever_it_is_cut(encoding):
+def test_every_encoding_decodes_the_same_wherever_it_is_cut(encoding):
     text = LONGEST_HEAD * "a" + "b~+\r\n-abé漢字한."
     data = text.encode(encoding, "ignore") + b"\\101\\x41\\u0041"
     for cut in range(LONGEST_HEAD, len(data)):
@@ -151,16 +151,16 @@ def outcome(pieces, **options):
         return str(error)
 
 
-def test_a_byte_order_mark_that_comes_in_pieces_is_left_out():
+def test_byte_order_mark_in_pieces_is_dropped():
     assert outcome([b"\xef", b"\xbb", b"\xbfa"]) == "a"
 
 
-def test_a_byte_order_mark_within_a_text_stands_wherever_a_piece_begins():
+def test_byte_order_mark_inside_a_text_is_kept():
     pieces = ["\ufeff" + 300 * "a", "\ufeffb", "", "\ufeff"]
     assert outcome([piece.encode() for piece in pieces]) == 300 * "a" + "\ufeffb\ufeff"
 
 
-def test_wide_characters_without_a_mark_ask_for_their_byte_order():
+def test_utf16_without_a_mark_asks_for_the_byte_order():
     data = "hello".encode("utf-16-le")
     for name in ("utf-16", "utf16", "U16"):
         with pytest.raises(
@@ -173,7 +173,7 @@ def test_wide_characters_without_a_mark_ask_for_their_byte_order():
 @pytest.mark.parametrize("errors", CHOICES["errors"])
 @pytest.mark.parametrize("marked", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("read", ["utf-16-le", "UTF-16BE", "utf_32_le", "utf-32-be"])
-def test_a_text_with_the_mark_of_another_byte_order_is_refused_and_is_read_by_its_mark(marked, read, errors):
+def test_mark_of_another_byte_order_is_refused(marked, read, errors):
     data, codec, kind = "\ufeffhello".encode(marked), codecs.lookup(read).name, marked[:-3]
     for pieces in ([data], [data[:1], data[1:3], data[3:]]):
         if marked == codec:
@@ -201,7 +201,7 @@ def test_a_text_with_the_mark_of_another_byte_order_is_refused_and_is_read_by_it
         ("春は、あけぼの。やうやう".encode("utf-16-be"), "name its byte order: --encoding utf-16-le or -be"),
     ],
 )
-def test_of_a_text_that_cannot_be_wide_no_byte_order_is_asked_for(data, told):
+def test_byte_order_is_not_suggested_for_text_that_cannot_be_wide(data, told):
     with pytest.raises(DecodingError) as caught:
         decode([data], encoding="utf-16")
     assert str(caught.value).startswith(f"t: UTF-16 stream does not start with BOM; {told}")
@@ -215,7 +215,7 @@ def test_of_a_text_that_cannot_be_wide_no_byte_order_is_asked_for(data, told):
     ],
     ids=["until Python 3.12", "since Python 3.13"],
 )
-def test_a_missing_mark_is_told_alike_by_every_python(monkeypatch, error):
+def test_missing_mark_is_reported_alike_by_every_python(monkeypatch, error):
     class Decoder(codecs.getincrementaldecoder("utf-16")):
         def decode(self, data, final=False):
             raise error
@@ -227,7 +227,7 @@ def test_a_missing_mark_is_told_alike_by_every_python(monkeypatch, error):
     assert str(caught.value) == told
 
 
-def test_a_file_of_weights_is_called_so_however_it_is_cut():
+def test_safetensors_file_is_named_however_it_is_cut():
     data = (300).to_bytes(8, "little") + b'{"embedding.weight":' + bytes(300)
     for chunks in ([data], [data[:3], data[3:]]):
         with pytest.raises(DecodingError, match=r"^t: holds the weights of a model \(safetensors\), not text; give"):
@@ -247,7 +247,7 @@ def test_a_file_of_weights_is_called_so_however_it_is_cut():
         (b"{\\rtf1 text}", "a rich-text document", "save it as that, in UTF-8"),
     ],
 )
-def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
+def test_document_of_another_program_is_named(head, kind, mend):
     with pytest.raises(DecodingError, match=rf"^t: is {kind}.*, not plain text; {re.escape(mend)}$"):
         decode([head])
     with pytest.raises(DecodingError, match="not plain text"):
@@ -268,7 +268,7 @@ def test_a_document_of_another_program_is_called_by_its_name(head, kind, mend):
         (b"MZ\x90\0\x03\0", "a program for Windows"),
     ],
 )
-def test_pictures_sound_and_programs_are_called_so_in_any_encoding(head, kind):
+def test_pictures_sound_and_programs_are_named_in_any_encoding(head, kind):
     for encoding in ("utf-8", "latin-1"):
         for pieces in ([head + bytes(300)], [head[:2], head[2:], bytes(300)]):
             with pytest.raises(DecodingError, match=f"^t: is {re.escape(kind)}, not text; give a text file$"):
@@ -277,7 +277,7 @@ def test_pictures_sound_and_programs_are_called_so_in_any_encoding(head, kind):
 
 
 @pytest.mark.parametrize("text", ["MZ is short for Mozambique", "ID3 stands before a song", "GIF89a", "BM", "RIFF"])
-def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
+def test_text_that_begins_like_a_picture_is_accepted(text):
     assert decode([text.encode()]) == text
     with pytest.raises(DecodingError, match=r"if it is Windows-1252 or Latin-1, give --encoding windows-1252 \("):
         decode([text.encode() + b"\xe9"])
@@ -288,7 +288,7 @@ def test_a_text_that_begins_as_a_picture_does_is_a_text(text):
 
 
 @pytest.mark.parametrize("mend", ["", "mend it"])
-def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_text(mend):
+def test_invalid_bytes_with_nul_bytes_are_reported_as_no_text(mend):
     told = "so that it is no text (a picture, a program, ...); give a text file"
     if not mend:
         told = "as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture or a program"
@@ -298,13 +298,13 @@ def test_bytes_that_are_not_valid_and_have_nul_bytes_among_them_are_called_no_te
         decode([b"abc\0d\xe9", bytes(9)], mend=mend)
 
 
-def test_a_nul_byte_among_many_others_does_not_make_a_picture_of_a_text():
+def test_single_nul_byte_does_not_make_a_text_binary():
     with pytest.raises(DecodingError, match="; if it is Windows-1252 or Latin-1, give --encoding windows-1252"):
         decode([b"caf\xe9 " * 30 + b"\0" + b"caf\xe9 " * 30])
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
+def test_utf16_without_a_mark_is_suggested(order):
     data = ("Caf\xe9 " * 9).encode(f"utf-16-{order}")
     told = f"; if it is UTF-16 without a mark, give --encoding utf-16-{order}$"
     with pytest.raises(DecodingError, match=told):
@@ -314,7 +314,7 @@ def test_bytes_of_utf_16_without_a_mark_are_told_as_that(order):
 
 @pytest.mark.parametrize("order", ["le", "be"])
 @pytest.mark.parametrize("text", [RUSSIAN, "Caf\xe9 ", "\U0001f469\u200d\U0001f4bb "])
-def test_bytes_of_utf_32_without_a_mark_are_told_as_that(text, order):
+def test_utf32_without_a_mark_is_suggested(text, order):
     data, other = (text * 9).encode(f"utf-32-{order}"), "be" if order == "le" else "le"
     for encoding in ("utf-16", f"utf-32-{other}", *(["utf-32"] if order == "be" else [])):
         assert outcome([data], encoding=encoding).endswith(f"give --encoding utf-32-{order}")
@@ -324,7 +324,7 @@ def test_bytes_of_utf_32_without_a_mark_are_told_as_that(text, order):
     assert outcome([data], encoding=f"utf-32-{order}") == text * 9
 
 
-def test_a_tar_archive_is_refused_with_what_to_do():
+def test_tar_archive_is_refused_with_a_remedy():
     head = b"a.txt".ljust(257, b"\0") + b"ustar  "
     for pieces in ([head], [head[:100], head[100:259], head[259:]]):
         with pytest.raises(DecodingError, match=r"^t: is a tar archive; unpack it \(tar -xf\) and give the folder$"):
@@ -333,7 +333,7 @@ def test_a_tar_archive_is_refused_with_what_to_do():
     assert decode([head], unit="byte") == head.decode()
 
 
-def test_what_is_still_compressed_once_it_is_unpacked_is_refused_with_what_to_do():
+def test_twice_compressed_data_is_refused_with_a_remedy():
     head = gzip.compress(b"a text", mtime=0)
     for errors in CHOICES["errors"]:
         with pytest.raises(DecodingError, match=r"^t: is compressed twice; unpack it once \(.* still so, by gzip\)$"):
@@ -362,7 +362,7 @@ LATIN = "Windows-1252 or Latin-1"
         ("schöne Mädchen über Maß, la vérité créée", "latin-1", LATIN),
     ],
 )
-def test_bytes_that_are_not_valid_tell_which_encoding_is_likely(text, encoding, likely):
+def test_invalid_bytes_suggest_the_likely_encoding(text, encoding, likely):
     others = f" ({OTHERS})" if likely == LATIN else ""
     name = likely.lower().partition(" ")[0]
     passing = ", or pass over such bytes with --errors replace" if likely == LATIN else ""  # else NULs would stay
@@ -397,7 +397,7 @@ IN_OTHER_LETTERS = [
 
 
 @pytest.mark.parametrize(("text", "encoding", "told"), IN_OTHER_LETTERS)
-def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_they_are(text, encoding, told):
+def test_runs_of_invalid_bytes_suggest_the_encoding_of_their_letters(text, encoding, told):
     data = (text * 9).encode(encoding)
     assert f"; name its --encoding, probably {told}, or pass over" in outcome([data])
     for other in ("ascii", "iso2022_jp"):
@@ -413,14 +413,14 @@ def test_bytes_that_stand_in_runs_are_told_as_the_encoding_of_the_letters_that_t
         "Der var så dejligt ude på landet; kornet stod gult, høet var rejst, og søer så små at børn var på ager. ",
     ],
 )
-def test_latin_letters_are_taken_for_no_others_whatever_they_are_read_in(text):
+def test_latin_letters_suggest_no_other_script(text):
     for other in ("ascii", "utf-8-sig"):
         told = outcome([(text * 9).encode("latin-1")], encoding=other)
         assert told.endswith("; name the right --encoding, or pass over such bytes with --errors replace")
 
 
 @pytest.mark.parametrize("text", [RUSSIAN[:30], "".join(map(chr, range(0x4E00, 0x4E90))), CHINESE[:9]])
-def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text):
+def test_runs_of_invalid_bytes_do_not_suggest_latin(text):
     data = text.encode("gb18030")
     told = f"); name its --encoding, such as {SCRIPTS}, or pass over such bytes with --errors replace"
     assert outcome([data]).endswith(told)
@@ -439,7 +439,7 @@ def test_bytes_that_stand_in_runs_are_not_said_to_be_latin(text):
         (CHINESE.encode("gb18030") * 200 + b"\xff\xff", "gb18030", "name the right --encoding, or pass over"),
     ],
 )
-def test_a_larger_encoding_is_named_unless_the_text_is_probably_in_another(text, read, told):
+def test_larger_encoding_is_suggested_unless_another_is_likelier(text, read, told):
     assert f"; {told}" in outcome([text], encoding=read)
 
 
@@ -451,20 +451,20 @@ def test_a_larger_encoding_is_named_unless_the_text_is_probably_in_another(text,
         ("Zażółć gęślą jaźń; dzień dobry, ścieżka przez łąkę. ", "windows-1250"),
     ],
 )
-def test_latin_letters_of_other_languages_may_be_in_the_encoding_of_these(text, encoding):
+def test_latin_letters_of_other_languages_suggest_their_encodings(text, encoding):
     with pytest.raises(DecodingError, match=f"{OTHERS}\\), or pass") as caught:
         decode([(text * 90).encode(encoding)])
     assert f": {encoding}" in str(caught.value)
 
 
-def test_text_in_utf_16_with_few_nul_bytes_may_be_that():
+def test_utf16_with_few_nul_bytes_is_suggested():
     with pytest.raises(
         DecodingError, match=r"it holds NUL bytes, as UTF-16 does \(--encoding utf-16-le or utf-16-be\) "
     ):
         decode([(JAPANESE + "abc\n").encode("utf-16-le")])
 
 
-def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
+def test_single_error_in_valid_utf8_suggests_to_fix_it():
     with pytest.raises(DecodingError, match="the text around is valid: mend it there, or pass over such bytes with"):
         decode([CHINESE.encode() * 9, CHINESE.encode()[1:]])
 
@@ -477,7 +477,7 @@ def test_one_place_that_is_wrong_in_a_text_that_is_utf_8_is_said_to_be_that():
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mend", ["", "name another"])
-def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encoding, for_iconv, mend):
+def test_text_cut_within_its_last_character_is_reported_so(encoding, for_iconv, mend):
     data = (
         ("a" * 2000 + "\n春\n" + "a" * 2000 + "春").encode(encoding).removesuffix(b"\x1b(B").removesuffix(b"\x0f")[:-1]
     )
@@ -489,13 +489,13 @@ def test_a_text_that_is_cut_within_its_last_character_is_said_to_be_that(encodin
         assert str(caught.value).endswith(f"); {told}")
 
 
-def test_what_is_longer_than_any_escape_sequence_is_not_said_to_be_cut_off():
+def test_long_rest_is_not_reported_as_cut_off():
     with pytest.raises(DecodingError, match=r"not valid .*; name the right --encoding, or pass over such bytes"):
         decode([("あ" * 400).encode("iso2022_jp"), b"\x1b((((((((("], encoding="iso2022_jp")
 
 
 @pytest.mark.parametrize("end", ["é", "…", "🙂"])
-def test_a_text_with_nothing_but_ascii_before_its_cut_end_may_be_growing_or_in_another_encoding(end):
+def test_ascii_text_with_a_cut_end_may_be_growing_or_in_another_encoding(end):
     data = (300 * "plain English\n" + end).encode()
     for left in range(1, len(end.encode())):
         told = "; it ends within a character, cut off or still being written; leave that out"
@@ -513,7 +513,7 @@ def test_a_text_with_nothing_but_ascii_before_its_cut_end_may_be_growing_or_in_a
         ("big5", "big5hkscs", "㗎"),
     ],
 )  # fmt: skip
-def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, text):
+def test_larger_variant_of_an_encoding_is_suggested(encoding, larger, text):
     told = (
         f"; if it is {larger}, which has more characters, give --encoding that, or pass over such bytes with --errors"
     )
@@ -522,13 +522,13 @@ def test_an_encoding_that_a_larger_one_goes_on_from_names_it(encoding, larger, t
     assert decode([text.encode(larger)], encoding=larger) == text
 
 
-def test_a_byte_order_mark_tells_of_a_wide_encoding_at_the_beginning_alone():
+def test_byte_order_mark_suggests_a_wide_encoding_only_at_the_start():
     with pytest.raises(DecodingError, match="at byte 300 ") as caught:
         decode([300 * b"a", b"\xff\xfea"])
     assert "UTF-16" not in str(caught.value)
 
 
-def test_a_decoder_that_tells_no_place_is_not_said_to_lack_a_byte_order(monkeypatch):
+def test_decoder_error_without_a_place_does_not_suggest_a_byte_order(monkeypatch):
     class Decoder(codecs.getincrementaldecoder("cp1252")):
         def decode(self, data, final=False):
             raise UnicodeError("incomplete")
@@ -538,7 +538,7 @@ def test_a_decoder_that_tells_no_place_is_not_said_to_lack_a_byte_order(monkeypa
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("utf-8", b"caf\xe9s"), ("utf-16", "hello".encode("utf-16-le"))])
-def test_what_mends_a_text_for_a_model_that_is_there_is_not_guessed(encoding, data):
+def test_given_remedy_replaces_guesses(encoding, data):
     with pytest.raises(DecodingError, match=r"^t: [^;]*; mend it$"):
         decode([data], encoding=encoding, mend="mend it")
 
@@ -547,7 +547,7 @@ def test_what_mends_a_text_for_a_model_that_is_there_is_not_guessed(encoding, da
     st.binary(max_size=40).filter(lambda data: not data.startswith(tuple(DOCUMENTS)) and not kind_without_text(data)),
     st.integers(1, 5),
 )
-def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
+def test_place_of_an_error_does_not_depend_on_the_pieces(data, size):
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -560,14 +560,14 @@ def test_the_place_of_an_error_does_not_depend_on_the_pieces(data, size):
         assert decode([data]) == data.decode("utf-8").removeprefix("\ufeff")
 
 
-def test_a_byte_order_mark_is_left_out_once_and_its_bytes_count_in_an_errors_place():
+def test_byte_order_mark_is_dropped_once_and_counts_in_the_place_of_an_error():
     assert outcome(["\ufeff\ufeffa".encode()], encoding="utf-8-sig") == "\ufeffa"
     assert outcome([b"a"], encoding="utf-8-sig") == "a"
     assert outcome([b"\xef\xbb\xbfcaf\xff"], encoding="utf-8-sig").startswith("t: not valid UTF-8-SIG at byte 6 (0xff)")
 
 
 @pytest.mark.parametrize("mend", ["", OTHER_ENCODING])
-def test_utf_8_that_is_not_valid_in_another_encoding_is_said_to_be_that(mend):
+def test_valid_utf8_is_suggested_when_another_encoding_fails(mend):
     for encoding in ("cp1252", "ascii", "cp949"):
         with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
             decode(["“Für”!".encode() * 999], encoding=encoding, mend=mend)
@@ -581,13 +581,13 @@ def test_utf_8_that_is_not_valid_in_another_encoding_is_said_to_be_that(mend):
     assert "it is valid" not in str(caught.value)
 
 
-def test_an_error_in_another_encoding_advises_to_name_the_right_one():
+def test_error_in_another_encoding_suggests_the_right_one():
     with pytest.raises(DecodingError, match=r"not valid ASCII at byte 0 .*name the right --encoding"):
         decode([b"\xff"], encoding="ascii")
 
 
 @given(st.binary())
-def test_surrogateescape_and_bytes_lose_nothing(data):
+def test_surrogateescape_and_byte_unit_lose_nothing(data):
     text = decode([b"x", data], errors="surrogateescape")
     assert text.encode("utf-8", "surrogateescape") == b"x" + data
     assert decode([data], unit="byte").encode("latin-1") == data
@@ -617,13 +617,13 @@ def test_options_survive_a_checkpoint(options, encoding, lines):
         {"unit": "byte", "encoding": "latin-1"},
     ],
 )
-def test_options_that_cannot_be_followed_are_refused(options):
+def test_invalid_options_are_refused(options):
     with pytest.raises(ConfigError):
         TextOptions(**options)
 
 
 @pytest.mark.parametrize("stored", [{"unit": "character", "colour": "red"}, {"lowercase": "yes"}, {"unit": "word"}])
-def test_stored_options_that_make_no_sense_are_refused(stored):
+def test_invalid_stored_options_are_refused(stored):
     with pytest.raises(ConfigError):
         config_from_dict(TextOptions, stored)
 
@@ -641,7 +641,7 @@ def test_stored_options_that_make_no_sense_are_refused(stored):
         ("plain", "ascii", "cp1252", False),
     ],
 )
-def test_utf_8_that_is_read_in_an_encoding_of_one_byte_a_character_is_told_once(text, encoding, read_in, is_told):
+def test_utf8_read_in_a_single_byte_encoding_warns_once(text, encoding, read_in, is_told):
     data, told = (text * 9).encode(encoding), []
     options = TextOptions(encoding=read_in, errors="replace")
     for pieces in ([data], [data[:-1]], [b"ASCII " * 99, data, data], [b"ASCII " * 99, data[:-1], data[-1:]]):
@@ -666,7 +666,7 @@ def test_utf_8_that_is_read_in_an_encoding_of_one_byte_a_character_is_told_once(
         (RUSSIAN.encode("utf-16-le"), "utf-16-le", False),
     ],
 )
-def test_utf_8_that_is_read_in_a_wide_encoding_is_told_once_though_all_be_ascii(data, read_in, is_told):
+def test_utf8_read_in_a_wide_encoding_warns_once_even_for_ascii(data, read_in, is_told):
     told, options = [], TextOptions(encoding=read_in, errors="replace")
     pieces = [data[:3], data[3:], data]
     assert "".join(decode_document(pieces, "t", options, doubt=told.append)) == (data + data).decode(read_in, "replace")
@@ -674,14 +674,14 @@ def test_utf_8_that_is_read_in_a_wide_encoding_is_told_once_though_all_be_ascii(
 
 
 @pytest.mark.parametrize("read_in", ["utf-16-le", "utf-16-be", "utf-32-le"])
-def test_ascii_that_ends_within_a_character_of_a_wide_encoding_is_not_cut_off_but_utf_8(read_in):
+def test_ascii_ending_within_a_wide_character_suggests_utf8(read_in):
     with pytest.raises(DecodingError, match=r"; it is valid UTF-8: give --encoding utf-8$"):
         decode([b"plain English" * 9], encoding=read_in)
     with pytest.raises(DecodingError, match=r"; it ends within a character, cut off"):
         decode([(CHINESE * 9).encode(read_in)[:-1]], encoding=read_in)
 
 
-def test_a_beginning_within_a_character_of_utf_8_is_no_sign_against_it():
+def test_holds_utf8_ignores_a_start_within_a_character():
     data = CHINESE.encode()
     assert all(holds_utf8(data[start:end]) for start in range(4) for end in range(40, 44))
     assert not holds_utf8(data[:9] + data[10:])

@@ -66,7 +66,7 @@ def weights(run):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_step_that_is_not_finite_is_skipped_and_counted(value):
+def test_nonfinite_step_is_skipped_and_counted(value):
     run = start(dropout=0.2)
     take_step(run)
     before, moments = weights(run), [s["exp_avg"].clone() for s in run.optimizers[0].state.values()]
@@ -81,13 +81,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(value):
     assert not torch.equal(run.model.head.weight, before["head.weight"])
 
 
-def test_a_loss_beyond_all_measure_is_no_better_than_one_that_is_no_number():
+def test_huge_loss_is_as_unsound_as_nan():
     assert is_sound(0.9 * LARGEST_LOSS, gradient_norm=1e9)
     assert not any(is_sound(loss) for loss in (LARGEST_LOSS, -LARGEST_LOSS, math.inf, math.nan))
     assert not any(is_sound(1.0, norm) for norm in (math.inf, math.nan))
 
 
-def test_a_loss_beyond_all_measure_is_told_as_it_is():
+def test_huge_loss_is_reported_as_it_is():
     run = start()
     run.model.head.bias.data[0] = 1e13
     take_step(run)
@@ -98,7 +98,7 @@ def test_a_loss_beyond_all_measure_is_told_as_it_is():
     assert 0 < float(told[2]) < 100
 
 
-def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_fine():
+def test_nonfinite_gradient_is_skipped_though_the_loss_is_finite():
     run = start()
     take_step(run)
     before = weights(run)
@@ -108,7 +108,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_though_the_loss_is_fine():
     torch.testing.assert_close(weights(run), before, rtol=0, atol=0)
 
 
-def test_a_few_bad_steps_do_not_end_the_training_and_are_told():
+def test_few_bad_steps_are_reported_and_do_not_end_training():
     run = start(max_steps=40, evaluations=4)
     break_forward(run, {5, 20, 21})
     reports = finish(run)
@@ -119,7 +119,7 @@ def test_a_few_bad_steps_do_not_end_the_training_and_are_told():
     assert all(math.isfinite(row.train_loss) for row in run.history)
 
 
-def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_rate():
+def test_several_bad_steps_in_a_row_restore_the_best_weights_at_half_the_rate():
     run = start(max_steps=40, evaluations=4, warmup_steps=2)
     break_forward(run, set(range(15, 15 + BAD_STEPS)))
     reports = iter(train(run))
@@ -140,7 +140,7 @@ def test_several_bad_steps_in_a_row_bring_back_the_best_weights_with_half_the_ra
     assert run.best.step == run.step == 40
 
 
-def test_after_going_back_the_rate_rises_from_its_beginning_again():
+def test_learning_rate_warms_up_again_after_going_back():
     run = start(max_steps=1000, warmup_steps=9)
     for _ in range(20):
         take_step(run)
@@ -153,7 +153,7 @@ def test_after_going_back_the_rate_rises_from_its_beginning_again():
     assert rates[0] == pytest.approx(rates[-1] / 10, rel=0.05)
 
 
-def test_going_back_forgets_the_state_too():
+def test_going_back_resets_the_state():
     """It was made by weights that are no more."""
     run = start(max_steps=1000)
     take_step(run)
@@ -162,7 +162,7 @@ def test_going_back_forgets_the_state_too():
     assert all((tensor == 0).all() for layer in run.state for tensor in layer)
 
 
-def test_how_often_it_went_back_is_counted_on_where_the_best_weights_are_to_be_saved():
+def test_number_of_recoveries_survives_restoring_the_best_weights():
     run = start(max_steps=1000)
     take_step(run)
     go_back(run, "a test says so")
@@ -170,7 +170,7 @@ def test_how_often_it_went_back_is_counted_on_where_the_best_weights_are_to_be_s
     assert (run.health.recoveries, run.health.recovered_at) == (1, 1)
 
 
-def test_what_went_wrong_is_told_in_one_report_alone():
+def test_trouble_is_reported_once():
     run = start(max_steps=40, evaluations=4)
     take_step(run)
     go_back(run, "a test says so")
@@ -178,7 +178,7 @@ def test_what_went_wrong_is_told_in_one_report_alone():
     assert [bool(trouble) for trouble in told] == [True] + [False] * (len(told) - 1)
 
 
-def test_all_that_went_wrong_since_the_last_report_is_told_in_the_next_one():
+def test_next_report_has_all_trouble_since_the_last():
     run = start(max_steps=40, evaluations=4)
     take_step(run)
     for reason in ("it is Monday", "it is Tuesday"):
@@ -191,7 +191,7 @@ def test_all_that_went_wrong_since_the_last_report_is_told_in_the_next_one():
     ]
 
 
-def test_the_first_weights_are_made_again_without_a_random_number_of_anybody_else_s():
+def test_first_weights_are_rebuilt_without_touching_the_random_state():
     run = start()
     torch.rand(1)
     expected, before = weights(run), torch.get_rng_state()
@@ -200,7 +200,7 @@ def test_the_first_weights_are_made_again_without_a_random_number_of_anybody_els
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
+def test_going_back_before_the_first_evaluation_restores_the_first_weights():
     run = start(max_steps=40, evaluations=1)
     first = weights(run)
     break_forward(run, {5, 6, 7})
@@ -209,7 +209,7 @@ def test_before_the_first_evaluation_it_goes_back_to_the_first_weights():
     torch.testing.assert_close(weights(run), first, rtol=0, atol=0)
 
 
-def test_numbers_that_never_come_right_end_with_one_clear_error():
+def test_persistent_bad_numbers_end_with_one_clear_error():
     run = start(learning_rate=1.0, max_steps=100)
     break_forward(run, set(range(10**6)))
     with pytest.raises(DivergenceError) as caught:
@@ -231,7 +231,7 @@ def test_numbers_that_never_come_right_end_with_one_clear_error():
         ),
     ],
 )
-def test_what_is_advised_where_training_gives_up_is_what_may_help(options, advice):
+def test_divergence_advice_fits_the_options(options, advice):
     run = start(max_steps=100, **options)
     break_forward(run, set(range(10**6)))
     with pytest.raises(DivergenceError) as caught:
@@ -239,7 +239,7 @@ def test_what_is_advised_where_training_gives_up_is_what_may_help(options, advic
     assert str(caught.value).endswith("; " + advice)
 
 
-def test_a_run_that_gives_up_reports_the_step_that_was_one_too_many():
+def test_last_report_of_a_diverged_run_is_its_last_step():
     run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
     with pytest.raises(DivergenceError) as caught:
         reports.extend(train(run, report_every=1))
@@ -250,7 +250,7 @@ def test_a_run_that_gives_up_reports_the_step_that_was_one_too_many():
     assert last.trouble.splitlines()[-1] == str(caught.value)
 
 
-def test_where_training_goes_back_the_loss_that_was_too_much_is_reported():
+def test_report_of_going_back_has_the_loss_that_caused_it():
     run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
     with pytest.raises(DivergenceError):
         reports.extend(train(run, report_every=1))
@@ -260,7 +260,7 @@ def test_where_training_goes_back_the_loss_that_was_too_much_is_reported():
     assert all(reason == reported for reason, reported in told)
 
 
-def test_a_run_that_gives_up_before_a_step_is_done_well_knows_of_no_figures_and_says_so():
+def test_run_that_diverges_at_once_reports_no_figures():
     run = start(max_steps=100)
     break_forward(run, set(range(10**6)))
     with pytest.raises(DivergenceError):
@@ -272,7 +272,7 @@ def test_a_run_that_gives_up_before_a_step_is_done_well_knows_of_no_figures_and_
     assert told["trouble"].splitlines()[-2].endswith("(3 of 3 tries)"), "and what no report has told before"
 
 
-def test_a_new_best_gives_back_the_tries():
+def test_new_best_resets_the_recovery_count():
     run = start(max_steps=60, evaluations=6)
     bad = {call for begin in (12, 26, 40, 54) for call in range(begin, begin + BAD_STEPS)}
     break_forward(run, bad)
@@ -280,7 +280,7 @@ def test_a_new_best_gives_back_the_tries():
     assert run.health.recoveries == 4 > RECOVERIES
 
 
-def test_a_loss_that_explodes_after_having_been_good_is_handled_the_same_way():
+def test_late_loss_explosion_restores_the_best_weights():
     run = start(max_steps=400, evaluations=8, learning_rate=0.01)
     reports, told = iter(train(run)), []
     for report in reports:
@@ -294,7 +294,7 @@ def test_a_loss_that_explodes_after_having_been_good_is_handled_the_same_way():
     assert run.best.step > 250
 
 
-def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch):
+def test_nonfinite_evaluation_restores_the_best_weights(monkeypatch):
     run = start(max_steps=30, evaluations=3)
     evaluate, count = validation.evaluate, iter(range(100))
     monkeypatch.setattr(validation, "evaluate", lambda *a, **k: math.nan if next(count) == 1 else evaluate(*a, **k))
@@ -304,7 +304,7 @@ def test_an_evaluation_that_explodes_leaves_the_weights_for_the_best(monkeypatch
     assert run.health.recoveries == 1
 
 
-def test_what_explodes_in_the_last_step_before_an_evaluation_is_left_for_the_best_weights_soon_after_it(monkeypatch):
+def test_divergence_just_before_an_evaluation_returns_to_the_best_weights(monkeypatch):
     run, told = start(max_steps=60, evaluate_every=20), {}
 
     def explode_and_evaluate(model, ids, **options):
@@ -319,7 +319,7 @@ def test_what_explodes_in_the_last_step_before_an_evaluation_is_left_for_the_bes
     assert [step for step, trouble in told.items() if "back to the best weights, of step 20" in trouble] == [41]
 
 
-def test_a_model_that_overfits_is_not_taken_for_one_that_explodes():
+def test_overfitting_is_no_explosion():
     ids = np.random.default_rng(0).integers(0, 2, 200)
     model = ModelConfig(vocab_size=2, cell="lstm", hidden_size=24, num_layers=1, embedding_dim=8)
     config = TrainConfig(
@@ -333,7 +333,7 @@ def test_a_model_that_overfits_is_not_taken_for_one_that_explodes():
     assert run.health.recoveries == 0
 
 
-def test_after_going_back_a_gain_is_what_is_below_the_best_again():
+def test_lowest_loss_is_the_best_one_after_going_back():
     run = start(max_steps=3)
     finish(run)
     run.pace.lowest = math.inf  # as where a training goes on to a later end
@@ -341,7 +341,7 @@ def test_after_going_back_a_gain_is_what_is_below_the_best_again():
     assert run.pace.lowest == run.best.val_loss
 
 
-def test_the_loss_that_is_judged_is_a_mean_from_the_first_step_on():
+def test_smoothed_loss_is_a_mean_from_the_first_step():
     health = Health()
     for loss in (1.0, 2.0, 6.0):
         health.observe(loss)
@@ -352,20 +352,20 @@ def test_the_loss_that_is_judged_is_a_mean_from_the_first_step_on():
     assert health.lowest == health.loss == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_text_that_gets_harder_has_not_exploded():
+def test_harder_text_is_no_explosion():
     assert not has_exploded(4.6, 0.1, vocab_size=60), "little is worse than guessing, ln 60 = 4.1"
     assert not has_exploded(3.3, 1.3, vocab_size=60)
     assert not has_exploded(100.0, math.inf, vocab_size=60), "it was never good"
     assert has_exploded(5.2, 1.3, vocab_size=60)
 
 
-def test_a_training_that_diverges_from_its_first_steps_on_ends_with_one_clear_error():
+def test_divergence_from_the_start_ends_with_one_clear_error():
     run = start(learning_rate=30.0, warmup_steps=0, max_steps=300)
     with pytest.raises(DivergenceError, match="going back 3 times"):
         finish(run)
 
 
-def test_a_training_that_begins_far_worse_than_guessing_has_not_exploded():
+def test_start_far_worse_than_guessing_is_no_explosion():
     """As one on another text does, whose first weights are sure of what is wrong there."""
     run = start(learning_rate=1e-3, max_steps=200)
     run.model.head.bias.data[:2] = 40.0
@@ -375,7 +375,7 @@ def test_a_training_that_begins_far_worse_than_guessing_has_not_exploded():
     assert (run.health.recoveries, run.beginning) == (0, {})
 
 
-def test_a_run_that_began_with_other_weights_goes_back_to_these():
+def test_fine_tuned_run_goes_back_to_its_initial_weights():
     run = start()
     run.beginning = {name: tensor + 1 for name, tensor in run.model.state_dict().items()}
     state = run.state_dict()
@@ -387,7 +387,7 @@ def test_a_run_that_began_with_other_weights_goes_back_to_these():
     assert "beginning" not in other.state_dict(), "the best weights are what it would go back to"
 
 
-def test_a_weight_that_is_not_finite_is_never_saved():
+def test_nonfinite_weight_is_never_saved():
     run = start(max_steps=20, evaluations=2)
     take_step(run)
     with torch.no_grad():
@@ -405,7 +405,7 @@ def test_a_weight_that_is_not_finite_is_never_saved():
 
 
 @pytest.mark.parametrize("cut", [13, 16, 18, 30])
-def test_a_run_that_went_wrong_and_was_cut_equals_the_straight_one(cut):
+def test_troubled_and_resumed_run_equals_the_straight_one(cut):
     bad = {12, 15, 16, 17, 25}
     straight = start(max_steps=40, evaluations=4, dropout=0.2)
     break_forward(straight, bad)
@@ -439,7 +439,7 @@ def count_denormals():
     return values.grad.count_nonzero().item(), products.count_nonzero().item()
 
 
-def test_what_is_to_repeat_itself_does_not_fill_memory_that_nobody_reads():
+def test_deterministic_mode_does_not_fill_uninitialized_memory():
     assert processes.call(set_up_to_repeat) == (True, False, ":4096:8")
 
 
@@ -498,7 +498,7 @@ def pcg64(**changes):
         ("random_state", [{**pcg64(), "uinteger": 2**32}], "the random state is not one of numpy's PCG64"),
     ],
 )
-def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, message):
+def test_invalid_training_state_is_refused_at_once(part, value, message):
     run = start()
     take_step(run)
     state = run.state_dict()
@@ -512,7 +512,7 @@ def test_a_state_that_could_go_wrong_later_is_refused_at_once(part, value, messa
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
-def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
+def test_optimizer_moments_are_checked_and_restored(optimizer):
     run = start(optimizer=optimizer)
     take_step(run)
     state = run.state_dict()
@@ -526,7 +526,7 @@ def test_moments_of_every_optimizer_are_checked_and_taken(optimizer):
         take_up(start(optimizer=optimizer), state)
 
 
-def test_a_mean_square_below_zero_is_refused():
+def test_negative_mean_square_is_refused():
     run = start()
     take_step(run)
     state = run.state_dict()
@@ -543,7 +543,7 @@ def gpu_random_state(offset, dtype=torch.uint8):
     "state",
     [gpu_random_state(6), gpu_random_state(-1), gpu_random_state(0)[:8], gpu_random_state(0, torch.int16), "state"],
 )
-def test_a_gpus_random_state_that_torch_would_not_take_is_refused(monkeypatch, state):
+def test_invalid_gpu_random_state_is_refused(monkeypatch, state):
     """A seed and an offset; a processor's training does not look at it."""
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: gpu_random_state(0))
     run = start()
@@ -557,7 +557,7 @@ def test_a_gpus_random_state_that_torch_would_not_take_is_refused(monkeypatch, s
 
 
 @pytest.mark.slow
-def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_saved(tmp_path):
+def test_best_weights_are_kept_if_training_fails_before_they_were_saved(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
     trained = processes.train(tmp_path, *flags, "--log", "log", prepare=_break_after_the_first_evaluation)
@@ -581,7 +581,7 @@ def test_the_best_weights_are_kept_where_a_training_gives_up_before_they_were_sa
 
 
 @pytest.mark.slow
-def test_the_best_weights_are_kept_to_go_on_from_where_a_training_gives_up_after_others_were_saved(tmp_path):
+def test_best_weights_are_kept_if_training_fails_after_later_ones_were_saved(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
     trained = processes.train(tmp_path, *flags, "--report-every", 1, prepare=_break_after_a_save_that_follows_the_best)
@@ -594,7 +594,7 @@ def test_the_best_weights_are_kept_to_go_on_from_where_a_training_gives_up_after
 
 
 @pytest.mark.slow
-def test_a_resumed_training_that_gives_up_leaves_a_later_checkpoint_than_the_best_as_it_was(tmp_path):
+def test_failed_resume_keeps_a_checkpoint_later_than_the_best(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 60]
     processes.train(tmp_path, *flags, "--report-every", 1, prepare=_stop_after_the_best)
@@ -607,7 +607,7 @@ def test_a_resumed_training_that_gives_up_leaves_a_later_checkpoint_than_the_bes
 
 
 @pytest.mark.slow
-def test_a_training_that_gives_up_before_its_first_evaluation_waits_for_a_save_and_says_what_it_holds(tmp_path):
+def test_failure_before_the_first_evaluation_waits_for_the_save_and_reports_it(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     flags = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 10**6]
     flags += ["--evaluate-every", 10**6, "--report-every", 1, "--save-every", "0.1s"]

@@ -54,7 +54,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_what_it_takes_to_go_on_is_no_time_of_training(clock, monkeypatch):
+def test_training_time_does_not_include_the_setup_of_a_resume(clock, monkeypatch):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     run, later, last = (start(evaluations=1) for _ in range(3))
     next(train(run))
@@ -90,7 +90,7 @@ def test_every_optimizer_lowers_the_loss(optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
-def test_a_step_on_the_processor_leaves_a_gpu_alone(monkeypatch, optimizer):
+def test_step_on_the_cpu_does_not_start_a_gpu(monkeypatch, optimizer):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "current_stream", lambda: pytest.fail("it would be started"))
     run = start(optimizer=optimizer)
@@ -98,7 +98,7 @@ def test_a_step_on_the_processor_leaves_a_gpu_alone(monkeypatch, optimizer):
     assert run.step == 1
 
 
-def test_the_state_is_carried_from_window_to_window_and_detached():
+def test_state_is_carried_between_windows_and_detached():
     run = start(state_reset=0.0)
     take_step(run)
     carried = run.state
@@ -111,7 +111,7 @@ def test_the_state_is_carried_from_window_to_window_and_detached():
     assert seen[0] is carried, "the second window starts from the state after the first"
 
 
-def test_some_lanes_begin_a_window_without_a_state_and_the_others_keep_theirs():
+def test_some_lanes_reset_their_state_and_the_others_keep_it():
     run = start(batch_size=100, seq_len=5, num_layers=2, state_reset=0.3, max_steps=10_000)
     take_step(run)
     seen = []
@@ -129,7 +129,7 @@ def test_some_lanes_begin_a_window_without_a_state_and_the_others_keep_theirs():
     assert 0.2 < sum(shares) / len(shares) < 0.4
 
 
-def test_where_lines_are_apart_a_line_keeps_its_state_to_its_end():
+def test_separate_lines_keep_their_state_to_their_end():
     run = start(seq_len=5, line_feed=int(IDS[TEXT.index("\n")]), state_reset=0.9, max_steps=10_000)
     seen = []
     forward = run.model.forward
@@ -139,7 +139,7 @@ def test_where_lines_are_apart_a_line_keeps_its_state_to_its_end():
     assert [given is carried for given, carried in seen].count(True) >= 4, "the others begin lines"
 
 
-def test_the_state_is_zero_where_an_epoch_begins():
+def test_state_is_zero_at_the_start_of_an_epoch():
     run = start(max_steps=10_000)
     for _ in range(run.lanes.windows_per_epoch):
         take_step(run)
@@ -150,7 +150,7 @@ def test_the_state_is_zero_where_an_epoch_begins():
     assert seen[0][0][0].abs().sum() == 0
 
 
-def test_the_gradient_is_that_of_a_window_from_a_state_that_is_cut_off():
+def test_gradient_is_that_of_a_window_from_a_detached_state():
     """Checked against autograd; the gradient that goes back through the window before is another."""
     run = start()
     take_step(run)
@@ -179,7 +179,7 @@ def test_the_gradient_is_that_of_a_window_from_a_state_that_is_cut_off():
         assert not torch.equal(parameter, before[name]), name
 
 
-def test_the_gradients_norm_is_clipped_unless_any_is_wanted():
+def test_gradient_norm_is_clipped_unless_unlimited():
     def norm_with(grad_clip):
         run = start(grad_clip=grad_clip)
         take_step(run)
@@ -189,7 +189,7 @@ def test_the_gradients_norm_is_clipped_unless_any_is_wanted():
     assert norm_with(0.0) == norm_with(1e9) > 0.02
 
 
-def test_reports_tell_steps_losses_and_the_best():
+def test_reports_have_steps_losses_and_the_best():
     run = start(max_steps=40, evaluations=5)
     evaluated = [report for report in finish(run) if report.val_loss is not None]
     assert [report.step for report in evaluated] == [8, 16, 24, 32, 40]
@@ -199,7 +199,7 @@ def test_reports_tell_steps_losses_and_the_best():
     assert run.best.val_loss == min(row.val_loss for row in run.history) == evaluated[-1].best_val_loss
 
 
-def test_reports_tell_how_large_gradients_are_and_how_many_are_clipped(monkeypatch):
+def test_reports_have_gradient_norms_and_the_share_of_clipped_steps(monkeypatch):
     norms = iter([0.5, 3.0, 1.0, 1.5, 0.25, 0.75, 0.5, 0.5])
     forward_and_backward = loop.forward_and_backward
 
@@ -213,12 +213,12 @@ def test_reports_tell_how_large_gradients_are_and_how_many_are_clipped(monkeypat
     assert [(report.step, report.gradient_norm_max) for report in reports] == [(2, 3.0), (4, 1.5), (6, 0.75), (8, 0.5)]
 
 
-def test_every_step_is_told_where_that_is_wanted():
+def test_report_every_one_reports_every_step():
     run = start(max_steps=8, evaluations=2)
     assert [report.step for report in train(run, report_every=1)] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_between_two_reports_comes_one_that_is_wanted(monkeypatch):
+def test_wanted_report_comes_between_the_regular_ones(monkeypatch):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     run, asked = start(max_steps=8, evaluations=2), []
 
@@ -230,7 +230,7 @@ def test_between_two_reports_comes_one_that_is_wanted(monkeypatch):
     assert asked == [1, 2, 5, 7], "the others come in any case"
 
 
-def test_no_gradient_is_clipped_where_any_is_wanted():
+def test_unlimited_gradients_are_not_clipped():
     reports = finish(start(max_steps=8, grad_clip=0.0))
     assert reports[-1].clipped == 0
     assert reports[-1].gradient_norm > 0
@@ -249,7 +249,7 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
     assert not torch.equal(weights[20]["head.weight"], weights[40]["head.weight"])
 
 
-def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
+def test_first_of_equal_evaluations_is_the_best(monkeypatch):
     """As the history says: what a card tells of the best step must be of the weights that are kept."""
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: 1.0)
     run = start(max_steps=20, evaluations=2)
@@ -258,7 +258,7 @@ def test_of_equal_evaluations_the_weights_of_the_first_are_kept(monkeypatch):
     torch.testing.assert_close(run.best_weights, kept[0], rtol=0, atol=0)
 
 
-def test_what_an_evaluation_costs_does_not_grow_with_those_before_it():
+def test_evaluation_cost_does_not_grow_with_the_history():
     class Read(list):
         def __iter__(self):
             raise AssertionError("all rows are gone through")
@@ -270,7 +270,7 @@ def test_what_an_evaluation_costs_does_not_grow_with_those_before_it():
     assert run.best is min(rows, key=lambda row: row.val_loss)
 
 
-def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
+def test_last_report_measures_the_best_weights_in_cold_windows_and_keeps_the_last(monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5])
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=40, evaluations=4)
@@ -282,7 +282,7 @@ def test_the_end_measures_the_best_weights_in_cold_windows_and_keeps_the_last(mo
     assert not torch.equal(last["head.weight"], run.best_weights["head.weight"])
 
 
-def test_lines_begin_cold_in_any_case_and_have_no_loss_of_their_own_for_that():
+def test_separate_lines_have_no_cold_loss():
     run = start(line_feed=int(IDS[TEXT.index("\n")]), max_steps=2)
     assert finish(run)[-1].best_cold_loss is run.cold_loss is None
 
@@ -296,7 +296,7 @@ def test_patience_ends_the_training():
     assert reports[-1].is_last
 
 
-def test_a_gain_begins_the_count_of_patience_anew(monkeypatch):
+def test_gain_resets_patience(monkeypatch):
     losses = iter([3.0, 4.0, 4.0, 2.0, 4.0, 4.0, 4.0])
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: next(losses))
     run = start(max_steps=1000, evaluations=100, patience=3)
@@ -313,7 +313,7 @@ def have_evaluated(run, val_loss):
     run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
 
-def test_without_a_gain_it_goes_back_to_the_best_weights_alone_with_a_lower_rate():
+def test_rewind_restores_only_the_best_weights_and_lowers_the_rate():
     """The optimizer's moments, the state and the place in the text are those of a training that may not go back."""
     run, goes_on = (
         start(max_steps=50, evaluations=50, learning_rate=0.01, warmup_steps=0, rewind=rewind)
@@ -334,7 +334,7 @@ def test_without_a_gain_it_goes_back_to_the_best_weights_alone_with_a_lower_rate
     assert next(reports).learning_rate == pytest.approx(rates[-1] * REWIND_FACTOR, rel=0.05)
 
 
-def test_it_overfits_undisturbed_where_it_may_not_go_back():
+def test_no_rewind_lets_training_overfit():
     run = start(max_steps=50, evaluations=50, warmup_steps=0, rewind=False)
     have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
@@ -343,7 +343,7 @@ def test_it_overfits_undisturbed_where_it_may_not_go_back():
     assert np.allclose(np.diff(rates), rates[1] - rates[0])
 
 
-def test_it_goes_back_again_where_there_is_still_no_gain():
+def test_rewind_repeats_while_there_is_no_gain():
     run = start(max_steps=50, evaluations=50)
     have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
@@ -352,7 +352,7 @@ def test_it_goes_back_again_where_there_is_still_no_gain():
     assert run.rewinds == 2
 
 
-def test_a_loss_that_falls_since_the_rate_rose_again_is_a_gain_though_the_best_is_lower(monkeypatch):
+def test_falling_loss_after_a_warmup_is_a_gain_though_above_the_best(monkeypatch):
     run = start(max_steps=11, evaluations=11)
     have_evaluated(run, 0.5)
     losses = iter([2.0, 1.9, 1.8, 1.7, 1.6, 1.6, 1.7, 1.6, 0.6, 0.7, 0.4, 0.4])  # the last in cold windows
@@ -365,7 +365,7 @@ def test_a_loss_that_falls_since_the_rate_rose_again_is_a_gain_though_the_best_i
     assert stale == [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 0], "and then it starts from the best, which alone a gain is below"
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_same_seed_gives_the_same_weights_and_another_seed_others():
     runs = [start(seed=seed, dropout=0.2) for seed in (5, 5, 6)]
     for run in runs:
         finish(run)
@@ -374,20 +374,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert not torch.equal(a, c)
 
 
-def test_another_seed_hides_other_units():
+def test_another_seed_gives_other_dropout_masks():
     one, same, other = (start(seed=seed).model.dropout.random_state for seed in (5, 5, 6))
     assert one == same != other
 
 
-def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_as_often(clock):
+def test_training_ended_by_steps_before_the_clock_is_evaluated_as_often(clock):
     run = start(max_steps=40, evaluations=8, time_limit=3600.0)
     finish(run)
     assert [row.step for row in run.history] == [5, 10, 15, 20, 25, 30, 35, 40]
 
 
-def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_four_times_whatever_that_costs(
-    clock, monkeypatch
-):
+def test_training_ended_by_steps_is_evaluated_four_times_at_any_cost(clock, monkeypatch):
     """Half a minute each, of which the clock alone would let one be in an eighth of an hour."""
 
     def evaluate(model, ids, **how):
@@ -404,9 +402,7 @@ def test_a_training_that_ends_by_steps_long_before_the_clock_is_evaluated_four_t
 @pytest.mark.parametrize(
     ("seconds", "since", "is_due"), [(15, 0, False), (30, 0, True), (75, 40, True), (94, 60, False)]
 )
-def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made_just_before_the_last(
-    clock, seconds, since, is_due
-):
+def test_evaluations_by_the_clock_keep_to_their_share_and_avoid_the_end(clock, seconds, since, is_due):
     """Ten in 100 seconds would be one in 10; one of a second may be made every 25."""
     run = start(max_steps=None, time_limit=100.0, evaluations=10)
     clock[0], run.pace.seconds, run.evaluation_seconds = seconds, since, 1.0
@@ -414,13 +410,13 @@ def test_evaluations_by_the_clock_cost_no_more_than_their_share_and_none_is_made
 
 
 @pytest.mark.parametrize(("seconds", "is_due"), [(20.0, True), (40.0, False)])
-def test_many_steps_ask_for_an_evaluation_that_is_dear_only_where_they_end_the_training(clock, seconds, is_due):
+def test_expensive_evaluation_by_steps_is_due_only_at_the_end_of_training(clock, seconds, is_due):
     run = start(max_steps=40, time_limit=100.0, evaluations=10)
     clock[0], run.step, run.evaluation_seconds = seconds, 12, 10.0
     assert evaluation_is_due(run) == is_due
 
 
-def test_the_speed_is_that_of_the_steps_without_what_came_before_and_without_evaluations(monkeypatch, clock):
+def test_speed_counts_steps_without_setup_and_evaluations(monkeypatch, clock):
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"), (7.0, validation, "evaluate"))
     run = start(max_steps=3, evaluate_every=1)
     clock[0] = 100.0
@@ -441,14 +437,14 @@ def make_slow(monkeypatch, clock, *slowed):
         monkeypatch.setattr(module, name, takes(seconds, getattr(module, name)))
 
 
-def test_the_time_left_is_that_to_the_first_end(clock):
+def test_time_left_is_that_to_the_first_end(clock):
     run = start(max_steps=100, time_limit=1000.0)
     run.pace.steps, run.step = 10, 10
     for clock[0], left in ((20.0, 180.0), (990.0, 10.0), (1010.0, 0.0)):
         assert seconds_left(run, training_seconds=20.0) == pytest.approx(left)
 
 
-def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
+def test_evaluations_come_as_often_as_requested_and_at_the_end():
     run = start(max_steps=12, evaluations=2, evaluate_every=5)
     assert [report.step for report in finish(run) if report.val_loss is not None] == [5, 10, 12]
     run = start(max_steps=10, evaluations=4)
@@ -465,13 +461,13 @@ def test_evaluations_come_as_often_as_asked_for_and_at_the_end():
         ({"max_steps": 10**6, "time_limit": 1.0, "evaluate_every": None}, "time"),
     ],
 )
-def test_the_last_report_tells_what_ended_the_training(options, ended_by):
+def test_last_report_says_what_ended_the_training(options, ended_by):
     reports = finish(start(**{"max_steps": 400, "evaluate_every": 1, "learning_rate": 1.0, **options}))
     assert reports[-1].ended_by == ended_by
     assert not any(report.ended_by for report in reports[:-1])
 
 
-def test_the_training_loss_that_is_shown_is_that_of_the_last_steps(monkeypatch):
+def test_reported_training_loss_is_that_of_the_last_steps(monkeypatch):
     losses = iter([5.0] * 60 + [1.0] * 60)
     forward_and_backward = loop.forward_and_backward
 
@@ -485,7 +481,7 @@ def test_the_training_loss_that_is_shown_is_that_of_the_last_steps(monkeypatch):
     assert run.history[0].train_loss == pytest.approx(3.0), "the history has the mean since the evaluation before"
 
 
-def test_steps_that_were_not_evaluated_leave_a_training_unfinished():
+def test_unevaluated_steps_leave_a_training_unfinished():
     """As where it is stopped by a signal just before its end and goes on."""
     run = start(max_steps=12, evaluations=1)
     finish(run)
@@ -497,7 +493,7 @@ def test_steps_that_were_not_evaluated_leave_a_training_unfinished():
     assert not run.finished
 
 
-def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step_is_made():
+def test_end_passed_before_a_resume_is_evaluated_without_a_step():
     run = start(max_steps=40, evaluations=1)
     for _ in range(6):
         take_step(run)
@@ -512,9 +508,7 @@ def test_an_end_that_was_passed_before_a_resume_is_evaluated_at_once_and_no_step
 @pytest.mark.parametrize(
     ("lowest", "evaluated", "ended_by"), [(0.1, [6], "patience"), (math.inf, [6, 8], "steps")], ids=["lost", "gained"]
 )
-def test_patience_that_was_over_before_a_resume_ends_a_training_unless_its_last_steps_have_gained(
-    lowest, evaluated, ended_by
-):
+def test_patience_spent_before_a_resume_ends_training_unless_the_last_steps_gained(lowest, evaluated, ended_by):
     run = start(max_steps=8, evaluate_every=3)
     next(report for report in train(run) if report.val_loss is not None)
     for _ in range(3):
@@ -535,13 +529,13 @@ def test_patience_that_was_over_before_a_resume_ends_a_training_unless_its_last_
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(0.33, 17), (1.1, 55), (2.2, 110), (1e-300, 1), (3, 150)])
-def test_a_part_of_an_epoch_is_rounded_up_as_it_is_written(epochs, steps):
+def test_part_of_an_epoch_is_rounded_up_in_decimal(epochs, steps):
     run = start(max_steps=None, epochs=epochs)
     assert run.lanes.windows_per_epoch == 50
     assert run.total_steps == steps
 
 
-def test_the_time_before_counts_where_a_run_goes_on(clock):
+def test_earlier_training_time_counts_after_a_resume(clock):
     run = start()
     clock[0] = 500.0
     take_step(run)
@@ -552,7 +546,7 @@ def test_the_time_before_counts_where_a_run_goes_on(clock):
     assert (other.seconds, other.evaluation_seconds) == (500.0, 3.0)
 
 
-def test_progress_is_that_towards_the_nearest_end(clock):
+def test_progress_is_towards_the_nearest_end(clock):
     run = start(max_steps=100, epochs=1.0, time_limit=100 + FINISH_SECONDS)
     run.step, clock[0] = 10, 15.0
     assert run.progress == 0.2, "by epochs; by steps it is a tenth"
@@ -562,7 +556,7 @@ def test_progress_is_that_towards_the_nearest_end(clock):
     assert run.progress == 1
 
 
-def test_the_time_for_which_a_process_is_stopped_does_not_count(clock, monkeypatch):
+def test_time_of_a_stopped_process_does_not_count(clock, monkeypatch):
     watch = Clock()
     monkeypatch.setattr("charrnn.training.ranks.CLOCK", watch)
     monkeypatch.setattr("charrnn.cli.trainer.signals.CLOCK", watch)
@@ -579,9 +573,7 @@ def test_the_time_for_which_a_process_is_stopped_does_not_count(clock, monkeypat
 
 
 @pytest.mark.parametrize("platform", ["win32", "linux"])
-def test_the_time_for_which_a_machine_sleeps_does_not_count_where_its_clock_goes_on_meanwhile(
-    clock, monkeypatch, platform
-):
+def test_sleep_of_the_machine_does_not_count_if_its_clock_runs_on(clock, monkeypatch, platform):
     slept = 0.0
 
     def tell_time_awake(pointer):
@@ -599,7 +591,7 @@ def test_the_time_for_which_a_machine_sleeps_does_not_count_where_its_clock_goes
         assert watch.now() - before == pytest.approx(counted)
 
 
-def test_a_look_at_the_clock_by_another_thread_hides_no_pause(clock):
+def test_clock_read_by_another_thread_hides_no_pause(clock):
     watch = Clock()
     clock[0] = 50.0
     thread = threading.Thread(target=watch.now)
@@ -610,7 +602,7 @@ def test_a_look_at_the_clock_by_another_thread_hides_no_pause(clock):
 
 
 @pytest.mark.parametrize("moment", [2, 3, 4])
-def test_an_evaluation_of_short_windows_is_not_taken_for_a_pause(moment, clock, monkeypatch):
+def test_evaluation_in_short_windows_is_no_pause(moment, clock, monkeypatch):
     """SIGCONT also comes to a process that was not stopped: systemd and Slurm send it beside SIGTERM."""
     watch, windows = Clock(), itertools.count(1)
     monkeypatch.setattr("charrnn.training.evaluation.CLOCK", watch)
@@ -629,7 +621,7 @@ def test_an_evaluation_of_short_windows_is_not_taken_for_a_pause(moment, clock, 
     assert watch.now() == clock[0]
 
 
-def test_where_passes_began_moves_no_end_by_steps():
+def test_shifted_first_step_does_not_move_an_end_by_steps():
     run = start(max_steps=100)
     run.step, run.first_step = 5, -277
     assert (run.progress, run.total_steps, run.planned_steps) == (0.05, 100, 100)
@@ -638,7 +630,7 @@ def test_where_passes_began_moves_no_end_by_steps():
     assert run.planned_steps == 2 * run.lanes.windows_per_epoch == run.total_steps - run.first_step
 
 
-def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
+def test_time_limit_ends_a_training(monkeypatch, clock):
     """In time for its last evaluation, for the one in cold windows and for the last save."""
     slowed = (0.1, loop, "take_step"), (1.0, validation, "evaluate"), (1.0, validation, "evaluate_cold")
     make_slow(monkeypatch, clock, *slowed)
@@ -649,7 +641,7 @@ def test_the_clock_ends_a_training_that_has_a_time_limit(monkeypatch, clock):
     assert 19 < run.seconds <= 20 - run.finish_seconds + 0.1, "a step may begin just before the end"
 
 
-def test_a_training_that_the_clock_ends_while_it_is_reported_has_been_done_in_that_report(monkeypatch, clock):
+def test_training_ended_by_the_clock_during_a_report_is_complete_in_it(monkeypatch, clock):
     """It is the last, so that no more of it is left, though the end came a moment after its figures were taken."""
     make_slow(monkeypatch, clock, (0.1, loop, "take_step"), (1.0, validation, "evaluate"))
     report = loop._report
@@ -664,7 +656,7 @@ def test_a_training_that_the_clock_ends_while_it_is_reported_has_been_done_in_th
     assert (last.is_last, last.ended_by, last.progress) == (True, "time", 1)
 
 
-def test_one_slow_evaluation_takes_little_of_the_time_that_is_left(monkeypatch, clock):
+def test_one_slow_evaluation_takes_little_of_the_remaining_time(monkeypatch, clock):
     """As where memory had to come back from a disk; nor does it push down the learning rate."""
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (1.0, validation, "evaluate_cold"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4, warmup_steps=0)
@@ -679,7 +671,7 @@ def test_one_slow_evaluation_takes_little_of_the_time_that_is_left(monkeypatch, 
     assert run.history[1].learning_rate > 0.4 * run.config.learning_rate > 0.4 * 10 * last.learning_rate
 
 
-def test_what_an_evaluation_takes_is_known_from_the_first_one_however_far_off_the_guess(monkeypatch, clock):
+def test_evaluation_time_is_measured_by_the_first_evaluation(monkeypatch, clock):
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (8.0, validation, "evaluate"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4)
     run.evaluation_seconds = 1.0
@@ -688,7 +680,7 @@ def test_what_an_evaluation_takes_is_known_from_the_first_one_however_far_off_th
     assert run.seconds <= 100 - run.finish_seconds
 
 
-def test_what_an_evaluation_took_on_another_machine_is_not_believed_after_a_resume(monkeypatch, clock):
+def test_evaluation_time_of_another_machine_is_ignored_after_a_resume(monkeypatch, clock):
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (8.0, validation, "evaluate"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4)
     validation.evaluate_before_first_step(run)
@@ -698,7 +690,7 @@ def test_what_an_evaluation_took_on_another_machine_is_not_believed_after_a_resu
     assert run.seconds <= 100 - run.finish_seconds
 
 
-def test_kernels_that_a_gpu_loads_for_its_first_evaluation_do_not_delay_the_second(monkeypatch, clock):
+def test_slow_first_evaluation_on_a_gpu_does_not_delay_the_second(monkeypatch, clock):
     """Ten seconds the first time, and one from then on, of which one may be made every 25."""
     took = iter([10.0])
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"))
@@ -715,7 +707,7 @@ def test_kernels_that_a_gpu_loads_for_its_first_evaluation_do_not_delay_the_seco
 
 
 @pytest.mark.parametrize(("device", "evaluations", "made"), [("cpu", 2, 2), ("cuda", 2, 3), ("cuda", 1, 1)])
-def test_an_evaluation_is_made_twice_on_a_gpu_alone_and_not_at_the_end(monkeypatch, device, evaluations, made):
+def test_evaluation_is_repeated_only_on_a_gpu_and_not_at_the_end(monkeypatch, device, evaluations, made):
     seen = []
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: seen.append(2.0) or 2.0)
     run = start(max_steps=40, evaluate_every=40 // evaluations)
@@ -724,7 +716,7 @@ def test_an_evaluation_is_made_twice_on_a_gpu_alone_and_not_at_the_end(monkeypat
     assert (len(run.history), len(seen)) == (evaluations, made)
 
 
-def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_training(monkeypatch, clock):
+def test_time_before_a_first_evaluation_is_not_counted_as_training(monkeypatch, clock):
     """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"))
     run = start(max_steps=3, evaluate_every=3)
@@ -732,7 +724,7 @@ def test_time_before_an_evaluation_whose_figures_begin_anew_is_no_time_of_traini
     assert [report.chars_per_second for report in finish(run)] == pytest.approx([4 * 25 / 2] * 3)
 
 
-def test_what_a_slow_pipe_took_is_no_progress_of_a_training_by_the_clock(monkeypatch, clock):
+def test_time_spent_on_a_slow_pipe_is_no_progress(monkeypatch, clock):
     """It begins at its full rate, is evaluated as often as in that time alone, and ends on time."""
     make_slow(monkeypatch, clock, (0.5, loop, "take_step"))
     run, rested = start(max_steps=None, time_limit=60.0, evaluations=3, warmup_steps=0), start(time_limit=60.0)
@@ -764,7 +756,7 @@ def test_learning_rate_rises_then_falls_to_its_last_value():
         ("sgd", "SGD", lambda _: {"momentum": MOMENTUM, "nesterov": True}),
     ],
 )
-def test_the_optimizer_is_the_one_that_was_asked_for_with_its_figures(optimizer, kind, figures, beta2):
+def test_optimizer_has_the_requested_kind_and_settings(optimizer, kind, figures, beta2):
     run = start(optimizer=optimizer, beta2=beta2, weight_decay=0.25)
     take_step(run)
     built = build_optimizer(run.model, run.config)
@@ -788,7 +780,7 @@ def test_only_matrices_decay():
     assert set(decays) == set(names.values())
 
 
-def test_a_training_long_enough_for_more_evaluations_than_are_kept_is_evaluated_once_a_pass_at_first(monkeypatch):
+def test_long_training_is_evaluated_once_an_epoch_at_first(monkeypatch):
     monkeypatch.setattr(hyperparameters, "MOST_EVALUATIONS", 3)
     few, most = (start(batch_size=20, max_steps=1000 * n, evaluations=n) for n in (2, 3))
     a_pass = most.lanes.windows_per_epoch
