@@ -21,8 +21,8 @@ from test_ranks import make_request, save_checkpoint
 from test_training import IDS, TEXT, finish, start
 
 from charrnn.cli.trainer import entry_point, fine_tuning
+from charrnn.cli.trainer.effective_request import settle
 from charrnn.cli.trainer.fine_tuning import carry_over, overlaps
-from charrnn.cli.trainer.process_group import settle
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model

@@ -31,7 +31,8 @@ from torch import distributed as dist
 from torch.distributed import TCPStore
 
 from charrnn.cli.trainer import session
-from charrnn.cli.trainer.process_group import joined, settle
+from charrnn.cli.trainer.effective_request import settle
+from charrnn.cli.trainer.process_group import joined
 from charrnn.cli.trainer.reading import read_texts
 from charrnn.cli.trainer.request import Request, parse_reading
 from charrnn.cli.trainer.signals import TrainingSignals

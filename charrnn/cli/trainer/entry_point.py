@@ -14,8 +14,9 @@ from pathlib import Path
 
 from charrnn.cli.common.streams import print_path
 from charrnn.cli.trainer.cpu_load import OtherLoad
+from charrnn.cli.trainer.effective_request import settle
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.process_group import joined, settle
+from charrnn.cli.trainer.process_group import joined
 from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_reading
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
