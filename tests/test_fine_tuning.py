@@ -22,7 +22,8 @@ from test_training import IDS, TEXT, finish, start
 
 from charrnn.cli.trainer import entry_point, fine_tuning
 from charrnn.cli.trainer.effective_request import settle
-from charrnn.cli.trainer.fine_tuning import carry_over, overlaps
+from charrnn.cli.trainer.fine_tuning import carry_over
+from charrnn.cli.trainer.resume_changes import overlaps
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.ensemble import build_model

@@ -17,9 +17,8 @@ from charrnn.arrays import Singles
 from charrnn.cli.trainer.cpu_load import OtherLoad
 from charrnn.cli.trainer.prepared_run import PreparedRun, start_run
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resume_changes import check_fine_tuning
+from charrnn.cli.trainer.resume_changes import LEARNED_HELD_OUT, check_fine_tuning, overlaps
 from charrnn.cli.trainer.resume_policy import MODEL_SHAPE
-from charrnn.config import TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.escape import one_line
 from charrnn.hyperparameters import HEAD_START_RATE
@@ -31,8 +30,6 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.training.ranks import Ranks
 from charrnn.training.validation import evaluate_before_first_step
 from charrnn.wording import listed, number_of
-
-LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
 
 SUSPICIOUS_GAIN = 0.2
 """A text may have been learned before if its loss is this many nats below that on the old training's held-out text."""
@@ -134,20 +131,6 @@ def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> se
     is_end_new = was_held_out >= num_held_out and not asked.val_texts
     texts = origin.texts[:-1] if is_end_new else origin.texts
     return ({*origin.learned} - {*origin.texts} | {*texts}) - {*origin.val_texts}
-
-
-def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
-    """Whether some of the text that `now` holds out was learned from by a training that held out as in `before`."""
-    is_other = has_changed(now, before, "val_fraction", "val_spread", "val_bounded")
-    is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
-    return now.holds_out and (
-        not before.holds_out or now.val_fraction > before.val_fraction or (is_spread and is_other)
-    )
-
-
-def has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
-    """Whether any of the named options differs between two configs."""
-    return any(getattr(config, name) != getattr(before, name) for name in names)
 
 
 def carry_over(

@@ -1,6 +1,6 @@
-"""Compare the flags with the options of a checkpoint, and refuse changes that are not allowed or not forced.
+"""Compare the options of a training with those of a checkpoint, and refuse changes that are not allowed or not forced.
 
-This needs the checkpoint alone, and so comes before a text is read: that may take long, or be possible only once.
+Refusing needs the checkpoint alone, and so comes before a text is read: that may take long, or be possible only once.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resume_policy import FIXED, KEPT, MODEL_SHAPE
 from charrnn.cli.trainer.suggested_commands import way_to_begin
+from charrnn.config import TrainConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.limits import flag_name
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.options import TextOptions
+
+LEARNED_HELD_OUT = "so that some of what is held out was learned from before"
 
 
 def trained_with(stored: Checkpoint) -> dict[str, Any]:
@@ -27,6 +30,20 @@ def changes_of(stored: Checkpoint, explicit: Mapping[str, Any]) -> dict[str, Any
     """The explicit options in `KEPT` that differ from those the checkpoint was trained with."""
     before = trained_with(stored)
     return {name: value for name, value in explicit.items() if name in KEPT and not _is_same(name, value, before[name])}
+
+
+def has_changed(config: TrainConfig, before: TrainConfig, *names: str) -> bool:
+    """Whether any of the named options differs between two configs."""
+    return any(getattr(config, name) != getattr(before, name) for name in names)
+
+
+def overlaps(before: TrainConfig, now: TrainConfig) -> bool:
+    """Whether some of the text that `now` holds out was learned from by a training that held out as in `before`."""
+    is_other = has_changed(now, before, "val_fraction", "val_spread", "val_bounded")
+    is_spread = before.val_spread or now.val_spread  # lines from all over the text, others for another share
+    return now.holds_out and (
+        not before.holds_out or now.val_fraction > before.val_fraction or (is_spread and is_other)
+    )
 
 
 def check_resume(stored: Checkpoint, request: Request) -> None:

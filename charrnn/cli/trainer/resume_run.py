@@ -10,12 +10,12 @@ from typing import Any
 
 from charrnn.cli.common.cores import allotted_cores
 from charrnn.cli.trainer.cpu_load import OtherLoad
-from charrnn.cli.trainer.fine_tuning import LEARNED_HELD_OUT, has_changed, overlaps, start_fine_tuning
+from charrnn.cli.trainer.fine_tuning import start_fine_tuning
 from charrnn.cli.trainer.machine import choose_device, measure, set_up_torch
 from charrnn.cli.trainer.prepared_run import PreparedRun, begin
 from charrnn.cli.trainer.reading import check_same, is_same_text
 from charrnn.cli.trainer.request import Request
-from charrnn.cli.trainer.resume_changes import changes_of, check_resume
+from charrnn.cli.trainer.resume_changes import LEARNED_HELD_OUT, changes_of, check_resume, has_changed, overlaps
 from charrnn.cli.trainer.resume_policy import ENDS, MAY_CHANGE, ResumePolicy, options_of
 from charrnn.cli.trainer.resume_state import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
