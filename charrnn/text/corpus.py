@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.arrays import Ids
-from charrnn.config import EVALUATED_SHARE
+from charrnn.config import EVALUATED_SHARE, TrainConfig
 from charrnn.errors import CorpusError, ForeignTextError
 from charrnn.paths import STDIN_NAME, has_no_name, real
 from charrnn.text.alphabet import counts_by_id, settle_alphabet
@@ -100,6 +100,10 @@ class Corpus:
         rest. False if the text is too large to copy, or if a text is given as held out.
         """
         return self.line_feed is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
+
+    def split_for(self, config: TrainConfig) -> tuple[Ids, Ids]:
+        """Split the text as a training with these options does, see `split`."""
+        return self.split(config.val_fraction, spread=config.val_spread, bounded=config.val_bounded)
 
     def split(self, val_fraction: float, *, spread: bool = False, bounded: bool = False) -> tuple[Ids, Ids]:
         """Split the text into a training piece and a held-out piece, between lines where each is a text of its own.

@@ -203,6 +203,5 @@ def _has_grown(texts: Sequence[str], checkpoint: Checkpoint) -> bool:
 
 
 def _split(checkpoint: Checkpoint, corpus: Corpus, label: str) -> FoundText:
-    config = checkpoint.train_config
-    train, held_out = corpus.split(config.val_fraction, spread=config.val_spread, bounded=config.val_bounded)
+    train, held_out = corpus.split_for(checkpoint.train_config)
     return FoundText(label, train, held_out)

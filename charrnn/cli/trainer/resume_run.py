@@ -58,7 +58,7 @@ def resume_run(request: Request, corpus: Corpus, other_load: OtherLoad, ranks: R
         corpus = replace(corpus, name=stored.corpus.name)
     config, told_of_device = _settle(_take_what_may_change(config, request.explicit), stored, request.explicit, ranks)
     set_up_torch(config.threads, repeatable=config.deterministic and config.device == "cuda")
-    pieces = corpus.split(config.val_fraction, spread=config.val_spread, bounded=config.val_bounded)
+    pieces = corpus.split_for(config)
     run = begin(model, config, request, corpus, pieces, ranks)
     restore(run, stored, corpus, set(changes), path)
     _move_end(run, stored.train_config)

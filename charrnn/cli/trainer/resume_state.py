@@ -77,7 +77,7 @@ def _adapt(state: dict[str, Any], run: TrainingRun, corpus: Corpus, changed: set
 def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
     """The number of epochs trained so far, counted with the stored options for reading the text."""
     before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
-    train_ids, _ = corpus.split(before.val_fraction, spread=before.val_spread, bounded=before.val_bounded)
+    train_ids, _ = corpus.split_for(before)
     lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
     return float((state["step"] - state["first_step"]) / lanes.windows_per_epoch)
 
