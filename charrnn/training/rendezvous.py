@@ -97,13 +97,18 @@ def enable_keepalive(system: str = sys.platform) -> None:
     """
     for name in os.listdir("/proc/self/fd") if system == "linux" else ():
         with contextlib.suppress(OSError):  # closed in the meantime
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
-            with socket.socket(fileno=os.dup(int(name))) as connection:
-                if connection.family in (socket.AF_INET, socket.AF_INET6):
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                    for option, value in KEEP_ALIVE.items():
-                        connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+            _keep_alive(int(name))
+
+
+def _keep_alive(descriptor: int) -> None:
+    """Turn TCP keepalive on for an open file, if it is a connection over TCP."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        if connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEP_ALIVE.items():
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def _has_libuv() -> bool:
