@@ -62,16 +62,13 @@ def read_lines(
         raise CorpusError(f"{name}: {told}; convert it to UTF-8 (iconv), and give --encoding utf-8")
     require_file(path)
     look = FirstLook(name, doubt)
-    if path == STDIN:
-        with translate_read_errors(name):
-            yield from _split(
-                watch(_pieces(sys.stdin.buffer)), name, options, look, is_tolerant=is_tolerant, is_raw=True
-            )
-        return
-    with translate_read_errors(path), open(path, "rb") as file:
-        is_raw, place = not file.seekable(), 0  # the kind of a pipe cannot be examined first
+    with (
+        translate_read_errors(name),
+        contextlib.nullcontext(sys.stdin.buffer) if path == STDIN else open(path, "rb") as file,
+    ):
+        is_raw, place = path == STDIN or not file.seekable(), 0  # the kind of a pipe cannot be examined first
         with contextlib.nullcontext(file) if is_raw else decompressed(file, path) as plain:
-            for lines in _split(watch(_pieces(plain)), path, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
+            for lines in _split(watch(_pieces(plain)), name, options, look, is_tolerant=is_tolerant, is_raw=is_raw):
                 yield lines
                 if not is_raw:
                     before, place = place, file.tell()
