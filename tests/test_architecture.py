@@ -107,7 +107,7 @@ ALLOWED = {
         "group": "clock config errors rendezvous ranks torchrun",
         "optimizers": "config shapes",
         "recovery": "ensemble errors health randomness run",
-        "randomness": "ensemble",
+        "randomness": "config ensemble ranks",
         "run": "arrays config ensemble errors health lane_choice lanes metrics model optimizers pace randomness ranks "
         "recalled_text training_state updates",
         "validation": "ensemble evaluation health heap lanes metrics model recovery run",

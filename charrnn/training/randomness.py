@@ -1,4 +1,4 @@
-"""The random state of one process's dropout masks: numpy's generators on a CPU, torch's on a GPU."""
+"""What a seed decides: a model's first weights, and one process's dropout masks, by numpy on a CPU, torch on a GPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from charrnn.network.ensemble import Model, members_of
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.network.ensemble import Model, build_model, members_of
+from charrnn.training.ranks import Ranks
+
+
+def seeded_model(model_config: ModelConfig, config: TrainConfig, ranks: Ranks) -> Model:
+    """Build a model on its device: the seed gives all processes the same weights, and each its own dropout masks."""
+    torch.manual_seed(config.seed)
+    model = build_model(model_config).to(config.device)
+    for member in members_of(model):
+        ranks.replicate(member)
+    if ranks.is_first:
+        seed_masks(model, config.seed)
+    else:
+        reseed_masks(model, config.seed, ranks.rank)
+    return model
 
 
 def seed_masks(model: Model, seed: int) -> None:

@@ -15,7 +15,7 @@ from charrnn.arrays import Ids
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.metrics import HistoryRow
-from charrnn.network.ensemble import Model, build_model, members_of
+from charrnn.network.ensemble import Model, members_of
 from charrnn.network.model import State, join_lanes, map_state
 from charrnn.storage.training_state import FIGURES
 from charrnn.training.health import RECOVERY_FACTOR, REWIND_FACTOR, Health
@@ -23,7 +23,7 @@ from charrnn.training.lane_choice import build_lanes
 from charrnn.training.lanes import WindowReader
 from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Pace, StepMetrics
-from charrnn.training.randomness import get_random_states, reseed_masks, seed_masks, set_random_states
+from charrnn.training.randomness import get_random_states, seeded_model, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 from charrnn.training.updates import ScaledUpdate, Update, build_update
@@ -129,14 +129,7 @@ class TrainingRun:
                 "larger --batch-size or, where none is given, a longer text"
             )
         own = ranks.shard(config.batch_size)
-        torch.manual_seed(config.seed)
-        model = build_model(model_config).to(config.device)
-        for member in members_of(model):
-            ranks.replicate(member)
-        if ranks.is_first:
-            seed_masks(model, config.seed)
-        else:
-            reseed_masks(model, config.seed, ranks.rank)
+        model = seeded_model(model_config, config, ranks)
         optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
             model=model,
