@@ -109,10 +109,7 @@ def suggest(
     Raises:
         ConfigError: a flag is out of its range.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    check_options(given)
-    given |= choose_recall(given, has_lines=mean_line is not None)
-    given = {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
+    given = _complete(flags, has_lines=mean_line is not None)
     train_chars = num_chars * (1 - given["val_fraction"]) if train_chars is None else train_chars
     device = given.get("device", TrainConfig.device)
     lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
@@ -125,9 +122,8 @@ def suggest(
         processes=processes, elapsed=elapsed,
     )  # fmt: skip
     model, epochs = _choose_model(task)
-    rate = peak_rate(given.get("optimizer", TrainConfig.optimizer), model, epochs * train_chars / step_chars)
-    defaults = _training_defaults(task, epochs, held_out=num_chars - train_chars or EVALUATED_SHARE * num_chars)
-    training = TrainConfig(**{**defaults, "learning_rate": rate, **_fields_of(TrainConfig, given)})
+    held_out = num_chars - train_chars or EVALUATED_SHARE * num_chars
+    training = TrainConfig(**{**_training_defaults(task, model, epochs, held_out), **_fields_of(TrainConfig, given)})
     return Suggestion(model, training, epochs)
 
 
@@ -137,6 +133,14 @@ def may_be_ensemble(flags: Mapping[str, Any]) -> bool:
     if members is not None:
         return bool(members > 1)
     return flags.get("hidden_size") is None and flags.get("num_layers") is None
+
+
+def _complete(flags: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
+    """The options that the user set, checked, with those on which the choice of the others depends."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    check_options(given)
+    given |= choose_recall(given, has_lines=has_lines)
+    return {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
 
 
 def _choose_model(task: Task) -> tuple[ModelConfig, float]:
@@ -171,11 +175,14 @@ def _choose_members(task: Task, model: ModelConfig) -> int:
     return 1
 
 
-def _training_defaults(task: Task, epochs: float, *, held_out: float) -> dict[str, Any]:
+def _training_defaults(task: Task, model: ModelConfig, epochs: float, held_out: float) -> dict[str, Any]:
+    """Choose the options of the training that follow from its length, which flags may override."""
     given, train_chars = task.given, task.train_chars
+    optimizer, steps = given.get("optimizer", TrainConfig.optimizer), epochs * train_chars / task.step_chars
     choices: dict[str, Any] = {
-        "weight_decay": choose_weight_decay(given.get("optimizer", TrainConfig.optimizer)),
-        "warmup_steps": choose_warm_up(epochs * train_chars / task.step_chars),
+        "learning_rate": peak_rate(optimizer, model, steps),
+        "weight_decay": choose_weight_decay(optimizer),
+        "warmup_steps": choose_warm_up(steps),
         "stretch": choose_stretch(train_chars, epochs, given["seq_len"]),
         "evaluated": choose_evaluated(train_chars, epochs, held_out),
     }
