@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from charrnn.arrays import Ids
 from charrnn.budget import TYPICAL_FLOPS
@@ -14,7 +16,7 @@ from charrnn.cli.trainer.resources import check_memory
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.storage.origin import Origin
-from charrnn.suggest import suggest
+from charrnn.suggest import Suggestion, suggest
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted_places import take_lines
 from charrnn.text.places import count_lines
@@ -76,24 +78,12 @@ def start_run(
     is_alone = ranks.world_size == 1
     keeper = ThreadKeeper(options, other_load, is_fixed=request.options["threads"] is not None or not is_alone)
     set_up_torch(options["threads"], repeatable=options["deterministic"] and options["device"] == "cuda")
-    num_chars, vocab_size = len(corpus.ids), len(corpus.encoder)
     flops = TYPICAL_FLOPS
     if options["time_limit"] is not None:
-        (flops,) = ranks.all_reduce_sum(measure_flops(options, vocab_size, keeper))
+        (flops,) = ranks.all_reduce_sum(measure_flops(options, len(corpus.encoder), keeper))
     is_spread = corpus.is_spread
     pieces = corpus.split(options["val_fraction"], spread=is_spread, bounded=is_spread)
-    num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(pieces[0], corpus.line_feed)
-    chosen = suggest(
-        options,
-        num_chars=num_chars,
-        vocab_size=vocab_size,
-        train_chars=len(pieces[0]),
-        flops=flops,
-        mean_line=corpus.mean_line,
-        num_lines=num_lines,
-        processes=ranks.world_size,
-        elapsed=ranks.now() - request.started,
-    )
+    chosen = _suggest(options, corpus, pieces[0], flops, request, ranks)
     training = replace(chosen.training, val_spread=is_spread, val_bounded=is_spread)
     if options["learning_rate"] is None:
         training = replace(training, learning_rate=rate_factor * training.learning_rate)
@@ -103,7 +93,10 @@ def start_run(
     chosen_for = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     reason = listed(chosen_for, told_of_device, told_of_speed)
     plan = Plan(chosen.epochs, request.options, rate_factor) if is_alone else None
-    return PreparedRun(run, corpus, pieces, speed, reason, keeper, request.new_origin(), options["precision"], plan)
+    return PreparedRun(
+        run, corpus, pieces, speed, reason, keeper, request.new_origin(), wanted_precision=options["precision"],
+        plan=plan,
+    )  # fmt: skip
 
 
 def begin(
@@ -120,4 +113,22 @@ def begin(
         val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
     return TrainingRun.start(
         model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
+    )
+
+
+def _suggest(
+    options: Mapping[str, Any], corpus: Corpus, train_ids: Ids, flops: float, request: Request, ranks: Ranks
+) -> Suggestion:
+    """Choose what the options leave open, for this text and so many FLOP/s."""
+    num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(train_ids, corpus.line_feed)
+    return suggest(
+        options,
+        num_chars=len(corpus.ids),
+        vocab_size=len(corpus.encoder),
+        train_chars=len(train_ids),
+        flops=flops,
+        mean_line=corpus.mean_line,
+        num_lines=num_lines,
+        processes=ranks.world_size,
+        elapsed=ranks.now() - request.started,
     )
