@@ -58,12 +58,8 @@ def train(
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`, and `give_up`.
     """
     run.model.train()
-    set_up = run.new_set_up_seconds
-    run.set_up_seconds += set_up
-    run.pace.seconds = run.pace.seconds + set_up if run.pace.steps else run.seconds
-    run.set_up_began_at = None
-    asked, is_over = run.ranks.now(), run.finished
-    first = run.step
+    _end_set_up(run)
+    asked, is_over, first = run.ranks.now(), run.finished, run.step
     has_passed = run.progress >= 1 or run.is_out_of_patience
     if not is_over and has_passed and run.pace.steps:  # resumed with an end that it has passed already
         report = _evaluate(run)
@@ -177,6 +173,14 @@ def read_figures(run: TrainingRun) -> None:
             skip_step(run, loss, norm)
         if run.health.recoveries > recoveries:  # the remaining figures belong to weights that were discarded
             return
+
+
+def _end_set_up(run: TrainingRun) -> None:
+    """Count the set-up of this process, which ends here, and leave it out of the pace of the steps."""
+    set_up = run.new_set_up_seconds
+    run.set_up_seconds += set_up
+    run.pace.seconds = run.pace.seconds + set_up if run.pace.steps else run.seconds
+    run.set_up_began_at = None
 
 
 def _update(run: TrainingRun, state: State, is_sound: Tensor | None = None) -> None:
