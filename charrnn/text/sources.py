@@ -173,14 +173,12 @@ def find_documents(
             one file that may not repeat, and `held_out` is empty.
         ConfigError: standard input is named twice.
     """
-    named = [*paths, *held_out]
-    require_texts(named)
+    require_texts([*paths, *held_out])
     found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Identity](), None
     patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
     learned, last = ([_walk(path, patterns, outputs) for path in texts] for texts in (paths, held_out))
-    kept_out = {identity(text) for text in held_out if text != STDIN}
-    kept_out |= {identity(link) for walk in last for link in walk.links}
-    read = {identity(text) for text in named if text != STDIN}
+    kept_out = _identities(held_out) | {identity(link) for walk in last for link in walk.links}
+    read = _identities([*paths, *held_out])
     for place, walk in enumerate((*without_repeats(learned), *without_repeats(last))):
         if place == len(paths):  # what follows is held out
             held_out_from, kept_out = len(found), set()
@@ -190,6 +188,10 @@ def find_documents(
         found.extend(documents)
         skipped.extend(left for left in left_out if not _is_read_otherwise(left, read, patterns))
     return Found(found, skipped, held_out_from, patterns.told_of_idle)
+
+
+def _identities(paths: Sequence[str]) -> set[Identity]:
+    return {identity(path) for path in paths if path != STDIN}
 
 
 def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> PathFiles:
