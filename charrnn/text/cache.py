@@ -74,24 +74,29 @@ class Cache:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _tidy(folder)
-            with contextlib.ExitStack() as cleanup:
-                # a random name instead of the process id, which may be the same in containers that share a folder
-                with tempfile.NamedTemporaryFile(
-                    prefix=f"{path.name}.", suffix=_UNFINISHED, dir=folder, delete=False
-                ) as file:
-                    unfinished = Path(file.name)
-                    cleanup.callback(_remove, unfinished)
-                    for piece in pieces:
-                        file.write(piece.astype(dtype, copy=False).data)
-                    file.flush()
-                    sync(file.fileno())
-                _put_in_place(unfinished, path)
+            _write(pieces, dtype, path)
             return np.memmap(path, dtype=dtype, mode="r")
         except OSError as error:
             raise CacheError(
                 f"{folder}: the encoded text cannot be kept here ({error.strerror}); "
                 "choose another folder with --cache, or keep it in memory with --no-cache"
             ) from None
+
+
+def _write(pieces: Iterable[Ids], dtype: np.dtype[Any], path: Path) -> None:
+    """Write ids to a file that is put at its path only once it is whole."""
+    with contextlib.ExitStack() as cleanup:
+        # a random name instead of the process id, which may be the same in containers that share a folder
+        with tempfile.NamedTemporaryFile(
+            prefix=f"{path.name}.", suffix=_UNFINISHED, dir=path.parent, delete=False
+        ) as file:
+            unfinished = Path(file.name)
+            cleanup.callback(_remove, unfinished)
+            for piece in pieces:
+                file.write(piece.astype(dtype, copy=False).data)
+            file.flush()
+            sync(file.fileno())
+        _put_in_place(unfinished, path)
 
 
 def _tidy(folder: Path) -> None:
