@@ -17,7 +17,7 @@ from charrnn.cli.inspector import candidate_files, training_text
 from charrnn.cli.inspector.cards import describe, describe_each
 from charrnn.cli.inspector.comparison import show_comparison
 from charrnn.cli.inspector.recording import choose_texts
-from charrnn.cli.inspector.subject import Subject, read_subjects, reading_key
+from charrnn.cli.inspector.subject import LossPart, Subject, read_subjects, reading_key
 from charrnn.cli.inspector.training_text import FoundText, describe_absence, find_text
 from charrnn.display.card import card
 from charrnn.errors import CorpusError, ForeignTextError
@@ -323,7 +323,7 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
             places = range(1, min(2000, evaluated + 1))
         assert subject.counted.tolist() == list(places)
         assert subject.baseline.loss == pytest.approx(whole[list(places)].mean(), rel=1e-12)
-        assert subject.part == ((0.1, 600, lines) if evaluated == 600 else (0.1, None, False))
+        assert subject.part == (LossPart(0.1, 600, lines) if evaluated == 600 else LossPart(0.1, None, False))
         assert subject.baseline.counted == (len(list(places)) if evaluated == 600 else 0)
 
 

@@ -40,6 +40,21 @@ NOTHING_HELD_OUT = "nothing was held out of its text"
 
 
 @dataclass(frozen=True)
+class LossPart:
+    """Which part of its text a validation loss is over; losses over unequal parts do not compare.
+
+    Attributes:
+        val_fraction: the share held out.
+        num_counted: about how many of those characters count; None for all.
+        has_lines: whether the part consists of lines rather than pieces.
+    """
+
+    val_fraction: float
+    num_counted: int | None
+    has_lines: bool
+
+
+@dataclass(frozen=True)
 class Subject:
     """A checkpoint under inspection.
 
@@ -139,17 +154,13 @@ class Subject:
         return count_known(self.training_text.train, self.training_text.held_out, self.contents.encoder)
 
     @property
-    def part(self) -> tuple[float, int | None, bool]:
-        """Which part of the text the validation loss is over.
-
-        The share held out; about how many of those characters count, or None for all; and whether the part consists of
-        lines rather than pieces.
-        """
+    def part(self) -> LossPart:
+        """Which part of the text the validation loss is over; needs no text."""
         is_chosen = self.num_counted < self._num_held_out
-        return (
-            self.contents.train_config.val_fraction,
-            self.num_counted if is_chosen else None,
-            self.holds_out_lines or (is_chosen and self.contents.text_options.lines),
+        return LossPart(
+            val_fraction=self.contents.train_config.val_fraction,
+            num_counted=self.num_counted if is_chosen else None,
+            has_lines=self.holds_out_lines or (is_chosen and self.contents.text_options.lines),
         )
 
     @property
