@@ -11,16 +11,7 @@ from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
-from charrnn.cli.sampler.warning import (
-    warn_of_case,
-    warn_of_file_in_prompt,
-    warn_of_form,
-    warn_of_lacking,
-    warn_of_no_colour,
-    warn_of_other_forms,
-    warn_of_records,
-    warn_of_stops,
-)
+from charrnn.cli.sampler.warning import warn_of_case, warn_of_ends, warn_of_form, warn_of_inputs, warn_of_lacking
 from charrnn.errors import ConfigError
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import KnownLines, Rules
@@ -62,14 +53,10 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     contents = read_checkpoint(flags.checkpoint)
     prompt = read_prompt(flags.prompt, flags.prompt_file, contents.text_options, flags.encoding)
     others = read_others(contents, flags.mix)
-    warn_of_other_forms(others, contents)
-    warn_of_no_colour(flags)
-    warn_of_file_in_prompt(flags)
+    warn_of_inputs(flags, contents, others)
     model, encoder = load_for_sampling(contents, others, flags.device)
     form = Form(contents.text_options, encoder, contents.has_cr_lf)
-    if not (flags.reads_prompt and encoder.unit == BYTE):  # bytes from a file keep their line ends
-        prompt = form.with_line_ends(prompt)
-    prompt = fit_prompt(prompt, encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
+    prompt = _fit(prompt, flags, form)
     has_lines = any(one.text_options.lines for one in (contents, *(other.contents for other in others)))
     before = encoder.encode_list("\n") if has_lines else []  # a model trained with --lines begins a line after it
     opening = _opening(flags, contents, form, prompt, before)
@@ -80,8 +67,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     match = _line_match(flags, form, prompt)
     rules = _rules(flags, form, prompt, match)
     is_stopped = bool(rules.stops) and options.final_temperature is None
-    warn_of_stops(flags, form, match)
-    warn_of_records(flags, form)
+    warn_of_ends(flags, form, match)
     _check_line_ends(flags, form, match, rules)
     return Job(
         sampler=Sampler(model, opening, options, seed, match, over_lines=over_lines, recall_all=flags.recall_all),
@@ -98,6 +84,13 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
         length_is_chosen=flags.length_is_chosen,
         known_in=flags.novel,
     )
+
+
+def _fit(prompt: str, flags: SampleFlags, form: Form) -> str:
+    """A prompt as the model's text would have it."""
+    if not (flags.reads_prompt and form.encoder.unit == BYTE):  # bytes from a file keep their line ends
+        prompt = form.with_line_ends(prompt)
+    return fit_prompt(prompt, form.encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
 
 
 def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:

@@ -27,65 +27,17 @@ FILE = "FILE:"
 """The prefix by which nanoGPT recognises a prompt that names a file."""
 
 
-def warn_of_no_colour(flags: SampleFlags) -> None:
-    """Warn if --surprisal has no colours."""
-    if flags.surprisal and not shows_colour():
-        why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
-        write_warning(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
+def warn_of_inputs(flags: SampleFlags, contents: Checkpoint, others: Iterable[Other]) -> None:
+    """Warn about models whose texts differ in form, about colours, and about a prompt that names a file."""
+    _warn_of_other_forms(others, contents)
+    _warn_of_no_colour(flags)
+    _warn_of_file_in_prompt(flags)
 
 
-def warn_of_file_in_prompt(flags: SampleFlags) -> None:
-    """Warn if a prompt names a file in nanoGPT's way, which has no meaning here."""
-    name = flags.prompt.removeprefix(FILE)
-    if name != flags.prompt and os.path.isfile(name):
-        write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {shell_quoted(name)} takes what is in the file")
-
-
-def warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
-    """Warn if the text of a model that is mixed in differs from the first's in line ends, case or normalisation."""
-    for other in others:
-        own, of_first = (_form_of(contents) for contents in (other.contents, first))
-        if own != of_first:
-            write_warning(
-                f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
-                "treated like the first model's"
-            )
-        own, of_first = (_line_end_of(contents) for contents in (other.contents, first))
-        if own and of_first and own != of_first:
-            write_warning(
-                f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
-            )
-
-
-def warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
-    """Warn about stops that can never come: because of the model, the pattern, or the number of lines."""
-    for typed in flags.stop:
-        if why := _why_never(typed, flags, form, match):
-            write_warning(f"--stop {form.of(typed)!r} can end no text: {why}")
-
-
-def warn_of_records(flags: SampleFlags, form: Form) -> None:
-    """Warn that --novel leaves out single lines, if --stop shows that texts of several lines are wanted."""
-    if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
-        write_warning(
-            "--novel leaves out each line that stands in its file, not whole texts: of one that --stop ends, such as a "
-            "tune or a recipe, the lines that it shares with others are missing"
-        )
-
-
-def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
-    """Why a stop can never come; "" if it may."""
-    stop = form.of(typed)
-    if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):
-        return f"the model never writes {describe_characters(never)}"
-    if match is not None and not any(form.may_come(each, match) for each in form.stops_of(typed)):
-        is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
-        empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
-        return f"no lines that fit --match hold it{empty}"
-    lines = None if flags.novel or flags.unique else flags.wanted_lines  # lines left out may hold the stop too
-    if lines is not None and stop[:-1].count("\n") >= lines:
-        return f"it takes more than {number_of(lines, 'line')}; give more --lines, or --length instead"
-    return ""
+def warn_of_ends(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
+    """Warn about stops that can never come, and about --novel where one ends texts of several lines."""
+    _warn_of_stops(flags, form, match)
+    _warn_of_records(flags, form)
 
 
 def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
@@ -131,6 +83,67 @@ def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
         help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
         if lacking or range_:
             write_warning(f"--{name} has {told}{help_}")
+
+
+def _warn_of_no_colour(flags: SampleFlags) -> None:
+    """Warn if --surprisal has no colours."""
+    if flags.surprisal and not shows_colour():
+        why = "NO_COLOR is set" if os.environ.get("NO_COLOR") else "this terminal has none"
+        write_warning(f"--surprisal is by colour, and {why}; --json --logprobs tells the same")
+
+
+def _warn_of_file_in_prompt(flags: SampleFlags) -> None:
+    """Warn if a prompt names a file in nanoGPT's way, which has no meaning here."""
+    name = flags.prompt.removeprefix(FILE)
+    if name != flags.prompt and os.path.isfile(name):
+        write_warning(f"the prompt is {flags.prompt!r}; --prompt-file {shell_quoted(name)} takes what is in the file")
+
+
+def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
+    """Warn if the text of a model that is mixed in differs from the first's in line ends, case or normalisation."""
+    for other in others:
+        own, of_first = (_form_of(contents) for contents in (other.contents, first))
+        if own != of_first:
+            write_warning(
+                f"the text of --mix {other.path} is {own}, that of the first model {of_first}; what you type is "
+                "treated like the first model's"
+            )
+        own, of_first = (_line_end_of(contents) for contents in (other.contents, first))
+        if own and of_first and own != of_first:
+            write_warning(
+                f"--mix {other.path} ends its lines by {own}, and the first model by {of_first}; the text may have both"
+            )
+
+
+def _warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
+    """Warn about stops that can never come: because of the model, the pattern, or the number of lines."""
+    for typed in flags.stop:
+        if why := _why_never(typed, flags, form, match):
+            write_warning(f"--stop {form.of(typed)!r} can end no text: {why}")
+
+
+def _warn_of_records(flags: SampleFlags, form: Form) -> None:
+    """Warn that --novel leaves out single lines, if --stop shows that texts of several lines are wanted."""
+    if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
+        write_warning(
+            "--novel leaves out each line that stands in its file, not whole texts: of one that --stop ends, such as a "
+            "tune or a recipe, the lines that it shares with others are missing"
+        )
+
+
+def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
+    """Why a stop can never come; "" if it may."""
+    stop = form.of(typed)
+    if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):
+        return f"the model never writes {describe_characters(never)}"
+    if match is not None and not any(form.may_come(each, match) for each in form.stops_of(typed)):
+        is_blank = "\n\n" in stop.replace("\r", "") and not match.fits("")
+        empty = "; with a | at its end the pattern fits empty lines too" if is_blank else ""
+        return f"no lines that fit --match hold it{empty}"
+    lines = None if flags.novel or flags.unique else flags.wanted_lines  # lines left out may hold the stop too
+    if lines is not None and stop[:-1].count("\n") >= lines:
+        return f"it takes more than {number_of(lines, 'line')}; give more --lines, or --length instead"
+    return ""
 
 
 def _in_both_forms(typed: str, known: str) -> str:
