@@ -262,23 +262,24 @@ def _find_kept(
     they are refused as another training's, unless that training is to be replaced.
     """
     kept, limits = _Kept(), dict(zip(origin.parents, origin.left_at, strict=True))
-    begins = after_step in origin.left_at[:1]
+    left_now = origin.parents[:1] if after_step in origin.left_at[:1] else []  # what the run branches off from
     while (line_end := data.find(b"\n", kept.end)) >= 0:
         try:
             row = json.loads(data[kept.end : line_end])
             run, step = row["run"], row["step"]
             is_unknown = step == after_step and not is_evaluated and row.get("val_loss") is not None
-            is_later, is_theirs = step > after_step or is_unknown, step > limits.get(run, step)
+            is_later = step > after_step or is_unknown
+            is_foreign = step > limits.get(run, step) or run not in (origin.run, *limits)
         except NO_LINE:
             if overwrites and not after_step:  # a log torn by a power cut, and nothing of it is to be kept
                 break
             raise OutputError(f"{path}: is not the log of a training; give another file with --log") from None
-        is_replaced = run != origin.run and (run in replaced or (overwrites and run not in limits))
-        is_copied = begins and kept.end and run in origin.parents[:1]
-        if not is_replaced and ((is_theirs and not is_copied) or run not in (origin.run, *limits)):
+        is_replaced = run in replaced or (overwrites and run not in limits)
+        is_copied = run in left_now and kept.end > 0
+        if is_foreign and not (is_replaced or is_copied):
             raise OutputError(f"{path}: is the log of another training; give another file with --log")
-        if is_later or is_theirs or (is_replaced and run not in limits):
-            begins_later = run == origin.run and not (kept.end or begins)
+        if is_later or is_foreign:
+            begins_later = run == origin.run and not (kept.end or left_now)
             return replace(kept, begins_later=begins_later, cuts_parent=run in limits)
         kept = _Kept(line_end + 1, step, run)
-    return replace(kept, begins_later=not (kept.end or begins))
+    return replace(kept, begins_later=not (kept.end or left_now))
