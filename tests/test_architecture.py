@@ -97,8 +97,7 @@ ALLOWED = {
         "health": "",
         "updates": "health",
         "pace": "",
-        "gpu_lanes": "arrays lanes",
-        "lane_choice": "arrays config gpu_lanes lanes line_lanes",
+        "lane_choice": "arrays config lanes line_lanes",
         "passes": "ensemble lanes model ranks updates",
         "precision": "config ensemble errors loop passes randomness",
         "evaluation": "arrays cache clock counted_places ensemble metrics model passes places ranks recall "
@@ -184,7 +183,7 @@ ALLOWED = {
 """What each module may import, by the room that it lies in; "" is the ground floor. Names are unique in the house."""
 
 TORCH_MODULES = {
-    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "gpu_lanes", "group", "lane_choice", "loop", "model",
+    "cells", "checkpoint", "dropout", "ensemble", "evaluation", "group", "lane_choice", "loop", "model",
     "optimizers", "pace", "passes", "precision", "randomness", "recovery", "recurrence", "rendezvous", "run",
     "torch_engine", "updates", "validation",
 }  # fmt: skip

@@ -18,7 +18,7 @@ from charrnn.config import ModelConfig
 from charrnn.inference.engine import Engine
 from charrnn.network.ensemble import build_model, members_of
 from charrnn.network.torch_engine import TorchCharRNN
-from charrnn.training import gpu_lanes, lane_choice
+from charrnn.training import lane_choice
 from charrnn.training.loop import READ_EVERY, read_figures, take_step
 from charrnn.training.passes import autocast, forward_and_backward
 from charrnn.training.precision import PRECISIONS, crawls_in, probe_precision
@@ -161,7 +161,7 @@ def test_training_on_the_gpu_learns_what_it_learns_on_the_processor(options):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_it_learns_the_same_from_a_text_that_the_gpus_memory_is_too_small_for(monkeypatch, dtype):
     resident = learn("cuda", ids=IDS.astype(dtype))
-    monkeypatch.setattr(gpu_lanes, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(lane_choice, "MEMORY_SHARE", 0.0)
     monkeypatch.setattr(lane_choice, "ResidentLanes", lambda *_, **__: pytest.fail("it lies there"))
     assert learn("cuda", ids=IDS.astype(dtype)) == pytest.approx(resident, abs=0.005)
 

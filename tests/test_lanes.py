@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.training.gpu_lanes import fits_on_gpu
+from charrnn.training.lane_choice import fits_on_gpu
 from charrnn.training.lanes import Lanes
 
 SHAPES = st.integers(1, 12).flatmap(

@@ -34,8 +34,8 @@ from charrnn.limits import flag_name
 from charrnn.suggest import suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
-from charrnn.training.gpu_lanes import MEMORY_SHARE
 from charrnn.training.health import LARGEST_LOSS, RECOVERY_FACTOR, SMOOTHING_STEPS
+from charrnn.training.lane_choice import MEMORY_SHARE
 from charrnn.training.loop import REPORT_SECONDS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES

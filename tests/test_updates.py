@@ -12,7 +12,7 @@ from test_training import IDS, finish, start
 
 from charrnn.errors import DivergenceError
 from charrnn.network.ensemble import members_of
-from charrnn.training.gpu_lanes import ResidentLanes
+from charrnn.training.lane_choice import ResidentLanes
 from charrnn.training.lanes import Lanes
 from charrnn.training.loop import READ_EVERY, read_figures, take_step, train
 from charrnn.training.recovery import BAD_STEPS
@@ -230,7 +230,7 @@ def is_first_scale(update):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
-    monkeypatch.setattr("charrnn.training.gpu_lanes.CHUNK", 1000)
+    monkeypatch.setattr("charrnn.training.lane_choice.CHUNK", 1000)
     ids = IDS[:3001].astype(dtype)
     sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}
     host, device = Lanes(ids, **sizes), ResidentLanes(ids, CPU, **sizes)
