@@ -23,7 +23,7 @@ from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import novelty_view, surprise_view
 from charrnn.cli.inspector.flags import VIEWS, InspectFlags
 from charrnn.cli.inspector.gallery import show_views
-from charrnn.cli.inspector.page_sections import facts_section
+from charrnn.cli.inspector.html_page import facts_section
 from charrnn.cli.inspector.recording import Excerpt
 from charrnn.cli.inspector.subject import read_subjects
 from charrnn.cli.inspector.webpage import collect

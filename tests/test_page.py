@@ -19,7 +19,7 @@ from reference_cells import REFERENCE
 
 from charrnn.analysis.ngrams import BASELINE_NAME, ORDER
 from charrnn.cell_types import CELLS
-from charrnn.cli.inspector import alphabet_view, page_sections, unit_views, webpage
+from charrnn.cli.inspector import alphabet_view, html_page, unit_views, webpage
 from charrnn.cli.inspector.cards import show_card
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.novelty_view import LONGEST_STRETCH
@@ -635,9 +635,9 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "white space", "capital"}
     gates = unit_views.gates_section(Recording(subject, Excerpt("Tin sole", "x", 8)))["gates"]["gates"]
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
-    monkeypatch.setattr(page_sections, "MOST_EVALUATIONS", 4)
-    assert page_sections.thinned(list(range(11))) == [1, 4, 7, 10]
-    assert page_sections.thinned([1, 2]) == [1, 2]
+    monkeypatch.setattr(html_page, "MOST_EVALUATIONS", 4)
+    assert html_page.thinned(list(range(11))) == [1, 4, 7, 10]
+    assert html_page.thinned([1, 2]) == [1, 2]
 
 
 def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the terminal can show: its width and colours."""
+"""What the terminal can show: its width, its colours and the progress of long work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
 
 MAX_WIDTH = 100
 """The most columns to use, however wide the terminal is: longer lines are hard to read."""
@@ -33,6 +34,24 @@ def is_live() -> bool:
     """Whether stderr is a terminal on which lines can be redrawn; older Windows ones are recognised by stdout only."""
     is_known = os.name != "nt" or sys.stdout.isatty()
     return is_known and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+@contextlib.contextmanager
+def work_progress(name: str, total: int, *, is_shown: bool = True) -> Iterator[Callable[[float], object]]:
+    """Show a progress bar if stderr is a terminal; yield a function that advances it.
+
+    Args:
+        name: of the work.
+        total: of all advances, at the end of the work.
+        is_shown: whether to show a bar at all.
+    """
+    if not (is_shown and is_live()):
+        yield lambda read: None
+        return
+    from charrnn.display.console import share_bar  # imports rich, which takes a tenth of a second
+
+    with share_bar(sys.stderr, name, total) as bar:
+        yield bar.advance
 
 
 def shows_colour() -> bool:

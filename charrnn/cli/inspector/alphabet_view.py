@@ -9,10 +9,9 @@ import numpy as np
 
 from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import OTHER, kind_of, name_character
-from charrnn.cli.inspector.page_values import Section
+from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
-from charrnn.cli.inspector.view import View
 from charrnn.display.card import spell
 from charrnn.display.widths import text_width
 from charrnn.text.encoder import CharEncoder

@@ -13,9 +13,9 @@ from charrnn.cli.inspector.comparison import comparison_rows, why_they_differ
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
-from charrnn.cli.inspector.page_sections import sample, thinned
-from charrnn.cli.inspector.page_values import Page, Section, without_text
+from charrnn.cli.inspector.html_page import Page, sample, thinned, without_text
 from charrnn.cli.inspector.recording import TEXTS_DIFFER, Excerpt, Recording, choose_pieces, choose_texts, share_text
+from charrnn.cli.inspector.results import Section
 from charrnn.cli.inspector.subject import LINES_FORGET, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.errors import CharRNNError, DivergenceError

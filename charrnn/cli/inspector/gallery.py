@@ -25,6 +25,7 @@ from charrnn.cli.inspector.recording import (
     choose_texts,
     share_text,
 )
+from charrnn.cli.inspector.results import View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
@@ -34,7 +35,6 @@ from charrnn.cli.inspector.unit_views import (
     gates_view,
     neurons_view,
 )
-from charrnn.cli.inspector.view import View
 from charrnn.display.messages import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.escape import one_line

@@ -15,10 +15,9 @@ from charrnn.analysis.gradients import (
     spectral_radii,
 )
 from charrnn.cli.inspector.gradient_figures import draw_gradients
-from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.recording import Excerpt, Recording, too_few
+from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.view import View
 from charrnn.errors import CorpusError
 from charrnn.metrics import finite_or_none
 

@@ -10,13 +10,12 @@ from charrnn.analysis.losses import OnProgress
 from charrnn.analysis.novelty import Novelty, novelty, novelty_of_lines
 from charrnn.arrays import Ids
 from charrnn.cli.common.encodings import doubt_of
+from charrnn.cli.common.terminal import work_progress
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
-from charrnn.cli.inspector.page_values import Section
-from charrnn.cli.inspector.progress import work_progress
+from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
 from charrnn.cli.inspector.training_text import FoundText
-from charrnn.cli.inspector.view import View
 from charrnn.display.widths import cut
 from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import one_line

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charrnn.analysis.losses import OnProgress, add_up, mask_uncounted, read_pieces
 from charrnn.cli.common.encodings import doubt_of
-from charrnn.cli.common.terminal import terminal_width
+from charrnn.cli.common.terminal import terminal_width, work_progress
 from charrnn.cli.inspector.candidate_files import is_of_several, places_of
 from charrnn.cli.inspector.fitting import (
     READINGS_DIFFER,
@@ -24,7 +24,6 @@ from charrnn.cli.inspector.fitting import (
     unknown_price,
     warn,
 )
-from charrnn.cli.inspector.progress import work_progress
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
 from charrnn.display.json_line import to_json

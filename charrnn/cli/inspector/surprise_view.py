@@ -8,11 +8,10 @@ from typing import Any
 from charrnn.analysis.neurons import MAX_VIEWED
 from charrnn.analysis.surprise import HIGHEST_BITS, SeenCharacter, follow, mean_bits
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
-from charrnn.cli.inspector.page_values import Section
 from charrnn.cli.inspector.recording import TYPED, Excerpt, describe_omission
+from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import wrapped
-from charrnn.cli.inspector.view import View
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
 from charrnn.errors import CorpusError

@@ -22,11 +22,10 @@ from charrnn.analysis.neurons import (
     significant_findings,
 )
 from charrnn.cell_types import CELLS, GATE_LETTERS
-from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, Section
 from charrnn.cli.inspector.recording import Recording, describe_omission, too_few
+from charrnn.cli.inspector.results import PAGE_CHARACTERS, Section, View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.tables import format_columns, wrapped
-from charrnn.cli.inspector.view import View
 from charrnn.config import ModelConfig
 from charrnn.display.heatmap import Column, draw, signed_block, signed_colour, signed_scale
 from charrnn.display.svg import Tinted

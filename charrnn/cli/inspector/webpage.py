@@ -11,10 +11,10 @@ from charrnn.cli.inspector.comparison_page import collect_comparison
 from charrnn.cli.inspector.flags import InspectFlags
 from charrnn.cli.inspector.gallery import read_given
 from charrnn.cli.inspector.gradient_view import gradients_section, require_length, why_too_short
+from charrnn.cli.inspector.html_page import READ, Page, facts_section, samples_section, without_text
 from charrnn.cli.inspector.novelty_view import novelty_section, require_text
-from charrnn.cli.inspector.page_sections import facts_section, samples_section
-from charrnn.cli.inspector.page_values import PAGE_CHARACTERS, READ, Page, Section, without_text
 from charrnn.cli.inspector.recording import Excerpt, Recording, choose_pieces, choose_texts
+from charrnn.cli.inspector.results import PAGE_CHARACTERS, Section
 from charrnn.cli.inspector.subject import LINES_FORGET, NOTHING_HELD_OUT, Subject
 from charrnn.cli.inspector.surprise_view import surprise_section
 from charrnn.cli.inspector.unit_views import gates_section, neurons_section, why_no_gates

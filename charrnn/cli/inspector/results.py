@@ -1,4 +1,4 @@
-"""The result type of all views: findings about a model as plain values, and drawn for a terminal or a picture."""
+"""The types of what a view finds about a model: plain values, and a drawing for a terminal or a picture."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from charrnn.display.svg import Tinted
+
+Section = dict[str, Any]
+"""Plain values, by the names under which the page's script reads them."""
+
+PAGE_CHARACTERS = 1_500
+"""Most characters of a text on a page: each comes with guesses and cell values."""
 
 
 @dataclass(frozen=True)
