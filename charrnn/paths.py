@@ -57,6 +57,25 @@ def identity(path: str | Path) -> Identity:
     return found.st_dev, found.st_ino, "" if suffices else folded(str(real(path)))
 
 
+def is_hidden(entry: os.DirEntry[str] | Path) -> bool:
+    """Whether a file's or folder's name begins with a dot, or the system hides it, as Windows does `desktop.ini`."""
+    windows, macos = system_mark(entry, "st_file_attributes"), system_mark(entry, "st_flags")
+    return entry.name.startswith(".") or bool(windows & stat.FILE_ATTRIBUTE_HIDDEN or macos & stat.UF_HIDDEN)
+
+
+def is_hidden_below(root: Path, inner: Path) -> bool:
+    """Whether a path below a folder is hidden, or leads through a hidden folder."""
+    return any(is_hidden(root / part) for part in (inner, *inner.parents[:-1]))
+
+
+def system_mark(entry: os.DirEntry[str] | Path, field: str) -> int:
+    """A `stat` field that only Windows or macOS has; 0 if it is missing."""
+    with contextlib.suppress(OSError):  # gone since it was listed
+        if sys.platform in ("win32", "darwin"):  # elsewhere the call would be wasted
+            return getattr(entry.stat(follow_symlinks=False), field, 0)
+    return 0
+
+
 def folded(name: str) -> str:
     """Normalise a name: equal for names that a file system may treat as one, whatever their case and Unicode form."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -243,10 +243,22 @@ def test_what_a_system_has_hidden_is_left_out_and_so_are_junctions(tmp_path, mon
     monkeypatch.setattr(
         os, "scandir", lambda path: [Entry(found, path, noted.get(found.name, {})) for found in scan(path)]
     )
-    monkeypatch.setattr("charrnn.text.walking.sys", SimpleNamespace(platform=platform))
+    monkeypatch.setattr("charrnn.paths.sys", SimpleNamespace(platform=platform))
     found = find_documents(["d"])
     assert [document.name for document in found.documents] == read.split()
     assert [(left.name, left.cause) for left in found.skipped] == [("d/jump", LINKED)]
+
+
+def test_a_link_to_a_folder_that_the_system_hides_is_told_of_as_nothing_else_reads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("d/a", "e/b", "e/veiled/c"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+    Path("d/link").symlink_to("../e/veiled")
+    monkeypatch.setattr("charrnn.paths.system_mark", lambda entry, field: 2 * (entry.name == "veiled"))
+    found = find_documents(["d", "e"])
+    assert [document.name for document in found.documents] == ["d/a", "e/b"]
+    assert [(left.name, left.cause) for left in found.skipped] == [("d/link", LINKED)]
 
 
 def test_two_names_of_one_file_on_the_disk_are_two_texts(tmp_path, monkeypatch):

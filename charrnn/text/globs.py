@@ -65,11 +65,6 @@ class Patterns:
         return "hidden files are never read from a folder: name the file itself" if is_wanted else ""
 
 
-def is_hidden(inner: Path) -> bool:
-    """Whether a path below a folder that is read is hidden, or leads through a hidden folder."""
-    return any(part.startswith(".") for part in inner.parts)
-
-
 def _includes(inner: Path, pattern: str) -> bool:
     """Whether a pattern matches a file or, if it ends with a slash, a folder around the file."""
     is_below = pattern.endswith("/") and any(_fits(folder, pattern, is_folder=True) for folder in inner.parents[:-1])

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.paths import STDIN, Identity, folded, identity, name_of, real
-from charrnn.text.globs import Patterns, is_hidden
+from charrnn.paths import STDIN, Identity, folded, identity, is_hidden_below, name_of, real
+from charrnn.text.globs import Patterns
 from charrnn.text.keeping import keep
 from charrnn.text.left_out import GONE, LINKED, Cause, LeftOut, Missed
 from charrnn.text.unpacking import CHUNK, HEAD_BYTES, compression_of, decompressed
@@ -263,14 +263,14 @@ def _is_read_otherwise(left: LeftOut, read: Set[Identity], patterns: Patterns) -
     if left.cause != LINKED:
         return False
     target = real(left.name)
-    inners = [target.relative_to(root) for root in target.parents if identity(root) in read]
-    return identity(target) in read or not all(_is_left_out(inner, patterns) for inner in inners)
+    roots = [root for root in target.parents if identity(root) in read]
+    return identity(target) in read or not all(_is_left_out(root, target.relative_to(root), patterns) for root in roots)
 
 
-def _is_left_out(inner: Path, patterns: Patterns) -> bool:
+def _is_left_out(root: Path, inner: Path, patterns: Patterns) -> bool:
     """Whether a folder below one that is read, or a folder around it, is hidden or excluded by the patterns."""
     folders = (inner, *inner.parents[:-1])
-    return is_hidden(inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
+    return is_hidden_below(root, inner) or any(patterns.leave_out(folder, is_folder=True) for folder in folders)
 
 
 def _outside(files: Sequence[Path], others: Set[Identity]) -> Sequence[Path]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from charrnn.errors import CorpusError, UnpackingError, UnreadableError, VanishedError
 from charrnn.escape import shell_quoted
-from charrnn.paths import CHECKPOINT, STDIN, most_alike, told_of_address, told_of_home, told_of_link
-from charrnn.text.globs import Patterns, is_hidden
+from charrnn.paths import CHECKPOINT, STDIN, is_hidden_below, most_alike, told_of_address, told_of_home, told_of_link
+from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BROKEN, LINKED, LOCKED, NO_MEND, Cause, LeftOut, Missed
 from charrnn.text.unpacking import DAMAGE
 
@@ -110,9 +110,10 @@ def _to_fit(path: str, patterns: Patterns, links: Sequence[str]) -> str:
 
 def _hidden_that_fits(path: str, patterns: Patterns) -> str:
     """The path of a file that `--include` matches but that is hidden, or in a hidden folder; empty if none."""
+    root = Path(path)
     files = (Path(place, name) for place, _, names in os.walk(path) for name in sorted(names))
-    hidden = ((file, file.relative_to(path)) for file in files if patterns.include)
-    return next((str(file) for file, inner in hidden if is_hidden(inner) and patterns.take(inner)), "")
+    inners = (file.relative_to(root) for file in files if patterns.include)
+    return next((str(root / inner) for inner in inners if is_hidden_below(root, inner) and patterns.take(inner)), "")
 
 
 def _such_as(files: Sequence[LeftOut]) -> str:

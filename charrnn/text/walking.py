@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from charrnn.paths import Identity, identity
+from charrnn.paths import Identity, identity, is_hidden, system_mark
 from charrnn.text.globs import Patterns
 from charrnn.text.left_out import BACKUP, BROKEN, ENDLESS, LINKED, Missed
 from charrnn.text.unreadable import translate_read_errors, translate_read_errors_of_found
@@ -82,7 +80,7 @@ def _walk(folder: Path, root: Path, patterns: Patterns, missed: Missed) -> Itera
         path = Path(entry.path)
         inner, is_linked = path.relative_to(root), _is_linked(entry)
         is_folder = is_linked or entry.is_dir(follow_symlinks=False)
-        if _is_hidden(entry) or patterns.leave_out(inner, is_folder=is_folder):
+        if is_hidden(entry) or patterns.leave_out(inner, is_folder=is_folder):
             continue
         if is_linked:  # may lead anywhere, even back here
             missed.add(str(path), LINKED, "folder")
@@ -111,21 +109,7 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_linked(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a link to a folder, or a Windows junction, which `DirEntry.is_symlink` does not recognise."""
-    return _noted(entry, "st_reparse_tag") == _JUNCTION or (entry.is_symlink() and os.path.isdir(entry.path))
-
-
-def _is_hidden(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry's name begins with a dot, or the system hides it, as Windows does `desktop.ini`."""
-    marks = _noted(entry, "st_file_attributes") & stat.FILE_ATTRIBUTE_HIDDEN, _noted(entry, "st_flags") & stat.UF_HIDDEN
-    return entry.name.startswith(".") or any(marks)
-
-
-def _noted(entry: os.DirEntry[str], field: str) -> int:
-    """A `stat` field of a folder's entry that only Windows or macOS has; 0 if it is missing."""
-    with contextlib.suppress(OSError):  # gone since it was listed
-        if sys.platform in ("win32", "darwin"):  # elsewhere the call would be wasted
-            return getattr(entry.stat(follow_symlinks=False), field, 0)
-    return 0
+    return system_mark(entry, "st_reparse_tag") == _JUNCTION or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _is_file(entry: os.DirEntry[str], name: str, missed: Missed) -> bool:
