@@ -295,6 +295,9 @@ def test_instructions_that_no_checkpoint_needs_are_not_followed(canary, instruct
 DOUBLED = b")q\x00" + b"h\x00\x86q\x00" * 40
 """Pickle instructions for a tuple that holds the last one twice, forty times."""
 
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NNtQ"
+"""Pickle instructions for a storage."""
+
 
 @pytest.mark.parametrize(
     ("instructions", "message"),
@@ -312,8 +315,16 @@ DOUBLED = b")q\x00" + b"h\x00\x86q\x00" * 40
         (b"K\x01)R", "it calls what is no function"),
         (b"ccollections\nOrderedDict\n}\x85R", "its structure is broken"),  # would copy it, each time for five bytes
         (
-            b"ctorch._utils\n_rebuild_tensor_v2\n(" + DOUBLED + b"K\x00))tR",
+            b"ctorch._utils\n_rebuild_tensor_v2\n(" + DOUBLED + b"K\x00))NNtR",
             "a tensor is not described as torch describes it",
+        ),
+        (  # would copy a long key, each time for three bytes
+            b"](" + STORAGE.replace(b"X\x01\x00\x00\x000", b"X\x15\x00\x00\x00" + b"1" * 21) + b"e",
+            "a storage is not described as torch describes it",
+        ),
+        (  # would copy the arguments, each time for five bytes
+            b"ctorch._utils\n_rebuild_tensor_v2\nq\x05(" + STORAGE + b"K\x00))NNNNtq\x06h\x05h\x06R",
+            "its structure is broken",
         ),
         (b"0", "the instruction POP"),
         (b"h\xff", "its structure is broken"),

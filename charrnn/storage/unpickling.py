@@ -25,6 +25,9 @@ LARGEST_KEY = 1 << 16
 MOST_REPEATED = 8
 """Most characters of strings fetched from the memo, per byte of the pickle; those of torch.save take up to one."""
 
+LONGEST_KEY = 20
+"""Most characters of a storage's key, a small number in the files of torch.save: each use of one copies it."""
+
 _STORAGE_TYPES = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
@@ -194,7 +197,8 @@ def _find(asked: str) -> Any:
 def _describe_storage(told: Any) -> _Storage:
     """Describe a storage, given the tuple ("storage", type, key, device, number of values)."""
     kind, dtype, key, _device, _size = told
-    if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
+    is_key = isinstance(key, str) and len(key) <= LONGEST_KEY
+    if kind != "storage" or not isinstance(dtype, np.dtype) or not is_key:
         raise pickle.UnpicklingError("a storage is not described as torch describes it")
     return _Storage(f"data/{key}", dtype)
 
@@ -204,8 +208,10 @@ def _no_hooks() -> dict[str, Any]:
     return {}
 
 
-def _describe_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
-    """Stand in for torch._utils._rebuild_tensor_v2."""
+def _describe_tensor(
+    storage: Any, offset: Any, shape: Any, strides: Any, _requires_grad: Any, _hooks: Any, _metadata: Any = None
+) -> StoredTensor:
+    """Stand in for torch._utils._rebuild_tensor_v2; further arguments would have to be copied."""
     if not isinstance(storage, _Storage):
         raise pickle.UnpicklingError("a tensor is not described as torch describes it")
     if len(shape) > MOST_DIMENSIONS or len(shape) != len(strides):
