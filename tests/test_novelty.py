@@ -131,7 +131,7 @@ def test_what_two_directions_explain_is_their_share_of_the_variance():
 def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
     rows = np.random.default_rng(1).normal(size=(50, 6))
     whole = map_embeddings(rows)
-    monkeypatch.setattr(embeddings, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(embeddings, "_COSINES_AT_ONCE", 7 * 50)
     assert map_embeddings(rows).neighbours == whole.neighbours
 
 

@@ -633,6 +633,14 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
     assert shown["characters"][0]["char"] == subject.contents.encoder.spelled[counts.index(max(counts))]
     assert {one["kind"] for one in shown["characters"]} <= {"vowel", "letter", "white space", "capital"}
+    monkeypatch.setattr(alphabet_view, "MOST_COMPARED", 9)
+    view, names = alphabet_view.embeddings_view(subject), subject.contents.encoder.names
+    frequent = [names[i] for i in subject.contents.ids_by_frequency[:9]]
+    alike = view.data["expected_alike"]
+    assert list(alike) == [name for name in names if name in frequent]
+    assert {name for near in alike.values() for name, _ in near} <= set(frequent)
+    drawn = [line.split()[0] for line in view.lines(80, False)[-9:]]
+    assert [one for one in drawn if one.isalpha()][1:] == [one for one in frequent if one.isalpha()], "space has a name"
     gates = unit_views.gates_section(Recording(subject, Excerpt("Tin sole", "x", 8)))["gates"]["gates"]
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3
     monkeypatch.setattr(html_page, "MOST_EVALUATIONS", 4)

@@ -13,7 +13,7 @@ from charrnn.arrays import Doubles
 NEIGHBOURS = 5
 """Number of nearest neighbours listed for a character."""
 
-_ROWS_AT_ONCE = 512
+_COSINES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,15 @@ def map_embeddings(embedding: NDArray[Any], count: int = NEIGHBOURS) -> Embeddin
 
 def _nearest(unit: Doubles, count: int) -> tuple[list[list[int]], list[list[float]]]:
     """Indices and cosines of the nearest rows of each row, computed in blocks, as an alphabet may be large."""
-    neighbours: list[list[int]] = []
-    similarities: list[list[float]] = []
-    for first in range(0, len(unit), _ROWS_AT_ONCE):
-        cosines = unit[first : first + _ROWS_AT_ONCE] @ unit.T
-        cosines[np.arange(len(cosines)), first + np.arange(len(cosines))] = -np.inf
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-        neighbours += order.tolist()
-        similarities += np.take_along_axis(cosines, order, axis=1).tolist()
-    return neighbours, similarities
+    neighbours = np.empty((len(unit), count), dtype=np.intp)
+    similarities = np.empty((len(unit), count))
+    rows_at_once = max(1, _COSINES_AT_ONCE // len(unit))
+    for first in range(0, len(unit), rows_at_once):
+        block = np.arange(first, min(first + rows_at_once, len(unit)))
+        cosines = unit[block] @ unit.T
+        last = block  # the row itself
+        for nth in range(count):
+            cosines[block - first, last] = -np.inf
+            last = cosines.argmax(axis=1)
+            neighbours[block, nth], similarities[block, nth] = last, cosines[block - first, last]
+    return neighbours.tolist(), similarities.tolist()

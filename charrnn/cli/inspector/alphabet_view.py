@@ -20,24 +20,31 @@ from charrnn.text.options import CHARACTER
 MAP_LINES = 20
 """Height of the map in lines, and number of characters in the list below it."""
 
+MOST_COMPARED = 1 << 14
+"""Most characters that are compared with each other, the most frequent ones; the work grows by the square."""
+
 MOST_MAPPED = 120
 """Most characters on a page's map: more would overlap."""
 
 
 def embeddings_view(subject: Subject) -> View:
     """Show similar characters: those predicted in the same places (head), and those with similar embeddings."""
-    characters = subject.contents.encoder.names
+    frequent = subject.contents.ids_by_frequency[:MOST_COMPARED]
+    ids = sorted(frequent)
+    names = subject.contents.encoder.names
+    characters = [names[i] for i in ids]
     weights = subject.contents.member(0).weights  # the first member's
-    head = weights["head.weight"].astype(np.float64)  # double precision, so that the mean does not overflow
+    head = weights["head.weight"][ids].astype(np.float64)  # double precision, so that the mean does not overflow
     found = map_embeddings(head - head.mean(axis=0))  # a vector common to all rows does not affect predictions
-    read = map_embeddings(weights["embedding.weight"])
+    read = map_embeddings(weights["embedding.weight"][ids])
     data = {
         "expected_alike": _neighbours(characters, found),
         "read_alike": _neighbours(characters, read),
         "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
         "explained": found.explained,
     }
-    order = subject.contents.ids_by_frequency
+    place_of = {i: place for place, i in enumerate(ids)}
+    order = [place_of[i] for i in frequent]
     unit = subject.contents.encoder.unit
     return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
 
