@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """
     if value not in choices:
         told = ", ".join(choices) + REMARKS.get(name, "")
-        raise ConfigError(f"{flag_name(name)} is {value!r}; it must be one of {told}")
+        raise ConfigError(f"{flag_name(name)} is {reprlib.repr(value)}; it must be one of {told}")
 
 
 def _plain(number: float) -> str:

@@ -236,6 +236,8 @@ def test_flipped_byte_in_a_tensor_is_refused_by_torch(path):
         (lambda c: c["text"].update(unit=2), "TextOptions.unit is 2 where str belongs"),
         (lambda c: c["text"].update(lowercase="yes"), "TextOptions.lowercase is 'yes' where bool belongs"),
         (lambda c: c["weights"].update({"head.bias": c["weights"]["layers.0.weight_hh"][0, :5]}), "is used twice"),
+        (lambda c: c["model"].update(cell="a" * 9999), r"--cell is 'a+\.\.\.a+'; it must be one of lstm, gru"),
+        (lambda c: c["text"].update(encoding="a" * 9999), r"--encoding is 'a+\.\.\.a+'; give one of texts"),
         (lambda c: c["model"].update(colour="red"), "missing or unknown fields: colour"),
         (lambda c: c.update(model=[1]), "model is missing, or is not a dict"),
         (lambda c: c.update(characters="edcba"), "not in code-point order"),

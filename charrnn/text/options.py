@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import reprlib
 from dataclasses import asdict, dataclass, fields, replace
 
 from charrnn.config import CHOICES, check_options
@@ -45,7 +46,7 @@ class TextOptions:
         check_options(asdict(self))
         if not _is_text_encoding(self.encoding):
             mend = "give one of texts that Python knows, such as latin-1 or cp1252"
-            raise ConfigError(f"--encoding is {self.encoding!r}; {mend}")
+            raise ConfigError(f"--encoding is {reprlib.repr(self.encoding)}; {mend}")
         if self.unit == BYTE and (changing := self._changing):
             which = ", ".join(map(flag_name, changing))
             raise ConfigError(f"--unit byte takes a file's bytes as they are; leave out {which}")
