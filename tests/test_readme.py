@@ -15,6 +15,8 @@ from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until
 from test_display import REPORT
 
 from charrnn import recall_memory
+from charrnn.analysis.amounts import FEW, FEW_LINES
+from charrnn.analysis.gradients import CONTEXT_LENGTHS, GRADIENT_PLACES
 from charrnn.analysis.neurons import MAX_VIEWED, OPEN, SHUT, SIGNIFICANT
 from charrnn.cli import inspection
 from charrnn.cli.inspector.candidate_files import LARGEST_SOUGHT, MOST_ENTRIES, NUM_ABOVE
@@ -25,18 +27,29 @@ from charrnn.cli.sample import WORDS as SAMPLE_WORDS
 from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_STOPPED
 from charrnn.cli.train import train
 from charrnn.cli.trainer.background_saver import SAVE_EVERY
-from charrnn.config import CHOICES, FARTHEST, ModelConfig
+from charrnn.cli.trainer.signals import LEAST_TO_SAVE, MOST_TO_SAVE
+from charrnn.config import CHOICES, CONTEXTS, FARTHEST, MOST_EVALUATED, ModelConfig
 from charrnn.display.messages import HURRY_SECONDS
 from charrnn.display.plain import report_fields
 from charrnn.generation.sample_progress import MOST_IN_VAIN
-from charrnn.hyperparameters import LONGEST_WARM_UP, RECALL, STRETCHES, WARM_UP_SHARE, choose_weight_decay
+from charrnn.hyperparameters import (
+    LEAST_EVALUATED,
+    LONGEST_WARM_UP,
+    RECALL,
+    STRETCHES,
+    WARM_UP_SHARE,
+    choose_weight_decay,
+)
 from charrnn.limits import flag_name
-from charrnn.suggest import suggest
+from charrnn.metrics import COLD_WINDOW
+from charrnn.suggest import LANES_OF_A_PROCESS, MOST_LANES, suggest
 from charrnn.text.cache import KEPT_DAYS
 from charrnn.text.corpus import MAPPED_BYTES
+from charrnn.text.documents import TO_A_NUL
+from charrnn.text.likeness import STRAY_LINE_ENDS
 from charrnn.training.health import LARGEST_LOSS, RECOVERY_FACTOR, SMOOTHING_STEPS
 from charrnn.training.lane_choice import MEMORY_SHARE
-from charrnn.training.loop import REPORT_SECONDS
+from charrnn.training.loop import REPORT_SECONDS, REWIND_AFTER
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
@@ -298,7 +311,7 @@ def test_the_words_that_a_flag_may_be_are_in_its_help_and_in_the_readme(command,
 
 IN_WORDS = {
     0.25: "quarter", 0.5: "half", 2: "two", 3: "three", (3, "th"): "third", 5: "five", 8: "eight", 9: "nine",
-    20: "twenty",
+    19: "nineteen", 20: "twenty", 1_000: "thousand", 1_000_000: "million",
 }  # fmt: skip
 
 
@@ -332,6 +345,18 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"of a file the first {MAX_JUDGED:,} characters are looked for",
         f"listed only if chance would do as well at most one time in {IN_WORDS[round(1 / SIGNIFICANT, 9)]}",
         f"is above {OPEN}, or below {SHUT}, at more than {IN_WORDS[round(10 * NEARLY_ALWAYS, 9)]} characters in ten",
+        f"what followed the last {', '.join(map(str, CONTEXTS[:-1]))} and {CONTEXTS[-1]} characters when",
+        f"*cold windows*: pieces of {COLD_WINDOW} characters, each read",
+        f"in each row: all but the first {CONTEXT_LENGTHS[-1]} (fewer in",
+        f"no verdict if fewer than {FEW // 10} characters, or {FEW_LINES // 10} lines of a list, are held out",
+        f"on {round(LEAST_EVALUATED, -3):,} to a {IN_WORDS[MOST_EVALUATED]} characters from all over it",
+        f"one NUL character in a {IN_WORDS[TO_A_NUL]}, or more",
+        f"If {IN_WORDS[round(1 / STRAY_LINE_ENDS) - 1]} in {IN_WORDS[round(1 / STRAY_LINE_ENDS)]} of the text's lines",
+        f"saves and stops {LEAST_TO_SAVE} to {MOST_TO_SAVE} seconds per thread before",
+        f"{LANES_OF_A_PROCESS['cpu']} or more per process, {LANES_OF_A_PROCESS['cuda']} on GPUs, if",
+        f"and at most {MOST_LANES} in all",
+        f"gradients are medians over {GRADIENT_PLACES} places, spread",
+        f"after {IN_WORDS[REWIND_AFTER]} evaluations in a row without improvement",
     ):
         assert words in told
 
