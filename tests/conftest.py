@@ -197,9 +197,17 @@ def charrnn(tmp_path: Path) -> Runner:
     return run
 
 
-def run_charrnn(
-    folder: Path, *arguments: object, cold: bool = False, **options: Any
-) -> subprocess.CompletedProcess[Any]:
+class Finished(subprocess.CompletedProcess[Any]):
+    """A finished command."""
+
+    @property
+    def done(self) -> Finished:
+        """The same, of a command that did what it was to do; of another the test fails."""
+        assert self.returncode == 0, self.stderr
+        return self
+
+
+def run_charrnn(folder: Path, *arguments: object, cold: bool = False, **options: Any) -> Finished:
     """Run the command line in a folder; see `subprocess.run` for options.
 
     It is forked from a process that has imported all of it, unless it is to start cold: as it does for a user.
@@ -212,7 +220,8 @@ def run_charrnn(
         return run_command(words, **options)
     if options.get("text"):
         options["encoding"] = "utf-8"
-    return subprocess.run([sys.executable, "-m", "charrnn", *words], capture_output=True, **options)
+    finished = subprocess.run([sys.executable, "-m", "charrnn", *words], capture_output=True, **options)
+    return Finished(words, finished.returncode, finished.stdout, finished.stderr)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, clean_environment
+from conftest import ROOT, Finished, clean_environment
 
 from charrnn.training import loop
 from charrnn.training.run import TrainingRun
@@ -145,7 +145,7 @@ def run_command(
     text: bool = False,
     errors: str = "strict",
     prepare: Callable[[], None] | None = None,
-) -> subprocess.CompletedProcess[Any]:
+) -> Finished:
     """Run the command line to its end, as `subprocess.run` does with both streams captured.
 
     Args:
@@ -179,7 +179,7 @@ def run_command(
             raise subprocess.TimeoutExpired(arguments, timeout)
         written = [Path(streams, name).read_bytes() for name in ("stdout", "stderr")]
     shown = [io.TextIOWrapper(io.BytesIO(each), "utf-8", errors).read() for each in written] if text else written
-    return subprocess.CompletedProcess(arguments, process.exitcode, *shown)
+    return Finished(arguments, process.exitcode, *shown)
 
 
 def call(function: Callable[..., Any], *arguments: object) -> Any:

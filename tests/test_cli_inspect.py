@@ -58,23 +58,24 @@ def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_o
     told = {"command": "charrnn train --resume \x1b[7m", "begun_by": f"charrnn train {'a' * 300}"}
     save_like(trained, "resumed.pt", made=told)
     rows = dict(
-        re.split("  +", row.strip(), maxsplit=1) for row in inspect(checkpoint="resumed.pt").stdout.splitlines()[:20]
+        re.split("  +", row.strip(), maxsplit=1)
+        for row in inspect(checkpoint="resumed.pt").done.stdout.splitlines()[:20]
     )
     assert rows["by"] == f"charrnn train {'a' * 286}... and 14 characters more"
     assert rows["resumed by"] == "charrnn train --resume \N{SYMBOL FOR ESCAPE}[7m"
-    assert "resumed by" not in inspect().stdout
+    assert "resumed by" not in inspect().done.stdout
 
 
 def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, deep_folder):
-    baseline = json.loads(inspect("--json").stdout)["baseline"]
+    baseline = json.loads(inspect("--json").done.stdout)["baseline"]
     assert baseline["text"] == "words.txt"
     assert 0.2 < baseline["bits_per_char"] < 2
     (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     (deep_folder / "other.txt").write_text("another text")
     apart = inspect(cwd=deep_folder)
     assert "words.txt has not been found; --corpus says where it is" in apart.stdout
-    assert json.loads(inspect("--json", cwd=deep_folder).stdout)["baseline"] is None
-    told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=deep_folder).stdout)["baseline"]
+    assert json.loads(inspect("--json", cwd=deep_folder).done.stdout)["baseline"] is None
+    told = json.loads(inspect("--json", "--corpus", trained / "words.txt", cwd=deep_folder).done.stdout)["baseline"]
     assert told["loss"] == baseline["loss"]
     wrong = inspect("--corpus", "other.txt", cwd=deep_folder)
     assert (wrong.returncode, wrong.stdout) == (2, "")
@@ -83,43 +84,45 @@ def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, deep_folder
 
 def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspect, trained, tmp_path):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
-    rows = inspect("again.pt").stdout.splitlines()
+    rows = inspect("again.pt").done.stdout.splitlines()
     assert rows[0].split() == ["words", "again"]
     assert not any(line.startswith("*") for line in rows)
     (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
-    named = "".join(inspect(tmp_path / "words.pt").stdout.split())  # a long name may be cut into lines
+    named = "".join(inspect(tmp_path / "words.pt").done.stdout.split())  # a long name may be cut into lines
     assert named.startswith("words.pt")
     assert str(tmp_path / "words.pt") in named
     other = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
     save_like(trained, "other.pt", other)
-    rows = inspect("other.pt").stdout.splitlines()
+    rows = inspect("other.pt").done.stdout.splitlines()
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
     assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "recall", "parameters"}
     shown = dict(re.split("  +", line.removeprefix("*").strip())[:2] for line in rows[1:])
     assert (shown["residual"], shown["characters"]) == ("yes", "20,000")
-    card = json.loads(inspect("--json").stdout)
+    card = json.loads(inspect("--json").done.stdout)
     assert shown["cold loss, nats"] == f"{card['best']['cold_loss']:.4f}"
     assert shown["6-gram, nats"] == f"{card['baseline']['loss']:.4f}"
     assert shown["evaluated"] == f"{card['baseline']['characters']:,}" == "1,999"
     assert shown["verdict"] == card["verdict"].partition(":")[0]
     save_like(trained, "other.pt", corpus={"sha256": "0" * 64})
-    apart = " ".join(inspect("other.pt").stdout.split())
+    apart = " ".join(inspect("other.pt").done.stdout.split())
     assert apart.endswith(
         "these models learned from different texts, or were judged by different ones: their losses cannot be compared; "
         "--score FILE gives them one"
     )
     for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
         save_like(trained, "other.pt", training={"config": changes})
-        apart = " ".join(inspect("other.pt").stdout.split())
+        apart = " ".join(inspect("other.pt").done.stdout.split())
         assert apart.endswith(
             " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
         )
-        shown = dict(re.split("  +", line)[1:3] for line in inspect("other.pt").stdout.splitlines() if "  " in line)
+        shown = dict(
+            re.split("  +", line)[1:3] for line in inspect("other.pt").done.stdout.splitlines() if "  " in line
+        )
         assert ("evaluated" in shown, shown["held out"]) == (True, "0.1")
     for flags in (["--unit", "byte"], ["--max-vocab", "9"]):
         flags += ["-o", "apart.pt", "--overwrite", "--hidden-size", "8", "--max-steps", "1"]
         train_briefly(trained, "words.txt", *flags)
-        apart = " ".join(inspect("apart.pt").stdout.split())
+        apart = " ".join(inspect("apart.pt").done.stdout.split())
         assert apart.endswith(
             "these models read different units, or count different characters as rare: their losses cannot be "
             "compared; --score FILE gives them one"
@@ -127,12 +130,12 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     save_like(trained, "other.pt", other)
     alike = inspect("other.pt")
     assert (alike.returncode, "different parts" in alike.stdout) == (0, False), alike.stderr
-    cards = json.loads(inspect("other.pt", "--json").stdout)
+    cards = json.loads(inspect("other.pt", "--json").done.stdout)
     assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
 
 
 def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_the_usual_ones(inspect, trained):
-    usual = names_of_rows(inspect("words.pt").stdout)
+    usual = names_of_rows(inspect("words.pt").done.stdout)
     changes = {
         "optimizer": "sgd", "warmup_steps": 1200, "final_learning_rate": 1.0, "beta2": 0.9, "weight_decay": 0.5,
         "grad_clip": 0.1, "evaluate_every": 7, "rewind": False, "state_reset": 0.5, "patience": 3, "stretch": 64,
@@ -142,7 +145,7 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     text = {"encoding": "latin-1", "errors": "replace", "newline": "lf", "normalize": "nfc", "lowercase": True}
     read = {"separator": "\n", "include": ["*.py", "*.c"], "exclude": ["b"], "init_from": "/home/me/\x1b[7m.pt"}
     save_like(trained, "set.pt", training={"config": changes}, text=text, origin=read)
-    rows = inspect("set.pt").stdout.splitlines()
+    rows = inspect("set.pt").done.stdout.splitlines()
     marked = {name: cells for star, name, *cells in (re.split("  +", row) for row in rows if row.startswith("*"))}
     settings = {name.replace("_", " ") for name in {**changes, **text, **read} if name != "evaluations"}
     assert marked.keys() - {"evaluated", "6-gram, nats"} == settings, "it cannot find a text that is read so"
@@ -166,14 +169,14 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
 def test_models_that_began_with_different_ones_are_told_apart(inspect, trained, one, other, cells):
     for name, (path, run) in (("one.pt", one), ("other.pt", other)):
         save_like(trained, name, origin={"init_from": path, "init_run": run and run * 12})
-    assert row_of(inspect("other.pt", checkpoint="one.pt").stdout, "init from") == cells
+    assert row_of(inspect("other.pt", checkpoint="one.pt").done.stdout, "init from") == cells
 
 
 def test_settings_that_differ_in_their_last_digits_do_differ(inspect, trained):
     for name, limit in (("day.pt", 86400.0), ("more.pt", 86401.5), ("hour.pt", 3600.0)):
         save_like(trained, name, training={"config": {"time_limit": limit}})
-    assert row_of(inspect("more.pt", checkpoint="day.pt").stdout, "time limit") == ["86400.0 s", "86401.5 s"]
-    assert row_of(inspect("hour.pt", checkpoint="day.pt").stdout, "time limit") == ["24 h 00 min", "1 h 00 min"]
+    assert row_of(inspect("more.pt", checkpoint="day.pt").done.stdout, "time limit") == ["86400.0 s", "86401.5 s"]
+    assert row_of(inspect("hour.pt", checkpoint="day.pt").done.stdout, "time limit") == ["24 h 00 min", "1 h 00 min"]
 
 
 def row_of(table, name):
@@ -186,9 +189,9 @@ def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(in
     train_briefly(trained, "words.txt", "--unit", "byte", "-o", "bytewise.pt", "--hidden-size", "8", "--max-steps", "1")
     few = torch.load(trained / "bytewise.pt", weights_only=True)
     torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "bytewise.pt")
-    card = json.loads(inspect("--json").stdout)
+    card = json.loads(inspect("--json").done.stdout)
     for pair in (["words.pt", "bytewise.pt"], ["bytewise.pt", "words.pt"]):
-        _, *rows = inspect(pair[1], checkpoint=pair[0]).stdout.split("\n\n")[0].splitlines()
+        _, *rows = inspect(pair[1], checkpoint=pair[0]).done.stdout.split("\n\n")[0].splitlines()
         rows = [row[1:].strip() for row in rows]
         cold = [f"{card['best']['cold_loss']:.4f}", "none on record"]
         assert rows[-1].startswith("verdict"), "the last, whichever rows the first model lacks"
@@ -198,7 +201,7 @@ def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(in
         assert names.index("cold loss, nats") > names.index("best loss, nats") > names.index("bytes")
         assert names.index("steps") > names.index("characters") > names.index("corpus")
     save_like(trained, "cool.pt", training={"cold_loss": None})
-    assert "cold" not in inspect("cool.pt", checkpoint="bytewise.pt").stdout, "where none has one"
+    assert "cold" not in inspect("cool.pt", checkpoint="bytewise.pt").done.stdout, "where none has one"
 
 
 def names_of_rows(table):
@@ -211,24 +214,24 @@ def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_th
     small = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=1, embedding_dim=8))
     for name, lines in (("lined.pt", True), ("streamed.pt", False)):  # small, as lines are not recalled
         save_like(trained, name, small, training={"config": {"evaluated": 900}}, text={"lines": lines})
-    counted = json.loads(inspect("--json", checkpoint="lined.pt").stdout)["baseline"]["characters"]
+    counted = json.loads(inspect("--json", checkpoint="lined.pt").done.stdout)["baseline"]["characters"]
     assert counted not in (900, 1999), "whole lines, as near to 900 as they come"
-    assert f" on the same {counted} characters: this model is " in inspect(checkpoint="lined.pt").stdout
-    shown = inspect("streamed.pt", checkpoint="lined.pt").stdout
+    assert f" on the same {counted} characters: this model is " in inspect(checkpoint="lined.pt").done.stdout
+    shown = inspect("streamed.pt", checkpoint="lined.pt").done.stdout
     assert re.search(rf"^\*    evaluated  +{counted}  +900$", shown, re.M)
     assert "their losses are over different parts of the text" in shown
     save_like(trained, "whole.pt", small, text={"lines": True})
-    whole = inspect("whole.pt", checkpoint="words.pt").stdout
+    whole = inspect("whole.pt", checkpoint="words.pt").done.stdout
     assert "cannot be compared" not in whole, "all of the same held-out piece"
 
 
 def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
     save_like(trained, "young.pt", history=[])
-    assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").stdout
-    card = json.loads(inspect("--json", checkpoint="young.pt").stdout)
+    assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").done.stdout
+    card = json.loads(inspect("--json", checkpoint="young.pt").done.stdout)
     assert (card["best"], card["verdict"]) == (None, "no evaluation on record")
     save_like(trained, "young.pt", training={"step": 1}, history=[])
-    assert re.search("^trained +1 step, ", inspect(checkpoint="young.pt").stdout, re.M)
+    assert re.search("^trained +1 step, ", inspect(checkpoint="young.pt").done.stdout, re.M)
 
 
 @pytest.mark.parametrize("width", [20, 40])
@@ -246,7 +249,7 @@ def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
 
 
 def test_json_holds_what_is_promised(inspect, trained):
-    card = json.loads(inspect("--json").stdout)
+    card = json.loads(inspect("--json").done.stdout)
     contents = torch.load(trained / "words.pt", weights_only=True)
     assert card["format_version"] == 1
     assert (card["cell"], card["hidden_size"], card["num_layers"], card["embedding_dim"]) == ("lstm", 48, 1, 64)
@@ -269,7 +272,7 @@ def test_json_holds_what_is_promised(inspect, trained):
 def test_every_field_of_the_card_s_json_is_in_the_readme_and_every_field_listed_there_in_the_json(inspect):
     section = README.split("#### What its JSON holds\n")[1].split("\n### ")[0]
     listed = {name for names in re.findall(r"^- ([^:,]*)[:,]", section, re.M) for name in re.findall(r"`(\w+)`", names)}
-    card = json.loads(inspect("--json").stdout)
+    card = json.loads(inspect("--json").done.stdout)
     assert set(card) == listed | {"checkpoint"} | {field.name for field in fields(ModelConfig)}
     inner = {name for field in ("best", "baseline", "corpus") for name in card[field]} | set(card["history"][0])
     assert inner - {"model"} <= set(re.findall(r"`(\w+)`", section)), "of the 6-gram model"
@@ -278,8 +281,8 @@ def test_every_field_of_the_card_s_json_is_in_the_readme_and_every_field_listed_
 def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
     held_out = make_text(20_000)[-2000:]
     (trained / "held_out.txt").write_text(held_out)
-    result = json.loads(inspect("--score", "held_out.txt", "--json").stdout)
-    card = json.loads(inspect("--json").stdout)
+    result = json.loads(inspect("--score", "held_out.txt", "--json").done.stdout)
+    card = json.loads(inspect("--json").done.stdout)
     contents = torch.load(trained / "words.pt", weights_only=True)
     from charrnn.text.encoder import CharEncoder
 
@@ -295,7 +298,7 @@ def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
 
 @pytest.mark.parametrize(("text", "told"), [("Tin¿", "1 character"), ("¿Tin¿", "2 characters")])
 def test_what_a_score_counts_as_unknown_is_counted_in_words(inspect, text, told):
-    assert re.search(f"^unknown +{told} that it does not know$", inspect("--score", "-", input=text).stdout, re.M)
+    assert re.search(f"^unknown +{told} that it does not know$", inspect("--score", "-", input=text).done.stdout, re.M)
 
 
 def test_score_reads_stdin_and_prints_a_table(inspect):
@@ -356,14 +359,14 @@ def test_verify_reads_all_of_it_and_says_what_it_checked(inspect, trained):
     count = sum(tensor.numel() for tensor in contents["weights"].values())
     assert f"{len(contents['weights'])} tensors with {count:,} numbers" in rows["weights"]
     assert "step 120" in rows["training"]
-    assert json.loads(inspect("--verify", "--json").stdout)["weights"] == rows["weights"].strip()
+    assert json.loads(inspect("--verify", "--json").done.stdout)["weights"] == rows["weights"].strip()
 
 
 def test_verify_names_each_of_several(inspect, trained):
     (trained / "twin.pt").write_bytes((trained / "words.pt").read_bytes())
-    lines = inspect("twin.pt", "--verify").stdout.splitlines()
+    lines = inspect("twin.pt", "--verify").done.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("checkpoint")] == ["words.pt", "twin.pt"]
-    objects = json.loads(inspect("twin.pt", "--verify", "--json").stdout)
+    objects = json.loads(inspect("twin.pt", "--verify", "--json").done.stdout)
     assert [one["checkpoint"] for one in objects] == ["words.pt", "twin.pt"]
 
 

@@ -88,8 +88,8 @@ def test_every_view_that_is_asked_for_is_shown_and_is_in_the_page(trained, monke
 
 def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspect):
     text = "Banana tin\nsole"
-    lines = inspect("--text", text, "--top-k", "2").stdout.splitlines()
-    record = json.loads(inspect("--text", text, "--top-k", "2", "--json").stdout)["surprise"]
+    lines = inspect("--text", text, "--top-k", "2").done.stdout.splitlines()
+    record = json.loads(inspect("--text", text, "--top-k", "2", "--json").done.stdout)["surprise"]
     assert "".join(one["char"] for one in record["characters"]) == text
     assert lines[0].startswith(f"{record['bits_per_char']:.3f} bits per character")
     assert lines[2] == "Banana tin↵"
@@ -119,8 +119,8 @@ def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeyp
 
 def test_bits_of_the_view_are_those_of_the_score(inspect):
     text = "Banana tin sole"
-    view = json.loads(inspect("--text", text, "--json").stdout)["surprise"]["bits_per_char"]
-    row = inspect("--score", "-", "--by", "line", stdin=text).stdout.split("\t")
+    view = json.loads(inspect("--text", text, "--json").done.stdout)["surprise"]["bits_per_char"]
+    row = inspect("--score", "-", "--by", "line", stdin=text).done.stdout.split("\t")
     assert view == pytest.approx(float(row[0]), abs=1e-4)
 
 
@@ -166,7 +166,7 @@ def test_what_is_shown_is_no_wider_than_the_terminal_itself_whatever_the_environ
 
 
 def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(inspect):
-    result = json.loads(inspect("--neurons", "--json").stdout)["neurons"]
+    result = json.loads(inspect("--neurons", "--json").done.stdout)["neurons"]
     assert result["text"] == "the held-out end of words.txt"
     assert (result["characters"], result["units"]) == (2000, 5 * 48)
     found = {one["feature"]: one for one in result["found"]}
@@ -175,19 +175,19 @@ def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(in
     effects = [abs(one["effect"]) for one in result["found"]]
     assert effects == sorted(effects, reverse=True)
     best = result["found"][0]
-    cell = json.loads(inspect("--cell", best["unit"], "--json").stdout)["cells"][0]
+    cell = json.loads(inspect("--cell", best["unit"], "--json").done.stdout)["cells"][0]
     assert {"feature": best["feature"], "effect": best["effect"]} in cell["follows"]
-    table = inspect("--neurons").stdout
+    table = inspect("--neurons").done.stdout
     assert re.search(rf"^{re.escape(best['feature'])} +{re.escape(best['unit'])} +[+-]0\.\d\d", table, re.M)
 
 
 def test_a_cell_colours_the_text_that_is_given(inspect):
-    lines = inspect("--text", "Tin sole", "--cell", "0:7", "--cell", "0:8:h").stdout.splitlines()
+    lines = inspect("--text", "Tin sole", "--cell", "0:7", "--cell", "0:8:h").done.stdout.splitlines()
     assert lines[0].startswith("cell 0:7, tanh of c, "), "an LSTM's cell has no bound"
     assert lines[2] == "Tin sole"
     assert re.fullmatch("[▁▂▃▄▅▆▇█]{8}", lines[3])
     assert any(re.match(r"cell 0:8:h, -?0\.\d\d to ", line) for line in lines)
-    gate = json.loads(inspect("--text", "Tin sole", "--cell", "0:8:f", "--json").stdout)["cells"][0]
+    gate = json.loads(inspect("--text", "Tin sole", "--cell", "0:8:f", "--json").done.stdout)["cells"][0]
     assert gate["unit"] == "0:8:f"
     assert all(0 < value < 1 for value in gate["values"])
 
@@ -209,7 +209,7 @@ def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(traine
 
 
 def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):
-    result = json.loads(inspect("--gates", "--gradients", "--novelty", "300", "--embeddings", "--json").stdout)
+    result = json.loads(inspect("--gates", "--gradients", "--novelty", "300", "--embeddings", "--json").done.stdout)
     assert [gate["gate"] for gate in result["gates"]["gates"]] == ["input", "forget", "output"]
     for gate in result["gates"]["gates"]:
         assert len(gate["open"]) == len(gate["shut"]) == 48
@@ -241,13 +241,15 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     seen = found["surprise"]["characters"]
     assert [one["char"] for one in seen] == ["T", "<0xE9>", "n"]
     assert {name for name, _ in seen[0]["top"]} == set(found["embeddings"]["places"])
-    cell = json.loads(run_in(trained, "inspect", "odd.pt", "--cell", "0:1", *asked[:2], "--json").stdout)["cells"][0]
+    cell = json.loads(run_in(trained, "inspect", "odd.pt", "--cell", "0:1", *asked[:2], "--json").done.stdout)["cells"][
+        0
+    ]
     assert cell["characters"] == ["T", "<0xE9>", "n"]
-    rows = run_in(trained, "inspect", "odd.pt", *asked).stdout.splitlines()[4:-2]
+    rows = run_in(trained, "inspect", "odd.pt", *asked).done.stdout.splitlines()[4:-2]
     assert "".join(row[0] for row in rows).count("\ufffd") == 4, "one sign for each of two bytes, the mark, the rare"
-    assert "<rare>" in run_in(trained, "inspect", "odd.pt", "--embeddings").stdout
-    assert "most frequent" in run_in(trained, "inspect", "odd.pt").stdout
-    described = run_in(trained, "inspect", "odd.pt", "--json").stdout
+    assert "<rare>" in run_in(trained, "inspect", "odd.pt", "--embeddings").done.stdout
+    assert "most frequent" in run_in(trained, "inspect", "odd.pt").done.stdout
+    described = run_in(trained, "inspect", "odd.pt", "--json").done.stdout
     assert "\\ud" not in described, "no lone surrogate"
     card = json.loads(described)
     assert len(card["characters"]) == len(characters)
@@ -257,7 +259,7 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
 def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
     save_like(trained, "one.pt", random_model(config))
-    drawn = run_in(trained, "inspect", "one.pt", "--embeddings").stdout.split("\ncharacter ")[0]
+    drawn = run_in(trained, "inspect", "one.pt", "--embeddings").done.stdout.split("\ncharacter ")[0]
     assert "from left to right only: the height means nothing" in " ".join(drawn.split())
     assert len([line for line in drawn.splitlines()[2:] if line.strip()]) > 10
     plane = inspect("--embeddings")
@@ -270,19 +272,21 @@ def test_huge_weights_that_all_characters_share_change_nothing_in_which_are_alik
     for shared in (0.0, 2.0**127):  # their sum is more than float32 can hold
         contents["weights"]["head.weight"][:, 0] = shared
         torch.save(contents, trained / "huge.pt")
-        found.append(json.loads(run_in(trained, "inspect", "huge.pt", "--embeddings", "--json").stdout)["embeddings"])
+        found.append(
+            json.loads(run_in(trained, "inspect", "huge.pt", "--embeddings", "--json").done.stdout)["embeddings"]
+        )
     assert found[0] == found[1]
 
 
 def test_a_copied_file_is_found_out(inspect, trained):
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
-    result = json.loads(inspect("--novelty", "copy.txt", "--json").stdout)["novelty"]
+    result = json.loads(inspect("--novelty", "copy.txt", "--json").done.stdout)["novelty"]
     assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
     assert result["sample"]["copied"]["80"] == 1
-    assert inspect("--novelty", "copy.txt").stdout.count("\n") < 15
+    assert inspect("--novelty", "copy.txt").done.stdout.count("\n") < 15
     assert (result["text"], result["of"]) == ("copy.txt", 200)
     (trained / "new.txt").write_text("§§§")
-    assert "the longest stretches here" not in inspect("--novelty", "new.txt").stdout
+    assert "the longest stretches here" not in inspect("--novelty", "new.txt").done.stdout
 
 
 def test_a_number_that_is_a_files_name_too_is_one_of_characters_and_that_is_said(inspect, trained):
@@ -306,16 +310,16 @@ def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_
     told = "the text of the model that it began with is not searched"
     for init_from, is_told in (("old.pt", True), (None, False)):
         save_like(trained, "begun.pt", origin={"init_from": init_from})
-        shown = " ".join(run_in(trained, "inspect", "begun.pt", "--novelty", "20").stdout.split())
+        shown = " ".join(run_in(trained, "inspect", "begun.pt", "--novelty", "20").done.stdout.split())
         assert shown.endswith(told) == is_told
-        found = json.loads(run_in(trained, "inspect", "begun.pt", "--novelty", "20", "--json").stdout)["novelty"]
+        found = json.loads(run_in(trained, "inspect", "begun.pt", "--novelty", "20", "--json").done.stdout)["novelty"]
         assert (found.get("note") == told) == is_told
 
 
 def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_characters_apart(trained):
     train_briefly(trained, "words.txt", "-o", "few.pt", "--max-vocab", "9", "--hidden-size", "8", "--max-steps", "1")
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
-    result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").stdout)["novelty"]
+    result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").done.stdout)["novelty"]
     assert result["sample"]["copied"]["80"] == 1
 
 
@@ -345,15 +349,15 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
     train_briefly(trained, "words.txt", "-o", "list.pt", "--lines", "--hidden-size", "8", "--max-steps", "1")
     (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
     command = ("inspect", "list.pt", "--novelty")
-    found = json.loads(run_in(trained, *command, "some.txt", "--json").stdout)["novelty"]
+    found = json.loads(run_in(trained, *command, "some.txt", "--json").done.stdout)["novelty"]
     assert found["sample"]["lines"] == 200
     assert 0.4 < found["sample"]["copied_lines"] <= 0.5, "some of the first hundred are held out"
     assert found["held_out"]["lines"] > 0
     assert found["held_out"]["copied_lines"] < 0.1
-    told = run_in(trained, *command, "some.txt").stdout
+    told = run_in(trained, *command, "some.txt").done.stdout
     assert f"lines that stand in it       {found['sample']['copied_lines']:.1%}" in told
     assert "\\n" not in told.partition("the longest stretches here")[2]
-    judged = json.loads(run_in(trained, *command, "300", "--json").stdout)["novelty"]
+    judged = json.loads(run_in(trained, *command, "300", "--json").done.stdout)["novelty"]
     assert judged["sample"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
     drawn, encoder = subject.sample(300), subject.contents.encoder
@@ -372,19 +376,19 @@ def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeyp
 
 def test_several_checkpoints_are_shown_one_after_another(inspect, trained):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
-    shown = inspect("again.pt", "--text", "Tin").stdout
+    shown = inspect("again.pt", "--text", "Tin").done.stdout
     assert re.findall("^# (.*)", shown, re.M) == ["words", "again"]
-    assert len(json.loads(inspect("again.pt", "--text", "Tin", "--json").stdout)) == 2
+    assert len(json.loads(inspect("again.pt", "--text", "Tin", "--json").done.stdout)) == 2
 
 
 def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
-    shown = inspect("again.pt", "--gradients").stdout
+    shown = inspect("again.pt", "--gradients").done.stdout
     figures = r"([hc]) +(\d+|beyond 100) +(\d+|beyond 100) +([\d.e-]+ \([\d.e-]+ to [\d.e-]+\))$"
     rows = re.findall(rf"^(words|again) +0 +{figures}", shown, re.M)
     assert [row[:2] for row in rows] == [("words", "h"), ("words", "c"), ("again", "h"), ("again", "c")]
     assert rows[0][2:] == rows[2][2:]
-    alone = re.findall(rf"^0 +{figures}", inspect("--gradients").stdout, re.M)
+    alone = re.findall(rf"^0 +{figures}", inspect("--gradients").done.stdout, re.M)
     assert alone == [row[1:] for row in rows[:2]]
     contexts = re.findall(r"^(\d+(?: to \d+)?) +(\d\.\d+) +(\d\.\d+)$", shown, re.M)
     assert len(contexts) == 9
@@ -453,38 +457,40 @@ def test_bad_input_is_reported_in_one_line(inspect, arguments, message):
 
 
 def test_a_cells_range_is_that_of_its_values(inspect):
-    seen = json.loads(inspect("--text", "Tin", "--cell", "0:1:o", "--json").stdout)["cells"][0]
+    seen = json.loads(inspect("--text", "Tin", "--cell", "0:1:o", "--json").done.stdout)["cells"][0]
     lowest, highest = min(seen["values"]), max(seen["values"])
     assert 0 < lowest < highest
-    assert inspect("--text", "Tin", "--cell", "0:1:o").stdout.startswith(f"cell 0:1:o, {lowest:.2f} to {highest:.2f}")
+    assert inspect("--text", "Tin", "--cell", "0:1:o").done.stdout.startswith(
+        f"cell 0:1:o, {lowest:.2f} to {highest:.2f}"
+    )
 
 
 @pytest.mark.parametrize("views", [["--text"], ["--cell", "0:1", "--text"], ["--neurons", "--text"]])
 def test_the_nearest_letters_are_read_in_every_view(inspect, views):
     result = inspect("--unknown", "nearest", *views, "Tín sölé kilo " * 9)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == inspect(*views, "Tin sole kilo " * 9).stdout
+    assert result.stdout == inspect(*views, "Tin sole kilo " * 9).done.stdout
 
 
 def test_no_letter_is_as_near_as_two(inspect):
     result = inspect("--unknown", "nearest", "--text", "Tinß")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == inspect("--text", "Tinss").stdout
+    assert result.stdout == inspect("--text", "Tinss").done.stdout
 
 
 def test_each_model_reads_a_text_as_it_learned_to(trained):
     save_like(trained, "lower.pt", text={"lowercase": True})
 
     def shown(*names):
-        return json.loads(run_in(trained, "inspect", *names, "--text", "BANANA", "--json").stdout)
+        return json.loads(run_in(trained, "inspect", *names, "--text", "BANANA", "--json").done.stdout)
 
     assert shown("words.pt", "lower.pt") == [shown("words.pt"), shown("lower.pt")]
     assert shown("lower.pt", "words.pt") == [shown("lower.pt"), shown("words.pt")]
 
 
 def test_guesses_are_as_many_as_there_are_characters(inspect):
-    few = inspect("--text", "Tin", "--top-k", "100000").stdout
-    alphabet = json.loads(inspect("--json").stdout)["characters"]
+    few = inspect("--text", "Tin", "--top-k", "100000").done.stdout
+    alphabet = json.loads(inspect("--json").done.stdout)["characters"]
     assert few.endswith("\n\ndigits: bits, 9 for nine or more\n")
     assert few.rstrip().count("\n") - 1 == 4 + len(alphabet), "a headline, the text, its digits, a row for each guess"
 
@@ -523,24 +529,24 @@ def test_characters_that_are_left_out_leave_the_others_as_they_are(trained):
     characters = torch.load(trained / "words.pt", weights_only=True)["characters"].replace("u", "\u0301")
     save_like(trained, "composed.pt", characters=characters, text={"normalize": "nfc"})
     given = ("--text", "Tin sole§\u0301 nap", "--unknown", "skip")
-    seen = json.loads(run_in(trained, "inspect", "composed.pt", *given, "--json").stdout)["surprise"]
+    seen = json.loads(run_in(trained, "inspect", "composed.pt", *given, "--json").done.stdout)["surprise"]
     assert run_in(trained, "inspect", "composed.pt", *given, "--html", "composed.html").returncode == 0
     shown = data_of((trained / "composed.html").read_text(encoding="utf-8"))["surprise"]
     for found in (seen, shown):
         assert "".join(one["char"] for one in found["characters"]) == "Tin sole\u0301 nap"
         assert (found["unknown"], found["left_out"]) == (0, 1)
-    told = run_in(trained, "inspect", "composed.pt", *given).stdout.splitlines()[0]
+    told = run_in(trained, "inspect", "composed.pt", *given).done.stdout.splitlines()[0]
     assert told == "1 character that it does not know is left out"
-    assert "left out" not in run_in(trained, "inspect", "composed.pt", "--text", "Tin", *given[2:]).stdout
+    assert "left out" not in run_in(trained, "inspect", "composed.pt", "--text", "Tin", *given[2:]).done.stdout
 
 
 def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_is_in(inspect):
     typed = "Tin\\n§ sole"
-    shown = json.loads(inspect("--text", typed, "--json").stdout)["surprise"]
+    shown = json.loads(inspect("--text", typed, "--json").done.stdout)["surprise"]
     price = next(one["bits"] for one in shown["characters"] if one["char"] == "§")
     assert shown["unknown"] == 2
-    told = " ".join(inspect("--text", typed).stdout.split())
+    told = " ".join(inspect("--text", typed).done.stdout.split())
     listed = r"'\' (U+005C), '§' (U+00A7)"
     assert f"2 characters that it does not know, at {price:.1f} bits each: {listed}; a line feed is typed" in told
     assert told.count(r"as $'...\n' in bash and zsh, or comes by --text-file") == 1
-    assert "that it does not know" not in inspect("--text", "Tin sole").stdout
+    assert "that it does not know" not in inspect("--text", "Tin sole").done.stdout

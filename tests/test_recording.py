@@ -131,7 +131,7 @@ def test_gates_are_counted_at_each_character_whatever_its_bytes(trained):
 
 def test_a_model_alone_says_how_much_it_read(inspect):
     for view in ("--gates", "--neurons", "--gradients"):
-        shown = inspect("words.pt", view).stdout
+        shown = inspect("words.pt", view).done.stdout
         assert shown.startswith("2,000 characters of the held-out end of words.txt\n"), view
 
 
@@ -146,12 +146,12 @@ def test_a_given_text_is_read_as_far_by_all(trained):
 def test_characters_that_a_model_does_not_know_are_said_to_be_left_out(inspect, view):
     text = make_text(400)
     told = "2 characters that it does not know are left out"
-    assert told in " ".join(inspect("words.pt", view, "--text", f"{text[:9]}¿{text[9:]}¡").stdout.split())
-    shown = inspect("words.pt", view, "--text", text + "¿").stdout
+    assert told in " ".join(inspect("words.pt", view, "--text", f"{text[:9]}¿{text[9:]}¡").done.stdout.split())
+    shown = inspect("words.pt", view, "--text", text + "¿").done.stdout
     assert "1 character that it does not know is left out" in " ".join(shown.split())
     whole = inspect("words.pt", view, "--text", text)
     assert (whole.returncode, "left out" in whole.stdout) == (0, False), whole.stderr
-    values = json.loads(inspect("words.pt", view, "--text", text + "¿", "--json").stdout)
+    values = json.loads(inspect("words.pt", view, "--text", text + "¿", "--json").done.stdout)
     assert (values["cells"][0] if "cells" in values else values[view[2:]])["left_out"] == 1
 
 
@@ -182,7 +182,7 @@ def test_rare_characters_of_the_held_out_text_are_left_out(rare):
 @pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3"])
 def test_views_of_the_held_out_text_are_those_of_the_same_text_as_a_file(rare, view):
     def shown(*more):
-        return run_charrnn(rare, "inspect", "words.pt", view, *more, "--json", text=True).stdout
+        return run_charrnn(rare, "inspect", "words.pt", view, *more, "--json", text=True).done.stdout
 
     own, given = shown(), shown("--text-file", "given.txt")
     assert own.replace("the held-out end of words.txt", "given.txt") == given
@@ -215,7 +215,7 @@ def test_of_a_held_out_text_of_rare_characters_alone_a_page_shows_the_surprise_a
 
 
 def test_one_character_is_no_characters(inspect):
-    assert inspect("words.pt", "--gates", "--text", "T").stdout.startswith("1 character of --text\n")
+    assert inspect("words.pt", "--gates", "--text", "T").done.stdout.startswith("1 character of --text\n")
 
 
 def test_one_character_is_too_little_to_go_back_in(inspect):
@@ -234,7 +234,7 @@ def test_of_a_beginning_no_more_is_said_to_be_left_out_than_stood_in_it():
 
 def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
     save_like(trained, "more.pt", training={"config": {"val_fraction": 0.2}})
-    words, more = json.loads(inspect("words.pt", "more.pt", "--gradients", "--json").stdout)
+    words, more = json.loads(inspect("words.pt", "more.pt", "--gradients", "--json").done.stdout)
     assert {**words["gradients"], "checkpoint": 0} == {**more["gradients"], "checkpoint": 0}
     assert more["gradients"]["of"] == 2000
 
@@ -242,22 +242,22 @@ def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained
 def test_models_of_different_texts_are_told_apart(inspect, trained):
     (trained / "foreign.txt").write_text(make_text(9_000, seed=3))
     train_briefly(trained, "foreign.txt", "--hidden-size", "16", "--max-steps", "3")
-    note, shown = inspect("words.pt", "foreign.pt", "--gradients").stdout.split("\n\n")[:2]
+    note, shown = inspect("words.pt", "foreign.pt", "--gradients").done.stdout.split("\n\n")[:2]
     told = "these models learned from different texts, or were judged by different ones, and each reads its own:"
     assert " ".join(note.split()).startswith(told)
     assert shown.splitlines() == [
         "words: the first 900 of 2,000 characters of the held-out end of words.txt",
         "foreign: 900 characters of the held-out end of foreign.txt",
     ]
-    given = inspect("words.pt", "foreign.pt", "--gradients", "--text", make_text(400)).stdout
+    given = inspect("words.pt", "foreign.pt", "--gradients", "--text", make_text(400)).done.stdout
     assert given.startswith("400 characters of --text\n")
 
 
 def test_it_is_said_which_way_round_the_update_gate_of_a_gru_is(inspect, trained):
     save_like(trained, "gru.pt", small_model(cell="gru"))
-    told = " ".join(inspect("gru.pt", "--gates").stdout.split())
+    told = " ".join(inspect("gru.pt", "--gates").done.stdout.split())
     assert "update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before;" in told
-    assert "keeps" not in inspect("words.pt", "--gates").stdout
+    assert "keeps" not in inspect("words.pt", "--gates").done.stdout
 
 
 def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained):
@@ -269,7 +269,7 @@ def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained
         assert told["tanh"].strip() == "its cell is rnn, which has no gates; --neurons shows its states"
         assert "forget" in told["words"]
         gates = {each["checkpoint"]: len(each["gates"]["gates"]) for each in json.loads(
-            inspect(*names, "--gates", "--json").stdout)}  # fmt: skip
+            inspect(*names, "--gates", "--json").done.stdout)}  # fmt: skip
         assert gates == {"words.pt": 3, "tanh.pt": 0}
     for more in ([], ["--neurons"], ["--html", "g.html"], ["--text", "Tin"]):
         alone = inspect("tanh.pt", "--gates", *more)
@@ -287,9 +287,9 @@ def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained
 )  # fmt: skip
 def test_a_text_too_short_for_neurons_says_how_much_would_do(inspect, length, told):
     text = make_text(length, seed=4)
-    note = json.loads(inspect("words.pt", "--neurons", "--json", "--text", text).stdout)["neurons"].get("note", "")
+    note = json.loads(inspect("words.pt", "--neurons", "--json", "--text", text).done.stdout)["neurons"].get("note", "")
     assert note == told
-    shown = inspect("words.pt", "--neurons", "--text", text).stdout
+    shown = inspect("words.pt", "--neurons", "--text", text).done.stdout
     assert told in " ".join(shown.split())
     assert bool(told) == ("would" in shown)
 
