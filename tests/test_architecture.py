@@ -12,7 +12,6 @@ from typing import get_type_hints
 
 import pytest
 from conftest import ROOT, clean_environment
-from hypothesis import settings
 
 from charrnn.cli.inspection import inspect
 from charrnn.cli.inspector.flags import InspectFlags
@@ -451,7 +450,3 @@ def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path):
     files = (path for path in PACKAGE.rglob("*") if path.is_file() and not {"__pycache__", ".DS_Store"} & {*path.parts})
     assert packed == {path.relative_to(ROOT).as_posix() for path in files}
     assert "charrnn/display/assets/page.html" in packed
-
-
-def test_no_example_of_a_property_fails_for_its_time():
-    assert settings().deadline is None

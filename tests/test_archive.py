@@ -1,6 +1,5 @@
 """The checkpoint's format: what is promised of the file, and what a damaged or hostile one meets."""
 
-import contextlib
 import errno
 import functools
 import gc
@@ -9,7 +8,6 @@ import io
 import os
 import pickle
 import re
-import shutil
 import stat
 import tracemalloc
 import zipfile
@@ -372,28 +370,29 @@ def test_twenty_thousand_texts_and_evaluations_are_read(path):
 
 @pytest.mark.parametrize("bit", range(8))
 def test_any_flipped_bit_of_the_zip_directory_is_refused_or_harmless(path, bit):
-    data = bytearray(path.read_bytes())
+    data, weights = bytearray(path.read_bytes()), read_checkpoint(str(path)).weights
+    num_refused = num_read = 0
     for place in range(data.rindex(b"PK\x01\x02") - 400, len(data)):
         data[place] ^= 1 << bit
         path.write_bytes(data)
         data[place] ^= 1 << bit
-        with contextlib.suppress(CheckpointError):
-            assert read_checkpoint(str(path)).model == CONFIG
+        try:
+            contents = read_checkpoint(str(path))
+        except CheckpointError:
+            num_refused += 1
+            continue
+        num_read += 1
+        assert contents.model == CONFIG
+        assert {*contents.weights} == {*weights}
+        assert all(np.array_equal(contents.weights[name], values) for name, values in weights.items())
+    assert num_refused > 100, "what says where the records are and what they hold"
+    assert num_read > 100, "times and rights"
 
 
 def test_compressed_record_is_refused(path):
     replace_record(path, "data/0", bytes(10_000_000), zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match="compressed"):
         read_checkpoint(str(path))
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"PK", pickle.dumps({"format": "charrnn"}), np.random.default_rng(0).bytes(5000)]
-)
-def test_file_of_another_kind_is_refused(tmp_path, data):
-    (tmp_path / "x.pt").write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"x\.pt: not a whole charrnn checkpoint"):
-        read_checkpoint(str(tmp_path / "x.pt"))
 
 
 def zipped(*names):
@@ -494,6 +493,8 @@ def test_torch_file_of_another_program_is_no_checkpoint(tmp_path, contents):
         ("b.bin", b"\xff\0\xff", "not a whole charrnn checkpoint; it is damaged or of another kind, use a copy or tra"),
         ("c.pt", b"PK\x03\x04", r"not a whole charrnn checkpoint \(File is not a zip file\); it is damaged or of"),
         ("e.pt", b"", r"not a whole charrnn checkpoint \(it is empty\); it is damaged"),
+        ("p.pt", pickle.dumps({"format": "charrnn"}), "not a whole charrnn checkpoint"),
+        ("r.pt", np.random.default_rng(0).bytes(5000), "not a whole charrnn checkpoint"),
     ],
 )
 def test_error_names_what_kind_of_file_it_is(path, name, data, told):
@@ -518,13 +519,10 @@ def test_web_address_is_reported_as_such():
         read_checkpoint("https://x.org/m.pt")
 
 
-def test_other_zip_file_and_plain_state_dict_are_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
-        archive.writestr("letter.txt", "hello")
+def test_plain_state_dict_is_refused(tmp_path):
     torch.save(CharRNN(CONFIG).state_dict(), tmp_path / "b.pt")
-    for name in "ab":
-        with pytest.raises(CheckpointError, match="charrnn checkpoint"):
-            read_checkpoint(str(tmp_path / f"{name}.pt"))
+    with pytest.raises(CheckpointError, match="charrnn checkpoint"):
+        read_checkpoint(str(tmp_path / "b.pt"))
 
 
 def test_endless_input_is_refused_after_a_few_bytes(monkeypatch):
@@ -631,14 +629,6 @@ def test_sampling_reads_only_the_best_weights(path, monkeypatch):
     )
     contents = read_checkpoint(str(path))
     assert len([name for name in read if "/data/" in name]) == len(contents.weights)
-
-
-def test_reading_does_not_change_the_file(path, tmp_path):
-    shutil.copy(path, tmp_path / "copy.pt")
-    read_checkpoint(str(path), with_training=True)
-    assert path.read_bytes() == (tmp_path / "copy.pt").read_bytes()
-    assert isinstance(read_checkpoint(str(path)).weights["head.bias"], np.ndarray)
-    assert io.BytesIO(path.read_bytes()).read(2) == b"PK"
 
 
 def test_missing_checkpoint_suggests_the_one_named_like_the_text(tmp_path):

@@ -8,14 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import make_text, run_charrnn, train_briefly
-from hypothesis import example, given
-from hypothesis import strategies as st
 from test_page import data_of
 
 from charrnn.generation import samples
 from charrnn.inference.engine import Engine
 from charrnn.storage.archive import read_checkpoint
-from charrnn.surrogates import to_bytes
 from charrnn.text.encoder import CharEncoder
 
 TEXT = make_text(6_000) + "Tüna ná→ 🦊\n" * 40
@@ -38,15 +35,6 @@ def show(folder, model, *arguments):
     result = command(folder, "inspect", f"{model}.pt", *arguments, "--json")
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
-
-
-@given(st.text(st.characters(exclude_categories=())))
-@example("\udc80a\ud800é\udfff🦊")
-def test_widths_are_the_bytes_of_each_character(text):
-    units = CharEncoder("".join(map(chr, range(256))), unit="byte")
-    assert units.widths(text).tolist() == [len(to_bytes(character)) for character in text]
-    assert units.begins(text).tolist() == [i == 0 for character in text for i in range(len(to_bytes(character)))]
-    assert CharEncoder("ab").widths(text).tolist() == CharEncoder("ab").begins(text).tolist() == [1] * len(text)
 
 
 def bits_of(contents, ids):
@@ -118,18 +106,18 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     seen = show(folder, "bytes", "--gradients")["gradients"]
     assert seen["unit"] == "byte"
     assert seen["loss_by_context"][0]["most"] == 1
-    told = command(folder, "inspect", "bytes.pt", "--gradients").stdout
+    told = command(folder, "inspect", "bytes.pt", "--gradients").done.stdout
     assert "bits per byte, by bytes of context" in told
     train_briefly(folder, "words.txt", "--hidden-size", "16", "--max-steps", "2", "--out", "two.pt")
-    both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").stdout
+    both = command(folder, "inspect", "bytes.pt", "two.pt", "--gradients").done.stdout
     told = "bits per byte or character, by bytes or characters of context\ncontext     bytes, per byte  two, per char"
     assert told in both
     more = ("--hidden-size", "16", "--max-steps", "60", "--unit", "byte", "--out", "curve.pt")
     train_briefly(folder, "words.txt", *more)
-    card = command(folder, "inspect", "curve.pt").stdout
+    card = command(folder, "inspect", "curve.pt").done.stdout
     assert "nats per byte" in card
     assert "per character" not in card
-    alike = command(folder, "inspect", "curve.pt", "--embeddings").stdout
+    alike = command(folder, "inspect", "curve.pt", "--embeddings").done.stdout
     assert "<0xC3>" in alike
     assert re.search("byte +expected where it is", alike)
     assert not set("Ã¼¡") & set(alike), "a byte is no letter"
@@ -159,12 +147,12 @@ def test_of_a_prompt_for_a_model_of_bytes_what_is_typed_alone_has_its_line_ends(
     prompt = b"\x00\n\xff\r\n\r\xfe\n\n"
     (folder / "prompt").write_bytes(prompt)
     flags = ["sample", "data.pt", "-n", 0, "-q"]
-    assert run_charrnn(folder, *flags, "-f", "prompt").stdout == prompt
-    assert run_charrnn(folder, *flags, "-p", "-", input=prompt).stdout == prompt[:-1]
-    assert run_charrnn(folder, *flags, "-p", "a\nb").stdout == b"a\r\nb"
+    assert run_charrnn(folder, *flags, "-f", "prompt").done.stdout == prompt
+    assert run_charrnn(folder, *flags, "-p", "-", input=prompt).done.stdout == prompt[:-1]
+    assert run_charrnn(folder, *flags, "-p", "a\nb").done.stdout == b"a\r\nb"
     refused = run_charrnn(folder, "sample", "bytes.pt", "-p", "-", input=b"Tin\r\nBa")
     assert refused.stderr.startswith(b"charrnn: prompt has '\\r' (U+000D), which this model never saw (")
-    assert run_charrnn(folder, "sample", "bytes.pt", "-n", 0, "-q", "-p", "a\r\nb").stdout == b"a\nb"
+    assert run_charrnn(folder, "sample", "bytes.pt", "-n", 0, "-q", "-p", "a\r\nb").done.stdout == b"a\nb"
 
 
 def test_a_model_of_bytes_learns_as_it_reads(folder):

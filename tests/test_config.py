@@ -105,7 +105,8 @@ def test_ranges_include_their_ends_as_declared():
 
 
 def test_configs_survive_a_round_trip_through_plain_values():
-    for config in (MODEL, TRAINING):
+    text = TextOptions(lowercase=True, newline="lf", normalize="nfc", encoding="latin-1", lines=True)
+    for config in (MODEL, TRAINING, text):
         assert config_from_dict(type(config), dataclasses.asdict(config)) == config
 
 

@@ -1,5 +1,4 @@
 import codecs
-import dataclasses
 import encodings
 import gzip
 import itertools
@@ -591,12 +590,6 @@ def test_surrogateescape_and_byte_unit_lose_nothing(data):
     text = decode([b"x", data], errors="surrogateescape")
     assert text.encode("utf-8", "surrogateescape") == b"x" + data
     assert decode([data], unit="byte").encode("latin-1") == data
-
-
-@given(OPTIONS, st.sampled_from(ENCODINGS), st.booleans())
-def test_options_survive_a_checkpoint(options, encoding, lines):
-    options = TextOptions(newline=options.newline, normalize=options.normalize, encoding=encoding, lines=lines)
-    assert config_from_dict(TextOptions, dataclasses.asdict(options)) == options
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_a_character_becomes_as_many_ids_as_it_has_bytes(text):
     widths = [len(encoder.encode(character)) for character in text]
     assert encoder.widths(text).tolist() == widths
     assert encoder.begins(text).tolist() == [place == 0 for width in widths for place in range(width)]
+    assert CharEncoder("ab").widths(text).tolist() == CharEncoder("ab").begins(text).tolist() == [1] * len(text)
 
 
 def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
