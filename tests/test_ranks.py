@@ -704,6 +704,14 @@ class OnGpu:
         self.dropout = Dropout()
 
 
+def test_each_rank_begins_with_dropout_masks_of_its_own():
+    config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
+    models = [
+        TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part).model for part in parts(3)
+    ]
+    assert len({str(model.dropout.random_state) for model in models}) == 3
+
+
 def test_stored_random_state_of_a_gpu_is_restored(monkeypatch):
     seeds = seeds_of_gpu(monkeypatch)
     model, other = OnGpu(), OnGpu()
