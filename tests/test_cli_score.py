@@ -63,7 +63,7 @@ def torch_bits(folder, line):
 LINES = ["Banana tin sole mare kilo", "nub nub nub", "", "Tuna"]
 
 
-def test_every_line_gets_the_bits_that_torch_gives_it_by_itself(command, trained):
+def test_line_scores_equal_the_bits_computed_by_torch(command, trained):
     result = command("words.pt", "--score", "-", "--by", "line", stdin="\n".join(LINES))
     assert (result.returncode, result.stderr) == (0, b"")
     rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
@@ -72,7 +72,7 @@ def test_every_line_gets_the_bits_that_torch_gives_it_by_itself(command, trained
     assert [float(row[0]) for row in rows] == pytest.approx([torch_bits(trained, line) for line in ended], abs=1e-4)
 
 
-def test_a_lines_score_does_not_depend_on_its_neighbours_nor_on_how_many_there_are(command):
+def test_line_score_does_not_depend_on_other_lines(command):
     text = make_text(30_000, seed=9)
     whole = command("words.pt", "--score", "-", "--by", "line", stdin=text).done.stdout.decode().splitlines()
     assert [row.split("\t")[2] for row in whole] == text.split("\n")
@@ -81,21 +81,21 @@ def test_a_lines_score_does_not_depend_on_its_neighbours_nor_on_how_many_there_a
         assert float(alone.split("\t")[0]) == pytest.approx(float(among.split("\t")[0]), abs=2e-4)
 
 
-def test_above_prints_only_the_lines_that_surprise_it(command):
+def test_above_prints_only_surprising_lines(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--above", "3.5", stdin="Banana tin\nxkqj\nTin sole\n")
     assert [row.split("\t")[2] for row in result.stdout.decode().splitlines()] == ["xkqj"]
     none = command("words.pt", "--score", "-", "--by", "line", "--above", "99", stdin="Banana tin\nTin sole\n")
     assert (none.returncode, none.stdout, none.stderr) == (0, b"", b"")
 
 
-def test_a_blank_line_is_never_one_that_surprises(command):
+def test_blank_line_is_never_above(command):
     lines = ("words.pt", "--score", "-", "--by", "line")
     assert command(*lines, stdin="\r\nTin\n\n").done.stdout.count(b"\n") == 3
     assert command(*lines, "--above", "0.001", stdin="\r\nTin\n\n").done.stdout.endswith(b"\t3\tTin\n")
     assert command(*lines, "--above", "0.001", stdin="\r\nTin\n\n").done.stdout.count(b"\n") == 1
 
 
-def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
+def test_line_with_invalid_bytes_is_scored_as_odd(command):
     lines = ("words.pt", "--score", "-", "--by", "line")
     result = command(*lines, stdin="Banana tin\nTin \udcff\udce9 sole\nTin \udcff\nTin sole\n")
     rows = [row.split(b"\t") for row in result.stdout.splitlines()]
@@ -114,9 +114,7 @@ def test_a_line_with_bytes_that_are_no_text_is_odd_and_ends_nothing(command):
 
 
 @pytest.mark.parametrize("shown", ["", "lines", "no terminal"])
-def test_how_much_of_a_large_file_is_scored_is_told_on_a_terminal_that_shows_no_lines(
-    tmp_path, monkeypatch, capsys, shown
-):
+def test_progress_is_shown_on_a_terminal_without_lines(tmp_path, monkeypatch, capsys, shown):
     (tmp_path / "app.log").write_bytes(b"x" * 400)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(filtering, "is_live", lambda: shown != "no terminal")
@@ -129,14 +127,14 @@ def test_how_much_of_a_large_file_is_scored_is_told_on_a_terminal_that_shows_no_
     assert capsys.readouterr().err == ("" if shown else told)
 
 
-def test_json_gives_an_object_per_line(command):
+def test_json_has_an_object_per_line(command):
     result = command("words.pt", "--score", "-", "--by", "line", "--json", stdin='Tin "é"\n')
     (row,) = [json.loads(line) for line in result.stdout.decode().splitlines()]
     figures = {"bits_per_char": None, "worst": None}
     assert {**row, **figures} == {"line": 1, "length": 7, "text": 'Tin "é"', **figures}
 
 
-def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_reader(trained, start):
+def test_line_is_answered_before_the_next_and_a_gone_reader_ends_it_silently(trained, start):
     process = start(trained, "inspect", "words.pt", "--score", "-", "--by", "line")
     for word in (b"Banana", b"Tin"):
         process.stdin.write(word + b"\n")
@@ -156,7 +154,7 @@ def test_it_answers_a_line_before_the_next_one_comes_and_ends_silently_with_its_
     assert (process.wait(timeout=30), process.stderr.read()) == (0, b"")
 
 
-def test_what_a_model_never_saw_is_counted_skipped_replaced_or_refused(command, trained):
+def test_unknown_characters_are_counted_skipped_replaced_or_refused(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     price = unknown_surprisal(contents["corpus"]["characters"], 23) / math.log(2)
     known = float(command("words.pt", "--score", "-", "--by", "line", stdin="Tin sole\n").done.stdout.split(b"\t")[0])
@@ -180,7 +178,7 @@ def test_what_a_model_never_saw_is_counted_skipped_replaced_or_refused(command, 
     [("lf", 0, "count", True), ("keep", 0, "count", False), ("keep", 0, "nearest", True), ("keep", 1, "count", True),
      ("keep", 0.5, "count", False)],
 )  # fmt: skip
-def test_a_cr_is_no_part_of_a_line_where_the_model_takes_it_for_one_of_its_end(
+def test_carriage_return_is_excluded_from_a_line_if_the_model_has_crlf(
     command, trained, newline, returns, rule, is_end
 ):
     """Bits stay as they are: they are over what the model reads."""
@@ -200,7 +198,7 @@ def test_a_cr_is_no_part_of_a_line_where_the_model_takes_it_for_one_of_its_end(
 
 
 @pytest.mark.parametrize(("newline", "rule"), [("lf", "count"), ("keep", "nearest")])
-def test_a_model_of_one_long_line_passes_over_cr_lf_where_it_would_read_lf(command, trained, newline, rule):
+def test_model_without_a_line_feed_skips_crlf(command, trained, newline, rule):
     save_like(trained, "long.pt", characters="".join(sorted(ALPHABET.replace("\n", "z"))), text={"newline": newline})
     for models in (["long.pt"], ["long.pt", "words.pt"]):
         lines = [*models, "--score", "-", "--by", "line", "--unknown", rule]
@@ -211,7 +209,7 @@ def test_a_model_of_one_long_line_passes_over_cr_lf_where_it_would_read_lf(comma
     assert counted.endswith(b"\ttin\n" if newline == "lf" else b"\ttin\r\n"), "else the CR is one that it never saw"
 
 
-def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, trained):
+def test_several_models_get_a_column_each_and_the_best_is_named(command, trained):
     text = make_text(3000, seed=3)
     result = command("words.pt", "zoo.pt", "--score", "-", "--by", "line", stdin=text)
     rows = [line.split("\t") for line in result.stdout.decode().splitlines()]
@@ -237,7 +235,7 @@ def test_several_models_get_a_column_each_and_the_best_fit_is_named(command, tra
 
 
 @pytest.mark.parametrize("rule", ["count", "skip"])
-def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command, rule):
+def test_worst_place_of_a_line_is_the_peak_of_five_neighbours(command, rule):
     lines = ["Banana tin sole qq mare", "Tin§ sole§§ nap", "Tin", *(["§"] if rule == "count" else []), ""]
     arguments = ("words.pt", "--unknown", rule, "--json")
     scored = command(*arguments, "--score", "-", "--by", "line", stdin="".join(line + "\n" for line in lines))
@@ -253,7 +251,7 @@ def test_the_worst_place_of_a_line_is_the_most_that_five_neighbours_take(command
     assert set(both["worst"]) == {"words", "zoo"}
 
 
-def test_a_line_of_which_a_model_knows_nothing_has_no_bits_where_that_is_left_out_and_fits_no_model(command, trained):
+def test_line_of_unknown_characters_has_no_bits_when_skipped_and_fits_no_model(command, trained):
     save_like(trained, "cyrillic.pt", characters="\n" + "".join(chr(0x430 + i) for i in range(22)))
     arguments = ("words.pt", "cyrillic.pt", "--score", "-", "--by", "line", "--unknown", "skip")
     result = command(*arguments, "--json", stdin="Tin sole\nабв\n§§\n")
@@ -281,7 +279,7 @@ def crlf_models(trained):
     return "tin sole\r\nmare nap\r\nkilo\r\n" * 9
 
 
-def test_models_that_read_a_text_in_unlike_forms_compare_by_the_text_as_it_was_given(command, crlf_models):
+def test_models_of_unlike_text_forms_compare_by_the_given_text(command, crlf_models):
     result = json.loads(command("keep.pt", "lf.pt", "--score", "-", "--json", stdin=crlf_models).done.stdout)
     models = result["models"]
     assert [each["characters"] for each in models.values()] == [len(crlf_models) - 1] * 2
@@ -295,7 +293,7 @@ def test_models_that_read_a_text_in_unlike_forms_compare_by_the_text_as_it_was_g
     assert float(both[1]) == pytest.approx(float(one[0]) * 5 / 6, abs=1e-4)
 
 
-def test_models_that_read_a_text_in_unlike_forms_are_said_to(command, crlf_models):
+def test_models_of_unlike_text_forms_are_reported(command, crlf_models):
     told = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
     def note(*models, text=crlf_models):
@@ -334,7 +332,7 @@ def apart(trained):
         ["--text", "T\u00e4n"],
     ],
 )
-def test_where_a_model_knows_a_text_in_its_other_unicode_form_it_is_told_how_to_read_it_so(command, trained, view):
+def test_text_known_in_the_other_unicode_form_suggests_unknown_nearest(command, trained, view):
     (trained / "umlaut.txt").write_text("T\u00e4n n\u00e4t\u00eb\n" * 999)
     told = "'\u00e4' (U+00E4), which apart.pt knows as 'a' (U+0061), '◌\u0308' (U+0308); --unknown nearest reads it so"
     for rule in ("count", "skip"):
@@ -348,7 +346,7 @@ def test_where_a_model_knows_a_text_in_its_other_unicode_form_it_is_told_how_to_
 @pytest.mark.parametrize(
     "view", [["--score", "crlf.txt"], ["--score", "crlf.txt", "--by", "line"], ["--text-file", "crlf.txt"]]
 )
-def test_where_a_text_has_line_ends_that_a_model_lacks_it_is_told_how_to_read_them(command, trained, view):
+def test_line_ends_unknown_to_the_model_suggest_unknown_nearest(command, trained, view):
     save_like(trained, "with_cr.pt", characters="".join(sorted(ALPHABET.replace("u", "\r"))))
     (trained / "crlf.txt").write_bytes(b"Tin sole\r\nmare\r\n" * 999)
     told = b"charrnn: crlf.txt has lines that end by CR LF, and words.pt knows no CR; --unknown nearest reads LF\n"
@@ -358,7 +356,7 @@ def test_where_a_text_has_line_ends_that_a_model_lacks_it_is_told_how_to_read_th
     assert b"CR LF" not in command("with_cr.pt", *view).stderr
 
 
-def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
+def test_score_of_a_learned_text_warns(command, trained):
     told = b"charrnn: words.txt: words learned from most of it; the loss on another text would be higher\n"
     assert command("words.pt", "--score", "words.txt").stderr == told
     table = command("zoo.pt", "words.pt", "--score", "words.txt")
@@ -392,7 +390,7 @@ def test_a_score_says_where_most_of_the_text_was_learned_from(command, trained):
         ({"texts": ["-"]}, False),
     ],
 )
-def test_a_part_of_what_was_read_is_known_where_that_was_one_file_alone(command, trained, origin, is_other):
+def test_part_of_a_learned_text_is_recognized_if_it_was_one_file(command, trained, origin, is_other):
     save_like(trained, "several.pt", origin=origin, corpus={"name": origin["texts"][0]})
     words = (trained / "words.txt").read_bytes()
     for text, is_own in ((words, True), (words[:-1], is_other), (words[::-1], is_other)):
@@ -406,7 +404,7 @@ def test_above_with_several_models_leaves_out_what_fits_any_of_them(command):
     assert row.endswith("\txkqj")
 
 
-def test_the_dynamic_score_stands_beside_the_static_one(command):
+def test_dynamic_score_is_shown_beside_the_static_one(command):
     text = make_text(3000, seed=3)
     result = json.loads(command("words.pt", "--score", "-", "--dynamic", "--json", stdin=text).done.stdout)
     static = json.loads(command("words.pt", "--score", "-", "--json", stdin=text).done.stdout)
@@ -416,7 +414,7 @@ def test_the_dynamic_score_stands_beside_the_static_one(command):
     assert table[-1].startswith("dynamic ")
 
 
-def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trained):
+def test_dynamic_score_counts_unknown_characters_like_the_static_one(trained):
     (subject,) = read_subjects([str(trained / "words.pt")])
     totals = []
     for rule in ("count", "skip"):
@@ -426,7 +424,7 @@ def test_the_dynamic_score_counts_unknown_characters_as_the_static_one_does(trai
     assert dynamic - of_known == pytest.approx(static - static_of_known) == pytest.approx(unknown_price(subject))
 
 
-def test_a_dynamic_score_that_is_no_number_is_told(command, trained):
+def test_nonfinite_dynamic_score_is_reported(command, trained):
     shape = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8, "layer_norm": False}
     model = random_model(ModelConfig(cell="rnn-relu", **shape))
     model.state_dict()["embedding.weight"] *= 1e20  # squares of gradients overflow
@@ -470,7 +468,7 @@ def make_log(num_lines, seed):
 
 
 @pytest.mark.slow
-def test_the_odd_lines_of_a_log_stand_out_after_a_short_training(command, trained):
+def test_odd_lines_of_a_log_stand_out_after_a_short_training(command, trained):
     """20 odd lines among 20,000 ordinary ones: at least 18 are among the 40 most surprising."""
     (trained / "app.log").write_text("\n".join(make_log(20_000, 1)) + "\n")
     train_briefly(trained, "app.log", "--hidden-size", "128", "--max-steps", "200")
@@ -495,7 +493,7 @@ def test_lines_are_scored_in_constant_memory(trained):
 
 
 @pytest.mark.parametrize(("unit", "is_dynamic"), [("character", False), ("byte", False), ("byte", True)])
-def test_of_a_whole_text_little_more_is_held_than_itself(trained, monkeypatch, unit, is_dynamic):
+def test_whole_text_score_holds_little_more_than_the_text(trained, monkeypatch, unit, is_dynamic):
     """What a text three times as long takes more, for each character: its ids, which of its bytes begin one."""
     (subject,) = read_subjects([str(trained / "words.pt")])
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=4, num_layers=1, embedding_dim=4, recall=20)
@@ -530,7 +528,7 @@ def byte_model(trained):
     return CharEncoder(alphabet, unit="byte")
 
 
-def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
+def test_byte_model_is_scored_by_character(command, trained, byte_model):
     text = "Tаб аб\nба\n"
     contents = torch.load(trained / "bytes.pt", weights_only=True)
     model = CharRNN(config_from_dict(ModelConfig, contents["model"])).eval()
@@ -551,7 +549,7 @@ def test_a_model_of_bytes_is_scored_by_character(command, trained, byte_model):
     assert json.loads(line)["bits_per_char"] == pytest.approx(seen["surprise"]["bits_per_char"], abs=1e-4)
 
 
-def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
+def test_byte_model_is_described_in_bytes(command, byte_model):
     card = command("bytes.pt").done.stdout.decode()
     assert f"{len(byte_model)} bytes: " in card
     assert "<0xD0> <0xD1>" in card
@@ -563,7 +561,7 @@ def test_a_model_of_bytes_is_described_in_bytes(command, byte_model):
     assert "bits per character" in both
 
 
-def test_what_is_not_text_is_replaced_in_json_and_stands_beside_it(command, byte_model):
+def test_invalid_text_in_json_is_replaced_with_its_bytes_beside_it(command, byte_model):
     result = command("bytes.pt", "--score", "-", "--by", "line", "--json", stdin="a\udcffb\nabc\n")
     odd, plain = map(json.loads, result.stdout.decode("utf-8", "strict").splitlines())
     assert (odd["text"], base64.b64decode(odd["bytes"])) == ("a\ufffdb", b"a\xffb")
@@ -571,7 +569,7 @@ def test_what_is_not_text_is_replaced_in_json_and_stands_beside_it(command, byte
     assert "bytes" not in plain
 
 
-def test_a_line_that_is_not_in_another_encoding_stands_in_its_row_and_beside_it_as_it_is(command, trained):
+def test_line_invalid_in_another_encoding_is_replaced_with_its_bytes_beside_it(command, trained):
     save_like(trained, "windows.pt", text={"encoding": "cp1252"})
     line = b"caf\xe9 \x81"
     arguments = ("windows.pt", "--score", "-", "--by", "line")
@@ -588,7 +586,7 @@ def test_a_line_that_is_not_in_another_encoding_stands_in_its_row_and_beside_it_
 @pytest.mark.parametrize(
     "unlike", [("strict", "surrogateescape"), ("replace", "strict"), ("replace", "surrogateescape")]
 )
-def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(command, trained, unlike):
+def test_handling_of_invalid_bytes_does_not_depend_on_the_order_of_models(command, trained, unlike):
     for name in unlike:
         save_like(trained, f"{name}.pt", text={"errors": name})
     paths = [f"{name}.pt" for name in unlike]
@@ -602,7 +600,7 @@ def test_what_becomes_of_invalid_bytes_does_not_depend_on_the_order_of_models(co
         assert found[0] == found[1]
 
 
-def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, trained):
+def test_id_of_rare_characters_costs_the_price_of_an_unknown_one(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-1]
     save_like(trained, "rare.pt", characters=characters, has_unknown=True)
@@ -618,7 +616,7 @@ def test_an_id_for_all_rare_characters_says_nothing_of_which_it_was(command, tra
 
 
 @pytest.mark.parametrize("first", ["", "u"])
-def test_where_an_id_stands_for_rare_characters_it_is_read_and_costs_what_they_do(command, trained, first):
+def test_rare_character_id_is_read_and_costs_what_rare_characters_do(command, trained, first):
     """A model whose last character is called rare, beside itself: it knows all others as well, that one excepted."""
     contents = torch.load(trained / "words.pt", weights_only=True)
     *others, rare = contents["characters"]
@@ -657,7 +655,7 @@ def test_where_an_id_stands_for_rare_characters_it_is_read_and_costs_what_they_d
     assert adapted == pytest.approx(known, abs=1e-2), "nothing is learned before a segment is over"
 
 
-def test_the_first_character_of_a_text_is_free_for_every_model_whether_an_id_stands_for_it_or_not(command, trained):
+def test_first_character_is_free_for_every_model(command, trained):
     """Two models of the same weights: the last character is rare to one, and simply unknown to the other."""
     save_like(trained, "rare.pt", characters=ALPHABET[:-1], has_unknown=True)
     save_like(trained, "unknown.pt", characters=ALPHABET[:-1] + "z")
@@ -667,7 +665,7 @@ def test_the_first_character_of_a_text_is_free_for_every_model_whether_an_id_sta
     assert abs(rare - unknown) * len(text) < 17, "bits: its price are 35"
 
 
-def test_the_same_characters_count_for_every_model_whether_it_knows_the_first_or_not(command, trained):
+def test_same_characters_count_for_every_model(command, trained):
     """All but that: who does not know it reads a line feed in its place, and so does a model of lines before a text."""
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=12, num_layers=1, embedding_dim=8)
     model = random_model(config)
@@ -691,7 +689,7 @@ def test_the_same_characters_count_for_every_model_whether_it_knows_the_first_or
 
 
 @pytest.mark.parametrize("more", [[], ["--dynamic"]])
-def test_a_text_of_which_a_model_knows_nothing_costs_it_the_price_of_each_character(command, trained, byte_model, more):
+def test_entirely_unknown_text_costs_the_unknown_price_per_character(command, trained, byte_model, more):
     save_like(trained, "cyrillic.pt", characters="\n" + "".join(chr(0x430 + i) for i in range(22)))
     result = json.loads(command("words.pt", "cyrillic.pt", "--score", "-", "--json", *more, stdin="где").done.stdout)
     words = result["models"]["words"]
@@ -707,7 +705,7 @@ def test_a_text_of_which_a_model_knows_nothing_costs_it_the_price_of_each_charac
 
 
 @pytest.mark.parametrize("models", [["words.pt"], ["words.pt", "zoo.pt"]])
-def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(command, models):
+def test_lines_before_a_refused_one_are_scored_and_its_number_is_reported(command, models):
     lines = (*models, "--score", "-", "--by", "line", "--unknown")
     stdin = "Tin\n" * 3000 + "sole\nmare§\nkilo\n"
     refused = command(*lines, "error", stdin=stdin)
@@ -717,7 +715,7 @@ def test_lines_before_one_that_is_refused_are_scored_and_its_number_is_told(comm
 
 
 @pytest.mark.parametrize("rule", ["count", "error"])
-def test_every_line_is_made_readable_once_for_each_model(trained, tmp_path, monkeypatch, capsysbinary, rule):
+def test_line_is_encoded_once_per_model(trained, tmp_path, monkeypatch, capsysbinary, rule):
     (tmp_path / "lines.txt").write_text("Tin\nsole\nTin sole\n")
     made, real = [], fitting.encode_known
     monkeypatch.setattr(fitting, "encode_known", lambda text, *rest: made.append(text) or real(text, *rest))
@@ -727,7 +725,7 @@ def test_every_line_is_made_readable_once_for_each_model(trained, tmp_path, monk
     assert capsysbinary.readouterr().out.count(b"\n") == 3
 
 
-def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(command, trained):
+def test_line_with_overflowing_scores_is_the_oddest(command, trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     weights = {name: weight * 1e30 for name, weight in contents["weights"].items()}
     save_like(trained, "huge.pt", weights=weights)
@@ -740,12 +738,12 @@ def test_a_line_on_which_numbers_overflow_is_the_oddest_and_stops_nothing(comman
     assert b"not numbers any more" in whole.stderr
 
 
-def test_one_encoding_may_have_several_names(command, trained):
+def test_encoding_aliases_are_one_encoding(command, trained):
     save_like(trained, "alias.pt", text={"encoding": "UTF8"})
     assert command("words.pt", "alias.pt", "--score", "words.txt").returncode == 0
 
 
-def test_a_name_that_is_not_utf8_is_replaced_in_json_and_stands_beside_it(command, trained):
+def test_non_utf8_file_name_in_json_is_replaced_with_its_bytes_beside_it(command, trained):
     path = os.fsencode(trained) + b"/caf\xe9.txt"
     with open(path, "wb") as file:
         file.write(b"Banana tin sole\n")
@@ -754,7 +752,7 @@ def test_a_name_that_is_not_utf8_is_replaced_in_json_and_stands_beside_it(comman
     assert (record["text"], base64.b64decode(record["bytes"])) == (path.decode("utf-8", "replace"), path)
 
 
-def test_a_checkpoint_s_name_that_is_not_utf8_is_replaced_in_json(command, trained):
+def test_non_utf8_checkpoint_name_in_json_is_replaced(command, trained):
     path = os.fsdecode(os.fsencode(trained) + b"/caf\xe9.pt")
     shutil.copy(trained / "words.pt", path)
     for flags in (["--json"], ["--verify", "--json"]):
@@ -765,7 +763,7 @@ def test_a_checkpoint_s_name_that_is_not_utf8_is_replaced_in_json(command, train
         assert names == [os.fsencode(path).decode("utf-8", "replace"), "words.pt"]
 
 
-def test_a_models_name_breaks_no_row(command, trained):
+def test_control_characters_in_a_model_name_do_not_break_rows(command, trained):
     shutil.copy(trained / "words.pt", trained / "a\nb\tc.pt")
     result = command("a\nb\tc.pt", "zoo.pt", "--score", "-", "--by", "line", stdin="Tin sole\nmare\n")
     assert [row.split("\t")[2:] for row in result.stdout.decode().splitlines()] == [
@@ -773,7 +771,7 @@ def test_a_models_name_breaks_no_row(command, trained):
     ]  # fmt: skip
 
 
-def test_files_in_different_encodings_are_not_one_text(command, trained):
+def test_models_of_different_encodings_refuse_one_file(command, trained):
     save_like(trained, "latin.pt", text={"encoding": "latin-1"})
     for way in (["--score", "words.txt"], ["--score", "words.txt", "--by", "line"], ["--text-file", "words.txt"]):
         refused = command("words.pt", "latin.pt", *way)
@@ -781,7 +779,7 @@ def test_files_in_different_encodings_are_not_one_text(command, trained):
         assert b"different encodings (utf-8, latin-1)" in refused.stderr
 
 
-def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained):
+def test_encoding_flag_overrides_that_of_the_model(command, trained):
     save_like(trained, "wide.pt", text={"encoding": "utf-16"})
     expected = command("words.pt", "--score", "words.txt").done.stdout
     refused = command("wide.pt", "--score", "words.txt")
@@ -802,7 +800,7 @@ def test_a_text_may_be_in_another_encoding_than_the_models_own(command, trained)
 @pytest.mark.parametrize(
     "way", [["--score"], ["--score", "--by", "line"], ["--text-file"], ["--novelty"], ["--score", "--dynamic"]]
 )
-def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_is_given(command, trained, way):
+def test_utf8_text_misread_by_the_model_warns_unless_an_encoding_is_given(command, trained, way):
     save_like(trained, "windows.pt", text={"encoding": "windows-1252"})
     told = (
         b"is valid UTF-8, and is read as windows-1252, as the model's text was; if it is UTF-8, give --encoding utf-8"
@@ -817,7 +815,7 @@ def test_a_text_in_utf_8_that_a_model_would_misread_is_told_unless_an_encoding_i
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-def test_lines_of_a_text_that_is_marked_as_a_wide_one_are_refused(command, trained, encoding):
+def test_lines_of_a_text_with_a_utf16_or_utf32_mark_are_refused(command, trained, encoding):
     (trained / "wide.txt").write_text("Tin sole\n", encoding=encoding)
     told = f"is marked at its beginning as {encoding.upper()}, whose lines cannot be read one by one; convert it "
     for path, name in (("wide.txt", "wide.txt"), ("-", "standard input")):
@@ -826,7 +824,7 @@ def test_lines_of_a_text_that_is_marked_as_a_wide_one_are_refused(command, train
         assert refused.stderr.decode() == f"charrnn: {name}: {told}(iconv -f {encoding} -t utf-8)\n"
 
 
-def test_letters_that_look_like_the_mark_of_a_wide_text_are_read_as_lines_in_their_encoding(command, trained):
+def test_letters_like_a_utf16_mark_are_read_in_a_single_byte_encoding(command, trained):
     (trained / "letters.txt").write_bytes(b"\xff\xfe Tin sole\n")
     flags = ["--by", "line", "--unknown", "count"]
     read = command("words.pt", "--score", "letters.txt", *flags, "--encoding", "latin-1")
@@ -836,7 +834,7 @@ def test_letters_that_look_like_the_mark_of_a_wide_text_are_read_as_lines_in_the
     assert b"is marked at its beginning as UTF-16" in refused.stderr
 
 
-def test_models_of_characters_say_how_a_text_is_decoded_that_a_model_of_bytes_reads_too(command, trained):
+def test_character_models_choose_the_encoding_shared_with_byte_models(command, trained):
     assert ALPHABET.isascii(), "bytes are their characters then"
     save_like(trained, "bytes.pt", text={"unit": "byte"})
     save_like(trained, "wide.pt", text={"encoding": "utf-16"})

@@ -67,13 +67,13 @@ def in_terminal(folder, *arguments, columns=0, **environment):
     return shown.decode().replace("\r\n", "\n")
 
 
-def test_every_flag_is_a_view_a_way_an_input_or_an_output():
+def test_every_flag_is_a_view_an_option_an_input_or_an_output():
     views = [view.name for view in VIEWS]
     assert sorted([*views, *WAYS, *INPUTS, *OUTPUTS]) == sorted(field.name for field in fields(InspectFlags))
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_every_view_that_is_asked_for_is_shown_and_is_in_the_page(trained, monkeypatch, capsys, view):
+def test_every_requested_view_is_printed_and_in_the_page(trained, monkeypatch, capsys, view):
     monkeypatch.chdir(trained)
     subjects = read_subjects(["words.pt"])
     none = {field.name: None for field in fields(InspectFlags)} | {"cell": (), "unknown": "count", "top_k": 0}
@@ -86,7 +86,7 @@ def test_every_view_that_is_asked_for_is_shown_and_is_in_the_page(trained, monke
     assert ({"surprise", "neurons"} <= sections) if view.gives_text else ({"surprise"} < sections)
 
 
-def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspect):
+def test_text_in_a_pipe_has_digits_and_guesses_below_each_character(inspect):
     text = "Banana tin\nsole"
     lines = inspect("--text", text, "--top-k", "2").done.stdout.splitlines()
     record = json.loads(inspect("--text", text, "--top-k", "2", "--json").done.stdout)["surprise"]
@@ -104,7 +104,7 @@ def test_a_text_in_a_pipe_has_a_digit_and_the_guesses_below_each_character(inspe
             assert shares[0] == pytest.approx(2 ** -one["bits"], abs=1e-4)
 
 
-def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeypatch):
+def test_long_text_is_shown_by_its_beginning_with_a_note(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     text = make_text(50)
     beginning = surprise_view.surprise_view(subject, Excerpt(text[:20], "big.txt", 20), rule="count", top_k=1)
@@ -117,14 +117,14 @@ def test_of_a_long_text_the_beginning_is_shown_and_that_is_said(trained, monkeyp
     assert beginning.data["of"] == beginning.data["read"] == 20
 
 
-def test_bits_of_the_view_are_those_of_the_score(inspect):
+def test_bits_of_the_view_equal_those_of_the_score(inspect):
     text = "Banana tin sole"
     view = json.loads(inspect("--text", text, "--json").done.stdout)["surprise"]["bits_per_char"]
     row = inspect("--score", "-", "--by", "line", stdin=text).done.stdout.split("\t")
     assert view == pytest.approx(float(row[0]), abs=1e-4)
 
 
-def test_a_terminal_gets_colours_unless_it_wants_none(trained):
+def test_terminal_gets_colours_unless_disabled(trained):
     shown = in_terminal(trained, "--text", "Banana qqq [red]")
     assert "\x1b[38;5;16;48;5;197m" in shown
     assert "[red]" in re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -137,7 +137,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(trained):
         assert re.search(r"\n\d{16}\n", plain)
 
 
-def test_a_pipe_gets_colours_where_they_are_asked_for(trained):
+def test_pipe_gets_colours_on_request(trained):
     options = {"cwd": trained, "env": {**clean_environment(), "TERM": "xterm-256color", "FORCE_COLOR": "1"}}
     command = [sys.executable, "-m", "charrnn", "inspect", "words.pt", "--text", "Banana qqq"]
     for environment, is_coloured in ({}, True), ({"NO_COLOR": "1"}, False):
@@ -147,7 +147,7 @@ def test_a_pipe_gets_colours_where_they_are_asked_for(trained):
 
 
 @pytest.mark.parametrize("width", [20, 80])
-def test_views_of_a_text_fit_the_terminal(trained, width):
+def test_text_views_fit_the_terminal(trained, width):
     for view in (["--top-k", "1"], ["--cell", "0:3"]):
         shown = in_terminal(trained, "--text", make_text(300), *view, COLUMNS=str(width), NO_COLOR="1")
         rows = shown.splitlines()[2:]
@@ -157,15 +157,13 @@ def test_views_of_a_text_fit_the_terminal(trained, width):
 
 @pytest.mark.parametrize("arguments", [[], ["--text", "sole tin " * 30], ["--help"]], ids=["card", "text", "help"])
 @pytest.mark.parametrize(("told", "width"), [(132, 70), (66, 66)])
-def test_what_is_shown_is_no_wider_than_the_terminal_itself_whatever_the_environment_tells(
-    trained, arguments, told, width
-):
+def test_output_is_no_wider_than_the_terminal_whatever_columns_says(trained, arguments, told, width):
     shown = in_terminal(trained, *arguments, columns=70, COLUMNS=str(told), NO_COLOR="1")
     laid_out = re.sub(r"\x1b\[[0-9;]*m", "", shown).partition("\nExamples:\n")[0]
     assert width - 10 < max(map(len, laid_out.splitlines())) <= width
 
 
-def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(inspect):
+def test_neurons_are_found_in_the_held_out_part_and_named_for_cell(inspect):
     result = json.loads(inspect("--neurons", "--json").done.stdout)["neurons"]
     assert result["text"] == "the held-out end of words.txt"
     assert (result["characters"], result["units"]) == (2000, 5 * 48)
@@ -181,7 +179,7 @@ def test_neurons_are_found_on_the_held_out_piece_and_named_as_cell_wants_them(in
     assert re.search(rf"^{re.escape(best['feature'])} +{re.escape(best['unit'])} +[+-]0\.\d\d", table, re.M)
 
 
-def test_a_cell_colours_the_text_that_is_given(inspect):
+def test_cell_view_colours_the_given_text(inspect):
     lines = inspect("--text", "Tin sole", "--cell", "0:7", "--cell", "0:8:h").done.stdout.splitlines()
     assert lines[0].startswith("cell 0:7, tanh of c, "), "an LSTM's cell has no bound"
     assert lines[2] == "Tin sole"
@@ -192,7 +190,7 @@ def test_a_cell_colours_the_text_that_is_given(inspect):
     assert all(0 < value < 1 for value in gate["values"])
 
 
-def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(trained, tmp_path):
+def test_too_short_or_missing_text_is_reported_before_any_output(trained, tmp_path):
     (tmp_path / "tiny.txt").write_text("tin nap " * 40)
     os.link(trained / "words.txt", tmp_path / "words.txt")
     train_briefly(tmp_path, "tiny.txt", "--hidden-size", "8", "--max-steps", "1")
@@ -208,7 +206,7 @@ def test_nothing_is_shown_before_a_text_that_is_too_short_or_gone_is_told(traine
     assert other.stderr.startswith("charrnn: words.txt: is not the text that tiny.pt learned from")
 
 
-def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(inspect):
+def test_gates_gradients_novelty_and_embeddings_are_in_json(inspect):
     result = json.loads(inspect("--gates", "--gradients", "--novelty", "300", "--embeddings", "--json").done.stdout)
     assert [gate["gate"] for gate in result["gates"]["gates"]] == ["input", "forget", "output"]
     for gate in result["gates"]["gates"]:
@@ -227,7 +225,7 @@ def test_gates_gradients_novelty_and_embeddings_are_told_in_plain_values_too(ins
     assert set(result["embeddings"]["places"]) == set(make_text(20_000))
 
 
-def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(trained):
+def test_characters_in_json_have_unique_valid_names(trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"][:-4] + "\udcc3\udce9\ufffd"
     alphabet = {"characters": "".join(sorted(characters)), "has_unknown": True}
@@ -256,7 +254,7 @@ def test_every_character_has_a_name_of_its_own_in_json_that_strict_readers_take(
     assert card["names"] == list(found["embeddings"]["places"])
 
 
-def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
+def test_embeddings_of_a_one_unit_model_are_spread_out(inspect, trained):
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=1, num_layers=1, embedding_dim=8, layer_norm=False)
     save_like(trained, "one.pt", random_model(config))
     drawn = run_in(trained, "inspect", "one.pt", "--embeddings").done.stdout.split("\ncharacter ")[0]
@@ -266,7 +264,7 @@ def test_the_alphabet_of_a_model_of_one_unit_is_kept_apart(inspect, trained):
     assert (plane.returncode, "the height means" in plane.stdout) == (0, False), plane.stderr
 
 
-def test_huge_weights_that_all_characters_share_change_nothing_in_which_are_alike(trained):
+def test_huge_shared_weights_do_not_change_similarities(trained):
     contents = torch.load(trained / "words.pt", weights_only=True)
     found = []
     for shared in (0.0, 2.0**127):  # their sum is more than float32 can hold
@@ -278,7 +276,7 @@ def test_huge_weights_that_all_characters_share_change_nothing_in_which_are_alik
     assert found[0] == found[1]
 
 
-def test_a_copied_file_is_found_out(inspect, trained):
+def test_novelty_finds_a_copied_file(inspect, trained):
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(inspect("--novelty", "copy.txt", "--json").done.stdout)["novelty"]
     assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
@@ -289,7 +287,7 @@ def test_a_copied_file_is_found_out(inspect, trained):
     assert "the longest stretches here" not in inspect("--novelty", "new.txt").done.stdout
 
 
-def test_a_number_that_is_a_files_name_too_is_one_of_characters_and_that_is_said(inspect, trained):
+def test_novelty_number_that_is_also_a_file_name_is_noted(inspect, trained):
     (trained / "30").write_text(make_text(20_000)[1000:1200])
     number, file = inspect("--novelty", "30"), inspect("--novelty", "./30")
     told = "--novelty 30 is a number of characters to sample; for the file of that name, write ./30\n"
@@ -298,7 +296,7 @@ def test_a_number_that_is_a_files_name_too_is_one_of_characters_and_that_is_said
     assert (number.stderr, file.stderr) == (told, "")
 
 
-def test_a_text_that_is_a_files_name_too_is_read_as_it_stands_and_that_is_said(inspect, trained):
+def test_text_flag_that_is_also_a_file_name_is_noted(inspect, trained):
     (trained / "tin").write_text("tuna")
     name, word = inspect("--text", "tin"), inspect("--text", "tun")
     told = "--text tin is the text itself; for what stands in the file of that name, give --text-file\n"
@@ -306,7 +304,7 @@ def test_a_text_that_is_a_files_name_too_is_read_as_it_stands_and_that_is_said(i
     assert (name.stderr, word.stderr) == (told, "")
 
 
-def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_at(trained):
+def test_novelty_of_a_fine_tuned_model_notes_the_unsearched_text(trained):
     told = "the text of the model that it began with is not searched"
     for init_from, is_told in (("old.pt", True), (None, False)):
         save_like(trained, "begun.pt", origin={"init_from": init_from})
@@ -316,7 +314,7 @@ def test_what_a_model_learned_before_it_was_trained_on_is_said_not_to_be_looked_
         assert (found.get("note") == told) == is_told
 
 
-def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_characters_apart(trained):
+def test_novelty_finds_a_copy_for_a_model_with_rare_characters(trained):
     train_briefly(trained, "words.txt", "-o", "few.pt", "--max-vocab", "9", "--hidden-size", "8", "--max-steps", "1")
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").done.stdout)["novelty"]
@@ -332,7 +330,7 @@ def test_a_copied_file_is_found_out_by_a_model_that_does_not_tell_rare_character
         ("NFC", "\r\n", ["--max-vocab", "40"]),
     ],
 )
-def test_a_copy_is_found_out_in_the_other_unicode_form_and_with_other_line_ends(tmp_path, form, end, flags):
+def test_novelty_finds_a_copy_in_another_unicode_form_or_with_other_line_ends(tmp_path, form, end, flags):
     text = "".join(f"Người thầy {word} mua đường và bánh.\n" for word in make_text(4000).split())
     (tmp_path / "own.txt").write_text(unicodedata.normalize(form, text), newline=end)
     train_briefly(tmp_path, "own.txt", *flags, "--hidden-size", "8", "--max-steps", "1")
@@ -345,7 +343,7 @@ def test_a_copy_is_found_out_in_the_other_unicode_form_and_with_other_line_ends(
     assert found == found[:1] * 4
 
 
-def test_of_a_model_of_lines_the_lines_that_are_copied_are_told(trained, monkeypatch):
+def test_novelty_of_a_lines_model_reports_copied_lines(trained, monkeypatch):
     train_briefly(trained, "words.txt", "-o", "list.pt", "--lines", "--hidden-size", "8", "--max-steps", "1")
     (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
     command = ("inspect", "list.pt", "--novelty")
@@ -381,7 +379,7 @@ def test_several_checkpoints_are_shown_one_after_another(inspect, trained):
     assert len(json.loads(inspect("again.pt", "--text", "Tin", "--json").done.stdout)) == 2
 
 
-def test_the_memories_of_several_models_stand_side_by_side(inspect, trained):
+def test_gradients_of_several_models_share_a_table(inspect, trained):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
     shown = inspect("again.pt", "--gradients").done.stdout
     figures = r"([hc]) +(\d+|beyond 100) +(\d+|beyond 100) +([\d.e-]+ \([\d.e-]+ to [\d.e-]+\))$"
@@ -456,7 +454,7 @@ def test_bad_input_is_reported_in_one_line(inspect, arguments, message):
     assert result.stderr.count("\n") == 1
 
 
-def test_a_cells_range_is_that_of_its_values(inspect):
+def test_cell_range_is_that_of_its_values(inspect):
     seen = json.loads(inspect("--text", "Tin", "--cell", "0:1:o", "--json").done.stdout)["cells"][0]
     lowest, highest = min(seen["values"]), max(seen["values"])
     assert 0 < lowest < highest
@@ -466,19 +464,19 @@ def test_a_cells_range_is_that_of_its_values(inspect):
 
 
 @pytest.mark.parametrize("views", [["--text"], ["--cell", "0:1", "--text"], ["--neurons", "--text"]])
-def test_the_nearest_letters_are_read_in_every_view(inspect, views):
+def test_unknown_nearest_works_in_every_view(inspect, views):
     result = inspect("--unknown", "nearest", *views, "Tín sölé kilo " * 9)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == inspect(*views, "Tin sole kilo " * 9).done.stdout
 
 
-def test_no_letter_is_as_near_as_two(inspect):
+def test_unknown_nearest_may_replace_one_letter_by_two(inspect):
     result = inspect("--unknown", "nearest", "--text", "Tinß")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == inspect("--text", "Tinss").done.stdout
 
 
-def test_each_model_reads_a_text_as_it_learned_to(trained):
+def test_each_model_reads_a_text_in_its_own_form(trained):
     save_like(trained, "lower.pt", text={"lowercase": True})
 
     def shown(*names):
@@ -488,7 +486,7 @@ def test_each_model_reads_a_text_as_it_learned_to(trained):
     assert shown("lower.pt", "words.pt") == [shown("lower.pt"), shown("words.pt")]
 
 
-def test_guesses_are_as_many_as_there_are_characters(inspect):
+def test_guesses_are_limited_by_the_alphabet(inspect):
     few = inspect("--text", "Tin", "--top-k", "100000").done.stdout
     alphabet = json.loads(inspect("--json").done.stdout)["characters"]
     assert few.endswith("\n\ndigits: bits, 9 for nine or more\n")
@@ -496,7 +494,7 @@ def test_guesses_are_as_many_as_there_are_characters(inspect):
 
 
 @pytest.mark.parametrize("flag", ["--neurons", "--gates", "--novelty=9", "--cell=0:0"])
-def test_without_its_text_a_model_says_what_to_give_it(trained, deep_folder, flag):
+def test_missing_training_text_suggests_corpus(trained, deep_folder, flag):
     (deep_folder / "m.pt").write_bytes((trained / "words.pt").read_bytes())
     result = run_in(deep_folder, "inspect", "m.pt", flag)
     assert (result.returncode, result.stdout) == (1, "")
@@ -504,7 +502,7 @@ def test_without_its_text_a_model_says_what_to_give_it(trained, deep_folder, fla
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
+def test_every_cell_type_can_be_inspected(inspect, trained, cell):
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=2, embedding_dim=8)
     save_like(trained, f"{cell}.pt", random_model(config))
     asked = ["--neurons", "--cell", "1:3", "--gradients", "--embeddings", "--json"]
@@ -524,7 +522,7 @@ def test_every_kind_of_cell_can_be_looked_into(inspect, trained, cell):
     assert (page.returncode, page.stderr) == (0, "")
 
 
-def test_characters_that_are_left_out_leave_the_others_as_they_are(trained):
+def test_skipped_characters_do_not_change_the_others(trained):
     """Of a model that reads letters and marks composed: without what stands between them, these would be one."""
     characters = torch.load(trained / "words.pt", weights_only=True)["characters"].replace("u", "\u0301")
     save_like(trained, "composed.pt", characters=characters, text={"normalize": "nfc"})
@@ -540,7 +538,7 @@ def test_characters_that_are_left_out_leave_the_others_as_they_are(trained):
     assert "left out" not in run_in(trained, "inspect", "composed.pt", "--text", "Tin", *given[2:]).done.stdout
 
 
-def test_what_a_model_does_not_know_of_a_text_is_told_beside_the_figure_that_it_is_in(inspect):
+def test_unknown_characters_are_counted_beside_their_figure(inspect):
     typed = "Tin\\n§ sole"
     shown = json.loads(inspect("--text", typed, "--json").done.stdout)["surprise"]
     price = next(one["bits"] for one in shown["characters"] if one["char"] == "§")

@@ -27,7 +27,7 @@ def joined(pieces):
 
 
 @given(TEXTS, st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3))
-def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text, stops):
+def test_text_ends_before_its_first_stop_and_nothing_is_given_early(text, stops):
     pieces, ending = feed(text, Rules(stops=tuple(stops)))
     ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
     expected = text
@@ -51,7 +51,7 @@ def test_a_text_ends_before_its_first_stop_and_nothing_of_it_is_given_early(text
 )
 @example(["a\n", "\nb"], ["\n\n", "a\n\n"], 2, "")
 @example(["c\n"], [], 3, "ab")
-def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, stops, lines, beginning):
+def test_characters_taken_together_end_like_one_by_one(texts, stops, lines, beginning):
     stopped, fitting = {"stops": tuple(stops)}, {"fits": lambda line: True}
     kinds = [stopped, {**stopped, "keep_stop": True}, fitting]
     for rules in [*kinds, *({**kind, "lines": lines} for kind in kinds)]:
@@ -69,7 +69,7 @@ def test_characters_that_are_taken_together_end_where_one_by_one_they_do(texts, 
 
 
 @given(TEXTS, st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=3), st.none() | st.integers(1, 4))
-def test_a_stop_that_is_kept_ends_the_text_that_else_ends_before_it_and_nothing_waits_for_it(text, stops, lines):
+def test_keep_stop_appends_the_stop_and_ends_the_text_alike(text, stops, lines):
     pieces, ending = feed(text, Rules(stops=tuple(stops), lines=lines, keep_stop=True))
     before, ending_before = feed(text, Rules(stops=tuple(stops), lines=lines))
     assert joined(pieces) == joined(before) + (ending.stop or "")
@@ -91,13 +91,13 @@ def test_a_stop_that_is_kept_ends_the_text_that_else_ends_before_it_and_nothing_
         ("new\nFIN", "FIN", "new\n", 0),
     ],
 )
-def test_a_stop_that_is_kept_is_left_out_with_its_line(text, stop, expected, refused):
+def test_kept_stop_is_left_out_with_its_line(text, stop, expected, refused):
     rules = Rules(stops=(stop,), keep_stop=True, known_lines=KnownLines({"known", "end.", "FINCH:"}))
     pieces, ending = feed(text, rules)
     assert (joined(pieces), ending.reason, ending.stop, ending.refused) == (expected, "stop", stop, refused)
 
 
-def test_a_stop_that_is_kept_is_a_part_of_the_line_that_is_held_to_a_pattern():
+def test_kept_stop_is_part_of_the_line_matched_by_a_pattern():
     rules = Rules(stops=(".",), keep_stop=True, fits=lambda line: line in ("ab", "ab."))
     for text, expected in [("ab\nax.", "ab\n"), ("ab\nab.", "ab\nab.")]:
         pieces, ending = feed(text, rules)
@@ -105,7 +105,7 @@ def test_a_stop_that_is_kept_is_a_part_of_the_line_that_is_held_to_a_pattern():
 
 
 @pytest.mark.parametrize("stops", [("FINCH:", "\n\nFINCH:"), ("\n\nFINCH:", "FINCH:")])
-def test_of_stops_that_end_together_the_one_that_begins_first_counts(stops):
+def test_earliest_beginning_of_stops_ending_together_wins(stops):
     pieces, ending = feed("Now.\n\nFINCH: No", Rules(stops=stops))
     assert (joined(pieces), ending.reason) == ("Now.", "stop")
 
@@ -119,7 +119,7 @@ def test_lines_are_whole_and_counted(text, lines):
 
 
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
-def test_known_lines_are_left_out_and_counted_and_a_beginning_of_one_at_the_end_is_too(text, known):
+def test_known_lines_and_an_unfinished_beginning_of_one_are_left_out_and_counted(text, known):
     pieces, ending = feed(text, Rules(known_lines=KnownLines(known)))
     *whole, last = text.split("\n")
     kept, is_behind_gap = "", False
@@ -131,7 +131,7 @@ def test_known_lines_are_left_out_and_counted_and_a_beginning_of_one_at_the_end_
 
 
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4), st.text("ab\n", min_size=1, max_size=3))
-def test_no_known_line_is_left_where_a_stop_has_cut_a_line(text, known, stop):
+def test_line_cut_by_a_stop_is_never_a_known_one(text, known, stop):
     pieces, ending = feed(text, Rules(known_lines=KnownLines(known), stops=(stop,)))
     *whole, last = joined(pieces).split("\n")
     assert not known & {*whole, last}
@@ -145,7 +145,7 @@ def test_no_known_line_is_left_where_a_stop_has_cut_a_line(text, known, stop):
     st.sets(st.text("ab", min_size=1, max_size=3), max_size=4),
     st.lists(st.text("ab\n", min_size=1, max_size=4), min_size=1, max_size=2),
 )
-def test_a_stop_is_found_where_a_known_line_before_it_is_left_out(text, known, stops):
+def test_stop_is_found_after_a_known_line_that_is_left_out(text, known, stops):
     """It ends where the same text ends without known lines, and nothing of the stop is written."""
     assume("\n" not in stops)
     plain, plain_ending = feed(text, Rules(stops=tuple(stops)))
@@ -158,7 +158,7 @@ def test_a_stop_is_found_where_a_known_line_before_it_is_left_out(text, known, s
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("fits", [None, bool])
-def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
+def test_record_ends_after_a_last_line_that_is_left_out(end, fits):
     rules = Rules(stops=(end * 2,), known_lines=KnownLines({"known"}), fits=fits)
     pieces, ending = feed(f"new{end}known{end}{end}next{end}", rules)
     assert joined(pieces) == f"new{end}"
@@ -176,19 +176,19 @@ def test_a_record_ends_behind_a_last_line_that_is_left_out(end, fits):
         ("\n\nb\nbaaabbba\n\n", ("\n\nb\nb", "\na\naa"), {"a"}, ""),
     ],
 )
-def test_what_was_left_out_is_no_part_of_what_a_stop_takes_back_or_holds_back(text, stops, known, expected):
+def test_left_out_text_is_not_part_of_a_stop(text, stops, known, expected):
     pieces, ending = feed(text, Rules(stops=stops, known_lines=KnownLines(known)))
     assert (joined(pieces), ending.reason) == (expected, "stop")
 
 
-def test_a_known_line_is_left_out_where_the_line_feed_before_it_might_have_begun_a_stop():
+def test_known_line_is_left_out_though_the_line_feed_before_it_might_begin_a_stop():
     pieces, ending = feed("x\na\ny", Rules(known_lines=KnownLines({"a"}), stops=("\nb",)))
     assert joined(pieces) == "x\ny"
     assert ending.refused == 1
 
 
 @given(TEXTS, st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
-def test_no_more_is_held_back_than_begins_a_known_line(text, known):
+def test_only_beginnings_of_known_lines_are_held_back(text, known):
     ending, given_out = Ending(Rules(known_lines=KnownLines(known))), ""
     for number, character in enumerate(text):
         given_out += joined([ending.feed(character, 0.0)])
@@ -200,7 +200,7 @@ def test_no_more_is_held_back_than_begins_a_known_line(text, known):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("beginning", ["", "c{}"])
-def test_a_line_s_end_ends_no_text_where_the_line_is_left_out(end, beginning):
+def test_line_end_stop_does_not_count_after_a_left_out_line(end, beginning):
     rules = Rules(stops=("\r\n", "\n"), known_lines=KnownLines({"a", "b"}), unique=True)
     text = end.join(["a", "", "b", "c", "ab", "next"]) if beginning else end.join(["a", "", "b", "ab", "next"])
     pieces, ending = feed(text, rules, beginning.format(end))
@@ -209,7 +209,7 @@ def test_a_line_s_end_ends_no_text_where_the_line_is_left_out(end, beginning):
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=3)), st.sets(st.text("ab", min_size=1, max_size=3), max_size=4))
-def test_a_line_s_end_as_stop_gives_the_one_line_that_is_asked_for(lines, known):
+def test_line_end_stop_gives_the_same_line_as_lines_one(lines, known):
     text, known_lines = "".join(f"{line}\n" for line in lines), KnownLines(known)
     stopped, by_stop = feed(text, Rules(stops=("\n",), known_lines=known_lines))
     counted, by_lines = feed(text, Rules(lines=1, known_lines=known_lines))
@@ -218,7 +218,7 @@ def test_a_line_s_end_as_stop_gives_the_one_line_that_is_asked_for(lines, known)
     assert by_stop.refused == by_lines.refused
 
 
-def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_so():
+def test_line_ended_by_a_stop_is_whole_though_a_known_one_begins_so():
     pieces, _ = feed("Ann\n", Rules(stops=("\n",), known_lines=KnownLines({"Anna"})))
     assert joined(pieces) == "Ann"
     pieces, _ = feed("Ann\r\n", Rules(stops=("\r\n",), known_lines=KnownLines({"Anna"})))
@@ -228,12 +228,12 @@ def test_a_line_that_a_stop_ends_is_whole_and_stands_though_a_known_one_begins_s
 
 
 @pytest.mark.parametrize(("text", "is_begun"), [("An.", True), (".", False), ("x\n.", False), ("B.", False)])
-def test_a_line_counts_as_begun_and_left_out_only_where_something_of_it_was_drawn(text, is_begun):
+def test_left_out_beginning_counts_only_if_something_was_drawn(text, is_begun):
     _, ending = feed(text, Rules(stops=(".",), known_lines=KnownLines({"Anna"})))
     assert (ending.reason, ending.is_begun_left_out) == ("stop", is_begun)
 
 
-def test_a_line_held_to_a_pattern_is_given_whole_or_not_at_all_where_a_stop_cuts_it():
+def test_pattern_line_cut_by_a_stop_is_given_whole_or_not_at_all():
     rules = Rules(stops=(".",), fits=lambda line: line in ("ab", "abc"))
     for text, expected in [("ab\nax.", "ab\n"), ("ab\nab.", "ab\nab"), ("ab\nabc", "ab\nabc")]:
         pieces, ending = feed(text, rules)
@@ -246,7 +246,7 @@ def test_a_line_held_to_a_pattern_is_given_whole_or_not_at_all_where_a_stop_cuts
     ("beginning", "text", "stops", "expected", "lines"),
     [("a\nab", "", (), "", 1), ("ab\n", "", (), "", 0), ("ab", "x.", (".",), "", 0), ("a", "b.", (".",), "b", 1)],
 )
-def test_a_line_held_to_a_pattern_counts_where_a_prompt_is_all_of_it(beginning, text, stops, expected, lines):
+def test_pattern_line_complete_in_the_prompt_counts(beginning, text, stops, expected, lines):
     pieces, ending = feed(text, Rules(stops=stops, fits=lambda line: line in ("", "ab")), beginning)
     assert (joined(pieces), ending.lines) == (expected, lines)
 
@@ -255,7 +255,7 @@ def test_a_line_held_to_a_pattern_counts_where_a_prompt_is_all_of_it(beginning, 
     ("beginning", "text", "lines"),
     [("", "ab\nabb", 1), ("", "ab\naab", 2), ("ab", "b", 0), ("b\na", "b", 1), ("a\n", "abb", 0), ("abb", "", 0)],
 )
-def test_a_last_line_held_to_a_pattern_is_a_whole_one_unless_its_length_has_cut_it(beginning, text, lines):
+def test_last_pattern_line_is_whole_unless_cut_by_the_length(beginning, text, lines):
     held = {"fits": lambda _: True, "is_cut": lambda line: line == "abb"}
     for rules in (Rules(**held), Rules(unique=True, **held)):
         pieces, ending = feed(text, rules, beginning)
@@ -267,7 +267,7 @@ def test_a_last_line_held_to_a_pattern_is_a_whole_one_unless_its_length_has_cut_
     assert together.lines == lines
 
 
-def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_begins_so():
+def test_last_pattern_line_is_kept_though_a_known_one_begins_so():
     pieces, ending = feed("Ann", Rules(known_lines=KnownLines({"Anna"}), fits=lambda _: True))
     assert (joined(pieces), ending.lines) == ("Ann", 1)
 
@@ -276,7 +276,7 @@ def test_a_last_line_held_to_a_pattern_is_whole_and_stands_though_a_known_one_be
 @example("a\nab\nb", "a\na")
 @example("\na", "a\na")  # what a prompt has begun is no repeat
 @example("ab\nab\na", "b\n")
-def test_no_line_stands_twice_where_they_are_to_be_unique_and_no_empty_one_behind_a_gap(text, beginning):
+def test_unique_keeps_no_line_twice_and_no_empty_line_after_a_gap(text, beginning):
     pieces, ending = feed(text, Rules(unique=True), beginning)
     *before, begun = beginning.split("\n")
     *whole, last = text.split("\n")
@@ -297,14 +297,14 @@ def test_no_line_stands_twice_where_they_are_to_be_unique_and_no_empty_one_behin
 
 
 @pytest.mark.parametrize("stops", [(), ("\n\n\n",)])
-def test_blank_lines_of_verses_that_repeat_do_not_pile_up_where_lines_are_to_be_unique(stops):
+def test_unique_does_not_pile_up_blank_lines_of_repeated_verses(stops):
     verses = "Row\nThe boat\n\nRow\nThe sea\n\n"
     pieces, ending = feed(3 * verses + "The end\n\n", Rules(unique=True, lines=4, stops=stops))
     assert joined(pieces) == "Row\nThe boat\n\nThe sea\n\nThe end\n"
     assert (ending.reason, ending.lines, ending.repeated) == ("lines", 4, 9)
 
 
-def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
+def test_unique_leaves_out_a_repeat_partly_given_early():
     pieces, ending = feed("ab\r\naa\r\nab\r\nba\r\n", Rules(unique=True, lines=3))
     given_out = "a b \r \n - aa \r \n - - - - b a \r \n".replace("-", "").split(" ")
     assert [joined([piece]) for piece in pieces] == given_out
@@ -312,21 +312,21 @@ def test_a_repeat_of_a_line_of_which_a_part_was_given_out_early_is_left_out():
 
 
 @pytest.mark.parametrize("stop", ["\n\n", "\n\nc", "\n-", "\r\n\r\n"])
-def test_a_line_before_a_stop_is_no_repeat_of_itself_though_another_begins_so(stop):
+def test_unique_line_before_a_stop_is_no_repeat_of_a_longer_one(stop):
     pieces, ending = feed(f"abc\nab{stop}", Rules(unique=True, stops=(stop,)))
     assert (joined(pieces), ending.lines, ending.repeated) == ("abc\nab", 2, 0)
     pieces, ending = feed(f"abc\nabc{stop}", Rules(unique=True, stops=(stop,)))
     assert (joined(pieces), ending.lines, ending.repeated) == ("abc\n", 1, 1)
 
 
-def test_spaces_at_the_ends_of_a_line_make_it_no_other_and_case_does():
+def test_known_lines_ignore_surrounding_spaces_but_not_case():
     rules = Rules(known_lines=KnownLines([" a ", "\tb b", "  "]), unique=True)
     pieces, ending = feed("a\n a\nb b  \nb  b\nA\n b  b \n  \nb b c\na ", rules)
     assert joined(pieces) == "b  b\nA\nb b c\n"
     assert (ending.refused, ending.repeated) == (4, 1)
 
 
-def test_a_line_of_spaces_is_an_empty_one_where_known_ones_are_left_out():
+def test_line_of_spaces_counts_as_empty_if_known_lines_are_left_out():
     pieces, ending = feed("a\n  \n \r\nb\n \n\t\nc\n", Rules(known_lines=KnownLines({"a"}), lines=2))
     assert (joined(pieces), ending.lines, ending.refused) == ("b\n \nc\n", 2, 1)
     pieces, ending = feed("a\n \nb\n", Rules(known_lines=KnownLines({"a"}), stops=("\n",)))
@@ -351,32 +351,32 @@ def test_a_known_line_s_beginning_is_left_out_also_where_it_ends_within_a_charac
 @pytest.mark.parametrize(
     ("text", "given_out"), [("a  ", ""), (" a ", ""), (" a  c", " a  c"), ("ab", ""), (" b", " b")]
 )
-def test_spaces_are_held_back_as_long_as_a_known_line_may_come_of_them(text, given_out):
+def test_spaces_are_held_back_while_a_known_line_may_follow(text, given_out):
     ending = Ending(Rules(known_lines=KnownLines(["a", "abc"])))
     assert "".join(joined([ending.feed(character, 0.0)]) for character in text) == given_out
 
 
-def test_a_known_line_is_no_repeat_and_of_both_kinds_each_is_counted():
+def test_known_and_repeated_lines_are_counted_apart():
     rules = Rules(unique=True, known_lines=KnownLines({"a"}), lines=3)
     pieces, ending = feed("a\nb\na\nb\n\nab\nb\naa\n", rules)
     assert joined(pieces) == "b\nab\naa\n"
     assert (ending.refused, ending.repeated, ending.lines) == (2, 2, 3)
 
 
-def test_a_carriage_return_is_a_part_of_a_lines_end():
+def test_carriage_return_is_part_of_the_line_end():
     pieces, ending = feed("a\r\nb\r\na\rb\na\r", Rules(known_lines=KnownLines({"a"})))
     assert joined(pieces) == "b\r\na\rb\n"
     assert ending.refused == 2
 
 
-def test_known_lines_do_not_count():
+def test_known_lines_do_not_count_as_lines():
     pieces, ending = feed("a\nb\na\nab\nb\n", Rules(lines=2, known_lines=KnownLines({"a"})))
     assert joined(pieces) == "b\nab\n"
     assert (ending.reason, ending.refused) == ("lines", 2)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_empty_lines_do_not_count_where_known_ones_are_left_out_nor_gather_where_they_were(end):
+def test_empty_lines_do_not_count_or_gather_when_known_lines_are_left_out(end):
     lines = ["b", "", "", "a", "", "c", "", "b", "", "b"]
     text = "".join(line + end for line in lines)
     pieces, ending = feed(text, Rules(lines=3, known_lines=KnownLines({"", "a"})))
@@ -387,12 +387,12 @@ def test_empty_lines_do_not_count_where_known_ones_are_left_out_nor_gather_where
     assert joined(pieces) == end.join(["b", "", "", ""])
 
 
-def test_an_empty_line_that_a_prompt_has_begun_is_none():
+def test_empty_line_after_an_unfinished_prompt_line_counts():
     pieces, ending = feed("\nb\n", Rules(known_lines=KnownLines({"a"})), beginning="c")
     assert (joined(pieces), ending.lines) == ("\nb\n", 2)
 
 
-def test_the_prompt_is_a_part_of_the_first_line():
+def test_prompt_is_part_of_the_first_line():
     pieces, ending = feed("na\nna\n", Rules(known_lines=KnownLines({"Anna"})), beginning="Hello\nAn")
     assert joined(pieces) == "na\n"
     assert ending.refused == 1
@@ -400,7 +400,7 @@ def test_the_prompt_is_a_part_of_the_first_line():
     assert ending.refused == 0, "nothing was drawn of it"
 
 
-def test_the_prompt_is_a_part_of_the_first_line_alone():
+def test_prompt_is_part_of_the_first_line_only():
     pieces, ending = feed("x\nna\n", Rules(known_lines=KnownLines({"Anna"})), beginning="An")
     assert joined(pieces) == "x\nna\n"
     assert ending.refused == 0
@@ -413,6 +413,6 @@ def test_values_stay_with_their_characters(text):
 
 
 @pytest.mark.parametrize("rules", [Rules(stops=("x",)), Rules(lines=1), Rules(known_lines=KnownLines([]))])
-def test_rules_tell_whether_there_are_any(rules):
+def test_rules_know_whether_there_are_any(rules):
     assert Rules().are_none
     assert not rules.are_none

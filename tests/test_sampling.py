@@ -98,7 +98,7 @@ CHI_SQUARE_LIMITS = {1: 10.828, 2: 13.816, 3: 16.266, 4: 18.467, 5: 20.515, 6: 2
 
 @pytest.mark.parametrize("one_by_one", [False, True])
 @pytest.mark.parametrize("filters", FILTERED, ids=str)
-def test_the_empirical_distribution_is_the_filtered_softmax(filters, one_by_one):
+def test_empirical_distribution_is_the_filtered_softmax(filters, one_by_one):
     """Chi-square of 200,000 draws; of one text at a time 50,000, and 20,000 where filters act on it."""
     draws = 200_000 if not one_by_one else 50_000 if len(filters) == 1 else 20_000
     expected = expected_distribution(**filters)
@@ -128,36 +128,36 @@ def test_probabilities_are_the_filtered_softmax(filters):
     )
 
 
-def test_min_p_keeps_what_has_just_that_share():
+def test_min_p_keeps_ties_at_its_bound():
     """At 1 that is the best one, and any that is as likely."""
     found = probabilities(np.array([[2.0, 0.0, 2.0, 1.0]]), SamplingOptions(temperature=1.0, min_p=1.0))
     np.testing.assert_allclose(found, [[0.5, 0.0, 0.5, 0.0]])
 
 
-def test_top_p_keeps_no_more_than_it_takes():
+def test_top_p_keeps_no_more_than_needed():
     found = probabilities(np.zeros((1, 4)), SamplingOptions(temperature=1.0, top_p=0.5))
     np.testing.assert_allclose(found, [[0.5, 0.5, 0.0, 0.0]])
 
 
-def test_of_many_characters_top_p_keeps_as_many_as_it_takes():
+def test_top_p_keeps_the_exact_number_of_many_characters():
     """Sums in single precision would keep two more."""
     logits = np.full((1, 20_000), -0.1, dtype=np.float32)
     logits[0, 0] = 0
     assert np.count_nonzero(probabilities(logits, SamplingOptions(temperature=1.0, top_p=0.5))) == 10_000
 
 
-def test_top_p_judges_what_the_model_gave_and_not_what_min_p_leaves():
+def test_top_p_acts_on_the_model_distribution_before_min_p():
     found = probabilities(np.log([[0.5, 0.2, 0.1, 0.1, 0.1]]), SamplingOptions(temperature=1.0, top_p=0.6, min_p=0.3))
     np.testing.assert_allclose(found, [[5 / 7, 2 / 7, 0, 0, 0]])
 
 
-def test_the_best_are_chosen_among_what_is_allowed():
+def test_top_k_chooses_among_allowed_characters():
     options = SamplingOptions(temperature=1.0, top_k=2, allowed=(1, 2, 3))
     found = probabilities(np.array([[3.0, 2.0, 1.0, 0.0]]), options)
     assert (found > 0).tolist() == [[False, True, True, False]]
 
 
-def test_a_temperature_range_runs_evenly_over_the_text():
+def test_temperature_range_runs_evenly_over_the_text():
     options = SamplingOptions(temperature=0.4, final_temperature=1.2)
     temperatures = [options.temperature_at(SampleProgress(5).share(drawn)) for drawn in range(5)]
     assert temperatures == pytest.approx([0.4, 0.6, 0.8, 1.0, 1.2])
@@ -170,7 +170,7 @@ def test_a_temperature_range_runs_evenly_over_the_text():
     assert shares == [0, 0.5, 1, 1], "one that is over is computed on beside those that are not"
 
 
-def test_texts_side_by_side_have_each_their_own_place_in_a_range_of_temperatures():
+def test_batched_texts_have_their_own_place_in_a_temperature_range():
     logits, options = np.append(LOGITS, LOGITS.max()), SamplingOptions(temperature=0, final_temperature=2)
     rows = weigh(np.tile(logits, (3, 1)), options, np.array([[0.0], [0.7], [2.0]]))
     for row, temperature in zip(rows, (0.0, 0.7, 2.0), strict=True):
@@ -190,7 +190,7 @@ class Cycle:
 
 @pytest.mark.parametrize("known", [[], ["a", "b", "aa"]])
 @pytest.mark.parametrize(("first", "last", "sure"), [(0, 1e4, 0), (1e4, 0, -1)])
-def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_count(known, first, last, sure):
+def test_temperature_range_over_lines_counts_only_kept_lines(known, first, last, sure):
     encoder, rules = CharEncoder("ab\n"), Rules(lines=3, known_lines=KnownLines(known))
     options = SamplingOptions(temperature=first, final_temperature=last)
     sampler = Sampler(Cycle(), [0], options, 1, over_lines=3)
@@ -204,7 +204,7 @@ def test_over_lines_each_line_has_its_own_temperature_and_those_left_out_do_not_
     assert "".join(character for character, _ in alone) == samples[7].text
 
 
-def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
+def test_left_out_characters_extend_the_length_up_to_tenfold():
     progress = SampleProgress(20)
     progress.give_back(5)
     assert (progress.left(20), progress.left(25)) == (5, 0)
@@ -219,7 +219,7 @@ def test_what_does_not_count_leaves_room_for_more_up_to_ten_times_the_length():
     assert not endless.is_spent
 
 
-def test_a_text_that_has_ended_has_not_used_up_its_room_and_gets_no_more():
+def test_ended_text_is_not_spent_and_gets_no_more_room():
     progress = SampleProgress(20)
     progress.end()
     progress.give_back(5)
@@ -245,7 +245,7 @@ class Script:
     ("left_out", "text", "reason"),
     [(17, "b\nb\n", "length"), (18, "b\nb\n", "length"), (19, "b\n", "known"), (20, "", "known")],
 )
-def test_a_text_has_ended_by_its_length_wherever_it_came_to_that(left_out, text, reason):
+def test_text_ends_by_length_however_much_was_left_out(left_out, text, reason):
     """Of ten times four characters 36 may be left out, and the last four drawn are the text."""
     encoder, rules = CharEncoder("\nab"), Rules(known_lines=KnownLines({"a"}))
     sampler = Sampler(Script("a\n" * left_out + "b\nb\n"), [0], SamplingOptions(temperature=0), 1)
@@ -257,7 +257,7 @@ def test_a_text_has_ended_by_its_length_wherever_it_came_to_that(left_out, text,
 
 
 @pytest.mark.parametrize("first", [0, 0.3])
-def test_a_temperature_range_is_what_is_drawn_from(first):
+def test_temperature_range_is_applied_to_draws(first):
     """From safe to wild: of the first draws one in two hundred, or none, is not the best, and of the last most are."""
     options = SamplingOptions(temperature=first, final_temperature=100)
     logits, rows = np.array([2.0, 0.0, 0.0, 0.0]), []
@@ -271,7 +271,7 @@ def test_a_temperature_range_is_what_is_drawn_from(first):
 
 
 @given(ANY_LOGITS, st.floats(0, 3), st.none() | st.integers(1, 12))
-def test_probabilities_are_a_distribution_in_the_order_of_the_logits(logits, temperature, top_k):
+def test_probabilities_sum_to_one_and_keep_the_order_of_logits(logits, temperature, top_k):
     weights = probabilities(logits, SamplingOptions(temperature=temperature, top_k=top_k))
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
     assert (weights >= 0).all()
@@ -288,14 +288,14 @@ def test_temperature_zero_and_top_k_one_are_greedy(logits):
     assert (probabilities(logits, SamplingOptions(temperature=1.5, top_k=1)) == expected).all()
 
 
-def test_a_low_temperature_tends_to_the_greedy_choice():
+def test_low_temperature_tends_to_the_greedy_choice():
     weights = probabilities(LOGITS[None], SamplingOptions(temperature=0.005))
     assert weights[0, LOGITS.argmax()] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.3, 1.3])
 @pytest.mark.parametrize("shift", [0, 200, 3000, -200, -966, -3000])
-def test_one_text_draws_as_many_do_however_large_the_scores(temperature, shift):
+def test_single_text_draws_like_a_batch_for_large_logits(temperature, shift):
     options = SamplingOptions(temperature=temperature)
     choose = make_chooser(options, None, 7)
     generator = np.random.default_rng(0)
@@ -315,7 +315,7 @@ ANY_FILTERS = {
 }
 
 
-def test_no_filter_is_left_out_of_these_tests():
+def test_filter_tables_cover_every_filter():
     assert {name for options in FILTERED for name in options} - {"temperature"} == set(FILTERS) == set(ANY_FILTERS)
 
 
@@ -341,7 +341,7 @@ def test_no_filter_is_left_out_of_these_tests():
     np.array([2.0, 0.0, 2.0], dtype=np.float32), 0.8, None,
     {"top_k": 1, "top_p": None, "min_p": 1.0, "allowed": None},
 )  # fmt: skip
-def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logits, temperature, last, filters):
+def test_single_text_draws_like_a_batch_for_any_filters_and_ties(logits, temperature, last, filters):
     """The middle of each character's part of the distribution draws it."""
     if filters["allowed"] is not None:
         filters["allowed"] = (0, *(id_ for id_ in filters["allowed"] if id_ < len(logits)))
@@ -359,7 +359,7 @@ def test_one_text_draws_what_many_do_whatever_the_filters_among_equals_too(logit
 @pytest.mark.parametrize("filters", FILTERED, ids=str)
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 @pytest.mark.parametrize("temperature", [0, 0.5])
-def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(filters, broken, temperature):
+def test_single_text_with_nan_logits_returns_no_id(filters, broken, temperature):
     logits = np.where(np.arange(7) == 3, broken, LOGITS)
     options = SamplingOptions(**{**filters, "temperature": temperature})
     with np.errstate(all="ignore"):
@@ -368,7 +368,7 @@ def test_one_text_whose_scores_are_no_numbers_is_no_text_whatever_the_filters(fi
 
 @pytest.mark.parametrize("temperature", [1e38, 1e46, 1e308])
 @pytest.mark.parametrize("filters", [{}, {"top_k": 4}, {"final_temperature": 1e308}])
-def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, filters):
+def test_huge_temperatures_choose_evenly_among_open_characters(temperature, filters):
     logits = np.array([5, -np.inf, -40, 0, -np.inf], dtype=np.float32)
     options = SamplingOptions(temperature=temperature, **filters)
     choose, thresholds = (
@@ -380,18 +380,18 @@ def test_the_highest_temperatures_choose_evenly_among_what_is_open(temperature, 
 
 
 @pytest.mark.parametrize("temperature", [0, 0.1, 1.3])
-def test_what_has_no_probability_is_not_drawn_where_the_random_number_is_zero(temperature):
+def test_zero_probability_is_never_drawn_for_a_zero_random_number(temperature):
     logits, options = np.array([-np.inf, 0.0, -1.0]), SamplingOptions(temperature=temperature)
     assert make_chooser(options, SampleProgress(9), 3)(logits, 0.0, 0) == 1
     assert draw(weigh(np.tile(logits, (80, 1)), options, temperature), np.zeros(80)).tolist() == [1] * 80
 
 
-def test_one_text_whose_scores_are_no_numbers_stops_those_beside_it():
+def test_text_with_nan_logits_stops_the_batch():
     with pytest.raises(DivergenceError, match="not numbers any more"):
         draw(np.array([[1.0, 1.0], [np.nan, 1.0]]), np.array([0.5, 0.5]))
 
 
-def test_the_prompt_is_read_once_for_all_texts_and_then_each_drawn_character():
+def test_prompt_is_read_once_for_all_texts_and_then_each_drawn_character():
     model = CountingModel(None)
     sampler = Sampler(model, [7, 3], SamplingOptions(), 0)
     assert sampler.batch(range(2), 4).tolist() == [[4, 5, 6, 7]] * 2
@@ -415,7 +415,7 @@ class Counted:
 
 
 @pytest.mark.parametrize("pattern", [None, "[b-h]*"])
-def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(engine, pattern):
+def test_finished_texts_are_dropped_from_the_batch_and_the_others_stay_the_same(engine, pattern):
     encoder = CharEncoder("\nabcdefgh")
     match = None if pattern is None else LineMatch.build(pattern, encoder)
     sampler = Sampler(engine, [1], SamplingOptions(), 5, match)
@@ -448,7 +448,7 @@ def test_texts_that_are_over_are_not_computed_on_and_the_others_stay_the_same(en
     ],
     ids=["none", "lines", "stops", "both", "known"],
 )
-def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, unit):
+def test_batched_samples_equal_those_drawn_alone(engine, rules, pattern, unit):
     encoder = CharEncoder("\nabcdefgh", unit)
     match = None if pattern is None else LineMatch.build(pattern, encoder)
     rules = rules if match is None else replace(rules, fits=match.fits)
@@ -462,7 +462,7 @@ def test_samples_drawn_together_are_those_drawn_alone(engine, rules, pattern, un
             assert (sample.reason, sample.lines, sample.refused) == (ending.reason, ending.lines, ending.refused)
 
 
-def test_samples_drawn_together_change_their_temperature_with_their_own_lines(engine):
+def test_batched_samples_change_temperature_by_their_own_lines(engine):
     encoder, rules = CharEncoder("\nabcdefgh"), Rules(lines=4)
     sampler = Sampler(engine, [1], SamplingOptions(temperature=0.2, final_temperature=2.0), 5, over_lines=4)
     for sample in draw_samples(sampler, encoder, 200, rules, range(20)):
@@ -470,7 +470,7 @@ def test_samples_drawn_together_change_their_temperature_with_their_own_lines(en
         assert sample.text == "".join(character for character, _ in drawn)
 
 
-def test_a_text_that_is_over_and_whose_scores_are_no_numbers_any_more_stops_no_other():
+def test_finished_text_with_nan_logits_stops_no_other():
     """The first of three ends at once, and is still computed when its scores break."""
 
     class Breaking:
@@ -503,19 +503,19 @@ def engine():
     )
 
 
-def test_the_same_seed_gives_the_same_text_and_another_seed_another(engine):
+def test_same_seed_gives_the_same_text_and_another_seed_another(engine):
     texts = [list(Sampler(engine, [1], SamplingOptions(), seed).stream(80)) for seed in (3, 3, 4)]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_the_second_sample_of_a_seed_is_not_the_first_of_the_next(engine):
+def test_second_sample_of_a_seed_differs_from_the_first_of_the_next(engine):
     second, first = (
         list(Sampler(engine, [1], SamplingOptions(), seed).stream(80, number)) for seed, number in ((3, 1), (4, 0))
     )
     assert second != first
 
 
-def test_the_logits_given_are_those_of_the_model_and_drawn_from(engine):
+def test_traced_logits_are_the_model_logits_and_drawn_from(engine):
     sampler = Sampler(engine, [1], SamplingOptions(top_k=1), 5)
     state = engine.initial_state(2)
     logits, state = engine.step(np.array([1, 1]), state)
@@ -529,7 +529,7 @@ def test_the_logits_given_are_those_of_the_model_and_drawn_from(engine):
         logits, state = engine.step(ids, state)
 
 
-def test_a_sample_does_not_depend_on_how_many_there_are(engine):
+def test_sample_does_not_depend_on_their_number(engine):
     sampler = Sampler(engine, [1], SamplingOptions(), 5)
     alone = [list(sampler.stream(60, number)) for number in range(6)]
     assert sampler.batch(range(6), 60).tolist() == alone
@@ -537,17 +537,17 @@ def test_a_sample_does_not_depend_on_how_many_there_are(engine):
     assert len({tuple(text) for text in alone}) == 6
 
 
-def test_many_texts_hold_any_id():
+def test_batch_can_hold_any_id():
     model = FixedModel(np.where(np.arange(300) == 299, 9.0, 0.0))
     assert Sampler(model, [0], SamplingOptions(temperature=0), 0).batch([0], 2).tolist() == [[299, 299]]
 
 
-def test_a_length_of_zero_draws_nothing(engine):
+def test_length_zero_draws_nothing(engine):
     assert list(Sampler(engine, [1], SamplingOptions(), 0).stream(0)) == []
     assert Sampler(engine, [1], SamplingOptions(), 0).batch(range(3), 0).shape == (3, 0)
 
 
-def test_many_texts_take_the_memory_of_what_is_drawn(engine):
+def test_batch_takes_the_memory_of_its_result(engine):
     sampler = Sampler(engine, [1], SamplingOptions(), 5)
     tracemalloc.start()
     try:
@@ -563,7 +563,7 @@ def test_many_texts_take_the_memory_of_what_is_drawn(engine):
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(stops=("zzz",))], ids=["endless", "until a stop"])
 @pytest.mark.parametrize("reach", [0, 8])
-def test_an_endless_stream_runs_in_constant_memory(reach, rules):
+def test_endless_stream_runs_in_constant_memory(reach, rules):
     config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=2, embedding_dim=4, recall=reach)
     sampler, encoder = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 0), CharEncoder("abcdefghi")
     drawn = draw_characters(sampler, encoder, None, Ending(rules), with_log_probabilities=False)
@@ -581,7 +581,7 @@ def test_an_endless_stream_runs_in_constant_memory(reach, rules):
     assert collected[-1] - collected[0] < 4000, "bytes for 4,800 more characters"
 
 
-def test_a_line_that_is_left_out_counts_none_of_its_bytes_and_is_in_vain_until_another_comes():
+def test_left_out_line_counts_no_bytes_and_is_in_vain_until_another_comes():
     encoder, progress = CharEncoder("\na\xa4\xc3", "byte"), SampleProgress(10)
     builder = SampleBuilder(encoder, progress, Ending(Rules(known_lines=KnownLines(["ä"]))))
     in_vain = []
@@ -592,7 +592,7 @@ def test_a_line_that_is_left_out_counts_none_of_its_bytes_and_is_in_vain_until_a
     assert in_vain == [0, 0, 2, 2, 2, 4, 0], "characters, not bytes"
 
 
-def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
+def test_log_probability_of_a_multibyte_character_sums_its_bytes():
     joining = ByteJoiner()
     drawn = [joining.feed([(byte, -(2.0**number))]) for number, byte in enumerate("a\udcc3\udca4a\udcc3")]
     assert drawn == [[("a", -1)], [], [("ä", -6)], [("a", -8)], []]
@@ -603,7 +603,7 @@ def test_a_character_of_several_bytes_is_as_likely_as_its_bytes_together():
 @given(st.lists(PIECES, max_size=12).map(b"".join), st.lists(PIECES, min_size=1, max_size=3), st.booleans())
 @example(b"ab\xe3\x88\x85c", [b"\xe3"], False)
 @example("aé\nb".encode(), [b"\xa9\n"], True)
-def test_bytes_end_with_the_first_that_make_up_a_stop_within_a_character_too(data, stops, keep_stop):
+def test_byte_stop_ends_the_text_even_within_a_character(data, stops, keep_stop):
     encoder = CharEncoder("".join(map(chr, range(256))), "byte")
     ending = Ending(Rules(stops=tuple(stop.decode("utf-8", "surrogateescape") for stop in stops), keep_stop=keep_stop))
     builder, given_out = SampleBuilder(encoder, SampleProgress(len(data)), ending), list[tuple[str, float]]()
@@ -643,7 +643,7 @@ def test_options_out_of_range_are_refused(options, message):
         SamplingOptions(**options)
 
 
-def test_an_empty_prompt_and_a_negative_length_are_refused():
+def test_empty_prompt_and_negative_length_are_refused():
     with pytest.raises(ConfigError, match="the prompt is empty"):
         Sampler(FixedModel(LOGITS), prompt=[], options=SamplingOptions(), seed=0)
     sampler = Sampler(FixedModel(LOGITS), prompt=[1], options=SamplingOptions(), seed=0)

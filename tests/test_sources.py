@@ -49,7 +49,7 @@ def names(found):
     return [document.name for document in found.documents]
 
 
-def test_a_text_is_read_in_one_encoding_after_another_as_it_is_asked_for(tmp_path, monkeypatch):
+def test_text_is_read_in_one_encoding_after_another_on_demand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, a="é".encode())
     texts = read_in_each("a", PLAIN, ["ascii", "utf-8", "no such", "latin-1"])
@@ -62,7 +62,7 @@ def test_a_text_is_read_in_one_encoding_after_another_as_it_is_asked_for(tmp_pat
             list(read_in_each("a", PLAIN, encodings))
 
 
-def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may_be_meant(tmp_path, monkeypatch):
+def test_text_with_many_nul_characters_is_skipped_unless_allowed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, wide="Тин сон ".encode("utf-16-le"), log=b"tin" * 400 + b"\0")
     encodings = ["utf-8", "utf-16-le"]
@@ -79,7 +79,7 @@ def test_a_text_with_many_nul_characters_is_in_another_encoding_unless_these_may
 
 
 @pytest.mark.parametrize("text", ["Anna\nBen\0\nCarl\n", "Anna\nBen\n\0Carl\n", "Anna\0", "Tin\0tin nap\n", "Anna\0\n"])
-def test_a_short_text_with_a_nul_character_astray_is_read(tmp_path, text):
+def test_short_text_with_one_nul_character_is_read(tmp_path, text):
     make(tmp_path, a=text.encode())
     assert list(read_in_each(str(tmp_path / "a"), PLAIN, ["utf-8"], takes_nulls=False)) == [text]
 
@@ -104,7 +104,7 @@ def read(document):
     return b"".join(document.chunks())
 
 
-def test_files_come_in_the_order_given_and_folders_sorted(tmp_path, monkeypatch):
+def test_files_come_in_the_given_order_and_folders_sorted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, z=b"1", d__b=b"2", d__a=b"3", d__c__x=b"4", d__B=b"5", y=b"6")
     assert names(find_documents(["z", "d", "y"])) == ["z", "d/B", "d/a", "d/b", "d/c/x", "y"]
@@ -112,7 +112,7 @@ def test_files_come_in_the_order_given_and_folders_sorted(tmp_path, monkeypatch)
     assert names(found) == ["z", "d/B", "d/a", "d/b", "d/c/x", "z", "y"]
 
 
-def test_a_file_that_a_training_began_with_twice_is_given_twice_where_it_goes_on(tmp_path, monkeypatch):
+def test_repeated_file_of_a_training_is_repeated_at_its_resume(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, a=b"xy")
     assert names(find_documents(["a", "a"], may_repeat=True)) == ["a", "a"]
@@ -126,9 +126,7 @@ def test_a_file_that_a_training_began_with_twice_is_given_twice_where_it_goes_on
     ("paths", "twice"),
     [("a d a", "a"), ("d d/x", "d/x"), ("d/x d", "d/x"), ("d d", "d/x"), ("a link", "link")],
 )
-def test_a_file_that_two_paths_lead_to_is_refused_since_its_end_would_be_learned_from(
-    tmp_path, monkeypatch, paths, twice
-):
+def test_file_reached_by_two_paths_is_refused(tmp_path, monkeypatch, paths, twice):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, a=b"1", d__x=b"2", away__y=b"3")
     Path("link").symlink_to("a")
@@ -159,9 +157,7 @@ def test_a_file_that_two_paths_lead_to_is_refused_since_its_end_would_be_learned
         ("d v", {"held_out": ["out"]}, "d/u/c d/x d/z v/w out/f"),
     ],
 )
-def test_a_file_that_links_in_folders_lead_to_too_is_read_once_and_nothing_of_it_is_learned_where_it_is_held_out(
-    tmp_path, monkeypatch, texts, options, read
-):
+def test_linked_file_in_folders_is_read_once_and_never_if_held_out(tmp_path, monkeypatch, texts, options, read):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__x=b"1", d__u__c=b"2", d__z=b"3", out__f=b"4", v__w=b"5")
     links = {"d/a": "x", "d/b": "a", "d/far": "../out/f", "d/u/far2": "../../out/f", "d/y": "u/c"}
@@ -172,7 +168,7 @@ def test_a_file_that_links_in_folders_lead_to_too_is_read_once_and_nothing_of_it
     assert (names(found), found.skipped) == (read.split(), [])
 
 
-def test_a_folder_with_nothing_but_links_to_what_is_read_anyway_is_refused(tmp_path, monkeypatch):
+def test_folder_of_only_links_to_other_inputs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__x=b"1", e__y=b"2")
     Path("e/x").symlink_to("../d/x")
@@ -211,7 +207,7 @@ def test_patterns_choose_among_the_files_of_folders(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("of_names", "typed"), [("NFD", "NFC"), ("NFC", "NFD")])
-def test_a_pattern_fits_names_in_the_other_unicode_form(tmp_path, monkeypatch, of_names, typed):
+def test_pattern_matches_names_in_the_other_unicode_form(tmp_path, monkeypatch, of_names, typed):
     monkeypatch.chdir(tmp_path)
     every = [normalize(of_names, f"d/{name}") for name in ("sách1.txt", "trê/a", "ê")]
     make(tmp_path, **dict.fromkeys(every, b""))
@@ -222,7 +218,7 @@ def test_a_pattern_fits_names_in_the_other_unicode_form(tmp_path, monkeypatch, o
         assert sorted(names(find_documents(["d"], exclude=[pattern]))) == left
 
 
-def test_backups_of_editors_are_left_out_of_folders_and_told_unless_they_are_asked_for(tmp_path, monkeypatch):
+def test_editor_backups_in_folders_are_left_out_and_reported_unless_included(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = ("d/a.txt", "d/a.txt~", "d/#b.txt#", "d/c#", "d/#e", "d/~f", "d/sub/a.bak~")
     make(tmp_path, **dict.fromkeys(files, b"x"))
@@ -242,14 +238,14 @@ def test_backups_of_editors_are_left_out_of_folders_and_told_unless_they_are_ask
         find_documents(["d/sub"])
 
 
-def test_files_in_folders_that_are_no_text_are_left_out_and_told(tmp_path):
+def test_binary_files_in_folders_are_left_out_and_reported(tmp_path):
     make(tmp_path, a=b"x", b=b"y")
     found = find_documents([str(tmp_path)], why_not=lambda document: None if document.name.endswith("a") else ODD)
     assert names(found) == [str(tmp_path / "a")]
     assert found.skipped == [LeftOut(str(tmp_path / "b"), ODD)]
 
 
-def test_a_file_is_no_text_with_one_nul_character_in_a_thousand_and_is_one_with_fewer(tmp_path):
+def test_one_nul_character_in_a_thousand_makes_a_file_binary(tmp_path):
     make(tmp_path, a=b"text", b=b"te\0xt", c=b"\0\0" + b"x" * 1998, d=b"x" * 1000 + b"\0\0" + b"x" * 999, e=b"")
     make(tmp_path, f=b"\0" + b"x" * 999 + "é".encode(), g=b"\0" + "é".encode() * 999)
     documents = find_documents([str(tmp_path)]).documents
@@ -258,7 +254,7 @@ def test_a_file_is_no_text_with_one_nul_character_in_a_thousand_and_is_one_with_
     assert not any(why_no_text(document, as_bytes) for document in documents)
 
 
-def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links_that_lead_nowhere(tmp_path):
+def test_link_back_to_a_folder_is_read_once_and_dangling_links_are_skipped(tmp_path):
     make(tmp_path, a=b"x")
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
@@ -272,7 +268,7 @@ def test_a_folder_that_a_link_in_it_leads_back_to_is_read_once_and_without_links
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_in_a_folder_is_left_out_and_told(tmp_path):
+def test_pipe_in_a_folder_is_left_out_and_reported(tmp_path):
     make(tmp_path, a=b"x")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("pipe")
@@ -284,9 +280,7 @@ def test_a_pipe_in_a_folder_is_left_out_and_told(tmp_path):
         find_documents([str(tmp_path)])
 
 
-def test_a_folder_that_only_a_link_leads_to_is_left_out_and_told_unless_it_is_excluded_or_read_otherwise(
-    tmp_path, monkeypatch
-):
+def test_linked_folder_is_left_out_and_reported_unless_excluded_or_read_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__a=b"x", d__sub__b=b"x", far__c=b"x", far__in__e=b"x", **{"d/.hidden/f": b"x"})
     for name, target in {"lk": "far", "twin": "d/sub", "sub/deep": "far/in", "up": ".", ".hid": "far"}.items():
@@ -330,7 +324,7 @@ def test_a_folder_that_only_a_link_leads_to_is_left_out_and_told_unless_it_is_ex
         (["./", "/"], []),
     ],
 )
-def test_a_pattern_excludes_what_it_says_and_nothing_else(tmp_path, monkeypatch, patterns, fitting):
+def test_exclude_pattern_matches_exactly_what_it_says(tmp_path, monkeypatch, patterns, fitting):
     monkeypatch.chdir(tmp_path)
     every = ["a.py", "src/b.py", "src/deep/c.py", "src/test", "test/d.py"]
     make(tmp_path, **{f"d/{name}": b"" for name in every})
@@ -353,7 +347,7 @@ HIDDEN = "hidden files are never read from a folder: name the file itself"
         ([], [".git", ".*", "sub/.cache/"], ""),
     ],
 )
-def test_patterns_that_fit_nothing_are_told(tmp_path, monkeypatch, include, exclude, told):
+def test_patterns_without_a_match_are_reported(tmp_path, monkeypatch, include, exclude, told):
     monkeypatch.chdir(tmp_path)
     every = ("a.py", "sub/c", "test/d.py", "x.py/e")
     make(
@@ -366,7 +360,7 @@ def test_patterns_that_fit_nothing_are_told(tmp_path, monkeypatch, include, excl
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
-def test_a_compressed_file_is_known_by_its_content_and_read_as_the_plain_one(tmp_path, pack):
+def test_compressed_file_is_recognized_by_content_and_read_like_the_plain_one(tmp_path, pack):
     data = os.urandom(5000) + b"text " * 5000
     make(tmp_path, packed=pack(data))
     document = find_documents([str(tmp_path / "packed")]).documents[0]
@@ -375,13 +369,13 @@ def test_a_compressed_file_is_known_by_its_content_and_read_as_the_plain_one(tmp
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
-def test_a_damaged_compressed_file_is_one_clear_error(tmp_path, pack):
+def test_damaged_compressed_file_is_one_clear_error(tmp_path, pack):
     make(tmp_path, short=pack(b"text " * 5000)[:-20])
     with pytest.raises(CorpusError, match=r"short: is compressed, and damaged \(.*\); get it again"):
         read(find_documents([str(tmp_path / "short")]).documents[0])
 
 
-def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
+def test_archive_and_damaged_file_in_a_folder_are_left_out(tmp_path):
     make(tmp_path, a=b"x", damaged=gzip.compress(b"text " * 999)[:-20])
     with tarfile.open(tmp_path / "all.tgz", "w:gz") as archive:
         archive.add(tmp_path / "a", "a")
@@ -399,7 +393,7 @@ def test_an_archive_and_a_damaged_file_in_a_folder_are_no_texts(tmp_path):
     ]
 
 
-def test_a_folder_is_read_without_what_no_library_unpacks(tmp_path, monkeypatch):
+def test_folder_is_read_without_files_that_no_library_unpacks(tmp_path, monkeypatch):
     for library in ("zstandard", "compression.zstd"):
         monkeypatch.setitem(sys.modules, library, None)
     make(tmp_path, a=b"x", packed=b"\x28\xb5\x2f\xfd")
@@ -409,7 +403,7 @@ def test_a_folder_is_read_without_what_no_library_unpacks(tmp_path, monkeypatch)
     assert found.skipped[0].cause.why.endswith("needs a library: pip install zstandard, or unpack it with zstd -d")
 
 
-def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, monkeypatch):
+def test_unreadable_pipe_is_not_reported_as_a_full_folder(tmp_path, monkeypatch):
     class Broken(io.BytesIO):
         def read(self, size=-1):
             if self.tell() > keeping.HELD_BYTES:
@@ -424,7 +418,7 @@ def test_a_pipe_that_cannot_be_read_is_not_taken_for_a_full_folder(tmp_path, mon
 
 
 @pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder with --cache"), (None, "let TMPDIR name")])
-def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path, monkeypatch, folder, mend):
+def test_large_stdin_is_kept_in_a_folder_whose_errors_are_reported(tmp_path, monkeypatch, folder, mend):
     monkeypatch.setattr(keeping, "HELD_BYTES", 3)
     monkeypatch.setattr(keeping.tempfile, "tempdir", str(tmp_path))
     place = tmp_path / folder if folder else None
@@ -446,7 +440,7 @@ def test_large_standard_input_is_kept_in_a_folder_whose_trouble_is_told(tmp_path
         read_stdin()
 
 
-def test_where_no_temporary_folder_can_be_written_to_that_is_told(monkeypatch):
+def test_missing_temporary_folder_is_reported(monkeypatch):
     def find_none():
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 
@@ -461,7 +455,7 @@ def test_where_no_temporary_folder_can_be_written_to_that_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("held", [10, 1 << 20])
-def test_standard_input_is_read_once_and_kept(monkeypatch, held):
+def test_stdin_is_read_once_and_kept(monkeypatch, held):
     monkeypatch.setattr(keeping, "HELD_BYTES", held)
     monkeypatch.setattr(keeping, "CHUNK", 256)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe" * 100)))
@@ -472,12 +466,12 @@ def test_standard_input_is_read_once_and_kept(monkeypatch, held):
     assert read(document) == read(document) == b"from a pipe" * 100
 
 
-def test_compressed_standard_input_is_read_too(monkeypatch):
+def test_compressed_stdin_is_read(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(b"from a pipe"))))
     assert read(find_documents(["-"]).documents[0]) == b"from a pipe"
 
 
-def test_a_named_pipe_can_be_read_twice(tmp_path):
+def test_named_pipe_can_be_read_twice(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     threading.Thread(target=pipe.write_bytes, args=(b"once",), daemon=True).start()
@@ -528,7 +522,7 @@ def test_a_named_pipe_can_be_read_twice(tmp_path):
         (["full"], {"held_out": ["loop/x"]}, "loop/x: cannot be read (Too many levels of symbolic links)"),
     ],
 )
-def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
+def test_missing_path_is_one_clear_error(tmp_path, monkeypatch, paths, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "loop").symlink_to("loop")
@@ -543,7 +537,7 @@ def test_what_is_not_there_is_one_clear_error(tmp_path, monkeypatch, paths, opti
     assert caught.value.exit_code == 2
 
 
-def test_what_may_not_be_read_in_a_folder_is_left_out_and_told(tmp_path, monkeypatch):
+def test_unreadable_entries_of_a_folder_are_left_out_and_reported(tmp_path, monkeypatch):
     files = ("all/a", "all/b.lock", "all/c.lock/d", "all/e/f.lock", "all/g", "own.lock/x.lock", "own.lock/y")
     make(tmp_path, **dict.fromkeys(files, b"x"))
     monkeypatch.chdir(tmp_path)
@@ -587,7 +581,7 @@ def lock(monkeypatch):
         ("~mybook.txt", "did you mean mybook.txt?"), ("my poem", "did you mean 'my poem.txt'?"),
     ],
 )  # fmt: skip
-def test_a_text_that_is_not_found_may_be_one_beside_it(tmp_path, monkeypatch, typed, told):
+def test_missing_text_suggests_one_beside_it(tmp_path, monkeypatch, typed, told):
     files = ("mybook.pdf", "mybook.txt", "mybook.pt", "model.pt", "texts/poem.md", "my poem.txt")
     make(tmp_path, **dict.fromkeys(files, b""))
     monkeypatch.chdir(tmp_path)
@@ -602,12 +596,12 @@ def test_without_a_home_folder_nothing_is_said_of_it(monkeypatch):
         find_documents(["~/mybook.txt"])
 
 
-def test_standard_input_can_be_given_once():
+def test_stdin_can_be_given_once():
     with pytest.raises(ConfigError, match="give it once"):
         find_documents(["-", "-"])
 
 
-def test_a_folder_s_file_that_vanishes_while_the_folder_is_gone_through_was_never_there(tmp_path, monkeypatch):
+def test_file_deleted_while_its_folder_is_listed_is_ignored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__a=b"1", d__b=b"2")
     find = os.scandir
@@ -624,7 +618,7 @@ def test_a_folder_s_file_that_vanishes_while_the_folder_is_gone_through_was_neve
 
 
 @pytest.mark.parametrize("remains", ["nothing", "a file", "a link to nothing"])
-def test_a_folder_in_a_folder_that_vanishes_before_it_is_listed_is_left_out_and_told(tmp_path, monkeypatch, remains):
+def test_folder_deleted_before_it_is_listed_is_left_out_and_reported(tmp_path, monkeypatch, remains):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__a=b"1", d__sub__b=b"2", d__sub__deep__c=b"3", d__z__e=b"4")
     find = os.scandir
@@ -643,7 +637,7 @@ def test_a_folder_in_a_folder_that_vanishes_before_it_is_listed_is_left_out_and_
     assert (names(found), found.skipped) == (["d/a", "d/z/e"], [LeftOut("d/sub", GONE, kind="folder")])
 
 
-def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_told(tmp_path, monkeypatch):
+def test_file_deleted_while_others_are_read_is_left_out_and_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__a=b"1", d__b=b"2", d__c=b"3", d__d=b"4")
 
@@ -657,7 +651,7 @@ def test_a_folder_s_file_that_vanishes_while_others_are_read_is_left_out_and_tol
     assert (names(found), found.skipped) == (["d/b", "d/d"], [LeftOut("d/c", GONE), LeftOut("d/a", GONE)])
 
 
-def test_a_folder_s_file_that_vanishes_just_when_it_is_to_be_read_is_left_out_and_told(tmp_path, monkeypatch):
+def test_file_deleted_just_before_reading_is_left_out_and_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, d__a=b"1", d__b=b"2")
 
@@ -669,7 +663,7 @@ def test_a_folder_s_file_that_vanishes_just_when_it_is_to_be_read_is_left_out_an
     assert (names(found), found.skipped) == (["d/b"], [LeftOut("d/a", GONE)])
 
 
-def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
+def test_missing_text_is_found_before_a_pipe_is_read(monkeypatch):
     class Unread(io.BytesIO):
         def read(self, size=-1):
             raise AssertionError("what can be read only once is lost")
@@ -680,7 +674,7 @@ def test_a_text_that_is_missing_is_found_out_before_a_pipe_is_read(monkeypatch):
             find_documents(paths, held_out=held_out)
 
 
-def test_a_folder_of_many_files_is_gone_through_once(tmp_path):
+def test_folder_of_many_files_is_walked_once(tmp_path):
     for number in range(50):
         (tmp_path / f"{number:02}").write_text("x")
     asked = []
@@ -691,7 +685,7 @@ def test_a_folder_of_many_files_is_gone_through_once(tmp_path):
 
 
 @pytest.mark.parametrize(("data", "begins"), [(b"ab", False), (b"abc", False), (b"abcd", True), (b"abdc", False)])
-def test_a_file_that_has_grown_since_is_told_from_one_that_is_as_it_was(tmp_path, data, begins):
+def test_grown_file_is_distinguished_from_an_unchanged_one(tmp_path, data, begins):
     (tmp_path / "log").write_bytes(data)
     known = str(tmp_path / "log"), 3, hashlib.sha256(b"abc").hexdigest()
     assert begins_as(*known) == begins

@@ -38,7 +38,7 @@ def moved(contents, *texts, val_texts=()):
     return dataclasses.replace(contents, origin=Origin(texts=[*texts], val_texts=[*val_texts]))
 
 
-def test_the_text_is_found_beside_the_checkpoint_and_cut_as_in_training(contents, trained, tmp_path, monkeypatch):
+def test_text_beside_the_checkpoint_is_found_and_split_as_in_training(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = find_text(contents, str(trained / "words.pt"))
     text = (trained / "words.txt").read_text()
@@ -46,14 +46,14 @@ def test_the_text_is_found_beside_the_checkpoint_and_cut_as_in_training(contents
     assert contents.encoder.decode(found.held_out) == text[18_000:]
 
 
-def test_it_is_cut_by_the_share_that_was_held_out(contents, trained):
+def test_found_text_is_split_by_the_stored_val_fraction(contents, trained):
     config = {**contents.training["config"], "val_fraction": 0.3}
     other = dataclasses.replace(contents, training={**contents.training, "config": config})
     found = find_text(other, str(trained / "words.pt"))
     assert (len(found.train), len(found.held_out)) == (14_000, 6_000)
 
 
-def test_it_is_found_where_the_training_had_it_and_in_this_folder(contents, trained, tmp_path, monkeypatch):
+def test_text_is_found_at_its_original_path_and_in_the_current_folder(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     nowhere = str(tmp_path / "other" / "words.pt")
     assert find_text(contents, nowhere) is None
@@ -62,9 +62,7 @@ def test_it_is_found_where_the_training_had_it_and_in_this_folder(contents, trai
     assert find_text(contents, nowhere).label == "words.txt"
 
 
-def test_a_folder_that_was_given_by_a_dot_has_its_name_and_is_found_where_the_checkpoint_is(
-    contents, trained, tmp_path, monkeypatch
-):
+def test_folder_given_as_a_dot_is_found_by_its_name(contents, trained, tmp_path, monkeypatch):
     for name in ("book", "apart"):
         (tmp_path / name).mkdir()
     (tmp_path / "book" / "words.txt").write_bytes((trained / "words.txt").read_bytes())
@@ -85,7 +83,7 @@ def test_a_folder_that_was_given_by_a_dot_has_its_name_and_is_found_where_the_ch
     assert beside.origin.held_out_by_name == ".", "in which folder, nobody knows any more"
 
 
-def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, trained, tmp_path, monkeypatch):
+def test_different_text_of_the_same_name_and_size_is_rejected(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changed = bytearray((trained / "words.txt").read_bytes())
     changed[:2] = changed[1::-1]
@@ -95,14 +93,14 @@ def test_a_text_of_the_same_name_and_size_that_differs_is_not_taken(contents, tr
         find_text(contents, "m.pt", "words.txt")
 
 
-def test_a_file_of_another_size_is_not_even_read(contents, tmp_path, monkeypatch):
+def test_file_of_another_size_is_not_read(contents, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_text("another text")
     monkeypatch.setattr(training_text, "read_corpus", None)
     assert find_text(contents, str(tmp_path / "words.pt")) is None
 
 
-def test_of_a_log_that_has_grown_since_what_was_learned_from_is_read(contents, trained, tmp_path, monkeypatch):
+def test_grown_log_is_read_up_to_its_learned_length(contents, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (trained / "words.txt").read_bytes()
     for more in (b"a line more\n", b"\xff"):
@@ -116,9 +114,7 @@ def test_of_a_log_that_has_grown_since_what_was_learned_from_is_read(contents, t
 
 
 @pytest.mark.parametrize("given", [None, "words.txt"])
-def test_the_beginning_of_a_log_that_has_grown_is_looked_at_once_before_it_is_read(
-    contents, trained, tmp_path, monkeypatch, given
-):
+def test_beginning_of_a_grown_log_is_hashed_once(contents, trained, tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes() + b"a line more\n")
     looked_at, real = [], documents._hash
@@ -127,7 +123,7 @@ def test_the_beginning_of_a_log_that_has_grown_is_looked_at_once_before_it_is_re
     assert looked_at == [("words.txt", 20_000)]
 
 
-def test_a_text_that_is_given_is_found_whatever_lies_by_now_where_one_was_held_out(contents, trained, tmp_path):
+def test_given_text_is_found_whatever_happened_to_the_val_text(contents, trained, tmp_path):
     (tmp_path / "val.txt").write_bytes(b"\xff")
     held_out = moved(contents, "a.txt", val_texts=[str(tmp_path / "val.txt")])
     assert find_text(held_out, "m.pt", str(trained / "words.txt")) is not None
@@ -148,7 +144,7 @@ def cached(contents, trained, tmp_path, monkeypatch):
     return find
 
 
-def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, tmp_path, cached, monkeypatch):
+def test_given_large_text_is_mapped_from_a_cache(contents, trained, tmp_path, cached, monkeypatch):
     reading = {"options": contents.text_options, "encoder": contents.encoder}
     corpus.read_corpus([str(trained / "words.txt")], ReadOptions(**reading, cache=Cache(tmp_path / "there")))
     assert cached(cache=str(tmp_path / "there")) == "there"
@@ -160,14 +156,14 @@ def test_a_large_text_that_is_given_is_mapped_as_in_training(contents, trained, 
     assert cached() is None
 
 
-def test_a_cache_that_cannot_be_written_does_not_matter(tmp_path, cached, monkeypatch):
+def test_unwritable_cache_is_ignored(tmp_path, cached, monkeypatch):
     (tmp_path / "own").write_text("no folder")
     assert cached() is None
     monkeypatch.setattr(training_text, "own_folder", lambda: None)
     assert cached() is None
 
 
-def test_of_another_text_nothing_is_kept(contents, trained, tmp_path, cached):
+def test_rejected_text_is_not_cached(contents, trained, tmp_path, cached):
     text = (trained / "words.txt").read_text()
     (tmp_path / "other.txt").write_text(text[1:] + text[0])
     with pytest.raises(CorpusError, match="is not the text that"):
@@ -175,21 +171,21 @@ def test_of_another_text_nothing_is_kept(contents, trained, tmp_path, cached):
     assert not (tmp_path / "own").exists()
 
 
-def test_a_damaged_cache_does_not_matter(tmp_path, cached):
+def test_damaged_cache_is_ignored(tmp_path, cached):
     assert cached() == "own"
     (kept,) = (tmp_path / "own").iterdir()
     kept.write_bytes(bytes([255]) * 20_000)
     assert cached() is None
 
 
-def test_a_huge_text_is_not_read_unasked(contents, trained, monkeypatch):
+def test_huge_text_is_not_searched_unasked(contents, trained, monkeypatch):
     for largest, is_sought in ((20_000, True), (19_999, False)):
         monkeypatch.setattr(training_text, "LARGEST_SOUGHT", largest)
         assert (find_text(contents, str(trained / "words.pt")) is not None) == is_sought
         assert find_text(contents, "m.pt", str(trained / "words.txt")) is not None
 
 
-def test_a_text_that_became_other_characters_is_not_the_one(contents, trained):
+def test_text_with_other_character_counts_is_rejected(contents, trained):
     counts = contents.corpus.counts[::-1]
     other = dataclasses.replace(contents, corpus=dataclasses.replace(contents.corpus, counts=counts))
     assert find_text(other, str(trained / "words.pt")) is None
@@ -198,7 +194,7 @@ def test_a_text_that_became_other_characters_is_not_the_one(contents, trained):
 @pytest.mark.parametrize(
     "flags", [["b.txt"], ["b.txt", "--lines"], ["--lines", "b.txt"], ["--lines", "--val-text", "b.txt"]]
 )
-def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monkeypatch, flags):
+def test_several_texts_are_found_only_together(tmp_path, monkeypatch, flags):
     """Of lines each text leaves one open, which a line feed of no file's ends."""
     monkeypatch.chdir(tmp_path)
     texts = {"a.txt": make_text(2000).rstrip("\n"), "b.txt": make_text(900, seed=1).rstrip("\n")}
@@ -218,13 +214,13 @@ def test_several_texts_are_found_together_and_none_of_them_alone(tmp_path, monke
     assert describe_absence(contents, "a.pt").startswith(f"a.txt{told} been found as ")
 
 
-def test_what_was_held_out_by_name_is_found_beside_the_checkpoint_too(contents, tmp_path):
+def test_val_text_is_found_beside_the_checkpoint(contents, tmp_path):
     (tmp_path / "b.txt").write_text("b")
     told = moved(contents, "a.txt", val_texts=["gone/b.txt"])
     assert candidate_files.places_of_held_out(told, str(tmp_path / "m.pt")) == [str(tmp_path / "b.txt")]
 
 
-def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(contents, tmp_path, monkeypatch):
+def test_foreign_checkpoint_cannot_make_it_read_special_files(contents, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "words.txt")  # reading it would wait for ever
     for texts in (["words.txt"], [], [""], ["a\0/words.txt"], ["words.txt", "\0"]):
@@ -235,7 +231,7 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_is_no_ordinary_file(con
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
-def test_a_strangers_checkpoint_cannot_make_it_read_what_never_ends(contents, trained, monkeypatch):
+def test_foreign_checkpoint_cannot_make_it_read_endless_files(contents, trained, monkeypatch):
     """What the system makes as it is read is a regular file of no bytes: alone, and beside a text of the right size."""
     words, endless = str(trained / "words.txt"), "/proc/self/pagemap"
     read = []
@@ -256,7 +252,7 @@ def test_a_strangers_checkpoint_cannot_make_it_read_what_never_ends(contents, tr
 
 
 @pytest.mark.parametrize("root", [r"\\host\share", "//host/share", r"\/host\share"])
-def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp_path, monkeypatch, root):
+def test_foreign_checkpoint_cannot_make_it_contact_another_machine(contents, tmp_path, monkeypatch, root):
     monkeypatch.chdir(tmp_path)
     asked = []
     for module, name in ((os, "stat"), (os.path, "isfile"), (os.path, "isdir")):
@@ -271,7 +267,7 @@ def test_a_strangers_checkpoint_cannot_make_it_ask_another_machine(contents, tmp
     assert any("words.txt" in path for path in asked)
 
 
-def test_why_there_is_no_text_is_told_by_where_it_came_from(contents, deep_folder, monkeypatch):
+def test_reason_for_a_missing_text_depends_on_its_origin(contents, deep_folder, monkeypatch):
     def told(name):
         corpus = dataclasses.replace(contents.corpus, name=name)
         return describe_absence(dataclasses.replace(moved(contents, name), corpus=corpus), str(deep_folder / "m.pt"))
@@ -298,7 +294,7 @@ def with_training(contents, **changes):
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(contents, trained, lines):
+def test_baseline_is_measured_over_the_characters_of_the_losses(contents, trained, lines):
     """One of a model of lines learns and reads each of them by itself, as that does."""
     text = (trained / "words.txt").read_text()
     held_out = text[-2000:]
@@ -328,7 +324,7 @@ def test_the_yardstick_is_measured_over_the_characters_that_the_losses_are_over(
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
+def test_long_held_out_text_is_cut_to_what_counts(contents, lines):
     contents = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lines=lines))
     subject = Subject("words.pt", "words", with_training(contents, evaluated=600))
     held_out = np.tile(contents.encoder.encode("Tin " * 24 + "Tin\n"), 40_000)
@@ -343,18 +339,18 @@ def test_of_a_long_held_out_text_no_more_is_held_than_counts(contents, lines):
     assert peak < 4 * held_out.nbytes
 
 
-def test_what_a_yardstick_was_measured_over_is_told_where_it_is_a_part(contents):
+def test_baseline_over_a_part_names_its_size(contents):
     assert " on the same 600 characters: this model is " in dict(card(contents, Baseline(1.5, counted=600)))["  6-gram"]
     assert " on the same text: this model is " in dict(card(contents, Baseline(1.5)))["  6-gram"]
 
 
-def test_how_much_better_a_model_is_than_the_yardstick_is_told_per_what_it_reads(contents):
+def test_difference_to_the_baseline_is_given_per_unit(contents):
     loss = contents.best.val_loss
     row = dict(card(contents, Baseline(loss - 0.1 * math.log(2))))["  6-gram"]
     assert row.endswith("on the same text: this model is WORSE by 0.100 bits per character")
 
 
-def test_how_much_of_the_text_counts_as_one_character_is_told(contents):
+def test_share_of_rare_characters_is_reported(contents):
     """Its loss is the lower for it."""
     assert "  rare" not in dict(card(contents))
     known = CharEncoder(contents.encoder.characters[:-1], has_unknown=True)
@@ -369,7 +365,7 @@ def test_how_much_of_the_text_counts_as_one_character_is_told(contents):
     assert "  rare" not in dict(card(rare))
 
 
-def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(contents, trained, monkeypatch, capsys):
+def test_baseline_trained_on_the_end_of_a_long_text_says_so(contents, trained, monkeypatch, capsys):
     paths = [str(trained / "words.pt")]
     assert read_subjects(paths)[0].baseline.learned == 0
     (subject,) = read_subjects(paths)
@@ -385,7 +381,7 @@ def test_a_yardstick_that_learned_from_the_end_of_a_long_text_alone_says_so(cont
 
 @pytest.mark.parametrize("show", [show_comparison, describe_each])
 @pytest.mark.parametrize("lines", [False, True])
-def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, monkeypatch, lines, show):
+def test_text_is_read_once_for_several_models(trained, monkeypatch, lines, show):
     subjects = [
         dataclasses.replace(subject, contents=dataclasses.replace(
             subject.contents, text_options=dataclasses.replace(subject.contents.text_options, lines=lines)
@@ -400,7 +396,7 @@ def test_one_text_is_read_once_for_all_models_of_it_that_are_compared(trained, m
     assert len(read) == 1
 
 
-def test_what_becomes_of_invalid_bytes_tells_texts_apart_only_where_there_are_some(contents):
+def test_error_handling_distinguishes_texts_only_with_invalid_bytes(contents):
     def subject(errors, characters=""):
         text = dataclasses.replace(contents.text_options, errors=errors)
         encoder = CharEncoder(contents.encoder.characters + characters)
@@ -431,7 +427,7 @@ def assert_found(checkpoint, trained, given=None):
     )
 
 
-def test_a_folder_is_found_as_a_text_is(letters, trained, tmp_path):
+def test_folder_is_found_like_a_text(letters, trained, tmp_path):
     for given in (None, "letters"):
         assert_found(letters(), trained, given)
     (tmp_path / "letters" / "picture.txt").write_bytes(b"\x89PNG\0\0")
@@ -448,7 +444,7 @@ def test_a_folder_is_found_as_a_text_is(letters, trained, tmp_path):
         find_text(letters(), "m.pt", "letters")
 
 
-def test_of_a_folder_the_files_are_read_that_the_training_read(letters, trained, tmp_path):
+def test_only_the_files_of_the_training_are_read_of_a_folder(letters, trained, tmp_path):
     (tmp_path / "letters" / "z.md").write_text("a note")
     for patterns in ({"include": ["*.txt"]}, {"exclude": ["z*"]}):
         for given in (None, "letters"):
@@ -457,7 +453,7 @@ def test_of_a_folder_the_files_are_read_that_the_training_read(letters, trained,
 
 @pytest.mark.parametrize("given", [None, "letters"])
 @pytest.mark.parametrize("held_out", ["letters/a.txt", "letters/b", "letters/b/c.txt"])
-def test_what_was_held_out_of_a_folder_by_name_is_found_in_it(letters, trained, given, held_out):
+def test_val_text_inside_the_folder_is_found(letters, trained, given, held_out):
     text, checkpoint = (trained / "words.txt").read_text(), letters(val_texts=[held_out])
     whole = text if "b" in held_out else text[9000:] + text[:9000]
     facts = dataclasses.replace(checkpoint.corpus, sha256=hashlib.sha256(whole.encode()).hexdigest())
@@ -466,7 +462,7 @@ def test_what_was_held_out_of_a_folder_by_name_is_found_in_it(letters, trained, 
 
 
 @pytest.mark.parametrize("given", [None, "letters"])
-def test_files_are_joined_by_what_stood_between_them_at_an_empty_one_too(letters, trained, tmp_path, given):
+def test_files_are_joined_by_the_separator_even_if_empty(letters, trained, tmp_path, given):
     text = (trained / "words.txt").read_text()
     (tmp_path / "letters" / "b" / "b.txt").touch()
     checkpoint = letters(separator=text[:5])
@@ -479,7 +475,7 @@ def test_files_are_joined_by_what_stood_between_them_at_an_empty_one_too(letters
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
-def test_what_the_system_makes_is_not_opened_in_a_folder_either(letters, trained, tmp_path, monkeypatch):
+def test_proc_file_in_a_folder_is_not_opened(letters, trained, tmp_path, monkeypatch):
     """It has no size, and may never end."""
     opened = []
     monkeypatch.setattr(candidate_files, "why_no_text", lambda document, *_: opened.append(document.name))
@@ -490,7 +486,7 @@ def test_what_the_system_makes_is_not_opened_in_a_folder_either(letters, trained
 
 @pytest.mark.parametrize("given", [None, "letters"])
 @pytest.mark.parametrize("val_texts", [[], ["held"]])
-def test_what_links_in_a_folder_lead_to_is_read_once_as_in_the_training(letters, trained, tmp_path, given, val_texts):
+def test_links_in_a_folder_are_read_once_as_in_training(letters, trained, tmp_path, given, val_texts):
     (tmp_path / "letters" / "again.txt").symlink_to("a.txt")
     (tmp_path / "letters" / "b" / "again.txt").symlink_to("c.txt")
     (tmp_path / "held").mkdir()
@@ -498,7 +494,7 @@ def test_what_links_in_a_folder_lead_to_is_read_once_as_in_the_training(letters,
     assert_found(letters(val_texts=val_texts), trained, given)
 
 
-def test_of_a_folder_that_cannot_be_read_the_reason_is_told_whole(letters, tmp_path):
+def test_unreadable_folder_is_reported_with_the_reason(letters, tmp_path):
     shutil.rmtree(tmp_path / "letters")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a; b.txt").symlink_to("gone")
@@ -507,13 +503,13 @@ def test_of_a_folder_that_cannot_be_read_the_reason_is_told_whole(letters, tmp_p
     assert describe_absence(letters(), "m.pt").startswith(told)
 
 
-def test_a_folder_whose_files_many_patterns_chose_is_read_where_it_is_named(letters, trained):
+def test_folder_with_many_patterns_is_read_only_if_named(letters, trained):
     many = letters(exclude=[f"{number}.txt" for number in range(101)])
     assert find_text(many, "m.pt") is None
     assert_found(many, trained, "letters")
 
 
-def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained, tmp_path, monkeypatch):
+def test_large_folder_is_not_read_unasked(letters, trained, tmp_path, monkeypatch):
     (tmp_path / "letters" / "a.bin").write_bytes(b"\xff" * 1000)
     monkeypatch.setattr(candidate_files, "LARGEST_SOUGHT", 21_000)
     assert_found(letters(), trained)
@@ -524,7 +520,7 @@ def test_no_more_of_a_folder_is_read_unasked_than_is_soon_read(letters, trained,
     assert_found(letters(), trained, "letters")
 
 
-def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, monkeypatch):
+def test_folder_of_many_files_is_not_walked_unasked(letters, trained, monkeypatch):
     monkeypatch.setattr(candidate_files, "MOST_ENTRIES", 4)  # two files, a folder, and itself
     assert_found(letters(), trained)
     with pytest.raises(CorpusError, match="holds more than the 4 files and folders that are looked through unasked"):
@@ -537,7 +533,7 @@ def test_a_folder_of_many_files_is_not_walked_through_unasked(letters, trained, 
     assert_found(letters(), trained, "letters")
 
 
-def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
+def test_compressed_files_are_not_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(candidate_files, "why_no_text", lambda document, *_: read.append(document.name))
     packed = gzip.compress((tmp_path / "letters" / "a.txt").read_bytes())
@@ -558,7 +554,7 @@ def test_nothing_is_unpacked_unasked(letters, trained, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("origin", [{"include": ["**/x" * 60]}, {"exclude": ["*"] * 10**5}, {"separator": "\udc80"}])
-def test_a_strangers_checkpoint_cannot_make_it_work_for_ever_or_fail(letters, origin):
+def test_foreign_checkpoint_cannot_make_it_work_forever_or_fail(letters, origin):
     assert find_text(letters(**origin), "m.pt") is None
     told = "letters: what the checkpoint says of the texts cannot be followed: its "
     assert describe_absence(letters(**origin), "m.pt").startswith(told)
