@@ -15,7 +15,7 @@ from charrnn.errors import ConfigError, DecodingError
 from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
 from charrnn.text.decoding import TextPreparer, decode_document, prepare
 from charrnn.text.kinds import DOCUMENTS, LONGEST_HEAD, kind_without_text
-from charrnn.text.misread import holds_utf8
+from charrnn.text.misread import FirstLook, holds_utf8
 from charrnn.text.options import TextOptions
 
 TRICKY = "a\r\n\u0301\u0300\u1100\u1161\u11a8\uac00ﬁ\u00c5Σσςa'.\u0130\uff76\uff9e\u0b47\u0b3e\u1e9b\u0323\U0001f3ba"
@@ -629,12 +629,16 @@ def test_invalid_stored_options_are_refused(stored):
         (RUSSIAN, "utf-8", "windows-1251", True),
         ("Für „Müßiggänger“", "cp1252", "cp1252", False),
         (RUSSIAN, "windows-1251", "windows-1251", False),
-        (CHINESE, "utf-8", "gb18030", False),
+        (CHINESE, "utf-8", "gb18030", True),
+        (JAPANESE, "utf-8", "cp932", True),
+        (CHINESE, "gb18030", "gb18030", False),
+        (JAPANESE, "cp932", "cp932", False),
+        (KOREAN, "cp949", "cp949", False),
         ("Für „Müßiggänger“", "utf-8", "utf-8", False),
         ("plain", "ascii", "cp1252", False),
     ],
 )
-def test_utf8_read_in_a_single_byte_encoding_warns_once(text, encoding, read_in, is_told):
+def test_utf8_read_in_a_permissive_encoding_warns_once(text, encoding, read_in, is_told):
     data, told = (text * 9).encode(encoding), []
     options = TextOptions(encoding=read_in, errors="replace")
     for pieces in ([data], [data[:-1]], [b"ASCII " * 99, data, data], [b"ASCII " * 99, data[:-1], data[-1:]]):
@@ -672,6 +676,23 @@ def test_ascii_ending_within_a_wide_character_suggests_utf8(read_in):
         decode([b"plain English" * 9], encoding=read_in)
     with pytest.raises(DecodingError, match=r"; it ends within a character, cut off"):
         decode([(CHINESE * 9).encode(read_in)[:-1]], encoding=read_in)
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_told"),
+    [
+        (["月が".encode()], True),
+        (["月".encode(), "日".encode(), "月が".encode(), "月が".encode()], True),
+        (["月".encode(), "日".encode()], False),  # might be by chance
+        (["月".encode("gb18030"), "月が".encode()], False),
+    ],
+)
+def test_lines_too_short_to_tell_utf8_from_chinese_leave_it_to_later_ones(lines, is_told):
+    told = []
+    look = FirstLook("t", told.append, TextOptions(encoding="gb18030"))
+    for line in lines:
+        look.take(line, line.decode("gb18030", "surrogateescape"))
+    assert told == ["t"] * is_told
 
 
 def test_holds_utf8_ignores_a_start_within_a_character():

@@ -150,7 +150,7 @@ def decode_document(
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
     read, mark, is_ascii = 0, "" if options.codec in _TAKING_MARKS else BOM, True
     head, rest = _take_head(chunks)
-    look, held = FirstLook(name, doubt, is_wide=options.is_wide), b""
+    look, held = FirstLook(name, doubt, options), b""
     refuse_document(head, name, options, is_settled=bool(mend))
     if told := told_of_other_mark(head, options, mend, is_alone=is_alone):
         raise DecodingError(f"{name}: {told}")

@@ -61,7 +61,7 @@ def read_lines(
         told = f"is read as {options.encoding}, whose lines cannot be read one by one"
         raise CorpusError(f"{name}: {told}; convert it to UTF-8 (iconv), and give --encoding utf-8")
     require_file(path)
-    look = FirstLook(name, doubt)
+    look = FirstLook(name, doubt, options)
     with (
         translate_read_errors(name),
         contextlib.nullcontext(sys.stdin.buffer) if path == STDIN else open(path, "rb") as file,

@@ -1,12 +1,15 @@
 """Detecting UTF-8 texts that are misread in an encoding in which hardly any bytes are invalid.
 
-Such are the encodings of one byte a character, and UTF-16, in which two ASCII characters make a Chinese one.
+Such are the encodings of one byte a character, those of Chinese, Japanese and Korean, and UTF-16, in which two ASCII
+characters make a Chinese one.
 """
 
 from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+
+from charrnn.text.options import TextOptions
 
 Doubt = Callable[[str], None]
 """Called with the name of a text that is valid UTF-8 but is read in another encoding."""
@@ -17,26 +20,37 @@ CONTINUING = bytes(range(0x80, 0xC0))
 SHORTEST_WIDE = 32
 """Bytes of UTF-16 text from which on it is not valid UTF-8 by chance: half of the bytes of Chinese are not ASCII."""
 
+FEWEST_PAIRED = 6
+"""Non-ASCII bytes, in an encoding that has two of them a character, from which on they are hardly ever valid UTF-8 by
+chance: of the texts of three Chinese characters in GB18030, about one in 200 is."""
+
+_ASCII = bytes(range(0x80))
+
 
 class FirstLook:
     """Checks whether the first chunk of a text with non-ASCII bytes is valid UTF-8, which is hardly ever by chance.
 
+    A chunk of too few such bytes for that, as a line of one character may be, is passed over.
+
     Args:
         name: of the text.
-        doubt: called once if the chunk is, and each of its bytes was decoded as one character.
-        is_wide: whether the text is read as UTF-16 or UTF-32; then the very first chunk is checked, and it is enough
-            that it is valid UTF-8 without a NUL.
+        doubt: called once if the chunk is.
+        options: how the text is decoded; if as UTF-16 or UTF-32, the very first chunk is checked, and it is enough that
+            it is valid UTF-8 without a NUL.
     """
 
-    def __init__(self, name: str, doubt: Doubt, *, is_wide: bool = False) -> None:
-        self._name, self._doubt, self._is_wide, self._is_over = name, doubt, is_wide, False
+    def __init__(self, name: str, doubt: Doubt, options: TextOptions) -> None:
+        self._name, self._doubt, self._is_wide = name, doubt, options.is_wide
+        self._is_over = options.codec.startswith("utf-8")
 
     def take(self, data: bytes, text: str) -> None:
         """Look at the next bytes and the text decoded from them."""
         if self._is_over or (data.isascii() and not self._is_wide):
             return
-        self._is_over = True
-        if is_hardly_wide(data) if self._is_wide else len(text) == len(data) and holds_utf8(data):
+        is_utf8 = is_hardly_wide(data) if self._is_wide else holds_utf8(data)
+        is_told_by_few = self._is_wide or len(text) == len(data)
+        self._is_over = not is_utf8 or is_told_by_few or len(data.translate(None, _ASCII)) >= FEWEST_PAIRED
+        if is_utf8 and self._is_over:
             self._doubt(self._name)
 
 
