@@ -38,6 +38,7 @@ from charrnn.cli.sampler import interactive, preparing, sharing, writing
 from charrnn.cli.sampler.forms import Form
 from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
+from charrnn.cli.sampler.prompts import fit_prompt
 from charrnn.cli.sampler.writing import write_many, write_stream, write_texts
 from charrnn.config import ModelConfig
 from charrnn.generation.endings import Ending
@@ -1522,6 +1523,37 @@ def test_prompt_of_which_nothing_is_left_warns(sample):
     told = "nothing is left of the prompt, of which the model knows no character"
     assert (len(result.stdout), result.stderr.decode()) == (9, f"charrnn: {told}\n")
     assert sample("-p", "Q9a", "--unknown", "skip", "-n", 9, "-q").stderr == b""
+
+
+@pytest.mark.parametrize("way", [["-p", "9éa9"], ["-i"]])
+def test_what_is_read_of_a_prompt_as_rare_characters_is_told_unless_it_is_to_be_quiet(sample, trained, way):
+    """A refusal is for whoever asks for it: a name in a Chinese prompt may well have a rare character."""
+    characters = torch.load(trained / "words.pt", weights_only=True)["characters"]
+    save_like(trained, "rare.pt", characters=characters[:-1], has_unknown=True)
+
+    def run(*flags):
+        result = sample(*way, "-n", 9, "-q", *flags, checkpoint="rare.pt", input="9éa9\n".encode())
+        return result.returncode, result.stdout.decode()[:4], result.stderr.decode()
+
+    seen = "prompt has '9' (U+0039), 'é' (U+00E9), which this model"
+    result = sample(*way, "-n", 9, "--seed", 1, checkpoint="rare.pt", input="9éa9\n".encode())
+    told = f"{seen} reads as rare characters; --unknown skip leaves them out, nearest takes what is like them\n"
+    assert (result.returncode, result.stdout.decode()[:4]) == (0, "9éa9")
+    assert sorted(result.stderr.decode().splitlines(True)) == [told, "seed 1\n"]
+    assert run() == (0, "9éa9", "")
+    code, text, refused = run("--unknown", "error")
+    assert (code, text.strip()) == (1, "")
+    assert refused.startswith(
+        f"charrnn: {seen} does not know (23 characters; see `charrnn inspect rare.pt`); --unknown"
+    )
+    assert run("--unknown", "nearest")[:2] == (0, "9ea9")
+    assert run("--unknown", "skip")[1][0] == "a"
+
+
+def test_what_nothing_is_near_of_what_is_typed_is_read_as_rare_characters_where_these_have_an_id(capfd):
+    encoder = CharEncoder("ae", has_unknown=True)
+    assert fit_prompt("9éa", encoder, None, "a.pt", is_typed=True) == "9ea"
+    assert capfd.readouterr().err == "prompt has '9' (U+0039), which this model reads as rare characters\n"
 
 
 @pytest.mark.parametrize("flags", [["-p", "Q9Qa"], ["-i"]])

@@ -53,7 +53,7 @@ def sample(
         str | None,
         typer.Option(
             help="What to do with characters of a prompt that the model lacks: error, skip or nearest. "
-            "[default: error; at a terminal with -i nearest, and skip for the rest]"
+            "[default: error, or read them as rare ones; at a terminal with -i nearest, and skip for the rest]"
         ),
     ] = None,
     length: Annotated[

@@ -40,9 +40,8 @@ def converse(job: Job, flags: SampleFlags) -> bool:
         job: how to write. Its prompt, which is not written, precedes each beginning, even an empty one, or, in a story,
             only the first.
         flags: how to answer. Without a rule for characters that the model lacks (see `fit_prompt`), at a terminal the
-            nearest character is taken, such as a straight quotation mark for a curly one, or else the character is left
-            out; elsewhere they are refused. A text that lacks lines or did not reach its stop is reported, except with
-            `quiet` and a given length.
+            nearest character is taken, such as a straight quotation mark for a curly one. A text that lacks lines or
+            did not reach its stop is reported, except with `quiet` and a given length.
 
     Returns:
         Whether every beginning could be continued.
@@ -101,8 +100,15 @@ def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
         CharRNNError: characters are left that the model does not know.
     """
     prepared = job.form.with_line_ends(prepare(line, job.form.text_options))
-    unknown = flags.unknown or (None if sys.stdin.isatty() else "error")
-    return fit_prompt(prepared, job.form.encoder, unknown, flags.checkpoint, IN_CONVERSATION, quiet=flags.quiet)
+    return fit_prompt(
+        prepared,
+        job.form.encoder,
+        flags.unknown,
+        flags.checkpoint,
+        IN_CONVERSATION,
+        is_typed=sys.stdin.isatty(),
+        quiet=flags.quiet,
+    )
 
 
 def _tell_refused(error: CharRNNError, line: str, number: int, flags: SampleFlags) -> None:

@@ -90,7 +90,7 @@ def _fit(prompt: str, flags: SampleFlags, form: Form) -> str:
     """A prompt as the model's text would have it."""
     if not (flags.reads_prompt and form.encoder.unit == BYTE):  # bytes from a file keep their line ends
         prompt = form.with_line_ends(prompt)
-    return fit_prompt(prompt, form.encoder, flags.unknown or "error", flags.checkpoint, quiet=flags.quiet)
+    return fit_prompt(prompt, form.encoder, flags.unknown, flags.checkpoint, quiet=flags.quiet)
 
 
 def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:

@@ -93,33 +93,42 @@ def fit_prompt(
     model: str,
     of_backslash: str = IN_SHELL,
     *,
+    is_typed: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Bring a prompt to the characters that a model knows; report what is skipped, and if nothing is left.
+    """Bring a prompt to the characters that a model knows; report what is lost of it, and if nothing is left.
 
     Args:
         prompt: any text; a letter that the model knows only in the other Unicode form is replaced by that.
         encoder: the model's encoder.
         unknown: what to do with other characters, one of `charrnn.cli.sampler.flags.UNKNOWN_RULES`: refuse them, leave
-            them out, or replace them by the nearest. None: replace them by the nearest, or else leave them out, since
-            nobody can change the rule during a conversation.
+            them out, or replace them by the nearest. None: keep them where the model has an id for rare characters, as
+            which it reads them; else refuse them.
         model: the model's path as the user typed it, for the message.
         of_backslash: what the message says of a backslash.
-        quiet: whether not to report what is skipped, unless it is everything.
+        is_typed: whether it is typed in a conversation, where nobody can change the rule: without one, characters are
+            replaced by the nearest, and what would be refused is left out.
+        quiet: whether not to report what is lost, unless it is everything.
 
     Raises:
         CharRNNError: characters remain that the model does not know.
     """
+    is_lenient = is_typed and unknown is None
     fitted = in_known_form(prompt, encoder)
-    if unknown in ("nearest", None):
+    if unknown == "nearest" or is_lenient:
         fitted = to_nearest(fitted, encoder)
-    lacking = encoder.lacking(fitted)
-    if unknown == "skip" or (unknown is None and lacking):
+    lacking = encoder.without_own_id(fitted)
+    if unknown == "skip" or (is_lenient and not encoder.has_unknown):
         fitted = _skip(fitted, encoder, quiet=quiet)
-    elif unknown is not None and lacking:
-        help_ = _MENDS[unknown] + (f"; {of_backslash}" if "\\" in lacking else "")
-        known = f"{number_of(len(encoder), encoder.unit)}{told_where_listed(model)}"
-        raise CharRNNError(f"prompt has {describe_characters(lacking)}, which this model never saw ({known}); {help_}")
+    elif lacking:
+        told, help_ = f"prompt has {describe_characters(lacking)}, which this model", _MENDS[unknown or "error"]
+        help_ += f"; {of_backslash}" if "\\" in lacking else ""
+        if unknown == "error" or not encoder.has_unknown:
+            verb = "does not know" if encoder.has_unknown else "never saw"  # it may have seen rare ones
+            known = f"{number_of(len(encoder), encoder.unit)}{told_where_listed(model)}"
+            raise CharRNNError(f"{told} {verb} ({known}); {help_}")
+        if not quiet:
+            write_line(f"{told} reads as rare characters{'' if is_lenient else f'; {help_}'}")
     if prompt and not fitted:
         write_warning("nothing is left of the prompt, of which the model knows no character")
     return fitted
