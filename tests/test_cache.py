@@ -29,7 +29,7 @@ def age(path, days):
     os.utime(path, (then, then))
 
 
-def test_what_is_kept_is_found_and_mapped(tmp_path):
+def test_kept_ids_are_found_and_mapped(tmp_path):
     cache = Cache(tmp_path / "new" / "folder")
     assert cache.find("key", 1000, IDS.dtype) is None
     kept = cache.keep("key", [IDS[:10], IDS[10:]], IDS.dtype)
@@ -40,7 +40,7 @@ def test_what_is_kept_is_found_and_mapped(tmp_path):
 
 
 @ON_POSIX
-def test_what_is_kept_is_for_its_users_eyes_alone_and_a_folder_that_is_there_stays_as_it_is(tmp_path):
+def test_cache_is_private_and_an_existing_folder_keeps_its_mode(tmp_path):
     Cache(tmp_path / "cache" / "charrnn").keep("key", [IDS], IDS.dtype)
     assert mode_of(tmp_path / "cache" / "charrnn") == 0o700
     assert mode_of(tmp_path / "cache" / "charrnn" / "key.ids") == 0o600
@@ -51,7 +51,7 @@ def test_what_is_kept_is_for_its_users_eyes_alone_and_a_folder_that_is_there_sta
 
 
 @ON_POSIX
-def test_two_users_of_one_folder_have_a_file_each_as_neither_can_read_the_others(tmp_path, monkeypatch):
+def test_two_users_of_one_folder_have_a_file_each(tmp_path, monkeypatch):
     (tmp_path / "t.txt").write_text("a text")
     monkeypatch.setattr(corpus, "MAPPED_BYTES", 1)
     files = []
@@ -67,14 +67,14 @@ def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_file_of_another_size_is_not_used(tmp_path):
+def test_file_of_another_size_is_not_used(tmp_path):
     cache = Cache(tmp_path)
     cache.keep("key", [IDS], IDS.dtype)
     assert cache.find("key", 999, IDS.dtype) is None
     assert cache.find("key", 1000, np.dtype(np.uint32)) is None
 
 
-def test_what_is_kept_lies_on_the_disk_before_it_stands_under_its_name(tmp_path, monkeypatch):
+def test_kept_file_is_synced_before_its_rename(tmp_path, monkeypatch):
     fsync, replace, done = os.fsync, os.replace, []
     monkeypatch.setattr(os, "fsync", lambda file: done.append(os.fstat(file).st_size) or fsync(file))
     monkeypatch.setattr(os, "replace", lambda *paths: done.append("renamed") or replace(*paths))
@@ -82,7 +82,7 @@ def test_what_is_kept_lies_on_the_disk_before_it_stands_under_its_name(tmp_path,
     assert done == [IDS.nbytes, "renamed"]
 
 
-def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
+def test_concurrent_writers_each_get_all_ids(tmp_path):
     """As two containers that share the folder do, in which both processes may have the same number."""
     cache, mapped = Cache(tmp_path), []
 
@@ -96,7 +96,7 @@ def test_two_that_keep_one_text_at_once_each_have_all_of_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["key.ids"]
 
 
-def test_what_another_has_kept_meanwhile_and_mapped_stays_where_it_is(tmp_path):
+def test_file_kept_and_mapped_by_another_is_not_replaced(tmp_path):
     """On a network's disk a mapped file that is replaced is gone, and whoever reads on in it dies of that."""
     inodes = []
     for ids in (IDS, IDS, IDS[:500]):
@@ -105,7 +105,7 @@ def test_what_another_has_kept_meanwhile_and_mapped_stays_where_it_is(tmp_path):
     assert inodes[0] == inodes[1] != inodes[2], "one of another size is no whole one"
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_one_s_is_not(tmp_path):
+def test_temporary_file_of_a_killed_writer_is_removed_and_of_a_living_one_kept(tmp_path):
     cache, seen = Cache(tmp_path), []
     key, meanwhile, following = (cache_key(name=name) for name in ("key", "meanwhile", "following"))
 
@@ -142,7 +142,7 @@ def map_all_and_fail_as_a_gpu_does():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recall", "prepare"), [(0, map_all), (1000, map_all), (0, map_all_and_fail_as_a_gpu_does)])
-def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, recall, prepare):
+def test_damaged_cached_text_is_one_line_that_names_it(tmp_path, recall, prepare):
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
@@ -155,14 +155,14 @@ def test_an_encoded_text_that_is_damaged_is_one_line_that_names_it(tmp_path, rec
     assert (training.process.exitcode, training.stderr) == (2, told)
 
 
-def test_the_first_id_that_an_alphabet_lacks_shows_that_a_text_is_damaged(tmp_path):
+def test_id_beyond_the_alphabet_shows_damage(tmp_path):
     kept = Cache(tmp_path).keep(cache_key(text="a"), [IDS], IDS.dtype)
     check_sound(kept, 1000)
     with pytest.raises(CacheError, match="this encoded text is damaged"):
         check_sound(kept, 999)
 
 
-def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):
+def test_error_while_writing_leaves_nothing_behind(tmp_path):
     def pieces():
         yield IDS
         raise CorpusError("no more")
@@ -172,7 +172,7 @@ def test_an_error_on_the_way_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_not_used_for_long_is_deleted_when_another_is_written(tmp_path):
+def test_long_unused_files_are_deleted_when_another_is_written(tmp_path):
     cache = Cache(tmp_path)
     old, used, new, another = (cache_key(name=name) for name in ("old", "used", "new", "another"))
     for key in (old, used, new):
@@ -188,7 +188,7 @@ def test_what_was_not_used_for_long_is_deleted_when_another_is_written(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
-def test_the_user_s_own_files_in_the_folder_are_never_deleted(tmp_path):
+def test_other_files_in_the_cache_folder_are_never_deleted(tmp_path):
     own = {"notes.txt", "train.ids", "train.ids.1.tmp", f"{cache_key(name='old')}.ids.bak", "cafe.ids"}
     for name in own:
         (tmp_path / name).touch()
@@ -197,7 +197,7 @@ def test_the_user_s_own_files_in_the_folder_are_never_deleted(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {*own, f"{cache_key(name='new')}.ids"}
 
 
-def test_in_another_folder_what_is_there_is_found_and_nothing_is_kept(tmp_path):
+def test_ids_found_in_another_folder_are_not_kept_again(tmp_path):
     other, cache = Cache(tmp_path / "other"), Cache(tmp_path / "own", others=(tmp_path / "other",))
     other.keep("key", [IDS], IDS.dtype)
     np.testing.assert_array_equal(cache.find("key", len(IDS), IDS.dtype), IDS)
@@ -208,7 +208,7 @@ def test_in_another_folder_what_is_there_is_found_and_nothing_is_kept(tmp_path):
     assert other.find("second", len(IDS), IDS.dtype) is None
 
 
-def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatch):
+def test_read_only_cache_is_used(tmp_path, monkeypatch):
     def refuse(path, times=None):
         raise OSError(30, "Read-only file system")
 
@@ -217,13 +217,13 @@ def test_what_is_there_is_used_where_nothing_may_be_written(tmp_path, monkeypatc
     np.testing.assert_array_equal(Cache(tmp_path).find("key", len(IDS), IDS.dtype), IDS)
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+def test_unwritable_folder_is_one_clear_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CorpusError, match="choose another folder with --cache, or keep it in memory with --no-cache"):
         Cache(tmp_path / "file").keep("key", [IDS], IDS.dtype)
 
 
-def test_keys_differ_wherever_anything_does():
+def test_keys_differ_in_every_part():
     keys = {cache_key(a=1, b="x"), cache_key(a=2, b="x"), cache_key(a=1, b="y"), cache_key(a=1)}
     assert len(keys) == 4
     assert cache_key(a=1, b=2) == cache_key(b=2, a=1)
@@ -238,7 +238,7 @@ def test_keys_differ_wherever_anything_does():
         ("win32", "LOCALAPPDATA", "{value}/charrnn/Cache"),
     ],
 )
-def test_the_folder_is_where_the_platform_keeps_such_things(tmp_path, monkeypatch, platform, variable, expected):
+def test_default_folder_follows_the_platform(tmp_path, monkeypatch, platform, variable, expected):
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
@@ -249,7 +249,7 @@ def test_the_folder_is_where_the_platform_keeps_such_things(tmp_path, monkeypatc
 
 
 @ON_LINUX
-def test_what_is_let_go_takes_no_memory_and_its_ids_stay(tmp_path):
+def test_released_memory_map_takes_no_memory_and_keeps_its_ids(tmp_path):
     ids = np.resize(np.arange(200, dtype=np.uint8), 20_000_000)
     ids.tofile(tmp_path / "ids")
     mapped = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
@@ -264,7 +264,7 @@ def test_what_is_let_go_takes_no_memory_and_its_ids_stay(tmp_path):
 
 
 @ON_LINUX
-def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tmp_path):
+def test_reading_a_mapped_text_takes_constant_memory(tmp_path):
     with open(tmp_path / "ids", "wb") as file:
         file.truncate(200_000_000)  # of zeros that take no space
     lanes = Lanes(np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r"), batch_size=16, seq_len=64, stretch=256)
@@ -272,7 +272,7 @@ def test_reading_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tm
 
 
 @ON_LINUX
-def test_reading_lines_all_over_a_mapped_text_takes_no_more_memory_the_more_is_read(tmp_path):
+def test_reading_lines_of_a_mapped_text_takes_constant_memory(tmp_path):
     with open(tmp_path / "ids", "wb") as file:
         for start in range(0, 60_000_000, 1000):  # lines of zeros, which end with a one
             file.seek(start + 999)
@@ -300,7 +300,7 @@ def mapped_memory():
         return sum(int(kilobytes) for _, kilobytes, _ in held)
 
 
-def test_a_user_without_a_home_folder_is_told_what_to_do(monkeypatch):
+def test_missing_home_folder_suggests_a_remedy(monkeypatch):
     def no_home():
         raise RuntimeError("Could not determine home directory.")
 

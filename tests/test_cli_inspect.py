@@ -28,7 +28,7 @@ def inspect(trained):
     return run
 
 
-def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
+def test_card_has_the_model_and_its_losses(inspect, trained):
     result = inspect()
     assert (result.returncode, result.stderr) == (0, "")
     rows = result.stdout.split("\n\n")[0].splitlines()
@@ -54,7 +54,7 @@ def test_the_card_tells_what_it_is_and_how_well_it_does(inspect, trained):
     assert max(map(len, result.stdout.splitlines()[-15:])) <= 80
 
 
-def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_on_with_it(inspect, trained):
+def test_card_has_the_first_and_the_last_command_of_a_run(inspect, trained):
     told = {"command": "charrnn train --resume \x1b[7m", "begun_by": f"charrnn train {'a' * 300}"}
     save_like(trained, "resumed.pt", made=told)
     rows = dict(
@@ -66,7 +66,7 @@ def test_the_card_has_the_command_that_began_a_training_and_the_last_that_went_o
     assert "resumed by" not in inspect().done.stdout
 
 
-def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, deep_folder):
+def test_baseline_is_shown_or_its_absence_explained(inspect, trained, deep_folder):
     baseline = json.loads(inspect("--json").done.stdout)["baseline"]
     assert baseline["text"] == "words.txt"
     assert 0.2 < baseline["bits_per_char"] < 2
@@ -82,7 +82,7 @@ def test_the_baseline_is_told_or_why_there_is_none(inspect, trained, deep_folder
     assert wrong.stderr.startswith("charrnn: other.txt: is not the text that words.pt learned from")
 
 
-def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspect, trained, tmp_path):
+def test_several_checkpoints_are_compared_and_differences_marked(inspect, trained, tmp_path):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
     rows = inspect("again.pt").done.stdout.splitlines()
     assert rows[0].split() == ["words", "again"]
@@ -134,7 +134,7 @@ def test_several_checkpoints_stand_side_by_side_and_differences_are_marked(inspe
     assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
 
 
-def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_the_usual_ones(inspect, trained):
+def test_comparison_lists_differing_settings_and_the_usual_ones(inspect, trained):
     usual = names_of_rows(inspect("words.pt").done.stdout)
     changes = {
         "optimizer": "sgd", "warmup_steps": 1200, "final_learning_rate": 1.0, "beta2": 0.9, "weight_decay": 0.5,
@@ -166,13 +166,13 @@ def test_a_comparison_has_each_setting_in_which_models_differ_and_no_other_but_t
     (("model.pt", "1"), (None, None), ["model.pt", "none"]),
     (("a/model.pt", "1"), ("model.pt", None), None),  # as an export of the same has it
 ])  # fmt: skip
-def test_models_that_began_with_different_ones_are_told_apart(inspect, trained, one, other, cells):
+def test_models_with_different_init_from_are_distinguished(inspect, trained, one, other, cells):
     for name, (path, run) in (("one.pt", one), ("other.pt", other)):
         save_like(trained, name, origin={"init_from": path, "init_run": run and run * 12})
     assert row_of(inspect("other.pt", checkpoint="one.pt").done.stdout, "init from") == cells
 
 
-def test_settings_that_differ_in_their_last_digits_do_differ(inspect, trained):
+def test_settings_differing_in_the_last_digits_are_shown_to_differ(inspect, trained):
     for name, limit in (("day.pt", 86400.0), ("more.pt", 86401.5), ("hour.pt", 3600.0)):
         save_like(trained, name, training={"config": {"time_limit": limit}})
     assert row_of(inspect("more.pt", checkpoint="day.pt").done.stdout, "time limit") == ["86400.0 s", "86401.5 s"]
@@ -185,7 +185,7 @@ def row_of(table, name):
     return next((cells for _, title, *cells in rows if title == name), None)
 
 
-def test_what_one_model_lacks_stands_in_its_row_as_none_whichever_comes_first(inspect, trained, tmp_path):
+def test_value_missing_in_one_model_is_shown_as_none(inspect, trained, tmp_path):
     train_briefly(trained, "words.txt", "--unit", "byte", "-o", "bytewise.pt", "--hidden-size", "8", "--max-steps", "1")
     few = torch.load(trained / "bytewise.pt", weights_only=True)
     torch.save({**few, "training": {**few["training"], "cold_loss": None}}, trained / "bytewise.pt")
@@ -210,7 +210,7 @@ def names_of_rows(table):
     return {re.split("  +", row[1:].strip())[0] for row in rows}
 
 
-def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_that_these_are_others(inspect, trained):
+def test_card_of_a_lines_model_has_the_characters_of_its_losses(inspect, trained):
     small = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=1, embedding_dim=8))
     for name, lines in (("lined.pt", True), ("streamed.pt", False)):  # small, as lines are not recalled
         save_like(trained, name, small, training={"config": {"evaluated": 900}}, text={"lines": lines})
@@ -225,7 +225,7 @@ def test_a_model_of_lines_is_told_over_how_many_characters_its_losses_are_and_th
     assert "cannot be compared" not in whole, "all of the same held-out piece"
 
 
-def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
+def test_unevaluated_checkpoint_has_a_card(inspect, trained):
     save_like(trained, "young.pt", history=[])
     assert "no loss on record" in inspect(cwd=trained, checkpoint="young.pt").done.stdout
     card = json.loads(inspect("--json", checkpoint="young.pt").done.stdout)
@@ -235,7 +235,7 @@ def test_a_checkpoint_that_was_never_evaluated_has_a_card_too(inspect, trained):
 
 
 @pytest.mark.parametrize("width", [20, 40])
-def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
+def test_values_are_below_their_names_on_a_narrow_terminal(trained, width):
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "charrnn", "inspect", "words.pt"]
     environment = {**clean_environment(), "COLUMNS": str(width), "TERM": "xterm"}
@@ -248,7 +248,7 @@ def test_on_a_narrow_terminal_values_stand_below_their_names(trained, width):
     assert "verdict\n" in shown
 
 
-def test_json_holds_what_is_promised(inspect, trained):
+def test_json_has_the_documented_values(inspect, trained):
     card = json.loads(inspect("--json").done.stdout)
     contents = torch.load(trained / "words.pt", weights_only=True)
     assert card["format_version"] == 1
@@ -269,7 +269,7 @@ def test_json_holds_what_is_promised(inspect, trained):
     assert {"step", "train_loss", "val_loss"} <= set(card["history"][0])
 
 
-def test_every_field_of_the_card_s_json_is_in_the_readme_and_every_field_listed_there_in_the_json(inspect):
+def test_json_fields_of_the_card_and_the_readme_agree(inspect):
     section = README.split("#### What its JSON holds\n")[1].split("\n### ")[0]
     listed = {name for names in re.findall(r"^- ([^:,]*)[:,]", section, re.M) for name in re.findall(r"`(\w+)`", names)}
     card = json.loads(inspect("--json").done.stdout)
@@ -278,7 +278,7 @@ def test_every_field_of_the_card_s_json_is_in_the_readme_and_every_field_listed_
     assert inner - {"model"} <= set(re.findall(r"`(\w+)`", section)), "of the 6-gram model"
 
 
-def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
+def test_score_is_the_loss_of_the_best_weights(inspect, trained):
     held_out = make_text(20_000)[-2000:]
     (trained / "held_out.txt").write_text(held_out)
     result = json.loads(inspect("--score", "held_out.txt", "--json").done.stdout)
@@ -297,7 +297,7 @@ def test_score_is_the_loss_of_the_best_weights_on_that_text(inspect, trained):
 
 
 @pytest.mark.parametrize(("text", "told"), [("Tin¿", "1 character"), ("¿Tin¿", "2 characters")])
-def test_what_a_score_counts_as_unknown_is_counted_in_words(inspect, text, told):
+def test_unknown_characters_of_a_score_are_counted_in_words(inspect, text, told):
     assert re.search(f"^unknown +{told} that it does not know$", inspect("--score", "-", input=text).done.stdout, re.M)
 
 
@@ -350,7 +350,7 @@ def test_bad_input_is_reported_in_one_line(inspect, arguments, stdin, message):
     assert result.stderr.count("\n") == 1
 
 
-def test_verify_reads_all_of_it_and_says_what_it_checked(inspect, trained):
+def test_verify_reads_everything_and_says_what_it_checked(inspect, trained):
     result = inspect("--verify")
     assert (result.returncode, result.stderr) == (0, "")
     rows = dict(line.split("  ", 1) for line in result.stdout.splitlines())
@@ -362,7 +362,7 @@ def test_verify_reads_all_of_it_and_says_what_it_checked(inspect, trained):
     assert json.loads(inspect("--verify", "--json").done.stdout)["weights"] == rows["weights"].strip()
 
 
-def test_verify_names_each_of_several(inspect, trained):
+def test_verify_names_each_of_several_checkpoints(inspect, trained):
     (trained / "twin.pt").write_bytes((trained / "words.pt").read_bytes())
     lines = inspect("twin.pt", "--verify").done.stdout.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("checkpoint")] == ["words.pt", "twin.pt"]
@@ -371,7 +371,7 @@ def test_verify_names_each_of_several(inspect, trained):
 
 
 @pytest.mark.parametrize("is_json", [False, True])
-def test_verify_of_several_tells_of_every_damaged_one_and_checks_the_others_too(inspect, trained, is_json):
+def test_verify_reports_every_damaged_checkpoint_and_checks_the_others(inspect, trained, is_json):
     whole = (trained / "words.pt").read_bytes()
     for name in ("bad.pt", "worse.pt"):
         (trained / name).write_bytes(whole[:-99])
@@ -392,7 +392,7 @@ def test_verify_of_several_tells_of_every_damaged_one_and_checks_the_others_too(
 @pytest.mark.parametrize("flags", ["", "--json"])
 @pytest.mark.parametrize(("stdout", "unbuffered"), [("| true", ""), ("| true", "1"), (">&-", "")])
 @pytest.mark.parametrize(("order", "code"), [("bad.pt words.pt", 1), ("words.pt bad.pt", 1), ("words.pt words.pt", 0)])
-def test_verify_tells_of_damage_by_its_exit_code_also_where_stdout_is_closed(
+def test_verify_reports_damage_by_its_exit_code_even_with_stdout_closed(
     trained, order, code, stdout, unbuffered, flags
 ):
     (trained / "bad.pt").write_bytes((trained / "words.pt").read_bytes()[:-99])
@@ -406,7 +406,7 @@ def test_verify_tells_of_damage_by_its_exit_code_also_where_stdout_is_closed(
         assert (result.returncode, told) == (code, ["bad.pt"] * code)
 
 
-def test_verify_finds_what_is_no_number_and_allows_what_was_not_measured(trained, tmp_path):
+def test_verify_reports_nan_and_allows_unmeasured_infinity(trained, tmp_path):
     for value, code in ((float("inf"), 0), (float("nan"), 1)):
         save_like(trained, tmp_path / "m.pt", training={"measured": [value]})
         result = run_charrnn(tmp_path, "inspect", "m.pt", "--verify", text=True)

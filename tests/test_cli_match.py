@@ -45,7 +45,7 @@ def fitting_lines(result, pattern=PATTERN):
     return lines
 
 
-def test_without_an_end_given_a_sample_is_one_line_that_fits(sample):
+def test_match_without_an_end_writes_one_matching_line(sample):
     result = sample("--match", PATTERN, "-q")
     assert len(fitting_lines(result)) == 1
     assert result.stdout.endswith(b"\n")
@@ -64,7 +64,7 @@ def test_without_an_end_given_a_sample_is_one_line_that_fits(sample):
         (["-n", -1, "--lines", 3], 3),
     ],
 )
-def test_every_line_fits_whatever_else_is_asked(sample, arguments, count):
+def test_every_line_matches_with_any_other_flags(sample, arguments, count):
     lines = fitting_lines(sample("--match", PATTERN, *arguments))
     assert len(lines) == count
     assert "--forbid" not in arguments or not set("".join(lines)) & set("en")
@@ -72,7 +72,7 @@ def test_every_line_fits_whatever_else_is_asked(sample, arguments, count):
 
 @pytest.mark.parametrize("lines", [1, 3])
 @pytest.mark.parametrize("prompt", ["", "Tin"])
-def test_lines_that_fit_have_room_where_no_length_is_given(sample, prompt, lines):
+def test_matching_lines_have_room_without_a_length(sample, prompt, lines):
     pattern = "[A-Z][a-z ]{599}"
     result = sample("--match", pattern, "--lines", lines, "-p", prompt, "-q")
     assert re.fullmatch(f"({pattern}\n){{{lines}}}", result.stdout.decode())
@@ -88,7 +88,7 @@ def test_no_length_cuts_a_line(sample, length, many):
 
 
 @pytest.mark.parametrize("many", [[], ["-N", 2, "--separator", ""]])
-def test_a_last_line_that_the_length_ends_is_no_whole_one_where_it_might_have_gone_on_or_ended(sample, many):
+def test_last_line_cut_by_the_length_is_not_whole_if_it_might_have_gone_on(sample, many):
     flags = ["--forbid", " ", *many]
     cut = sample("--match", "T[a-z]*", "--lines", 1, "-n", 3, "-t", 0, *flags)
     told = "2 of 2 texts have fewer than 1 line" if many else "0 of 1 line"
@@ -103,7 +103,7 @@ def test_a_last_line_that_the_length_ends_is_no_whole_one_where_it_might_have_go
     assert endless.stderr == b"", "no line feed could end it"
 
 
-def test_a_prompt_is_a_part_of_its_line(sample):
+def test_prompt_is_part_of_its_line(sample):
     lines = fitting_lines(sample("--match", PATTERN, "-p", "Banana ti", "-N", 5))
     assert all(line.startswith("Banana ti") for line in lines)
     result = sample("--match", PATTERN, "-p", "none\nBa", "--no-echo", "-q")
@@ -111,13 +111,13 @@ def test_a_prompt_is_a_part_of_its_line(sample):
 
 
 @pytest.mark.parametrize("length", [60, -1])
-def test_where_no_line_fits_but_the_one_that_the_prompt_began_that_is_said(sample, length):
+def test_message_says_that_only_the_prompted_line_matches(sample, length):
     result = sample("--match", "Tin.*", "-p", "Tin", "--forbid", "T", "--lines", 2, "-n", length)
     told = "seed 3\n1 of 2 lines: no other line fits --match with the characters that are allowed\n"
     assert result.stderr.decode() == told
 
 
-def test_known_lines_are_left_out_and_another_is_written(sample, trained):
+def test_known_lines_are_left_out_and_others_written(sample, trained):
     pattern = "(Tin|Nap) (tin|nap)"
     (trained / "known.txt").write_text("Tin tin\nTin nap\nNap nap\n")
     result = sample("--match", pattern, "--lines", 2, "--novel", "known.txt", "-n", 4000)
@@ -143,7 +143,7 @@ HARDLY_EVER = r"Tin tin\nNap tin\n" * 15
         (["-n", 40, "--stop", HARDLY_EVER, "-N", 2], "2 of 2 texts are shorter than --length 40: all lines drawn"),
     ],
 )
-def test_where_known_lines_are_all_that_fits_it_is_told_to_widen_the_pattern(sample, trained, arguments, told):
+def test_only_known_lines_matching_suggests_a_wider_pattern(sample, trained, arguments, told):
     (trained / "known.txt").write_text("Tin tin\nNap tin\n")
     result = sample("--match", "(Tin|Nap) tin", "--novel", "known.txt", "--separator", "", *arguments)
     rest = " that fit --match are in known.txt; widen the pattern, or give a higher --temperature"
@@ -151,7 +151,7 @@ def test_where_known_lines_are_all_that_fits_it_is_told_to_widen_the_pattern(sam
     assert result.stdout.strip() == b""
 
 
-def test_a_stop_leaves_whole_lines(sample):
+def test_stop_leaves_whole_lines(sample):
     result = sample("--match", PATTERN, "-n", 400, "--stop", "tuna")
     whole = sample("--match", PATTERN, "-n", 400).done.stdout.decode()
     before = whole[: whole.index("tuna")]
@@ -178,7 +178,7 @@ def test_a_stop_leaves_whole_lines(sample):
         (["Tin|", "--stop", r"\n\n", "--novel", "blank.txt", "--lines", 1], ""),
     ],
 )
-def test_a_stop_that_no_lines_that_fit_can_hold_is_told(sample, trained, arguments, why):
+def test_stop_that_no_matching_line_can_hold_warns(sample, trained, arguments, why):
     (trained / "blank.txt").write_text("\n")
     result = sample("-q", "-t", 3, "--match", *arguments)
     stop = arguments[arguments.index("--stop") + 1].replace(r"\n", "\n")
@@ -187,12 +187,12 @@ def test_a_stop_that_no_lines_that_fit_can_hold_is_told(sample, trained, argumen
     assert (result.returncode, "".join(said)) == (0, told)
 
 
-def test_where_no_stop_can_come_a_larger_length_is_not_advised(sample):
+def test_impossible_stop_does_not_suggest_a_larger_length(sample):
     told = sample("--match", "Tin", "-n", 30, "--stop", "e").stderr.decode()
     assert told == "charrnn: --stop 'e' can end no text: no lines that fit --match hold it\nseed 3\n"
 
 
-def test_json_tells_the_line_its_log_probabilities_and_why_it_ended(sample):
+def test_json_has_the_line_its_log_probabilities_and_the_stop_reason(sample):
     records = [
         json.loads(line)
         for line in sample("--match", "Tin [a-z]{3}", "-N", 3, "--json", "--logprobs").done.stdout.splitlines()
@@ -205,7 +205,7 @@ def test_json_tells_the_line_its_log_probabilities_and_why_it_ended(sample):
     assert reasons == ["length", "match"]  # two lines of four characters; no third fits
 
 
-def test_each_beginning_of_a_conversation_is_continued_to_a_line_that_fits(sample):
+def test_interactive_beginnings_are_continued_to_matching_lines(sample):
     result = sample("--match", PATTERN, "-i", "-q", input=b"Tin\n9\nBanana \n")
     first, second, rest = result.stdout.decode().split("\n")  # nothing stands between them
     assert re.fullmatch(PATTERN, first)
@@ -218,14 +218,14 @@ def test_each_beginning_of_a_conversation_is_continued_to_a_line_that_fits(sampl
     assert refused.stderr.startswith(b"charrnn: the prompt begins no line that fits --match")
 
 
-def test_in_a_conversation_a_line_may_be_longer_than_the_length_by_what_is_typed(sample):
+def test_interactive_line_may_exceed_the_length_by_what_is_typed(sample):
     result = sample("--match", "Tin tuna nap t(in|una)", "-n", 4, "-i", "-q", input=b"T\nTin tuna nap \n")
     assert result.stdout in (b"Tin tuna nap tin\n", b"Tin tuna nap tuna\n")
     told = "--length is 4, and a line that fits --match 'Tin tuna nap t(in|una)' takes at least 15 more"
     assert (result.returncode, result.stderr.decode()) == (1, f"charrnn: {told}\n")
 
 
-def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):
+def test_interactive_line_may_begin_with_characters_not_allowed(sample):
     """Each beginning is asked of once it is there, an empty one too."""
     flags = ["--match", "[A-Z][a-z]+ t[a-z ]*", "--allow", r"abentu \n", "-i", "-q"]
     result = sample(*flags, input=b"\nTin\nBana\n")
@@ -247,19 +247,19 @@ def test_in_a_conversation_a_line_may_begin_with_what_is_typed_alone(sample):
         ["Tin( [tT](na)?)?[a-bA-B]*", "--allow", "Tin nat", "--forbid", "a"],
     ],
 )
-def test_a_line_with_another_end_needs_no_line_feed(sample, arguments):
+def test_line_with_another_end_needs_no_line_feed(sample, arguments):
     result = sample("--forbid", r"\n", "--match", *arguments, "-q")
     assert (result.returncode, result.stderr) == (0, b"")
     assert result.stdout.startswith(b"Tin")
     assert b"\n" not in result.stdout
 
 
-def test_a_prompt_that_is_all_of_its_line_counts_where_nothing_can_follow(sample):
+def test_prompt_that_is_a_whole_line_counts_if_nothing_can_follow(sample):
     result = sample("-p", "Tin", "--match", "Tin", "--forbid", r"\n", "-q")
     assert (result.stdout, result.stderr) == (b"Tin", b"")
 
 
-def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
+def test_model_without_a_line_feed_writes_one_line_and_ends(unlined):
     result = run(unlined, "one.pt", "-q", "--match", "(tin|nap) tuna", "-N", 3, "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [record["stop_reason"] for record in records] == ["match"] * 3
@@ -270,7 +270,7 @@ def test_a_model_without_a_line_feed_writes_one_line_and_ends(unlined):
 
 
 @pytest.mark.parametrize(("many", "short"), [([], "0 of 1 line"), (["-N", 3], "3 of 3 texts have fewer than 1 line")])
-def test_a_known_line_where_no_other_can_begin_is_told_as_the_reason(unlined, many, short):
+def test_only_line_being_a_known_one_is_reported_as_the_reason(unlined, many, short):
     (unlined / "known.txt").write_text("tin tuna\n")
     result = run(unlined, "one.pt", "--seed", 1, "--match", "tin tuna", "--novel", "known.txt", *many)
     told = "the only line is a known one, and the model writes no line feed to begin another; give another --seed"
@@ -292,13 +292,13 @@ def test_a_known_line_where_no_other_can_begin_is_told_as_the_reason(unlined, ma
         ),
     ],
 )
-def test_where_flags_take_the_line_feed_they_are_the_reason_for_lines_that_lack(sample, trained, arguments, told):
+def test_missing_lines_blame_the_flags_that_forbid_the_line_feed(sample, trained, arguments, told):
     (trained / "known.txt").write_text("Tin\n")
     result = sample("--match", "Tin", "--allow", "Tin", *arguments)
     assert result.stderr.decode().splitlines()[-1] == told
 
 
-def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_end_a_text(unlined):
+def test_model_without_a_line_feed_ignores_a_blank_line_stop(unlined):
     result = run(unlined, "one.pt", "-q", "--stop", r"\n\n", "-n", 9)
     assert (result.returncode, len(result.stdout)) == (0, 9)
     assert result.stderr == rb"charrnn: --stop '\n\n' can end no text: the model never writes '\n' (U+000A)" + b"\n"
@@ -359,7 +359,7 @@ def test_a_model_without_a_line_feed_begins_behind_none_where_blank_lines_would_
         ),
     ],
 )
-def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, arguments, message):
+def test_impossible_request_is_one_line_and_nothing_is_written(sample, arguments, message):
     result = sample("--match", *arguments)
     assert (result.returncode, result.stdout) == (2, b"")
     assert result.stderr.decode() == f"charrnn: {message}\n"
@@ -368,7 +368,7 @@ def test_what_cannot_be_followed_is_one_line_and_nothing_is_written(sample, argu
 @pytest.mark.parametrize(
     ("more", "can_end"), [(["--stop", "Q"], False), (["--stop", "i"], False), (["--stop", "nan"], True)]
 )
-def test_a_stop_that_cannot_come_ends_no_line_of_a_pattern_without_an_end(sample, more, can_end):
+def test_stop_that_cannot_come_does_not_end_an_unbounded_pattern(sample, more, can_end):
     result = sample("--match", "[an]+", "--forbid", r"\n", "-q", *more)
     told = (
         "charrnn: --forbid leaves no line feed to end a line with, and a line of --match '[an]+' may go on without an "
@@ -390,7 +390,7 @@ def test_a_stop_that_cannot_come_ends_no_line_of_a_pattern_without_an_end(sample
         ),
     ],
 )
-def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sample, arguments, told):
+def test_beginning_refused_by_novel_suggests_a_working_pattern(sample, arguments, told):
     refused = sample("--novel", "words.txt", *arguments)
     assert (refused.returncode, refused.stdout) == (2, b"")
     assert refused.stderr.decode().endswith(f"; let the prompt end with a line feed, or {told}\n")
@@ -400,7 +400,7 @@ def test_a_beginning_that_novel_cannot_have_is_shown_as_a_pattern_that_works(sam
         assert written.startswith(flags[1].removesuffix(".*"))
 
 
-def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():
+def test_suggested_pattern_matches_exactly_the_beginning():
     beginning = "".join(sorted(string.punctuation)) + " 'Who?'"
     with pytest.raises(ConfigError) as refused:
         check_novel(beginning, Rules(known_lines=KnownLines([])), CHARACTER)
@@ -412,7 +412,7 @@ def test_a_beginning_shown_as_a_pattern_stands_for_itself_alone():
     )
 
 
-def test_a_message_repeats_no_more_than_the_beginning_of_a_long_class(sample):
+def test_message_abbreviates_a_long_class(sample):
     stderr = sample("--match", f"Tin[{'0123456789' * 60}]").stderr.decode()
     shown = "'[" + ("0123456789" * 6)[:-1] + "'..."
     assert f"; none of them fits {shown}; " in stderr
@@ -422,7 +422,7 @@ def test_a_message_repeats_no_more_than_the_beginning_of_a_long_class(sample):
 @pytest.mark.parametrize(
     "arguments", [["(?=a)"], ["", "--forbid", "Tin"], ["", "-p", "nap"], ["", "-n", 9], ["{9999}"]]
 )
-def test_a_message_repeats_no_more_than_the_beginning_of_a_long_pattern(sample, arguments):
+def test_message_abbreviates_a_long_pattern(sample, arguments):
     end, *rest = arguments
     stderr = sample("--match", f"{'Tin' * 1000}{end}", *rest).stderr.decode()
     assert f" '{'Tin' * 20}'..." in stderr

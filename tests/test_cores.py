@@ -64,7 +64,7 @@ def give_quotas(monkeypatch, folder, outer, inner):
         ("odd", "", 8),
     ],
 )
-def test_in_a_container_the_cores_are_as_many_as_it_has_time_for(monkeypatch, tmp_path, outer, inner, allotted):
+def test_cores_are_limited_by_the_container_quota(monkeypatch, tmp_path, outer, inner, allotted):
     give_quotas(monkeypatch, tmp_path, outer, inner)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.allotted_cores() == allotted
@@ -76,9 +76,7 @@ def test_in_a_container_the_cores_are_as_many_as_it_has_time_for(monkeypatch, tm
 @pytest.mark.parametrize(
     ("group", "quota", "allotted"), [("pod/box", 250_000, 3), (".", 150_000, 2), ("pod/box", -1, 8), (".", "odd", 8)]
 )
-def test_an_older_kernel_s_containers_are_known_too_also_where_they_see_their_own_group_alone(
-    monkeypatch, tmp_path, group, quota, allotted
-):
+def test_cgroup_v1_quota_is_read_from_inside_and_outside_a_container(monkeypatch, tmp_path, group, quota, allotted):
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "group")
     monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
     (tmp_path / "group").write_text("12:cpuset:/pod\n4:cpu,cpuacct:/pod/box\n1:name=systemd:/pod/box\n0::/\n")
@@ -90,22 +88,22 @@ def test_an_older_kernel_s_containers_are_known_too_also_where_they_see_their_ow
     assert cores.allotted_cores() == allotted
 
 
-def test_numpy_has_no_more_threads_than_a_container_has_time_for(threads_with):
+def test_numpy_threads_are_limited_by_the_container_quota(threads_with):
     assert threads_with("0.10 0.20 0.30 9/250 4711\n", quotas=("max 100000", "300000 100000")) == "3"
 
 
 @pytest.mark.parametrize(("others", "left"), [(0, None), (1, "7"), (5, "3"), (8, "1"), (30, "1")])
-def test_busy_cores_are_left_to_those_that_use_them(threads_with, others, left):
+def test_busy_cores_are_left_to_others(threads_with, others, left):
     assert threads_with(f"0.10 0.20 0.30 {1 + others}/250 4711\n") == left
 
 
-def test_what_the_user_says_counts(threads_with):
+def test_thread_variables_of_the_user_win(threads_with):
     busy = "8.00 8.00 8.00 9/250 4711\n"
     assert threads_with(busy, OPENBLAS_NUM_THREADS="5") == "5"
     assert threads_with(busy, OMP_NUM_THREADS="5") is None
 
 
-def test_nothing_is_set_where_it_cannot_be_known(threads_with):
+def test_threads_are_unset_if_the_load_is_unknown(threads_with):
     assert threads_with("8.00 8.00 8.00 9/250 4711\n", usable=4) is None, "others run on cores of their own"
     assert threads_with("something else\n") is None
 
@@ -124,9 +122,7 @@ def test_nothing_is_set_where_it_cannot_be_known(threads_with):
         (0, 9, {"OMP_NUM_THREADS": "1"}, 1, None),
     ],
 )
-def test_work_is_spread_over_the_cores_that_are_free(
-    monkeypatch, tmp_path, others, most, environment, processes, threads
-):
+def test_work_is_spread_over_the_free_cores(monkeypatch, tmp_path, others, most, environment, processes, threads):
     (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {1 + others}/250 4711\n")
     monkeypatch.setattr(cores, "LOAD", tmp_path / "loadavg")
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "none")
@@ -138,7 +134,7 @@ def test_work_is_spread_over_the_cores_that_are_free(
     assert environment.get(NAME) == threads
 
 
-def test_work_is_spread_only_where_processes_can_be_forked(monkeypatch):
+def test_work_is_spread_only_where_fork_is_available(monkeypatch):
     environment = {}
     monkeypatch.setattr(sys, "platform", "darwin")
     assert spread_over_cores(8, environment) == 1
@@ -152,7 +148,7 @@ def test_work_is_spread_only_where_processes_can_be_forked(monkeypatch):
         (["train", "words.txt", "--max-steps", "1", "--out", "new.pt"], "train", "prepare_training"),
     ],
 )
-def test_threads_are_settled_before_numpy_reads_how_many_there_are_to_be(trained, command, module, function):
+def test_threads_are_set_before_numpy_loads(trained, command, module, function):
     script = (
         f"import sys\nsys.argv = ['charrnn', *{command}]\nfrom charrnn.cli import main, {module}\n"
         f"{module}.{function} = lambda *_, **__: sys.exit('late' if 'numpy' in sys.modules else 'early')\nmain()"
@@ -162,7 +158,7 @@ def test_threads_are_settled_before_numpy_reads_how_many_there_are_to_be(trained
 
 
 @pytest.mark.parametrize(("machine", "threads"), [("x86_64", "1"), ("AMD64", "1"), ("aarch64", None)])
-def test_numpy_takes_one_core_of_a_training_where_torch_has_products_of_its_own(monkeypatch, machine, threads):
+def test_numpy_gets_one_thread_in_training_if_torch_has_its_own_blas(monkeypatch, machine, threads):
     monkeypatch.setattr(cores.platform, "machine", lambda: machine)
     environment = {"OMP_NUM_THREADS": "1"}
     prepare_training(environment, is_launched=False)
@@ -205,7 +201,7 @@ def look_after(monkeypatch, tmp_path):
     return look_after
 
 
-def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_after, monkeypatch):
+def test_load_of_others_is_that_of_the_cores_less_our_own(look_after, monkeypatch):
     assert look_after(2.0, own=1.5, cpu0=[150, 0, 50, 0, 0, 0, 0, 0], cpu2=[0] * 8) == pytest.approx(0.25)
     assert look_after(1.0, cpu0=[0] * 8) == 0, "since the last look alone"
     assert look_after(1.0, own=1.0, cpu0=[50, 0, 0, 50, 0, 0, 0, 0]) == 0, "never less than nothing"
@@ -218,7 +214,7 @@ def test_what_others_do_is_what_the_cores_did_and_this_process_did_not(look_afte
 
 
 @pytest.mark.skipif(not cpu_load.STAT.exists(), reason="only Linux tells what its cores do")
-def test_a_program_that_computes_is_noticed_on_this_machine():
+def test_busy_program_on_this_machine_is_noticed():
     """It has this process's own importance, whatever that is."""
     endless = "print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
@@ -230,7 +226,7 @@ def test_a_program_that_computes_is_noticed_on_this_machine():
     assert busy > 0.5
 
 
-def test_where_the_system_tells_nothing_there_are_no_others(monkeypatch, tmp_path):
+def test_unknown_load_counts_as_none(monkeypatch, tmp_path):
     monkeypatch.setattr(cpu_load, "STAT", tmp_path / "none")
     assert OtherLoad().measure() == 0
     (tmp_path / "none").write_text("cpu0 what is this\n")
@@ -252,11 +248,11 @@ def test_where_the_system_tells_nothing_there_are_no_others(monkeypatch, tmp_pat
         (0.0, 1, 2),
     ],
 )
-def test_a_core_that_is_taken_gets_no_thread_until_it_is_free(others, at_work, then):
+def test_busy_core_gets_no_thread_until_it_is_free(others, at_work, then):
     assert threads_beside(others, usable=2, threads=at_work, most=2) == then
 
 
-def test_there_are_as_many_threads_as_cores_are_free():
+def test_threads_equal_the_free_cores():
     assert threads_beside(3.0, usable=8, threads=8, most=8) == 5
     assert threads_beside(3.0, usable=8, threads=4, most=4) == 4, "two threads of a core's are not both needed"
     assert threads_beside(1.0, usable=8, threads=2, most=8) == 7
@@ -292,7 +288,7 @@ def later(keeper):
     return keeper
 
 
-def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keeper_of):
+def test_timed_training_uses_fewer_threads_beside_other_load(keeper_of):
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
     assert torch.get_num_threads() == 4
@@ -308,7 +304,7 @@ def test_a_training_by_the_clock_has_fewer_threads_while_others_are_at_work(keep
     assert keeper.tell(60.0) == "", "told once"
 
 
-def test_what_others_do_while_a_training_is_stopped_takes_no_thread_from_it(keeper_of, monkeypatch):
+def test_load_during_a_pause_takes_no_thread(keeper_of, monkeypatch):
     keeper, model = keeper_of(3.0), small()
     keeper.share(model)
     now = threads.CLOCK.now
@@ -319,7 +315,7 @@ def test_what_others_do_while_a_training_is_stopped_takes_no_thread_from_it(keep
     assert torch.get_num_threads() == 1
 
 
-def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
+def test_load_found_before_the_start_is_reported_after_it(keeper_of):
     keeper, probed = keeper_of(1.0), small()
     assert keeper.adjust(probed)
     keeper_of.busy[0] = 0.0
@@ -327,7 +323,7 @@ def test_what_is_found_before_the_start_is_told_after_it(keeper_of):
     assert keeper.tell(60.0).startswith("other programs keep 1.0 cores busy")
 
 
-def test_a_first_look_comes_before_there_is_a_model(keeper_of):
+def test_load_is_first_measured_before_there_is_a_model(keeper_of):
     keeper, model = keeper_of(1.0), small()
     assert keeper.has_all
     keeper.adjust_first()
@@ -339,7 +335,7 @@ def test_a_first_look_comes_before_there_is_a_model(keeper_of):
     assert not keeper.has_all, "so soon after, nothing can be known"
 
 
-def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_there_were_members(keeper_of):
+def test_single_threaded_members_get_all_threads_despite_an_early_measurement(keeper_of):
     keeper = keeper_of(3.0)
     keeper.adjust_first()
     assert keeper.threads == 1
@@ -347,7 +343,7 @@ def test_members_with_a_thread_each_have_all_threads_whatever_was_seen_before_th
     assert (keeper.threads, keeper.tell(60.0)) == (4, "")
 
 
-def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of):
+def test_training_by_steps_keeps_its_threads_and_suggests_a_faster_number(keeper_of):
     keeper, model = keeper_of(1.0, time_limit=None), small()
     keeper.share(model)
     assert not keeper.adjust(model)
@@ -361,7 +357,7 @@ def test_a_training_by_steps_keeps_its_threads_and_says_what_is_faster(keeper_of
 
 
 @pytest.mark.parametrize("how", [{"is_fixed": True}, {"device": "cuda"}, {"most": 1}])
-def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
+def test_chosen_or_irrelevant_threads_are_kept(keeper_of, how):
     keeper, model = keeper_of(3.0, **how), small()
     keeper.share(model)
     before = torch.get_num_threads()
@@ -369,7 +365,7 @@ def test_threads_stay_where_they_are_chosen_or_do_not_matter(keeper_of, how):
     assert (torch.get_num_threads(), keeper.tell(60.0)) == (before, "")
 
 
-def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
+def test_threads_fixed_by_the_environment_are_kept(keeper_of, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     keeper, model = keeper_of(1.0), small()
     keeper.share(model)
@@ -381,7 +377,7 @@ def test_threads_stay_where_the_environment_fixes_them(keeper_of, monkeypatch):
     ("most", "members", "told"),
     [(3, 2, "2 of 3 threads"), (4, 2, "4 threads"), (3, 4, "3 threads"), (3, 1, "3 threads"), (1, 2, "1 thread")],
 )
-def test_the_threads_that_are_told_are_those_that_compute(keeper_of, most, members, told):
+def test_announced_threads_are_those_that_compute(keeper_of, most, members, told):
     run = start(members=members, threads=most)
     keeper = keeper_of(0.0, most=most)
     keeper.share(run.model)
@@ -395,7 +391,7 @@ def threads_of_members(model):
     return side_by_side(model, lambda _: torch.get_num_threads(), members_of(model))
 
 
-def test_members_of_several_threads_have_fewer_and_get_them_back(keeper_of):
+def test_multithreaded_members_give_up_threads_and_get_them_back(keeper_of):
     keeper, model = keeper_of(1.0), small(members=2)
     keeper.share(model)
     assert threads_of_members(model) == [2, 2]
@@ -412,9 +408,7 @@ def test_members_of_several_threads_have_fewer_and_get_them_back(keeper_of):
 @pytest.mark.parametrize(("others", "more", "members", "measured"), [
     (0.0, 0.0, 2, [2]), (0.0, 1.0, 2, [2, 1]), (1.0, 0.0, 1, [3]), (1.0, 1.0, 1, [3, 2]),
 ])  # fmt: skip
-def test_a_machine_s_speed_is_measured_with_the_threads_that_a_training_will_have(
-    keeper_of, monkeypatch, others, more, members, measured
-):
+def test_speed_is_measured_with_the_threads_of_the_training(keeper_of, monkeypatch, others, more, members, measured):
     """With two threads a member where none is taken, and again where one is taken meanwhile."""
     tried = []
 
@@ -436,7 +430,7 @@ def test_a_machine_s_speed_is_measured_with_the_threads_that_a_training_will_hav
     assert flops == PASSES_SHARE * 1000.0 / len(tried) * training_cost(config)
 
 
-def test_members_of_one_thread_each_go_on_side_by_side(keeper_of):
+def test_single_threaded_members_stay_concurrent(keeper_of):
     keeper, model = keeper_of(1.0), small(members=4)
     assert keeper.adjust(small(members=2)), "the model that the speed is measured with"
     keeper.share(model)

@@ -31,7 +31,7 @@ def row(step, train_loss, val_loss):
     return HistoryRow(step=step, epoch=1, train_loss=train_loss, val_loss=val_loss, learning_rate=1, seconds=1)
 
 
-def test_the_curve_falls_from_the_first_to_the_last_loss():
+def test_curve_falls_from_the_first_to_the_last_loss():
     lines = history_curve([row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)], 60)
     assert len(lines) == CURVE_HEIGHT + 3 + 3, "the learning rate's three lines are below"
     assert all(len(line) <= 60 for line in lines)
@@ -45,7 +45,7 @@ def test_the_curve_falls_from_the_first_to_the_last_loss():
     assert "step 400" in lines[CURVE_HEIGHT + 2]
 
 
-def test_the_learning_rate_is_drawn_below_in_blocks():
+def test_learning_rate_is_drawn_below_in_blocks():
     rows = [dataclasses.replace(row(100 * k, 2.0, 2.0), learning_rate=rate) for k, rate in enumerate((3, 4, 2, 0), 1)]
     headline, rates = history_curve(rows, 60)[-2:]
     assert headline == "learning rate, 4 to 0", "the highest, though the first is one of the warm-up's"
@@ -54,7 +54,7 @@ def test_the_learning_rate_is_drawn_below_in_blocks():
     assert sparkline([0, 1, 2, None, 9], 2) == "▁▅█ █"
 
 
-def test_another_models_loss_is_drawn_as_a_level_wherever_it_lies():
+def test_baseline_is_drawn_as_a_level():
     rows = [row(100, 3.0, 2.0), row(200, 2.0, 1.5), row(400, 1.0, 1.2)]
     drawn = history_curve(rows, 60, baseline=2.0)[1 : CURVE_HEIGHT + 1]
     assert [index for index, line in enumerate(drawn) if "┄┄┄" in line] == [round((3 - 2) / 2 * (CURVE_HEIGHT - 1))]
@@ -65,7 +65,7 @@ def test_another_models_loss_is_drawn_as_a_level_wherever_it_lies():
         assert drawn[place].split()[0] == f"{baseline:.3f}"
 
 
-def test_curves_that_meet_are_each_drawn_in_a_column_in_its_turn():
+def test_overlapping_curves_take_turns_by_column():
     curves = [Curve(mark, mark, [(0, 1.0), (50, 0.0)]) for mark in "abc"]
     lines = plot([*curves, Curve("d", "d", [(0, 0.0)])], 61, title="", x_range=(0, 50), labels=("", ""))
     drawn = "".join(line[10:] for line in lines[1 : CURVE_HEIGHT + 1])
@@ -80,7 +80,7 @@ def test_any_history_fits_any_width(losses, width):
     assert bool(lines) == (len(losses) >= 2 and width >= MIN_WIDTH)
 
 
-def test_what_the_marks_stand_for_is_told_whole_where_a_line_is_too_short_for_it():
+def test_long_legend_is_wrapped_whole():
     curves = [Curve(f"model {number}", mark, [(0, 1.0), (9, number)]) for number, mark in enumerate("abcdef")]
     lines = plot(curves, 40, title="loss", x_range=(0, 9), labels=("0", "9"))
     head = lines[: len(lines) - CURVE_HEIGHT - 2]
@@ -89,7 +89,7 @@ def test_what_the_marks_stand_for_is_told_whole_where_a_line_is_too_short_for_it
     assert [f"{curve.mark} {curve.name}" in "\n".join(head) for curve in curves] == [True] * 6
 
 
-def test_plain_lines_are_one_per_evaluation(capsys):
+def test_plain_display_prints_one_line_per_evaluation(capsys):
     display = PlainDisplay(sys.stdout, shows_samples=True)
     display.update(dataclasses.replace(REPORT, val_loss=None))
     display.update(REPORT)
@@ -102,7 +102,7 @@ def test_plain_lines_are_one_per_evaluation(capsys):
     assert sample == "step 1,200 writes: a\\nb␛[2J"
 
 
-def test_a_file_whose_name_commands_terminals_commands_none_where_it_is_told_of(capsys, monkeypatch):
+def test_control_characters_in_file_names_are_escaped(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     name, shown = "ev\x1b[31mil\x1b]0;PWN\x07.pt", "ev␛[31mil␛]0;PWN␇.pt"
     for display in (PlainDisplay(sys.stdout, shows_samples=False), LiveDisplay(sys.stdout)):
@@ -114,7 +114,7 @@ def test_a_file_whose_name_commands_terminals_commands_none_where_it_is_told_of(
     assert capsys.readouterr().out == f"{name}\n{shown}\n", "to a pipe its own bytes"
 
 
-def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):
+def test_bytes_and_huge_figures_are_readable(capsys):
     display = PlainDisplay(sys.stdout, shows_samples=False)
     display.unit = "byte"
     display.update(dataclasses.replace(REPORT, val_loss=311.0))
@@ -123,7 +123,7 @@ def test_bytes_and_figures_without_measure_are_told_as_one_reads_them(capsys):
     assert "34,568 bytes/s" in told
 
 
-def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch):
+def test_plain_display_prints_a_line_a_minute_between_evaluations(capsys, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("charrnn.display.plain.time.monotonic", lambda: clock[-1])
     display = PlainDisplay(sys.stdout, shows_samples=False)
@@ -143,7 +143,7 @@ def test_there_is_a_plain_line_a_minute_between_evaluations(capsys, monkeypatch)
     assert [line == expected for line in lines] == [True, True, False]
 
 
-def test_what_is_not_known_stands_in_no_plain_line(capsys, monkeypatch):
+def test_plain_line_omits_unknown_figures(capsys, monkeypatch):
     monkeypatch.setattr("charrnn.display.plain.LINE_EVERY", 0.0)
     display = PlainDisplay(sys.stdout, shows_samples=False)
     unknown = dataclasses.replace(REPORT, train_loss=None, chars_per_second=None)
@@ -154,14 +154,14 @@ def test_what_is_not_known_stands_in_no_plain_line(capsys, monkeypatch):
     assert line.endswith("), best so far; 3 min 05 s left")
 
 
-def test_samples_that_were_asked_for_are_json_lines_too(capsys):
+def test_json_display_has_requested_samples(capsys):
     display = JsonDisplay(sys.stdout, "m.pt", shows_samples=True)
     display.sample(40, "to be,\nor")
     assert json.loads(capsys.readouterr().out) == {"step": 40, "sample": "to be,\nor"}
     assert not JsonDisplay(sys.stdout, "m.pt").shows_samples
 
 
-def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
+def test_json_lines_are_objects_and_the_last_has_the_path(capsys):
     display = JsonDisplay(sys.stdout, "m.pt")
     display.update(REPORT)
     display.update(dataclasses.replace(REPORT, val_loss=None))
@@ -177,7 +177,7 @@ def test_json_lines_are_objects_and_the_last_carries_the_path(capsys):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
 )
-def test_seconds_are_told_in_words(seconds, text):
+def test_seconds_are_formatted_in_words(seconds, text):
     assert format_seconds(seconds) == text
 
 
@@ -185,16 +185,16 @@ def test_seconds_are_told_in_words(seconds, text):
     ("number", "told"),
     [(1, "1 epoch"), (1.0, "1 epoch"), (0.5, "0.5 epochs"), (7, "7 epochs"), (1234567.0, "1,234,567 epochs")],
 )
-def test_a_number_of_things_is_told_in_words(number, told):
+def test_numbers_of_things_are_formatted_in_words(number, told):
     assert number_of(number, "epoch") == told
 
 
-def test_a_loss_is_told_with_its_other_faces():
+def test_loss_is_shown_with_perplexity_and_bits():
     assert describe_loss(1.4123, "character") == "1.4123 nats (perplexity 4.11, 2.038 bits per character)"
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_escaped_text_commands_no_terminal_and_can_be_printed(text):
+def test_escaped_text_is_printable_and_harmless(text):
     for shown in (visible(text), one_line(text)):
         shown.encode("utf-8")
         assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
@@ -208,32 +208,32 @@ def test_escaped_text_commands_no_terminal_and_can_be_printed(text):
         "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",  # Scotland's flag
     ],
 )
-def test_signs_that_are_seen_are_shown_though_unicode_has_them_beside_those_that_command(text):
+def test_visible_format_characters_are_kept(text):
     assert visible(text) == text
 
 
-def test_what_flags_are_spelled_of_is_named_where_a_character_is():
+def test_flag_tag_characters_are_named():
     assert one_line("\U0001f3f4\U000e0067\U000e007f\U000e0020") == "\U0001f3f4<U+E0067><U+E007F><U+E0020>"
 
 
-def test_a_carriage_return_is_shown_where_no_line_feed_follows():
+def test_carriage_return_is_shown_unless_a_line_feed_follows():
     assert visible("a\r\nb\rc\r") == "a\nb\u240dc\u240d"
     assert one_line("a\r\n") == "a\u240d\\n"
 
 
-def test_ordinary_text_is_shown_as_it_is():
+def test_ordinary_text_is_shown_unchanged():
     text = make_text(200) + "é漢👩‍👩‍👧 [bold]:smile:"
     assert visible(text) == text
 
 
-def test_what_stands_for_rare_characters_in_a_text_with_ufffd_is_shown_as_that():
+def test_rare_character_mark_in_a_text_with_ufffd_is_shown_as_that():
     assert visible("a\udfffb") == one_line("a\udfffb") == "a\ufffdb"
     assert visible("\udc80\udce9\udcff") == one_line("\udc80\udce9\udcff") == "<0x80><0xE9><0xFF>", (
         "bytes that are no text"
     )
 
 
-def test_of_an_alphabet_every_blank_is_seen():
+def test_every_blank_of_an_alphabet_is_visible():
     alphabet = " \t\n\r\N{NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}\N{SOFT HYPHEN}é"
     shown = [" ", "\\t", "\\n", "\u240d", "<U+00A0>", "<U+3000>", "¬", "é"]
     assert [spell(character) for character in alphabet] == shown
@@ -241,7 +241,7 @@ def test_of_an_alphabet_every_blank_is_seen():
     assert spell(name_character(RARE)) == RARE
 
 
-def test_a_legend_of_wide_names_fits():
+def test_legend_of_wide_names_fits():
     curves = [
         Curve(name * 14, mark, [(0, 1.0), (1, 2.0)]) for name, mark in (("漢", "●"), ("字", "○"), ("語語語", "◆"))
     ]

@@ -46,7 +46,7 @@ def ensemble(cell="lstm", **changes):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_its_probability_is_the_mean_of_the_members(cell):
+def test_ensemble_probability_is_the_mean_of_the_members(cell):
     model = ensemble(cell)
     ids = torch.from_numpy(READ)
     together, state = model(ids, model.initial_state(5))
@@ -62,7 +62,7 @@ def test_its_probability_is_the_mean_of_the_members(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
+def test_numpy_and_torch_ensembles_agree_however_read(cell):
     model = ensemble(cell)
     engine, on_torch = numpy_twin(model), TorchCharRNN(model.config, numpy_weights(model), "cpu")
     expected, state = model(torch.from_numpy(READ), model.initial_state(5))
@@ -78,7 +78,7 @@ def test_numpy_and_torch_agree_on_it_however_it_is_read(cell):
         np.testing.assert_allclose(one(ids[0]), logits[0], rtol=1e-4, atol=1e-4)
 
 
-def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_stays_so():
+def test_average_keeps_impossible_and_unlikely_characters():
     never = np.array([[0.0, -np.inf, 1.0]], dtype=np.float32)
     assert average([never, never])[0, 1] == -np.inf
     unlikely = np.array([[0.0, -500.0, 1.0]], dtype=np.float32)
@@ -86,13 +86,13 @@ def test_what_no_member_ever_writes_the_mean_never_writes_and_what_is_unlikely_s
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_one_text_alone_gets_the_same_mean_bit_by_bit(count):
+def test_average_of_one_text_is_bit_identical(count):
     predictions = 30 * np.random.default_rng(count).standard_normal((count, 65)).astype(np.float32)
     predictions[0, 3], predictions[:, 5] = -np.inf, -np.inf
     np.testing.assert_array_equal(average_one(list(predictions)), average(list(predictions)))
 
 
-def test_no_member_writes_the_mark_of_rare_characters():
+def test_no_member_writes_the_rare_character_id():
     encoder = CharEncoder("abc", has_unknown=True)
     weights = {f"members.{number}.head.bias": np.zeros(4, dtype=np.float32) for number in range(2)}
     closed = sampling_weights(weights, encoder)
@@ -100,7 +100,7 @@ def test_no_member_writes_the_mark_of_rare_characters():
     assert all((bias == 0).all() for bias in weights.values())
 
 
-def test_its_weights_are_those_that_the_config_lists():
+def test_ensemble_weights_are_those_of_its_parameter_shapes():
     config = ensemble().config
     shapes = {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
     assert shapes == parameter_shapes(config)
@@ -110,7 +110,7 @@ def test_its_weights_are_those_that_the_config_lists():
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_a_member_learns_as_if_it_were_alone(at_once):
+def test_member_learns_as_if_alone(at_once):
     """The first member begins as a single network of the same seed does, and must become the same, bit for bit."""
     alone, run = start(max_steps=100), start(max_steps=100, members=2)
     share_threads(run.model, at_once)
@@ -126,7 +126,7 @@ def test_a_member_learns_as_if_it_were_alone(at_once):
         assert all(torch.equal(a, b) for a, b in zip(layer, expected, strict=True))
 
 
-def test_members_that_are_computed_at_once_have_the_callers_precision():
+def test_concurrent_members_have_the_precision_of_the_caller():
     skip_without("bfloat16", "gru")
     model, logits = ensemble("gru"), []
     for at_once in (1, 2):
@@ -139,7 +139,7 @@ def test_members_that_are_computed_at_once_have_the_callers_precision():
     assert not torch.equal(logits[0], exact)
 
 
-def test_members_that_are_computed_at_once_share_the_threads_and_find_no_gradient_unasked():
+def test_concurrent_members_share_the_threads_and_respect_no_grad():
     model = ensemble("gru")
     share_threads(model, 6)
     assert (model.at_once, model.threads_each) == (3, 2)
@@ -161,7 +161,7 @@ def test_members_reset_different_lanes(state_reset):
     assert torch.equal(first.head.weight, second.head.weight) == (state_reset == 0.0)
 
 
-def test_members_hide_different_characters():
+def test_members_drop_different_characters():
     run = start(members=2, dropout=0.4, state_reset=0.5, batch_size=64, max_steps=100)
     for member in run.model.members:
         member.load_state_dict(run.model.members[0].state_dict())
@@ -175,13 +175,13 @@ def test_members_hide_different_characters():
     assert not torch.equal(*masks)
 
 
-def test_every_member_hides_another_share_from_now_on():
+def test_set_dropout_changes_every_member():
     run = start(members=2, dropout=0.0)
     set_dropout(run.model, dropout=0.5)
     assert [part.config.dropout for part in (run.model, *members_of(run.model))] == [0.5] * 3
 
 
-def test_together_they_do_better_than_the_mean_member():
+def test_ensemble_beats_the_mean_member():
     run = start(members=3, max_steps=150, evaluations=3)
     finish(run)
     run.model.load_state_dict(run.best_weights)
@@ -192,7 +192,7 @@ def test_together_they_do_better_than_the_mean_member():
     assert run.best.val_loss < sum(alone) / 3
 
 
-def test_a_step_that_is_no_good_for_one_member_is_skipped_by_all():
+def test_bad_step_of_one_member_is_skipped_by_all():
     run = start(members=2, max_steps=100)
     take_step(run)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
@@ -203,7 +203,7 @@ def test_a_step_that_is_no_good_for_one_member_is_skipped_by_all():
     assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
 
 
-def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
+def test_nonfinite_moment_of_the_last_member_is_found():
     run = start(members=2, max_steps=100)
     take_step(run)
     next(iter(run.optimizers[1].state.values()))["exp_avg"].fill_(math.inf)
@@ -211,7 +211,7 @@ def test_a_moment_of_the_last_member_that_is_not_finite_is_found():
     assert run.health.recoveries == 1
 
 
-def test_the_layers_of_its_members_are_counted_through():
+def test_layers_of_the_members_are_numbered_consecutively():
     model = ensemble()
     weights, ids = numpy_weights(model), np.resize(READ, 200)
     activations = record_units(model.config, weights, ids)
@@ -235,7 +235,7 @@ def test_the_layers_of_its_members_are_counted_through():
         assert [r[2] for r in spectral_radii(*own)] == [r[2] for r in radii if r[0] // 2 == number]
 
 
-def test_dynamic_evaluation_averages_what_each_member_expects():
+def test_dynamic_evaluation_averages_the_members():
     model = ensemble()
     ids = READ.flatten()
     static = read_whole(numpy_twin(model), ids, lanes=1).surprisals
@@ -257,20 +257,20 @@ def test_dynamic_evaluation_averages_what_each_member_expects():
         ({}, 1),
     ],
 )
-def test_there_are_as_many_as_there_is_time_for(flags, expected):
+def test_number_of_members_follows_the_time(flags, expected):
     chosen = suggest(flags, num_chars=1_100_000, vocab_size=65, flops=3.5e11)
     assert chosen.model.members == expected
 
 
-def test_a_short_text_without_an_end_has_time_for_two():
+def test_short_text_without_an_end_gets_two_members():
     assert suggest({}, num_chars=140_000, vocab_size=65).model.members == 2
 
 
-def test_a_text_too_large_for_the_time_gets_one_network():
+def test_text_too_large_for_the_time_gets_one_network():
     assert suggest({"time_limit": 180.0}, num_chars=20_000_000, vocab_size=65, flops=3.5e11).model.members == 1
 
 
-def test_more_members_get_fewer_passes_and_with_them_less_dropout():
+def test_more_members_get_fewer_epochs_and_less_dropout():
     alone, four = (
         suggest({"time_limit": 600.0, "members": n}, num_chars=1_100_000, vocab_size=65, flops=3.5e11) for n in (1, 4)
     )
@@ -283,7 +283,7 @@ def words(tmp_path):
     return ["words.txt", "--hidden-size", 16, "--members", 2]
 
 
-def test_the_command_line_trains_resumes_samples_and_looks_inside(charrnn, words):
+def test_ensemble_can_be_trained_resumed_sampled_and_inspected(charrnn, words):
     assert charrnn("train", *words, "--max-steps", 30, "-q").code == 0
     resumed = charrnn("train", "words.txt", "--resume", "--max-steps", 40)
     assert "2 members of 1 layer of 16" in resumed.stderr
@@ -306,7 +306,7 @@ def test_the_command_line_trains_resumes_samples_and_looks_inside(charrnn, words
     assert dynamic.code == 0
 
 
-def test_a_member_beside_another_is_not_shown_with_losses_of_its_own(charrnn, words):
+def test_compared_member_notes_that_losses_are_of_all_members(charrnn, words):
     charrnn("train", *words, "--max-steps", 2, "-q")
     charrnn("train", *words[:-1], 1, "--max-steps", 2, "-q", "--out", "one.pt")
     shown = charrnn("inspect", "words.pt", "one.pt", "--member", 0).stdout.decode()
@@ -314,7 +314,7 @@ def test_a_member_beside_another_is_not_shown_with_losses_of_its_own(charrnn, wo
     assert "losses are of" not in charrnn("inspect", "words.pt", "one.pt").done.text
 
 
-def test_a_member_that_is_not_there_is_one_line(charrnn, words):
+def test_nonexistent_member_is_reported_in_one_line(charrnn, words):
     charrnn("train", *words, "--max-steps", 2, "-q")
     result = charrnn("inspect", "words.pt", "--member", 2)
     assert result.code == 2
@@ -324,7 +324,7 @@ def test_a_member_that_is_not_there_is_one_line(charrnn, words):
     assert "--members is 3 and words.pt was trained with 2" in again.stderr
 
 
-def test_a_training_state_of_another_number_of_members_is_refused():
+def test_training_state_of_another_number_of_members_is_refused():
     from charrnn.errors import CheckpointError
 
     two = start(members=2)
@@ -336,7 +336,7 @@ def test_a_training_state_of_another_number_of_members_is_refused():
             take_up(start(members=2), state)
 
 
-def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
+def test_ensemble_engine_resets_every_member_at_a_line_feed():
     model = ensemble()
     engine = Engine(model.config, numpy_weights(model), reset_id=4)
     read_on, fresh = engine.reader(), engine.reader()
@@ -346,7 +346,7 @@ def test_the_engine_of_an_ensemble_resets_every_member_at_a_line_feed():
         np.testing.assert_allclose(read_on(character), fresh(character), rtol=1e-5, atol=1e-5)
 
 
-def test_its_first_report_counts_each_character_once():
+def test_first_report_of_an_ensemble_counts_each_character_once():
     run = start(members=2)
     windows = list(itertools.islice(run.lanes, 1))
     run.lanes.seek(0, 0)
@@ -355,7 +355,7 @@ def test_its_first_report_counts_each_character_once():
     assert run.pace.loss / run.pace.chars == pytest.approx(math.log(VOCAB_SIZE), abs=0.2)
 
 
-def test_the_verdict_on_one_member_is_that_on_the_losses_of_all(trained):
+def test_verdict_on_one_member_is_that_of_the_ensemble(trained):
     whole = read_checkpoint(str(trained / "words.pt"))
     easy = dataclasses.replace(whole.model, members=2, dropout=0.0, input_dropout=0.0, recall_dropout=0.0)
     names = {member_name(number, name): weight for name, weight in whole.weights.items() for number in range(2)}
@@ -374,7 +374,7 @@ def test_the_verdict_on_one_member_is_that_on_the_losses_of_all(trained):
     assert told["best"]["members"] == told_of_all["best"]["members"] == 2
 
 
-def test_one_member_is_not_shown_with_losses_of_its_own(trained, tmp_path):
+def test_card_of_one_member_notes_that_losses_are_of_all_members(trained, tmp_path):
     whole = read_checkpoint(str(trained / "words.pt"))
     config = dataclasses.replace(whole.model, members=2)
     names = {member_name(number, name): weight for name, weight in whole.weights.items() for number in range(2)}
@@ -393,7 +393,7 @@ def test_one_member_is_not_shown_with_losses_of_its_own(trained, tmp_path):
         assert (dict(card(read_back))["best"] != "no loss on record") == has_losses
 
 
-def test_where_a_member_fails_no_other_begins(monkeypatch):
+def test_failing_member_stops_the_others_from_starting(monkeypatch):
     model = build_model(ModelConfig(vocab_size=9, cell="gru", hidden_size=4, num_layers=1, embedding_dim=3, members=4))
     model.at_once, begun = 2, []
 

@@ -67,7 +67,7 @@ def best_loss(path):
 
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("has_unknown", [False, True])
-def test_each_character_keeps_what_was_learned_of_it_and_new_ones_their_own_rows(members, has_unknown):
+def test_known_characters_keep_their_rows_and_new_ones_get_fresh_rows(members, has_unknown):
     before, now = CharEncoder("bdf", has_unknown=has_unknown), CharEncoder("abcdef", has_unknown=True)
     shape = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "embedding_dim": 3, "members": members}
     old, new = (build_model(ModelConfig(vocab_size=len(encoder), **shape)) for encoder in (before, now))
@@ -88,7 +88,7 @@ def test_each_character_keeps_what_was_learned_of_it_and_new_ones_their_own_rows
 
 
 @pytest.mark.parametrize("options", [{}, {"members": 2}, {"recall": 32}])
-def test_what_a_model_knows_already_is_its_first_evaluation(options):
+def test_first_evaluation_is_of_the_initial_weights(options):
     run, twin = start(max_steps=20, dropout=0.4, **options), start(max_steps=20, dropout=0.4, **options)
     loss = evaluate_before_first_step(run)
     (row,) = run.history
@@ -115,7 +115,7 @@ def test_what_a_model_knows_already_is_its_first_evaluation(options):
     assert [row.train_loss for row in run.history[1:]] == [row.train_loss for row in other.history]
 
 
-def test_what_a_model_knows_already_of_lines_is_measured_from_zeros_in_each():
+def test_first_evaluation_of_separate_lines_starts_each_from_zeros():
     line_feed = int(IDS[TEXT.index("\n")])
     run = start(line_feed=line_feed, batch_size=64, seq_len=100)
     assert run.lanes.windows_per_epoch <= FIRST_WINDOWS, "so that all that is learned from is read"
@@ -123,7 +123,7 @@ def test_what_a_model_knows_already_of_lines_is_measured_from_zeros_in_each():
     assert run.history[0].train_loss == pytest.approx(evaluate_lines(run.model, IDS[:5000], line_feed), rel=1e-6)
 
 
-def test_a_gain_is_what_is_below_the_loss_that_it_began_with(monkeypatch):
+def test_gain_is_below_the_initial_loss(monkeypatch):
     run = start(max_steps=1000, evaluations=100, patience=3)
     loss = evaluate_before_first_step(run)
     monkeypatch.setattr("charrnn.training.loop.validate", lambda run: loss)
@@ -131,7 +131,7 @@ def test_a_gain_is_what_is_below_the_loss_that_it_began_with(monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folder):
+def test_fine_tuning_learns_more_of_a_short_text_than_training_anew(folder):
     tuned = train(folder, *SMALL, "--init-from", "base.pt", "--out", "tuned.pt", "--epochs", 2, "--log", "tuned.log")
     assert tuned.process.exitcode == 0, tuned.stderr
     assert tuned.stdout == "tuned.pt\n"
@@ -160,7 +160,7 @@ def test_it_learns_more_of_a_short_text_than_a_training_that_knows_nothing(folde
 
 
 @pytest.mark.slow
-def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder):
+def test_initial_weights_are_kept_if_nothing_is_gained(folder):
     (folder / "base.pt").rename(folder / "\x1b[7m.pt")
     harmful = train(folder, "--init-from", "\x1b[7m.pt", "--out", "bad.pt", "--max-steps", 4, "--learning-rate", 20)
     assert harmful.process.exitcode == 0, harmful.stderr
@@ -175,7 +175,7 @@ def test_where_nothing_is_gained_the_weights_that_it_began_with_are_kept(folder)
 
 
 @pytest.mark.slow
-def test_a_training_may_replace_the_checkpoint_that_it_begins_with_which_stays_until_its_first_save(folder):
+def test_init_from_may_be_overwritten_at_the_first_save(folder):
     before = (folder / "base.pt").read_bytes()
     flags = ["--init-from", "base.pt", "--out", "base.pt", "--overwrite", "--max-steps", 4]
     told = train(folder, *flags, prepare=tell_what_is_saved_over).stderr
@@ -198,7 +198,7 @@ def tell_what_is_saved_over():
     ("before", "now", "is_told"),
     [(0.1, 0.2, True), (0.2, 0.1, False), (0.1, 0.1, False), (0, 0.1, True), (0.1, 0, False)],
 )
-def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before, now, is_told):
+def test_held_out_text_learned_before_warns(folder, before, now, is_told):
     flags = [*SMALL, "--max-steps", 1, "--overwrite", "--val-fraction"]
     assert train(folder, *flags, before, "--out", "first.pt").process.exitcode == 0
     second = train(folder, *flags[6:], now, "--out", "second.pt", "--init-from", "first.pt")
@@ -208,7 +208,7 @@ def test_what_was_learned_from_before_and_is_held_out_now_is_told(folder, before
 
 
 @pytest.mark.slow
-def test_a_run_that_began_so_is_resumed_as_any_other(folder):
+def test_fine_tuned_run_resumes_like_any_other(folder):
     flags = ["--init-from", "base.pt", "--batch-size", 4, "--precision", "float32", "--max-steps", 300]
     flags += ["--evaluate-every", 50]
     whole = train(folder, *flags, "--out", "whole.pt")
@@ -237,9 +237,7 @@ def test_a_run_that_began_so_is_resumed_as_any_other(folder):
         ("other.pt", NOWHERE, "from base.pt, not from other.pt"),
     ],
 )
-def test_a_run_goes_on_that_began_with_the_same_model_wherever_that_lies_now(
-    tmp_path, monkeypatch, typed, there, refused
-):
+def test_resume_accepts_init_from_the_same_model_at_another_path(tmp_path, monkeypatch, typed, there, refused):
     monkeypatch.chdir(tmp_path)
     save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
     typed = typed.format(folder=tmp_path)
@@ -250,13 +248,13 @@ def test_a_run_goes_on_that_began_with_the_same_model_wherever_that_lies_now(
         assert settle(make_request(tmp_path, resume=True, init_from=typed), Place()).init_from is None
 
 
-def test_a_run_goes_on_that_has_replaced_the_model_it_began_with(tmp_path):
+def test_resume_accepts_init_from_a_model_that_the_run_replaced(tmp_path):
     path = str(tmp_path / "verse.pt")
     save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from=path, init_run=BASE.run))
     assert settle(make_request(tmp_path, resume=True, init_from=path), Place()).init_from is None
 
 
-def test_a_run_that_did_not_begin_with_another_model_does_not_go_on_as_if_it_had(tmp_path, monkeypatch):
+def test_resume_refuses_init_from_for_a_run_that_began_without(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"give one of them$"):  # there is nothing to go on with
         settle(make_request(tmp_path, resume=True, init_from="base.pt"), Place())
@@ -274,7 +272,7 @@ def test_a_run_that_did_not_begin_with_another_model_does_not_go_on_as_if_it_had
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_not_waited_for_to_know_whether_a_run_began_with_it(tmp_path):
+def test_resume_does_not_wait_for_a_pipe_given_as_init_from(tmp_path):
     save_checkpoint(tmp_path / "verse.pt", origin=replace(NOWHERE, init_from="base.pt", init_run=BASE.run))
     os.mkfifo(tmp_path / "base.pt")
     with pytest.raises(ConfigError, match=r"began from base.pt, not from "):
@@ -282,7 +280,7 @@ def test_a_pipe_is_not_waited_for_to_know_whether_a_run_began_with_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_it_began_is_not_forgotten(folder):
+def test_repeated_fine_tuning_command_resumes_and_keeps_its_origin(folder):
     """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
     flags = ["--init-from", "./base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
     begun = train(folder, *flags, 5)
@@ -301,7 +299,7 @@ def test_who_starts_the_same_command_again_goes_on_with_what_it_began_and_where_
 
 
 @pytest.mark.slow
-def test_a_command_that_is_killed_before_its_first_save_finds_no_log_worth_keeping_as_it_starts_again(folder):
+def test_fine_tuning_killed_before_its_first_save_can_be_started_again(folder):
     flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--log", "tuned.log", "--resume-or-start"]
     for _ in range(2):
         killed = Training(folder, *flags, "--max-steps", 10**6, "--evaluate-every", 10**6)
@@ -315,7 +313,7 @@ def test_a_command_that_is_killed_before_its_first_save_finds_no_log_worth_keepi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--init-from", "--force-resume"])
-def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folder, flag):
+def test_divergence_before_the_first_save_keeps_the_initial_model(folder, flag):
     (folder / "verse.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
     begin = ["--init-from", "base.pt", "--out", "tuned.pt"]
     if flag == "--force-resume":
@@ -329,7 +327,7 @@ def test_what_diverges_before_anything_was_saved_leaves_what_it_began_with(folde
 
 
 @pytest.mark.slow
-def test_it_makes_a_step_though_it_was_evaluated_before_and_its_time_was_over_and_says_once_that_it_is_done(folder):
+def test_fine_tuning_with_the_time_over_makes_one_step_and_ends(folder):
     flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--time", "1s", "--json"]
     training = train(folder, *flags, prepare=slow_to_begin)
     assert training.process.exitcode == 0, training.stderr
@@ -348,7 +346,7 @@ def slow_to_begin():
 
 
 @pytest.mark.slow
-def test_a_model_of_other_characters_that_comes_in_its_place_while_the_text_is_read_is_refused(folder):
+def test_init_from_replaced_while_the_text_is_read_is_refused(folder):
     training = train(folder, "--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 3, prepare=replace_meanwhile)
     told = "charrnn: base.pt: was replaced by another model while the text was read; start again"
     assert (training.process.exitcode, training.stderr.splitlines()[-1]) == (1, told)
@@ -368,7 +366,7 @@ def replace_meanwhile():
 
 
 @pytest.mark.slow
-def test_an_exported_model_can_be_begun_with(folder, charrnn):
+def test_exported_model_can_be_fine_tuned(folder, charrnn):
     assert charrnn("inspect", folder / "base.pt", "--export", folder / "slim.pt").code == 0
     training = train(folder, "--init-from", "slim.pt", "--out", "tuned.pt", "--max-steps", 3)
     assert training.process.exitcode == 0, training.stderr
@@ -391,7 +389,7 @@ def test_an_exported_model_can_be_begun_with(folder, charrnn):
         ),
     ],
 )
-def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, told):
+def test_unusable_init_from_is_refused_in_one_line(folder, flags, code, told):
     before = (folder / "base.pt").read_bytes()
     training = train(folder, "--max-steps", 2, "--init-from", *flags)
     assert training.process.exitcode == code
@@ -401,7 +399,7 @@ def test_what_cannot_be_begun_with_is_refused_in_one_line(folder, flags, code, t
 
 
 @pytest.mark.slow
-def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(folder):
+def test_grown_list_warns_of_other_held_out_lines(folder):
     names = "".join(f"{name}\n" for name in make_text(3000).split())
     (folder / "verse.txt").write_text(names, encoding="utf-8")
     flags = ["--lines", "--batch-size", 4, "--precision", "float32", "--max-steps", 2, "--overwrite"]
@@ -419,7 +417,7 @@ def test_of_a_list_that_has_grown_it_is_told_that_other_lines_are_held_out_now(f
 
 
 @pytest.mark.parametrize(("easier_by", "is_told"), [(0.15, False), (0.25, True)])
-def test_a_loss_that_is_low_for_a_text_new_to_the_model_is_told_whatever_the_text_s_name(folder, easier_by, is_told):
+def test_suspiciously_low_initial_loss_warns_whatever_the_name_of_the_text(folder, easier_by, is_told):
     flags = ["--init-from", "base.pt", "--out", "tuned.pt", "--max-steps", 1, "--overwrite"]
     (folder / "prose.txt").write_text(make_text(2000, seed=1), encoding="utf-8")
     assert run_charrnn(folder, "train", "prose.txt", *flags).returncode == 0
@@ -437,7 +435,7 @@ def test_a_loss_that_is_low_for_a_text_new_to_the_model_is_told_whatever_the_tex
 
 
 @pytest.mark.slow
-def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_gets_no_verdict(folder):
+def test_nightly_growing_text_gets_no_verdict_after_overlaps(folder):
     flags = [*SMALL[2:], "--max-steps", 2, "--evaluate-every", 1, "--overwrite", "--out", "night.pt"]
     told, cards = "some of what is held out may have been learned from before", []
     for night, share in enumerate((0, 0.1, 0.1)):
@@ -496,7 +494,7 @@ def test_as_long_as_a_text_grows_a_model_that_has_learned_of_what_is_held_out_ge
         ("t:600", "lines", "t:660", 0.1, True),
     ],
 )
-def test_of_another_text_names_and_sizes_tell_whether_its_held_out_piece_may_be_known(
+def test_names_and_sizes_tell_whether_a_held_out_text_may_be_known(
     tmp_path, monkeypatch, before, held_before, now, held_now, is_told
 ):
     monkeypatch.chdir(tmp_path)
@@ -512,9 +510,7 @@ def test_of_another_text_names_and_sizes_tell_whether_its_held_out_piece_may_be_
         ("b:600", 0.1, False), ("t:660", 0, False),
     ],
 )  # fmt: skip
-def test_what_may_have_been_learned_may_have_been_as_long_as_it_is_held_out(
-    tmp_path, monkeypatch, texts, held_out, is_told
-):
+def test_learned_held_out_text_counts_up_to_its_full_length(tmp_path, monkeypatch, texts, held_out, is_told):
     monkeypatch.chdir(tmp_path)
     base, _ = read_as_asked("t:600", "a:600" if isinstance(held_out, str) else 0.1)
     base.origin = replace(base.origin, learned_held_out=True)
@@ -534,7 +530,7 @@ def test_what_may_have_been_learned_may_have_been_as_long_as_it_is_held_out(
         ("a:600", 0.1, "t:600", 0, False),
     ],
 )
-def test_what_was_learned_two_trainings_ago_is_not_forgotten(
+def test_texts_learned_two_trainings_ago_are_remembered(
     tmp_path, monkeypatch, between, held_between, now, held_now, is_told
 ):
     monkeypatch.chdir(tmp_path)
@@ -547,7 +543,7 @@ def test_what_was_learned_two_trainings_ago_is_not_forgotten(
 
 
 @pytest.mark.slow
-def test_a_text_that_was_left_for_another_and_is_taken_up_again_gets_no_verdict(folder):
+def test_text_returned_to_after_another_gets_no_verdict(folder):
     flags = [*SMALL[2:], "--max-steps", 2, "--overwrite"]
     assert train(folder, *flags, *SMALL[:2], "--out", "first.pt", "--val-fraction", 0).process.exitcode == 0
     (folder / "prose.txt").write_text(make_text(2000, seed=2), encoding="utf-8")
@@ -589,7 +585,7 @@ def write_text(described):
     return name
 
 
-def test_lines_that_an_older_training_held_out_otherwise_are_known_to_have_been_learned():
+def test_lines_held_out_otherwise_by_an_older_version_count_as_learned():
     """It held lines out whatever their length."""
     older = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, val_spread=True)
     assert overlaps(older, replace(older, val_bounded=True))

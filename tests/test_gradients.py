@@ -62,7 +62,7 @@ def torch_flow(model, ids):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_the_flow_is_autograds_on_every_cell(config):
+def test_gradient_flow_equals_autograd_for_every_cell(config):
     model = random_model(config)
     weights = numpy_weights(model)
     ids = np.random.default_rng(0).integers(0, 11, LEAD_IN + REACH + 2)
@@ -76,7 +76,7 @@ def test_the_flow_is_autograds_on_every_cell(config):
 
 
 @pytest.mark.parametrize(("ends_as_it_begins", "flows"), [(True, True), (False, False)])
-def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_as_it_begins, flows):
+def test_gradient_flows_through_the_recall_of_the_last_character(ends_as_it_begins, flows):
     """Where the head gives every character the same score, there is no other way."""
     ids = np.arange(LEAD_IN + REACH + 2)
     if ends_as_it_begins:
@@ -88,7 +88,7 @@ def test_a_gradient_comes_by_way_of_what_is_recalled_at_the_last_character(ends_
     assert (flow.norms > 0).all() == (flow.norms > 0).any() == flows
 
 
-def test_a_norm_is_the_median_over_the_places_and_what_is_left_lies_between_the_quartiles():
+def test_norm_is_the_median_over_the_places_and_the_rest_is_between_the_quartiles():
     config = VARIANTS[0].values[0]
     model = random_model(config)
     weights = numpy_weights(model)
@@ -105,7 +105,7 @@ def test_a_norm_is_the_median_over_the_places_and_what_is_left_lies_between_the_
         assert lower[-1] < 0.8 * median[-1] < 0.64 * upper[-1], "or the test could not tell them apart"
 
 
-def test_a_gradient_is_followed_through_a_tanh_that_single_precision_takes_for_one():
+def test_gradient_passes_a_tanh_saturated_in_single_precision():
     config, weights = linear(1.0)
     config = dataclasses.replace(config, cell="rnn")
     weights = {name: weight.astype(np.float32) for name, weight in weights.items()}
@@ -116,7 +116,7 @@ def test_a_gradient_is_followed_through_a_tanh_that_single_precision_takes_for_o
     np.testing.assert_allclose(flow.norms / flow.norms[0], factor ** np.arange(9), rtol=1e-4)
 
 
-def test_a_few_places_that_a_gradient_does_not_pass_leave_the_median_a_number_and_most_of_them_leave_none():
+def test_median_norm_survives_a_few_blocked_places():
     """A ReLU unit that one of two characters shuts: the gradient ends where it stands."""
     config, weights = linear(0.5)
     weights = {**weights, "embedding.weight": np.array([[-9.0], [1.0]])}
@@ -133,7 +133,7 @@ def test_a_few_places_that_a_gradient_does_not_pass_leave_the_median_a_number_an
     assert format_remainder(values) == "0 (0 to 0)"
 
 
-def test_distances_are_where_the_norm_has_fallen_to_a_share():
+def test_distance_is_where_the_norm_has_fallen_to_a_share():
     flow = Flow(0, "h", np.array([8.0, 6.0, 4.0, 0.5, 0.08, 0.01]), places=1, quartiles=(0.01, 0.01))
     assert (flow.distance(0.5), flow.distance(0.01), flow.distance(0.0001)) == (2, 4, None)
 
@@ -149,7 +149,7 @@ def linear(factor):
     return config, weights
 
 
-def test_a_linear_recurrence_fades_by_its_own_factor():
+def test_linear_recurrence_fades_by_its_factor():
     """One that keeps 0.8 of itself: the gradient falls by 0.8 a character, and so its half is at 4."""
     config, weights = linear(0.8)
     (flow,) = gradient_flow(config, weights, np.ones(LEAD_IN + 40, dtype=int), reach=30, places=3)
@@ -162,7 +162,7 @@ def test_a_linear_recurrence_fades_by_its_own_factor():
 @pytest.mark.parametrize(
     ("factor", "told"), [(1.1, "it grows"), (1.0, "beyond 100"), (0.999, "beyond 100"), (0.8, "4")]
 )
-def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
+def test_growing_gradient_is_reported_as_such(factor, told):
     (flow,) = gradient_flow(*linear(factor), np.ones(LEAD_IN + 120, dtype=int), reach=100, places=1)
     values = {"half": flow.distance(0.5), "remainder": flow.remainder, "middle_half": None, "norms": [1.0]}
     assert flow.remainder == pytest.approx(factor**100)
@@ -173,7 +173,7 @@ def test_a_gradient_that_grows_is_not_said_to_stay(factor, told):
     assert format_remainder(told) == "3 times (0.04 to 512)"
 
 
-def test_a_gradient_that_is_none_leaves_no_number():
+def test_zero_gradient_gives_no_number():
     none = Flow(0, "h", np.zeros(3), places=2, quartiles=(0.0, 0.0))
     assert (none.distance(0.5), none.distance(0.01), none.remainder, none.middle_half) == (None,) * 4
     assert format_reach({"half": None, "norms": [0.0] * 3, "remainder": None}, "half") == "no number"
@@ -191,7 +191,7 @@ def test_every_gate_has_a_spectral_radius():
         assert radii[-1][2] == pytest.approx(float(torch.linalg.eigvals(block).abs().max()), rel=1e-4)
 
 
-def test_a_radius_that_is_no_number_is_said_to_be_none(trained, monkeypatch):
+def test_infinite_spectral_radius_is_reported_as_none(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     recording = Recording(subject, Excerpt(make_text(400), "x", 400))
     monkeypatch.setattr(gradient_view, "spectral_radii", lambda *_: [(0, "input", math.inf), (0, "forget", 0.5)])
@@ -214,7 +214,7 @@ def naive_losses(model, ids, first, low, high):
     return found
 
 
-def test_a_large_alphabet_is_read_in_pieces_with_the_same_losses(monkeypatch):
+def test_large_alphabet_is_read_in_pieces_with_the_same_losses(monkeypatch):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, 700)
     whole = [row.loss for row in loss_by_context(model, ids)]
@@ -226,7 +226,7 @@ def test_a_large_alphabet_is_read_in_pieces_with_the_same_losses(monkeypatch):
 
 
 @pytest.mark.parametrize(("length", "longest"), [(1, 0), (2, 1), (3, 1), (9, 4), (200, 64), (384, 128), (700, 256)])
-def test_the_loss_by_context_predicts_the_same_characters_with_each_length(length, longest):
+def test_loss_by_context_predicts_the_same_characters_at_each_length(length, longest):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     ids = np.random.default_rng(1).integers(0, 11, length)
     rows = loss_by_context(model, ids)
@@ -239,7 +239,7 @@ def test_the_loss_by_context_predicts_the_same_characters_with_each_length(lengt
         assert row.error == pytest.approx(np.std(expected) / np.sqrt(len(expected)), rel=1e-3, abs=1e-6)
 
 
-def test_a_model_without_memory_has_the_same_loss_whatever_the_context():
+def test_model_without_memory_has_the_same_loss_for_any_context():
     """Its text is easy at first and hard at the end, so that other characters would have another loss."""
     config, weights = linear(0.0)
     weights = {**weights, "embedding.weight": np.array([[1.0], [5.0]])}
@@ -253,12 +253,12 @@ def test_a_model_without_memory_has_the_same_loss_whatever_the_context():
     ("loss", "error", "told"),
     [(1.0, 0.01, "1.44"), (1.0, 0.1, "1.4"), (1.0, 0.002, "1.443"), (1.0, 0.0, "1.4427"), (1e9, 1e8, "1.4e+09")],
 )
-def test_a_loss_has_the_decimals_that_its_error_leaves_it(loss, error, told):
+def test_decimals_of_a_loss_follow_its_error(loss, error, told):
     assert format_loss({"loss": loss, "error": error}) == told
     assert format_loss({"loss": None, "error": None}) == "no number"
 
 
-def test_which_characters_a_loss_by_context_is_over_is_told():
+def test_note_of_loss_by_context_says_which_characters_it_is_over():
     def figures(unit, characters, longest):
         rows = [{"most": n, "characters": characters} for n in (1, longest)]
         return {"unit": unit, "loss_by_context": rows, "contexts_cut": longest < 256}
@@ -271,7 +271,7 @@ def test_which_characters_a_loss_by_context_is_over_is_told():
     ]
 
 
-def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
+def test_context_lengths_of_a_mean_loss_are_named(trained):
     (subject,) = read_subjects([str(trained / "words.pt")])
     shown = gradient_view.gradients_view(Recording(subject, Excerpt(make_text(200), "x", 200))).lines(80, False)
     table = shown[shown.index("bits per character, by characters of context") + 1 :]
@@ -290,14 +290,14 @@ def test_the_lengths_of_context_that_a_loss_is_the_mean_over_are_named(trained):
         ([2.0, 1e-12, None], True),
     ],
 )
-def test_a_curve_that_is_cut_where_little_is_left_is_said_to_be(norms, is_cut):
+def test_curve_cut_at_a_tiny_rest_is_reported(norms, is_cut):
     flows = [("", {"layer": 0, "part": part, "norms": found}) for part, found in (("h", [1.0] * 3), ("c", norms))]
     told = ["", "a curve ends where less than 1e-09 is left"]
     assert (draw_curves(flows, 80)[-2:] == told) is is_cut
     assert (draw_curves([*flows, ("", {"layer": 1, "part": "h", "norms": [0.0] * 3})], 80)[-2:] == told) is is_cut
 
 
-def test_a_gradient_that_is_gone_after_one_step_is_drawn_where_it_was():
+def test_gradient_gone_after_one_step_is_drawn_at_its_start():
     gone = {"layer": 0, "part": "h", "norms": [1.0, 1e-12] + [0.0] * (REACH - 1)}
     alone = draw_curves([("", gone)], 60)
     assert [line for line in alone[1:] if "●" in line] == ["   0.000 ┤●"]
@@ -306,7 +306,7 @@ def test_a_gradient_that_is_gone_after_one_step_is_drawn_where_it_was():
     assert [line[9:] for line in together[2:5]] == ["┤●", "┤ ○", "┤  ○"], "where two meet, they take turns"
 
 
-def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
+def test_loss_by_context_names_only_the_units_of_the_models():
     def figures(unit, characters):
         return {"unit": unit, "loss_by_context": [{"most": 1, "characters": characters}], "contexts_cut": False}
 
@@ -317,7 +317,7 @@ def test_only_units_that_a_model_reads_are_named_of_losses_by_context():
     assert told == ["every row is over the same 1 character"]
 
 
-def test_how_many_places_a_gradient_is_the_median_of_is_known():
+def test_number_of_places_of_a_median_is_reported():
     config = VARIANTS[0].values[0]
     weights = numpy_weights(random_model(config))
     for length, places in ((LEAD_IN + REACH + 2, 1), (LEAD_IN + REACH + 4, 3), (900, 128)):

@@ -16,7 +16,7 @@ from charrnn.cli.common.mistakes import find_mistake, likely_flags
 from charrnn.config import CHOICES
 
 
-def test_the_version_is_told(charrnn):
+def test_version_is_printed(charrnn):
     told = charrnn("--version")
     assert (told.code, told.text, told.stderr) == (0, f"charrnn {__version__}\n", "")
 
@@ -66,7 +66,7 @@ def test_the_version_is_told(charrnn):
         (["inspect", "a.pt", "--by"], "option '--by' requires an argument; `charrnn inspect -h` tells more"),
     ],
 )
-def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told):
+def test_invalid_command_line_is_refused_in_one_line(charrnn, words, told):
     refused = charrnn(*words)
     assert (refused.code, refused.text, refused.stderr) == (2, "", f"charrnn: {told}\n")
 
@@ -196,7 +196,7 @@ def test_a_command_line_that_is_none_is_refused_in_one_line(charrnn, words, told
         ("train a.txt -hiden_size 5", "no such option: -hiden_size; a long one begins with two hyphens: --hidden-siz"),
     ],
 )
-def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, words, told):
+def test_flag_names_of_other_programs_suggest_ours(charrnn, tmp_path, words, told):
     (tmp_path / "My Poems.txt").write_text("verse")
     refused = charrnn(*words.split())
     assert (refused.code, refused.text) == (2, "")
@@ -219,7 +219,7 @@ def test_what_other_programs_call_it_is_told_in_our_words(charrnn, tmp_path, wor
         *((f"--{other}", []) for other in ("header", "workers", "tied", "compile", "sample", "backend", "grad", "x")),
     ],
 )
-def test_a_flag_is_guessed_by_its_spelling_where_it_is_near(typed, meant):
+def test_similar_spelling_suggests_a_flag(typed, meant):
     known = dict.fromkeys((flag for module in (train, sample) for flag in flags_of(module)), True)
     assert likely_flags(typed, known) == meant
 
@@ -297,7 +297,7 @@ WORDS = "put quotes around the words: "
         ("sample v1.pt --prompt The book.txt", "got unexpected extra argument(s) (book.txt)"),
     ],
 )
-def test_a_name_with_spaces_is_told_from_several_behind_a_flag_too(charrnn, desk, words, told):
+def test_unquoted_name_with_spaces_after_a_flag_suggests_quoting(charrnn, desk, words, told):
     refused = charrnn(*words.split(), cwd=desk)
     assert (refused.code, refused.text) == (2, "")
     assert refused.stderr.startswith(f"charrnn: {told}")
@@ -333,7 +333,7 @@ STRAIGHT = "the quotation marks are typographic, and the shell needs straight on
         ),
     ],
 )
-def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, desk, words, told):
+def test_typographic_quotation_marks_suggest_straight_ones(charrnn, desk, words, told):
     refused = charrnn(*words.split(), cwd=desk)
     assert (refused.code, refused.text) == (2, "")
     assert refused.stderr.startswith(f"charrnn: {told}; ")
@@ -347,7 +347,7 @@ def test_typographic_quotation_marks_are_told_from_those_of_the_shell(charrnn, d
         ["--exclude", "«old»", "v1.pt"], ["--prompt", "My", "Novel.pt"], ["-p", "new chapter.txt", "v1.pt"],
     ],
 )  # fmt: skip
-def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, tmp_path, monkeypatch):
+def test_quoted_text_and_names_with_quotation_marks_are_accepted(words, desk, tmp_path, monkeypatch):
     for name in ("“v3.pt”", "v1.pt", "My Novel.pt", "Novel.pt"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
@@ -358,13 +358,13 @@ def test_a_text_in_quotation_marks_and_a_name_with_such_are_taken(words, desk, t
     ("flag", "typed", "mended"),
     [("-p", ["my", "dear"], "'my dear'"), ("--prompt", ["wind"], "wind"), ("--time", ["10", "min"], "10m")],
 )
-def test_words_behind_an_empty_value_are_all_of_it(flag, typed, mended):
+def test_words_after_an_empty_value_are_all_part_of_the_suggestion(flag, typed, mended):
     told = find_mistake([flag, "", *typed, __file__], {"--prompt": True, "-p": True, "--time": True}, {})
     assert told.startswith(f"{' '.join(typed)}: follows {flag} '' and is not a file; ")
     assert told.endswith(f": {flag} {mended}" if flag != "--time" else f"; write --time {mended}")
 
 
-def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
+def test_value_may_look_like_a_long_flag_with_one_hyphen():
     known = {"--prompt": True, "-p": True, "-n": True, "--quiet": False, "--time": True}
     assert find_mistake(["--prompt", "-time", "-p", "-quiet", "-n20", "--", "-time"], known, {}) == ""
     assert find_mistake(["-qp", "-time", "-q", "\N{EM DASH}Who?"], {**known, "-q": False}, {}) == ""
@@ -384,7 +384,7 @@ def test_a_value_may_look_like_a_long_flag_with_one_hyphen():
         (["inspect", "a.pt", "--score", "a", "--score", "a"], "--score"),
     ],
 )
-def test_a_flag_of_one_value_that_is_given_twice_is_refused(charrnn, words, flag):
+def test_repeated_single_value_flag_is_refused(charrnn, words, flag):
     refused = charrnn(*words)
     told = f"charrnn: {flag} is given twice; it takes one value; `charrnn {words[0]} -h` tells more\n"
     assert (refused.code, refused.text, refused.stderr) == (2, "", told)
@@ -398,19 +398,19 @@ def test_a_flag_of_one_value_that_is_given_twice_is_refused(charrnn, words, flag
         ["--match=a", "--", "--match=b"],
     ],
 )  # fmt: skip
-def test_what_comes_twice_and_takes_no_value_or_several_or_is_one_is_taken(charrnn, words):
+def test_flags_that_may_be_repeated_are_accepted(charrnn, words):
     told = f"charrnn: {words[-1]}: no such file; `charrnn train TEXT` writes one\n"
     assert charrnn("sample", *words).stderr == told
 
 
 @pytest.mark.parametrize("words", ["--match a --match b", "-rnn_size 9", "a.pt b.pt c.pt"])
-def test_a_word_is_completed_whatever_is_wrong_before_it(charrnn, words):
+def test_word_is_completed_after_an_invalid_one(charrnn, words):
     completed = complete(charrnn, f"charrnn sample {words} --temp")
     assert (completed.text.split(), completed.stderr) == (["--temperature"], "")
 
 
 @pytest.mark.parametrize("words", ["words.txt", "generate a.pt", "nothing"])
-def test_behind_what_is_no_command_nothing_is_completed_and_nothing_told(charrnn, tmp_path, words):
+def test_unknown_command_completes_nothing_silently(charrnn, tmp_path, words):
     (tmp_path / "words.txt").write_text("verse")
     completed = complete(charrnn, f"charrnn {words} --te")
     assert (completed.text.split(), completed.stderr) == ([], "")
@@ -428,7 +428,7 @@ def test_behind_what_is_no_command_nothing_is_completed_and_nothing_told(charrnn
         ("train --out ", ()),
     ],
 )
-def test_the_words_of_a_flag_that_has_few_are_completed(charrnn, line, words):
+def test_choices_of_a_flag_are_completed(charrnn, line, words):
     completed = complete(charrnn, f"charrnn {line}")
     assert (tuple(completed.text.split()), completed.stderr) == (words, "")
 
@@ -439,7 +439,7 @@ def complete(charrnn, line):
     return charrnn(env=told)
 
 
-def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, trained, tmp_path):
+def test_file_in_place_of_a_command_suggests_one(charrnn, trained, tmp_path):
     (tmp_path / "A  poem.txt").write_text("verse")
     (tmp_path / "poems").mkdir()
     (tmp_path / "a.pt").write_bytes((trained / "words.pt").read_bytes())
@@ -455,17 +455,17 @@ def test_a_file_in_the_place_of_a_command_is_told_what_it_is_good_for(charrnn, t
 @pytest.mark.parametrize(
     ("words", "flags"), [("help", "--help"), ("help train", "train --help"), ("help help", "--help")]
 )
-def test_the_word_help_helps(charrnn, words, flags):
+def test_word_help_prints_help(charrnn, words, flags):
     helped = charrnn(*words.split())
     assert (helped.code, helped.text) == (0, charrnn(*flags.split()).text)
     assert helped.text.startswith("Usage: charrnn")
 
 
-def test_help_comes_whatever_else_is_given(charrnn):
+def test_help_is_printed_despite_invalid_flags(charrnn):
     assert charrnn("sample", "-p", "a", "-p", "b", "-h").text.startswith("Usage: charrnn sample")
 
 
-def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
+def test_every_synonym_leads_to_an_existing_flag_and_is_none():
     flags = {flag for module in (train, sample, inspection) for flag in flags_of(module)}
     assert set(mistakes.SYNONYMS) <= flags
     assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
@@ -487,7 +487,7 @@ def test_every_other_name_leads_to_a_flag_that_is_there_and_is_none_itself():
         ("charrnn.cli.inspector.subject", "read_subjects", "inspect a.pt", "give it less text"),
     ],
 )
-def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, function, words, told):
+def test_out_of_memory_names_existing_flags_of_the_command(tmp_path, module, function, words, told):
     script = f"import sys, {module} as module\nfrom charrnn.cli import main\ndef fail(*_, **__): raise MemoryError\n"
     script += f"module.{function} = fail\nsys.argv[1:] = {words.split()}\nmain()"
     (tmp_path / "a.txt").write_text("verse " * 99)
@@ -495,7 +495,7 @@ def test_too_little_memory_names_flags_that_the_command_has(tmp_path, module, fu
     assert (run.returncode, run.stdout, run.stderr) == (1, "", f"charrnn: out of memory; {told}\n")
 
 
-def test_where_memory_does_not_suffice_to_load_anything_more_one_line_says_so(trained):
+def test_out_of_memory_while_loading_is_reported_in_one_line(trained):
     script = (
         "import sys\nfrom charrnn.cli import main\n"
         "class Full:\n"
@@ -510,7 +510,7 @@ def test_where_memory_does_not_suffice_to_load_anything_more_one_line_says_so(tr
     assert (run.returncode, run.stdout, run.stderr) == (1, "", told)
 
 
-def test_memory_that_runs_out_while_pytorch_is_loaded_is_told_as_such(tmp_path):
+def test_out_of_memory_while_pytorch_loads_is_reported(tmp_path):
     script = (
         "import sys\nfrom charrnn.cli import main\n"
         "class Full:\n"
@@ -534,7 +534,7 @@ def test_where_numpy_is_missing_sampling_says_so_in_one_line(trained):
     assert run.stderr == f"charrnn: {told}\n"
 
 
-def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
+def test_missing_pytorch_is_reported_in_one_line(tmp_path):
     script = "import sys\nsys.modules['torch'] = None\nfrom charrnn.cli import main\nmain()"
     (tmp_path / "a.txt").write_text("verse " * 999)
     command = [sys.executable, "-c", script, "train", "a.txt", "-q", "--max-steps", "3"]
@@ -546,7 +546,7 @@ def test_where_pytorch_is_missing_a_training_says_so_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("module", ["charrnn.cli", "typer", "charrnn.cli.sample", "charrnn.inference"])
-def test_ctrl_c_while_modules_are_loaded_is_silent(trained, module):
+def test_ctrl_c_while_modules_load_is_silent(trained, module):
     script = (
         "import sys\nfrom charrnn.__main__ import main\n"
         "class Interrupted:\n"
@@ -560,7 +560,7 @@ def test_ctrl_c_while_modules_are_loaded_is_silent(trained, module):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there every user has a home")
-def test_a_user_without_a_home_folder_who_installs_completion_is_told_so_in_one_line(charrnn):
+def test_install_completion_without_a_home_folder_is_reported_in_one_line(charrnn):
     result = charrnn("--install-completion", "bash", prepare=leave_home)
     assert (result.code, result.text) == (1, "")
     assert result.stderr == "charrnn: there is no home folder; set HOME to one\n"
@@ -628,7 +628,7 @@ def leave_home():
     pwd.getpwuid = {}.__getitem__
 
 
-def test_without_words_it_helps(charrnn):
+def test_no_arguments_print_help(charrnn):
     helped = charrnn()
     assert (helped.code, helped.text) == (2, "")
     assert helped.stderr.startswith("Usage: charrnn")
@@ -638,20 +638,20 @@ def test_without_words_it_helps(charrnn):
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["sample"], ["inspect"]])
-def test_help_is_the_same_where_python_leaves_out_docstrings(charrnn, words):
+def test_help_is_the_same_without_docstrings(charrnn, words):
     whole, stripped = (charrnn(*words, "--help", cold=True, env={"PYTHONOPTIMIZE": level}) for level in ("", "2"))
     assert (stripped.code, stripped.text, stripped.stderr) == (0, whole.text, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_breaks_no_flag_and_no_value_at_a_hyphen(charrnn, command):
+def test_help_breaks_no_flag_or_value_at_a_hyphen(charrnn, command):
     helped = charrnn(command, "--help", env={"COLUMNS": "50"}).text
     assert not [line for line in helped.splitlines() if re.search(r"\S-$", line)], "but for one that stands for stdin"
     assert "\N{NON-BREAKING HYPHEN}" not in helped, "what is shown can be copied"
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["sample"], ["inspect"]])
-def test_help_is_as_narrow_as_the_terminal_and_cuts_nothing_short(charrnn, words):
+def test_help_fits_a_narrow_terminal_uncut(charrnn, words):
     helped = charrnn(*words, "--help", env={"COLUMNS": "40"}).text
     laid_out = helped.partition("\nExamples:\n")[0]
     assert max(map(len, laid_out.splitlines())) < 40
@@ -671,7 +671,7 @@ def flags_of(module):
 
 
 @pytest.mark.parametrize("module", [train, sample, inspection])
-def test_help_lists_every_flag_once_in_the_parts_and_the_order_of_the_readme(charrnn, module):
+def test_help_lists_every_flag_once_in_the_order_of_the_readme(charrnn, module):
     name = "inspect" if module is inspection else module.__name__.split(".")[-1]
     helped = charrnn(name, "--help").text
     titles = [line.rstrip(":") for line in helped.splitlines() if line.endswith(":") and not line.startswith(" ")]
@@ -690,7 +690,7 @@ def test_help_lists_every_flag_once_in_the_parts_and_the_order_of_the_readme(cha
     assert len({flag for _, flag in shown if flag}) == len([flag for _, flag in shown if flag])
 
 
-def test_a_flag_that_lacks_its_value_is_no_unknown_one(charrnn):
+def test_flag_without_its_value_is_not_an_unknown_flag(charrnn):
     """For -T somebody may mean the temperature, and -t is it."""
     refused = charrnn("sample", "a.pt", "-t")
     assert refused.code == 2

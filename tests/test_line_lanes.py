@@ -73,7 +73,7 @@ def test_blank_lines_are_counted_piece_by_piece(text, piece):
 
 
 @given(LINES, st.booleans(), st.integers(1, 30), st.integers(1, 300))
-def test_the_lines_around_a_place_are_found_piece_by_piece(lines, ends, piece, place):
+def test_lines_around_a_place_are_found_piece_by_piece(lines, ends, piece, place):
     ids = join(lines, ends)
     place = min(place, len(ids))
     after = [end + 1 for end in range(place - 1, len(ids) - 1) if ids[end] == LINE_FEED]
@@ -111,7 +111,7 @@ def test_every_epoch_reads_every_line_once_from_its_beginning(lines, ends, batch
 
 
 @given(LINES, st.integers(1, 4), st.integers(1, 7), st.integers(0, 30))
-def test_a_place_that_was_saved_gives_the_same_windows(lines, batch_size, seq_len, steps):
+def test_saved_place_gives_the_same_windows(lines, batch_size, seq_len, steps):
     ids = join(lines)
     if len(lines) < batch_size:
         return
@@ -127,7 +127,7 @@ def test_a_place_that_was_saved_gives_the_same_windows(lines, batch_size, seq_le
         assert window.resets_state == expected.resets_state
 
 
-def test_the_order_is_new_in_every_epoch_and_with_every_seed():
+def test_order_changes_with_every_epoch_and_seed():
     ids = join([[1 + i % 5] * 3 for i in range(40)])
     lanes = [LineLanes(ids, LINE_FEED, batch_size=4, seq_len=8, seed=seed) for seed in (0, 0, 1)]
     first, same, other = ([targets for _, targets in read_epoch(each)] for each in lanes)
@@ -135,7 +135,7 @@ def test_the_order_is_new_in_every_epoch_and_with_every_seed():
     assert [targets for _, targets in read_epoch(lanes[0])] != first
 
 
-def test_lines_of_one_length_meet_others_in_the_next_epoch():
+def test_lines_of_one_length_are_batched_with_others_in_the_next_epoch():
     ids = join([[1 + i // 25, 1 + i // 5 % 5, 1 + i % 5] for i in range(40)])
     lanes = LineLanes(ids, LINE_FEED, batch_size=4, seq_len=8, seed=0)
     first, second = ([tuple(targets) for _, targets in read_epoch(lanes)] for _ in range(2))
@@ -143,13 +143,13 @@ def test_lines_of_one_length_meet_others_in_the_next_epoch():
     assert not set.intersection(*companies)
 
 
-def test_long_and_short_lines_come_in_a_mixed_order():
+def test_long_and_short_lines_are_mixed():
     lanes = LineLanes(join([[1] * length for length in range(1, 81)]), LINE_FEED, batch_size=4, seq_len=99, seed=0)
     lengths = [len(next(lanes).inputs) for _ in range(lanes.windows_per_epoch)]
     assert lengths not in (sorted(lengths), sorted(lengths, reverse=True))
 
 
-def test_little_is_padded_where_lengths_differ():
+def test_little_padding_is_needed_for_different_lengths():
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 60, 400)
     lanes = LineLanes(join([[1] * length for length in lengths]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
@@ -160,7 +160,7 @@ def test_little_is_padded_where_lengths_differ():
 
 
 @given(LINES, st.booleans(), st.integers(1, 6), st.integers(1, 4))
-def test_of_lines_that_are_cut_each_piece_follows_the_character_before_it(lines, ends, batch_size, seq_len):
+def test_piece_of_a_cut_line_follows_the_character_before_it(lines, ends, batch_size, seq_len):
     ids = join(lines, ends)
     if len(find_lines(ids, LINE_FEED)[0]) < batch_size:
         return
@@ -172,19 +172,19 @@ def test_of_lines_that_are_cut_each_piece_follows_the_character_before_it(lines,
     assert sorted(read) == sorted(zip([LINE_FEED, *ids[:-1].tolist()], ids.tolist(), strict=True))
 
 
-def test_one_line_that_is_much_longer_than_all_others_does_not_have_the_most_of_the_updates():
+def test_one_very_long_line_does_not_dominate_the_updates():
     lanes = LineLanes(join([[1] * 59] * 1000 + [[2] * 100_000]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
     assert lanes.windows_per_epoch < 1.3 * (1000 + 100_000 / 64) / 8
     assert sum(targets.count(2) for _, targets in read_epoch(lanes)) == 100_000
 
 
 @pytest.mark.parametrize("lengths", [[5000] * 16, [*range(1, 2001, 7)], [300] * 7 + [20] * 50, [90, *[5] * 40]])
-def test_long_lines_that_fill_their_lanes_or_cost_little_stay_whole(lengths):
+def test_long_lines_that_fill_their_lanes_stay_whole(lengths):
     lanes = LineLanes(join([[1] * length for length in lengths]), LINE_FEED, batch_size=8, seq_len=64, seed=0)
     assert sorted(len(targets) - 1 for _, targets in read_epoch(lanes)) == sorted(lengths)
 
 
-def test_fewer_lines_than_lanes_is_an_error_with_what_would_work():
+def test_fewer_lines_than_lanes_is_refused_with_what_would_work():
     with pytest.raises(ConfigError, match=r"--batch-size 4 asks for as many lines .* there are 2; lower it to 2"):
         LineLanes(join([[1], [2]]), LINE_FEED, batch_size=4, seq_len=8, seed=0)
 
@@ -194,7 +194,7 @@ def model_config(cell="lstm"):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_loss_is_that_of_each_line_read_alone(cell):
+def test_loss_is_that_of_each_line_read_alone(cell):
     """The engine reads every line from zeros, one after the other; padding must count for nothing."""
     model = random_model(model_config(cell))
     generator = np.random.default_rng(1)
@@ -210,7 +210,7 @@ def test_the_loss_is_that_of_each_line_read_alone(cell):
     assert evaluate_lines(model, join(lines), LINE_FEED) == pytest.approx(total / count, abs=1e-5)
 
 
-def test_lines_that_are_far_longer_than_others_are_read_in_pieces_and_cost_no_more_than_their_length(monkeypatch):
+def test_much_longer_lines_are_evaluated_in_pieces_at_the_cost_of_their_length(monkeypatch):
     model = random_model(model_config())
     for layer in model.layers:
         layer.bias.data[9:18] = 2.0  # its forget gate's: it remembers what stood some hundred characters before
@@ -233,7 +233,7 @@ def test_lines_that_are_far_longer_than_others_are_read_in_pieces_and_cost_no_mo
     assert loss == pytest.approx(evaluate_lines(model, ids, LINE_FEED), rel=1e-7)
 
 
-def test_a_part_of_many_lines_is_taken_from_all_over_them():
+def test_part_of_many_lines_is_taken_from_all_over_them():
     """Lines of two kinds, one behind the other, of which each model likes one."""
     model = random_model(model_config())
     ids = join([[1] * 20] * 300 + [[2, 3] * 10] * 300)
@@ -245,7 +245,7 @@ def test_a_part_of_many_lines_is_taken_from_all_over_them():
     assert evaluate_lines(model, ids[: len(ids) // 2], LINE_FEED) != pytest.approx(whole, rel=4e-3)
 
 
-def test_a_step_learns_from_the_lines_and_not_from_what_pads_them():
+def test_step_learns_from_the_lines_and_not_from_padding():
     """Two lanes of unlike lengths have the gradient of the two lines read alone, by their characters."""
     lines = [[1, 2, 3, 4, 5, 1, 2], [3]]
     config = TrainConfig(batch_size=2, seq_len=32, max_steps=1, learning_rate=0.1, optimizer="sgd", grad_clip=1e9)
@@ -266,7 +266,7 @@ def test_a_step_learns_from_the_lines_and_not_from_what_pads_them():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell):
+def test_lines_model_resets_at_a_line_feed_in_every_engine(cell):
     """Step by step or as a window, one text or many, in numpy or torch: what comes before a line counts for nothing."""
     model = random_model(model_config(cell))
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
@@ -294,7 +294,7 @@ def test_a_model_of_lines_reads_a_line_feed_from_zeros_wherever_it_computes(cell
 
 
 @pytest.mark.parametrize("make", [Engine, functools.partial(TorchCharRNN, device="cpu")])
-def test_lines_that_go_on_from_one_that_has_read_the_beginning_read_a_line_feed_from_zeros_too(make):
+def test_continued_lines_reset_at_a_line_feed_too(make):
     model = random_model(model_config("lstm"))
     ids = np.random.default_rng(0).integers(0, 6, (20, 3))
     ids[[10, 12, 17], [1, 0, 2]] = LINE_FEED

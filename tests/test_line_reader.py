@@ -23,7 +23,7 @@ def read_pieces(pieces, monkeypatch, **options):
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufeff")), cut=st.integers(1, 9))
-def test_the_lines_put_together_are_the_text_however_it_comes(text, cut):
+def test_lines_joined_are_the_text_for_any_pieces(text, cut):
     data = text.encode()
     with pytest.MonkeyPatch.context() as patch:
         groups = list(read_pieces([data[i : i + cut] for i in range(0, len(data), cut)], patch))
@@ -32,7 +32,7 @@ def test_the_lines_put_together_are_the_text_however_it_comes(text, cut):
     assert all(line.endswith("\n") and line.count("\n") == 1 for line in found[:-1])
 
 
-def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
+def test_line_is_passed_on_as_soon_as_it_is_there(monkeypatch):
     def come():
         yield from (b"one\ntw", b"o\n")
         raise AssertionError("it waited for more than it needed")
@@ -42,7 +42,7 @@ def test_a_line_is_handed_on_as_soon_as_it_is_there(monkeypatch):
     assert next(reader) == ["two\n"]
 
 
-def test_the_first_lines_wait_for_few_others_and_no_piece_is_larger_than_a_chunk(monkeypatch):
+def test_first_lines_come_early_and_pieces_never_exceed_a_chunk(monkeypatch):
     sizes = []
 
     def read1(size):
@@ -56,7 +56,7 @@ def test_the_first_lines_wait_for_few_others_and_no_piece_is_larger_than_a_chunk
     assert sizes[-1] == max(sizes) == line_reader.CHUNK
 
 
-def test_how_much_of_a_file_is_read_is_told_behind_its_lines(tmp_path):
+def test_share_of_the_file_read_is_reported_after_its_lines(tmp_path):
     data = b"Tin sole mare\n" * 50_000
     for name, packed in (("plain", data), ("packed.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(packed)
@@ -72,36 +72,36 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
     assert list(read_lines(str(path))) == [["a\rb\u2028c\x0bd\r\n"], ["last"]]
 
 
-def test_a_compressed_pipe_is_called_that(monkeypatch):
+def test_compressed_pipe_is_reported(monkeypatch):
     with pytest.raises(CorpusError, match="standard input: compressed by gzip; pass it through a program that unpacks"):
         list(read_pieces([gzip.compress(b"a\nb\n")], monkeypatch))
 
 
-def test_only_the_first_piece_tells_what_the_bytes_are(monkeypatch):
+def test_only_the_first_piece_tells_the_file_type(monkeypatch):
     assert list(read_pieces([b"one ", b"%PDF-\n"], monkeypatch)) == [["one %PDF-\n"]]
 
 
-def test_a_mark_at_the_beginning_is_left_out_of_characters_and_kept_of_bytes(tmp_path):
+def test_leading_mark_is_dropped_from_characters_and_kept_in_bytes(tmp_path):
     path = tmp_path / "marked.txt"
     path.write_bytes(b"\xef\xbb\xbfa\nb\n")
     assert list(read_lines(str(path))) == [["a\n", "b\n"]]
     assert list(read_lines(str(path), TextOptions(unit="byte"))) == [["\ufeffa\n", "b\n"]]
 
 
-def test_a_mark_is_left_out_too_where_a_line_after_it_is_bad(monkeypatch):
+def test_leading_mark_is_dropped_even_before_an_invalid_line(monkeypatch):
     reader = read_pieces([b"\xef\xbb\xbfa\nb\nc\xff\n"], monkeypatch)
     assert next(reader) == ["a\n", "b\n"]
     with pytest.raises(CorpusError, match=r"line 3 is not valid UTF-8 at byte 1"):
         next(reader)
 
 
-def test_a_mark_within_the_text_stays(tmp_path, monkeypatch):
+def test_mark_inside_the_text_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(line_reader, "CHUNK", 4)
     (tmp_path / "marked.txt").write_bytes("\ufeffa\n\ufeffb\n".encode())
     assert [line for lines in read_lines(str(tmp_path / "marked.txt")) for line in lines] == ["a\n", "\ufeffb\n"]
 
 
-def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
+def test_invalid_line_is_named_after_all_before_it_were_passed_on(monkeypatch):
     reader = read_pieces([b"a\nb\n", b"c\nd\xff\xfee\nf\n"], monkeypatch)
     assert [next(reader), next(reader)] == [["a\n", "b\n"], ["c\n"]]
     told = r"standard input: line 4 is not valid UTF-8 at byte 1 \(0xff\); name its own encoding with --encoding"
@@ -109,13 +109,13 @@ def test_a_bad_line_is_named_after_all_before_it_were_handed_on(monkeypatch):
         next(reader)
 
 
-def test_a_bad_line_is_told_with_the_encoding_in_which_it_is_none(monkeypatch):
+def test_invalid_line_is_reported_with_its_encoding(monkeypatch):
     with pytest.raises(CorpusError, match=r"line 1 is not valid SHIFT_JIS .*; name its own encoding with --encoding"):
         next(read_pieces([b"\x80\n"], monkeypatch, options=TextOptions(encoding="shift_jis")))
 
 
 @pytest.mark.parametrize(("encoding", "data"), [("gb18030", b"a\xe18\nb\n"), ("euc_jp", b"a\x8f\n")])
-def test_a_character_that_a_lines_end_cuts_off_takes_no_line_feed_with_it(encoding, data, monkeypatch):
+def test_character_cut_by_a_line_end_does_not_swallow_the_line_feed(encoding, data, monkeypatch):
     for errors in ("replace", "surrogateescape"):
         found = next(read_pieces([data], monkeypatch, options=TextOptions(encoding=encoding, errors=errors)))
         assert "".join(found) == (data + b"end").decode(encoding, errors).removesuffix("end")
@@ -123,7 +123,7 @@ def test_a_character_that_a_lines_end_cuts_off_takes_no_line_feed_with_it(encodi
         next(read_pieces([data], monkeypatch, options=TextOptions(encoding=encoding)))
 
 
-def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_not(monkeypatch):
+def test_binary_file_is_reported_but_a_later_line_with_nul_bytes_is_not(monkeypatch):
     with pytest.raises(CorpusError, match=r"line 1 .*; it holds NUL bytes, so that it is no text"):
         next(read_pieces([b"\xff\0\0\x07\0\n"], monkeypatch))
     with pytest.raises(CorpusError, match=r"standard input: is a picture \(PNG\), not text; give a text file"):
@@ -138,13 +138,13 @@ def test_a_file_that_is_no_text_is_called_so_and_a_later_line_with_nul_bytes_is_
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp037", "iso2022_jp", "iso2022_kr", "hz", "utf-7"])
-def test_an_encoding_whose_lines_end_by_other_bytes_or_depend_on_others_is_refused_with_what_to_do(encoding):
+def test_encoding_without_byte_line_feeds_is_refused_with_a_remedy(encoding):
     told = f"is read as {encoding}, whose lines cannot be read one by one; convert it to UTF-8 \\(iconv\\), and give"
     with pytest.raises(CorpusError, match=told):
         next(read_lines("-", TextOptions(encoding=encoding)))
 
 
-def test_a_compressed_file_is_unpacked_and_a_pipe_is_read_as_it_comes(tmp_path):
+def test_compressed_file_is_unpacked_and_a_pipe_read_as_it_comes(tmp_path):
     (tmp_path / "lines.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
     assert [line for group in read_lines(str(tmp_path / "lines.gz")) for line in group] == ["one\n", "two\n"]
     (tmp_path / "damaged.gz").write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
@@ -162,10 +162,10 @@ def test_a_compressed_file_is_unpacked_and_a_pipe_is_read_as_it_comes(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "reason"), [("no.txt", "no such file"), (".", "is a folder")])
-def test_what_cannot_be_read_is_named(name, reason):
+def test_unreadable_input_is_named(name, reason):
     with pytest.raises(CorpusError, match=reason):
         next(read_lines(name))
 
 
-def test_an_empty_input_has_no_lines(monkeypatch):
+def test_empty_input_has_no_lines(monkeypatch):
     assert list(read_pieces([], monkeypatch)) == []

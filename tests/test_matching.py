@@ -65,7 +65,7 @@ CHI_SQUARE_99_9 = {2: 13.816, 3: 16.266}
         ("[^d]*", {"min_p": 0.2}, "efg"),
     ],
 )
-def test_a_choice_is_made_among_what_fits_in_the_model_s_proportions(pattern, filters, kept, one_by_one):
+def test_choice_among_matching_characters_is_in_the_proportions_of_the_model(pattern, filters, kept, one_by_one):
     """Chi-square of 40,000 draws against the softmax over what is kept; at 99.9 %. Filters act behind the pattern."""
     expected = np.exp(LOGITS[UNLINED]) * [character in kept for character in UNLINED.characters]
     expected /= expected.sum()
@@ -83,7 +83,7 @@ def test_a_choice_is_made_among_what_fits_in_the_model_s_proportions(pattern, fi
 @pytest.mark.parametrize("encoder", [LINED, UNLINED])
 @pytest.mark.parametrize("pattern", ["(ab|c){2,4}", "[a-c]+d", "a|bcdefg", ".*"])
 @pytest.mark.parametrize("length", [7, 20, 50])
-def test_alone_and_side_by_side_the_same_whole_lines_are_written(encoder, pattern, length):
+def test_single_and_batched_texts_are_the_same_whole_lines(encoder, pattern, length):
     sampler = held_to(pattern, encoder, length=length)
     alone = [written(sampler, encoder, length, number) for number in range(20)]
     rows = sampler.batch(range(20), length)
@@ -107,16 +107,16 @@ def test_no_line_is_begun_that_the_length_would_cut(length, text):
     ("length", "text"),
     [(3, "aaa"), (4, "aaa"), (5, "aaa\r\n"), (7, "aaa\r\n"), (8, "aaa\r\naaa"), (10, "aaa\r\naaa\r\n")],
 )
-def test_no_length_cuts_the_end_of_a_line_where_that_is_cr_lf(length, text):
+def test_no_length_cuts_a_crlf(length, text):
     assert written(held_to("a{3}", RETURNS, length=length), RETURNS, length) == text
 
 
-def test_a_line_that_a_stop_has_cut_within_cr_lf_fits_without_its_cr():
+def test_line_cut_within_crlf_matches_without_its_cr():
     match = LineMatch.build("ab*", RETURNS, ends_by_cr_lf=True)
     assert [match.fits(line) for line in ("ab\r", "ab", "b\r", "ab\r\r")] == [True, True, False, False]
 
 
-def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
+def test_line_ends_only_by_a_whole_crlf():
     for pattern in ("a+", "[^b]*", "(a|b)+|"):
         sampler = held_to(pattern, RETURNS)
         texts = [written(sampler, RETURNS, length, number) for length in (1, 2, 9, 40) for number in range(20)]
@@ -126,34 +126,34 @@ def test_a_line_ends_by_no_half_of_cr_lf_and_holds_none():
 
 
 @pytest.mark.parametrize("pattern", [r"a\r", "a\r", r"a\r\r?"])
-def test_a_pattern_that_names_the_cr_of_a_line_s_end_is_told_that_it_is_no_part_of_it(pattern):
+def test_pattern_with_the_cr_of_the_line_end_is_refused_with_a_hint(pattern):
     with pytest.raises(ConfigError, match=r"; the CR of a line's end is no part of the pattern$"):
         held_to(pattern, RETURNS)
     with pytest.raises(ConfigError, match="; none of them fits '"):
         held_to(pattern)
 
 
-def test_a_line_that_fits_is_cut_where_it_might_have_ended_and_might_have_gone_on():
+def test_is_cut_if_the_line_might_have_ended_or_gone_on():
     match = LineMatch.build("abc?|b", LINED)
     lines = ["", "a", "ab", "abc", "abcd", "b"]
     assert [*filter(match.is_cut, lines)] == ["ab"]
     assert [*filter(match.fits, lines)] == ["ab", "abc", "b"]
 
 
-def test_without_a_line_feed_a_sample_ends_where_its_line_cannot_go_on():
+def test_sample_without_a_line_feed_ends_where_its_line_cannot_go_on():
     assert written(held_to("ab?c?", UNLINED, top_k=1), UNLINED, None) in ("abc", "ac")
     assert len(written(held_to("[a-c]+", UNLINED), UNLINED, 30)) == 30
     no_line_feed = tuple(range(1, 8))
     assert written(held_to("a{4}", allowed=no_line_feed), LINED, None) == "aaaa"
 
 
-def test_an_endless_sample_goes_on_line_after_line():
+def test_endless_sample_continues_line_after_line():
     stream = held_to("b[ac]{2}").stream(None)
     text = LINED.decode([next(stream) for _ in range(4000)])
     assert re.fullmatch("(b[ac]{2}\n){1000}", text)
 
 
-def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
+def test_forbidden_characters_are_no_way_to_a_match():
     """From an a on, three characters are left only by way of d."""
     allowed = tuple(i for i, character in enumerate(LINED.characters) if character != "d")
     for number in range(50):
@@ -161,7 +161,7 @@ def test_characters_that_cannot_be_drawn_are_no_way_to_a_match():
         assert written(held_to("a(d|e)|d|f", length=3, allowed=(1, 6)), LINED, 3, number) == "f"
 
 
-def test_the_mark_of_rare_characters_fits_no_pattern():
+def test_rare_character_id_matches_no_pattern():
     encoder = CharEncoder("ab", has_unknown=True)
     assert LineMatch.build(".", encoder).walk().open(1).tolist() == [True, True, False]
 
@@ -170,7 +170,7 @@ def test_the_mark_of_rare_characters_fits_no_pattern():
     "pattern", ["\u00df.*", "[^\u00df]*", "[\u00df\ufffd]b*", "(?i)\u0130?.b+", r"\w+", "\ufffd.*", "a.*"]
 )
 @pytest.mark.parametrize("prompt", ["\u00df", "a\n\u00df", "\u0130", "\ufffd", "a\u20ac", "\u00dfb\u00df"])
-def test_a_prompt_s_rare_characters_are_matched_as_themselves(pattern, prompt):
+def test_rare_characters_of_a_prompt_match_as_themselves(pattern, prompt):
     match = LineMatch.build(pattern, CharEncoder("ab\n", has_unknown=True))
     line = prompt.rpartition("\n")[2]
     if any(re.fullmatch(pattern, line + rest) for rest in ("", "b", "bb")):
@@ -184,7 +184,7 @@ def test_a_prompt_s_rare_characters_are_matched_as_themselves(pattern, prompt):
             match.after(prompt, 9)
 
 
-def test_the_prompt_s_last_line_is_a_part_of_the_first():
+def test_last_line_of_the_prompt_is_part_of_the_first():
     assert written(held_to("abc", prompt="ddd\nab", length=2), LINED, 2) == "c\n"
     assert written(held_to("a+b", prompt="aa\n", length=2), LINED, 2) == "ab"
     without_d = tuple(i for i, character in enumerate(LINED.characters) if character != "d")
@@ -209,7 +209,7 @@ def test_the_prompt_s_last_line_is_a_part_of_the_first():
         ("a{9}", "aa", 6, None, "--length is 6, and a line that fits --match 'a{9}' takes at least 7 more"),
     ],
 )
-def test_what_cannot_come_to_fit_is_told_before_anything_is_drawn(pattern, prompt, length, allowed, message):
+def test_impossible_match_is_refused_before_drawing(pattern, prompt, length, allowed, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         held_to(pattern, prompt=prompt, length=length, allowed=allowed)
 
@@ -228,7 +228,7 @@ LISTED = "; `charrnn inspect` lists them, and --allow and --forbid take from the
         ("/a.*", None, f"none of them fits '/'{LISTED}"),
     ],
 )
-def test_where_no_line_fits_a_pattern_it_is_told_what_of_it_cannot_be(pattern, allowed, hint):
+def test_pattern_without_matching_lines_names_the_impossible_part(pattern, allowed, hint):
     with pytest.raises(ConfigError) as refused:
         held_to(pattern, allowed=allowed and LINED.encode_list(allowed))
     assert str(refused.value) == f"no line with the model's characters fits --match '{pattern}'; {hint}"
@@ -236,7 +236,7 @@ def test_where_no_line_fits_a_pattern_it_is_told_what_of_it_cannot_be(pattern, a
 
 @pytest.mark.parametrize("encoder", [CharEncoder("ab\n"), RETURNS])
 @pytest.mark.parametrize("pattern", ["a{2,3}", "a*|b", "(ab)+", "a?b?", "b[ab]b", "ba|"])
-def test_a_text_may_stand_in_lines_that_fit_exactly_if_some_such_lines_hold_it(encoder, pattern):
+def test_may_hold_is_exact_for_short_texts(encoder, pattern):
     """All texts of up to three characters, looked for in all lines of up to four, three by three."""
     match = LineMatch.build(pattern, encoder, ends_by_cr_lf=encoder is RETURNS)
     words = ["".join(word) for size in range(5) for word in itertools.product("ab", repeat=size)]
@@ -246,12 +246,12 @@ def test_a_text_may_stand_in_lines_that_fit_exactly_if_some_such_lines_hold_it(e
         assert match.may_hold(text) == any(text in lines for lines in texts), text
 
 
-def test_what_cannot_be_drawn_to_its_end_is_held_by_no_line():
+def test_may_hold_ignores_paths_that_cannot_be_finished():
     match = LineMatch.build("ab|acd", LINED, tuple(LINED.encode_list("abc\n")))
     assert [match.may_hold(text) for text in ("ab", "\nab", "ac", "c")] == [True, True, False, False]
 
 
-def test_log_probabilities_are_the_model_s_own():
+def test_log_probabilities_are_those_of_the_model():
     sampler = held_to("[ab]{5}", length=6)
     softmax = np.exp(LOGITS[LINED]) / np.exp(LOGITS[LINED]).sum()
     drawn = list(draw_characters(sampler, LINED, 6, Ending(Rules())))
@@ -264,7 +264,7 @@ FITTING_LINES = st.lists(st.sampled_from(["a", "bb", "\n"]), max_size=15).map(""
 
 
 @given(FITTING_LINES, st.text("ab\n", min_size=1, max_size=4))
-def test_a_line_that_a_stop_has_cut_stands_only_if_it_fits(text, stop):
+def test_line_cut_by_a_stop_is_kept_only_if_it_matches(text, stop):
     pattern = "(a|bb)*"
     match = LineMatch.build(pattern, LINED)
     ending, pieces = Ending(Rules(stops=(stop,), fits=match.fits)), []

@@ -196,7 +196,7 @@ def data_of(page):
 
 @needs_browser
 @pytest.mark.parametrize("width", [1000, 500])
-def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, tmp_path, width):
+def test_page_opens_without_errors_and_its_hover_and_browser_work(report, tmp_path, width):
     data = data_of(report)
     found, console = drive(report, tmp_path, width)
     assert console == []
@@ -262,7 +262,7 @@ def test_the_page_opens_without_an_error_and_its_hover_and_browser_work(report, 
     ("slope", "rates"),
     [(1e-6, ["1.05e-2", "1.10e-2", "1.15e-2"]), (-5e-11, [f"9.9999{last}e-3" for last in (2, 4, 6, 8)])],
 )
-def test_a_chart_names_its_first_and_last_step_and_writes_nothing_over_its_curves(report, tmp_path, slope, rates):
+def test_chart_labels_its_first_and_last_step_without_covering_its_curves(report, tmp_path, slope, rates):
     data = data_of(report)
     for row, step in zip(data["card"]["history"], np.linspace(50, 1650, len(data["card"]["history"])), strict=True):
         row["step"] = int(step)
@@ -284,7 +284,7 @@ def said_on(page, folder, change):
 
 
 @needs_browser
-def test_a_page_says_what_its_figures_are_over(report, tmp_path):
+def test_page_says_what_its_figures_are_over(report, tmp_path):
     before = drive(report, tmp_path)[0]["said"]
     assert " 6-gram model, which counts what followed the last 5 characters, on the same text: it is " in before
     assert "Of a memory c its tanh is shown. A gate goes from 0" in before
@@ -421,7 +421,7 @@ window.addEventListener("load", () => {
 
 
 @needs_browser
-def test_a_gradient_that_is_gone_after_one_step_is_seen_in_its_chart(report, tmp_path):
+def test_gradient_gone_after_one_step_is_visible_in_its_chart(report, tmp_path):
     data = data_of(report)
     for flow in data["gradients"]["flow"]:
         flow["norms"] = [1.0, 1e-12, *[0.0] * (len(flow["norms"]) - 2)]
@@ -433,7 +433,7 @@ def test_a_gradient_that_is_gone_after_one_step_is_seen_in_its_chart(report, tmp
 
 
 @needs_browser
-def test_a_letter_that_turns_the_line_and_one_without_a_picture_are_named_apart(report, tmp_path):
+def test_right_to_left_and_invisible_characters_are_named_apart(report, tmp_path):
     def change(data):
         for finding, c in zip(data["neurons"]["found"], "\u0644\u0301\u00a0\n\udfff", strict=False):
             finding["feature"] = f"next is {c}"
@@ -457,7 +457,7 @@ tell({
 
 
 @needs_browser
-def test_a_page_shows_what_a_terminal_shows_of_what_joins_hyphenates_and_commands(report, tmp_path):
+def test_page_shows_format_characters_like_a_terminal(report, tmp_path):
     characters = [c for c in map(chr, range(sys.maxunicode)) if unicodedata.category(c) in ("Cf", "Zl", "Zp")]
     driver = SHOW.replace("POINTS", f"[{', '.join(str(ord(c)) for c in characters)}]")
     found, _ = drive(report, tmp_path, driver=driver)
@@ -466,14 +466,14 @@ def test_a_page_shows_what_a_terminal_shows_of_what_joins_hyphenates_and_command
 
 
 @needs_browser
-def test_a_page_says_what_is_to_be_known_of_the_gates(report, tmp_path):
+def test_page_shows_the_note_of_the_gates(report, tmp_path):
     assert data_of(report)["gates"]["note"] == ""
     said = said_on(report, tmp_path, lambda data: data["gates"].update(note="open is shut"))
     assert "right-saturated). Open is shut. Point, tap" in said
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_update_gate_is(trained, tmp_path, cell):
+def test_page_data_has_gates_and_the_update_gate_direction_of_every_cell(trained, tmp_path, cell):
     config = ModelConfig(vocab_size=23, cell=cell, hidden_size=12, num_layers=1, embedding_dim=8)
     save_like(trained, tmp_path / "words.pt", random_model(config))
     data = data_of(write_report(tmp_path, "--text", make_text(400)))
@@ -483,7 +483,7 @@ def test_a_page_has_of_every_cell_whether_it_has_gates_and_which_way_round_its_u
 
 
 @needs_browser
-def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
+def test_page_of_a_byte_model_counts_bytes(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "tüna\n" * 9, encoding="utf-8")
     train_briefly(tmp_path, "words.txt", "--unit", "byte", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
@@ -505,7 +505,7 @@ def test_the_page_of_a_model_of_bytes_counts_bytes(trained, tmp_path):
 
 
 @needs_browser
-def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, tmp_path):
+def test_name_of_rare_characters_is_in_the_vocabulary(trained, tmp_path):
     (tmp_path / "words.txt").write_text((trained / "words.txt").read_text() + "1¿2¡3\n", encoding="utf-8")
     train_briefly(tmp_path, "words.txt", "--min-count", "5", "--hidden-size", "48", "--max-steps", "60")
     page = write_report(tmp_path)
@@ -520,7 +520,7 @@ def test_what_all_rare_characters_are_called_stands_in_the_vocabulary(trained, t
 
 
 @needs_browser
-def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(trained, tmp_path):
+def test_hostile_text_is_shown_and_never_run(trained, tmp_path):
     text = (HOSTILE + "\n" + make_text(300)) * 5
     save_like(trained, tmp_path / "words.pt", made={"command": HOSTILE}, corpus={"name": HOSTILE})
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
@@ -532,7 +532,7 @@ def test_hostile_text_in_a_corpus_and_a_checkpoint_is_shown_and_never_run(traine
     assert found["characters"].startswith(HOSTILE[:20])
 
 
-def test_a_page_needs_nothing_else_and_is_small(report):
+def test_page_is_self_contained_and_small(report):
     assert len(report.encode()) < 3_000_000
     assert set(re.findall(r"\w+://[^\s\"'<)]*", report)) <= {"http://www.w3.org/2000/svg"}, "a name, not an address"
     assert not re.search(r"url\(|@import|<link|src=", report)
@@ -575,7 +575,7 @@ def colours_of_picture(drawn, is_dark):
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_every_text_stands_out_from_what_it_stands_on(is_dark):
+def test_every_text_contrasts_with_its_background(is_dark):
     colours, drawn = colours_of(render({}), is_dark), colours_of_picture(picture([], ""), is_dark)
     drawn |= {"ink": drawn["text"], "panel": drawn["paper"], "faint": drawn["below"]}
     for palette in (colours, drawn):
@@ -597,7 +597,7 @@ def test_curves_whose_colours_look_alike_to_some_readers_differ_in_lightness(is_
             assert contrast(colours[one], colours[other]) > 1.25
 
 
-def test_a_page_stays_small_whatever_is_asked_for(trained):
+def test_page_stays_small_with_all_views(trained):
     page = write_report(trained, "--top-k", "100000", "--novelty", "20000", "--embeddings", "--neurons", "--gates")
     assert len(page.encode()) < 3_000_000
     data = data_of(page)
@@ -605,7 +605,7 @@ def test_a_page_stays_small_whatever_is_asked_for(trained):
     assert all(len(one["text"]) <= LONGEST_STRETCH for one in data["novelty"]["sample"]["longest"])
 
 
-def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained, monkeypatch, capsys):
+def test_training_on_thousands_of_files_has_a_card_and_a_page(trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
     texts = ["words.txt", *(f"<letters>/{number:07}.txt" for number in range(50_000))]
     command = f"charrnn train {' '.join(texts)}"
@@ -623,7 +623,7 @@ def test_a_training_that_named_thousands_of_files_has_a_card_and_a_page(trained,
     assert dict(data_of(page)["origin"])["by"].startswith("charrnn train words.txt <letters>/0000000.txt ")
 
 
-def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, monkeypatch):
+def test_large_alphabet_and_long_history_are_shown_in_part(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr(alphabet_view, "MOST_MAPPED", 7)
     monkeypatch.setattr(unit_views, "MOST_POINTS", 20)
@@ -648,7 +648,7 @@ def test_a_large_alphabet_is_shown_in_part_and_many_evaluations_too(trained, mon
     assert html_page.thinned([1, 2]) == [1, 2]
 
 
-def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path, monkeypatch):
+def test_missing_inputs_of_a_page_are_reported_before_the_work(trained, tmp_path, monkeypatch):
     shutil.copy(trained / "words.pt", tmp_path)  # away from its text
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Subject, "sample", lambda *_: pytest.fail("a sample is written"))
@@ -662,7 +662,7 @@ def test_what_a_page_is_to_read_is_looked_for_before_the_work(trained, tmp_path,
             webpage.collect(subject, InspectFlags(**{**none, **flag}))
 
 
-def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained, tmp_path):
+def test_page_of_a_model_with_overflowing_values_says_so(trained, tmp_path):
     shape = {"vocab_size": 23, "hidden_size": 12, "num_layers": 1, "embedding_dim": 8, "layer_norm": False}
     model = random_model(ModelConfig(cell="rnn-relu", **shape))
     model.state_dict()["layers.0.weight_hh"] += 5
@@ -676,7 +676,7 @@ def test_a_model_whose_values_grow_without_bound_has_a_page_that_says_so(trained
 
 
 @needs_browser
-def test_what_cannot_be_shown_says_why(trained, deep_folder):
+def test_missing_section_says_why(trained, deep_folder):
     config = ModelConfig(vocab_size=23, cell="rnn", hidden_size=12, num_layers=2, embedding_dim=8, members=2)
     save_like(trained, deep_folder / "words.pt", random_model(config), history=[])
     page = write_report(deep_folder, told="charrnn: report.html: lacks sections that need .*\n")
@@ -696,7 +696,7 @@ def test_what_cannot_be_shown_says_why(trained, deep_folder):
     assert [weight["shape"] for weight in shown["weights"]][:2] == [[2, 23, 8], [2, 12, 8]]
 
 
-def test_of_a_given_text_that_a_model_knows_nothing_of_a_page_shows_the_surprise_and_says_why_no_more(trained):
+def test_page_of_an_unknown_text_shows_only_its_surprise_and_says_why(trained):
     data = data_of(write_report(trained, "--text", "\u65e5\u672c"))
     assert (data["surprise"]["unknown"], data["surprise"]["extent"]) == (2, "2 characters of the text that was given")
     told = "the text that was given: no characters that words.pt knows"
@@ -708,13 +708,13 @@ def test_of_a_given_text_that_a_model_knows_nothing_of_a_page_shows_the_surprise
         assert refused.stderr.startswith("charrnn: --text")
 
 
-def test_a_page_of_some_views_says_why_it_lacks_what_every_page_has(trained, deep_folder):
+def test_page_of_some_views_says_why_common_sections_are_missing(trained, deep_folder):
     (deep_folder / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     page = write_report(deep_folder, "--embeddings", told="charrnn: report.html: lacks sections that need .*\n")
     assert set(data_of(page)["absent"]) == {"baseline", "surprise"}
 
 
-def test_the_values_of_the_cells_have_a_bound_however_large_the_model(trained, monkeypatch):
+def test_cell_values_in_a_page_are_bounded_for_any_model_size(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr(unit_views, "ACTIVATION_BYTES", 5_000)
     (subject,) = read_subjects(["words.pt"])
@@ -724,7 +724,7 @@ def test_the_values_of_the_cells_have_a_bound_however_large_the_model(trained, m
     assert 5_000 - cells < cells * len(shown["characters"]) <= 5_000
 
 
-def test_a_page_has_what_is_asked_for(trained):
+def test_page_has_exactly_the_requested_views(trained):
     data = data_of(write_report(trained, "--embeddings", "--novelty", "50", "--text", "Tin sole", "--top-k", "2"))
     assert {"embeddings", "novelty", "surprise"} <= set(data)
     assert not {"neurons", "activations", "gates", "gradients"} & set(data)
@@ -732,7 +732,7 @@ def test_a_page_has_what_is_asked_for(trained):
     assert [sample["temperature"] for sample in data["samples"]] == [0.5, 0.8, 1.1]
 
 
-def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trained):
+def test_unknown_characters_are_counted_within_the_shown_text_only(trained):
     text = make_text(1600, seed=2)
     (trained / "odd.txt").write_text(f"¿{text}¡¡", encoding="utf-8")
     data = data_of(write_report(trained, "--text-file", "odd.txt"))
@@ -746,7 +746,7 @@ def test_what_a_model_does_not_know_is_told_of_the_text_that_is_shown_alone(trai
     assert data["surprise"]["extent"] == "the first 1,500 of 30,000 characters of odd.txt"
 
 
-def test_the_page_has_the_name_of_what_its_losses_are_compared_with(trained):
+def test_page_names_the_baseline_of_its_losses(trained):
     data = data_of(write_report(trained, "--embeddings"))
     assert data["yardstick"] == {"name": BASELINE_NAME, "context": ORDER - 1}
     assert BASELINE_NAME not in resources.files("charrnn.display").joinpath("assets/page.js").read_text(
@@ -754,7 +754,7 @@ def test_the_page_has_the_name_of_what_its_losses_are_compared_with(trained):
     )
 
 
-def test_a_gate_that_is_asked_for_is_in_the_page(trained):
+def test_requested_gate_is_in_the_page(trained):
     seen = data_of(write_report(trained, "--cell", "0:3:f", "--cell", "0:3:h", "--cell", "0:3"))["activations"]
     assert "0:3:f" in seen["groups"][-1]["units"]
     assert all(unit[-1] in "ifo" for unit in seen["groups"][-1]["units"])
@@ -762,7 +762,7 @@ def test_a_gate_that_is_asked_for_is_in_the_page(trained):
 
 
 @needs_browser
-def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(report, tmp_path):
+def test_requested_cell_is_shown_before_found_ones(report, tmp_path):
     data = data_of(report)
     shown = [data["activations"]["first"], "0:5"]
     assert shown[0] == data["neurons"]["found"][0]["unit"]
@@ -773,7 +773,7 @@ def test_the_cell_that_is_asked_for_is_shown_before_those_that_were_found(report
         assert found["first"]["name"].split(",")[0] == f"cell {unit}"
 
 
-def test_all_that_is_in_the_page_is_drawn(report, trained):
+def test_all_data_of_the_page_is_drawn(report, trained):
     script = resources.files("charrnn.display").joinpath("assets/page.js").read_text(encoding="utf-8")
     for name in {*data_of(report), *data_of(write_report(trained, "--novelty", "50"))}:
         assert re.search(rf"\bdata\.{name}\b", script), f"{name} is read"
@@ -789,7 +789,7 @@ def test_data_cannot_end_its_own_script():
     assert data_of(page) == {"text": HOSTILE}
 
 
-def test_only_an_empty_file_and_an_earlier_report_are_replaced(tmp_path, monkeypatch):
+def test_only_an_empty_file_or_an_earlier_report_is_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(webpage, "collect", lambda *_: {"text": text, "absent": {}})
     (tmp_path / "report.html").touch()
@@ -814,7 +814,7 @@ def test_only_an_empty_file_and_an_earlier_report_are_replaced(tmp_path, monkeyp
         (["--score", "-"], "--score does not go with other output; leave --html out"),
     ],
 )
-def test_a_page_is_no_json_and_no_score(trained, arguments, message):
+def test_html_with_json_or_score_is_refused(trained, arguments, message):
     result = run_charrnn(trained, "inspect", "words.pt", "--html", "r.html", *arguments, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith(f"charrnn: {message}")

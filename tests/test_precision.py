@@ -43,7 +43,7 @@ def clock(monkeypatch):
         lambda model: sustained_speed(model, 3, 5, "float32", 2.0),
     ],
 )
-def test_probing_leaves_the_model_as_it_was(clock, probe):
+def test_probing_leaves_the_model_unchanged(clock, probe):
     model, twin = make_model(), make_model()
     probe(model)
     torch.testing.assert_close(model.state_dict(), twin.state_dict(), rtol=0, atol=0)
@@ -51,7 +51,7 @@ def test_probing_leaves_the_model_as_it_was(clock, probe):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_longer_probe_takes_the_middle_of_its_steps_and_not_the_fastest(monkeypatch):
+def test_longer_probe_takes_the_median_step(monkeypatch):
     """Steps of 9 (not counted), 1, 2, 4, 4 and 4 seconds: 15 are over after the last, and 4 is the middle."""
     lengths = iter([9, 1, 2, 4, 4, 4])
     looks = (time for start in itertools.count(0, 100) for time in (start, start + next(lengths)))
@@ -60,12 +60,12 @@ def test_a_longer_probe_takes_the_middle_of_its_steps_and_not_the_fastest(monkey
     assert next(lengths, None) is None, "it measured as long as it was told to"
 
 
-def test_the_shorter_probe_takes_the_fastest_step(clock):
+def test_shorter_probe_takes_the_fastest_step(clock):
     assert probe_precision(make_model(), 3, "float32").chars_per_second == 3 * precision.PROBE_SEQ_LEN / 0.5
 
 
 @pytest.mark.parametrize(("seconds", "num_rounds"), [(1 / 64, 3), (3 / 64, 3), (1, 1)])
-def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds, num_rounds):
+def test_gpu_probe_synchronizes_like_training(monkeypatch, seconds, num_rounds):
     """It is waited for once in `READ_EVERY` steps, which are as long as in training; slow ones are soon enough."""
     now, shapes, waited_at = [0.0], [], []
 
@@ -91,13 +91,13 @@ def test_a_gpu_is_timed_as_training_drives_it(monkeypatch, seconds, num_rounds):
     assert set(shapes) == {(50, 3)}
 
 
-def test_float16_is_for_gpus():
+def test_float16_is_refused_on_a_cpu():
     with pytest.raises(ConfigError, match=r"--precision float16 is for GPUs; .* float32, bfloat16$"):
         probe_precision(make_model(), 3, "float16")
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_precision_that_crawls_is_not_tried_unless_asked_for(monkeypatch, cell):
+def test_very_slow_precision_is_tried_only_on_request(monkeypatch, cell):
     """Products in bfloat16 that take a second: whole steps of them would be most of a short training."""
     model = CharRNN(ModelConfig(vocab_size=7, cell=cell, hidden_size=8, num_layers=1, embedding_dim=4))
     tried = []
@@ -122,7 +122,7 @@ def test_a_precision_that_crawls_is_not_tried_unless_asked_for(monkeypatch, cell
         ("cpu", 1.0, None, "float32"),
     ],
 )
-def test_on_a_gpu_chance_alone_chooses_no_narrower_precision(monkeypatch, device, bfloat16, float16, chosen):
+def test_random_differences_on_a_gpu_choose_no_narrower_precision(monkeypatch, device, bfloat16, float16, chosen):
     model, speeds = make_model(), {"float32": 1.0, "bfloat16": bfloat16, "float16": float16}
     monkeypatch.setattr(type(model), "device", property(lambda _: torch.device(device)))
     monkeypatch.setattr(precision, "_left_alone", contextlib.nullcontext)
@@ -160,25 +160,25 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("message", [FULL, STARVED])
-def test_where_float32_is_too_large_for_a_gpu_a_narrower_precision_may_find_room(gpu, message):
+def test_narrower_precision_is_chosen_if_float32_does_not_fit_a_gpu(gpu, message):
     assert gpu("auto", float32=message) == "bfloat16"
     with pytest.raises(RuntimeError, match=message[:20]):
         gpu("auto", bfloat16=message, float16=message)
 
 
-def test_where_a_narrower_precision_is_too_large_for_a_gpu_the_one_that_fits_is_chosen(gpu):
+def test_float32_is_chosen_if_narrower_ones_do_not_fit_a_gpu(gpu):
     assert gpu("auto", bfloat16=FULL, float16=REFUSED) == "float32"
 
 
 @pytest.mark.parametrize("message", [FULL, STARVED, BROKEN])
-def test_a_full_or_broken_gpu_is_not_taken_for_one_that_lacks_a_precision(gpu, message):
+def test_full_or_broken_gpu_is_not_reported_as_lacking_a_precision(gpu, message):
     with pytest.raises(RuntimeError, match=message[:20]):
         gpu("bfloat16", bfloat16=message)
     with pytest.raises(ConfigError, match="--precision bfloat16: this machine refuses it"):
         gpu("bfloat16", bfloat16=REFUSED)
 
 
-def test_a_full_memory_is_not_taken_for_a_processor_that_lacks_a_precision(monkeypatch):
+def test_out_of_memory_is_not_reported_as_a_missing_precision(monkeypatch):
     monkeypatch.setattr(precision, "_measure_speed", lambda *_: torch.empty(1 << 50))
     with pytest.raises(RuntimeError, match="allocate"):
         probe_precision(make_model(), 3, "bfloat16")
@@ -191,7 +191,7 @@ def test_a_full_memory_is_not_taken_for_a_processor_that_lacks_a_precision(monke
         probe_precision(make_model(), 3, "bfloat16")
 
 
-def test_what_a_step_computed_that_found_no_room_is_let_go_before_the_next_precision_is_tried(monkeypatch):
+def test_memory_of_a_failed_probe_is_freed_before_the_next(monkeypatch):
     alive = []
 
     def step(model, lanes, candidate, seq_len):
@@ -210,12 +210,12 @@ def test_what_a_step_computed_that_found_no_room_is_let_go_before_the_next_preci
     assert all(values is None for values in seen)
 
 
-def test_a_precision_that_is_merely_slower_is_tried(monkeypatch):
+def test_moderately_slower_precision_is_tried(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: 0.3 if left.dtype == torch.bfloat16 else 0.1)
     assert not precision.crawls_in("bfloat16")
 
 
-def test_a_product_is_timed_by_what_its_thread_computes_and_not_by_how_long_that_waits():
+def test_product_is_timed_by_processor_time():
     """At a resume on a busy machine a pause must not look like arithmetic that is not there."""
 
     class Waiting:
@@ -228,7 +228,7 @@ def test_a_product_is_timed_by_what_its_thread_computes_and_not_by_how_long_that
     assert 0.008 <= precision._time_product(Waiting(), None) < 0.1
 
 
-def test_a_product_is_timed_on_one_thread_and_then_there_are_as_many_as_before(monkeypatch):
+def test_product_is_timed_on_one_thread_and_the_threads_restored(monkeypatch):
     seen, before = [], torch.get_num_threads()
     monkeypatch.setattr(precision, "_time_product", lambda left, right: seen.append(torch.get_num_threads()) or 1.0)
     torch.set_num_threads(2)
@@ -239,7 +239,7 @@ def test_a_product_is_timed_on_one_thread_and_then_there_are_as_many_as_before(m
         torch.set_num_threads(before)
 
 
-def test_float32_and_a_gpu_never_crawl(monkeypatch):
+def test_float32_and_gpus_never_crawl(monkeypatch):
     monkeypatch.setattr(precision, "_time_product", lambda left, right: pytest.fail("nothing is timed"))
     assert not precision.crawls_in("float32")
     assert not precision.crawls_in("float32", "cuda")
@@ -248,7 +248,7 @@ def test_float32_and_a_gpu_never_crawl(monkeypatch):
 
 
 @pytest.mark.parametrize("has_bfloat16", [True, False])
-def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
+def test_bfloat16_requires_a_gpu_that_computes_in_it(monkeypatch, has_bfloat16):
     """PyTorch says so of older ones too, which only store it; another GPU may go on with a training."""
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or has_bfloat16
@@ -263,7 +263,7 @@ def test_bfloat16_is_for_gpus_that_compute_in_it(monkeypatch, has_bfloat16):
     assert resume_run._settle_precision(before, stored, {"precision": "bfloat16"}) == before, "as it was told to"
 
 
-def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(monkeypatch):
+def test_automatic_precision_is_measured_with_the_current_threads(monkeypatch):
     probed = []
 
     def probe(model, batch_size, wanted):
@@ -282,7 +282,7 @@ def test_a_run_computes_in_what_is_fastest_with_the_threads_that_it_has_by_now(m
     assert probed == [(1, 3, "auto"), (2, 3, "auto")], "once for each number"
 
 
-def test_the_loss_is_exact_whatever_the_products_are_rounded_to():
+def test_loss_is_exact_whatever_the_products_are_rounded_to():
     skip_without("bfloat16", "gru")
     model = random_model(ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=1, embedding_dim=6))
     ids = torch.from_numpy(np.random.default_rng(0).integers(0, 11, (21, 4)))

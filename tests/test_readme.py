@@ -158,14 +158,14 @@ def test_every_command_of_the_readme_runs_in_order(shell):
             assert len(others) <= most < len(printed), others
 
 
-def test_a_column_of_a_csv_file_becomes_lines_as_the_readme_says(shell):
+def test_csv_recipe_writes_lines(shell):
     (recipe,) = re.findall(r"`(python3 -c 'import csv.*?)`", README)
     rows = 'id,text\r\n1,"She said ""ö"",\r\nand left"\r\n2,plain\r\n3,"a, b"\r\n'
     quoted = f"printf %s '{rows}' > tweets.csv && {recipe} && cat tweets.txt"
     assert shell(quoted).stdout.decode() == 'She said "ö", and left\nplain\na, b\n'
 
 
-def test_a_story_is_kept_in_its_file_as_the_readme_says_though_ctrl_c_stops_its_texts(trained, start_in_terminal):
+def test_story_recipe_keeps_its_file_despite_ctrl_c(trained, start_in_terminal):
     """Ctrl-C goes to all that runs on the terminal, to tee as well."""
     (recipe,) = re.findall(r"`charrnn (sample mybook\.pt -i --story -f tale\.txt \| .*?)`", README)
     (trained / "tale.txt").write_text("Sole")
@@ -187,7 +187,7 @@ def test_a_story_is_kept_in_its_file_as_the_readme_says_though_ctrl_c_stops_its_
     assert re.fullmatch("Sole Tina+ Roa+", (trained / "tale.txt").read_text())
 
 
-def test_two_commands_do_all_the_set_up():
+def test_setup_takes_two_commands():
     first, second = SETUP
     assert first.startswith("python3 -m venv .venv && .venv/bin/pip install . && ")
     assert "charrnn train corpora/" in first
@@ -198,7 +198,7 @@ def test_two_commands_do_all_the_set_up():
 
 
 @pytest.mark.slow
-def test_the_first_command_ends_with_a_sample(shell):
+def test_first_command_ends_with_a_sample(shell):
     command = SETUP[0].replace("python3 -m venv .venv && .venv/bin/pip install . && ", "").replace(".venv/bin/", "")
     result = shell(command.replace("--time 60s", "--max-steps 20"))
     assert result.returncode == 0, result.stderr.decode()
@@ -206,7 +206,7 @@ def test_the_first_command_ends_with_a_sample(shell):
 
 
 @pytest.mark.slow
-def test_the_python_example_runs(shell):
+def test_python_example_runs(shell):
     (example,) = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
     shell("test -e verse.pt || charrnn train corpora/verse.txt --max-steps 20")
     result = shell(f"python - <<'END'\n{example}END")
@@ -229,7 +229,7 @@ def flags_of(shell):
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)
-def test_every_flag_is_in_the_readme_and_every_flag_there_exists(flags_of, command):
+def test_flags_of_the_readme_and_the_commands_agree(flags_of, command):
     flags, section = flags_of[command], section_of(command)
     assert flags <= flags_in(section), flags - flags_in(section)
     table = set(re.findall(r"^\| `(--[a-z0-9-]+)", section, re.M))
@@ -237,7 +237,7 @@ def test_every_flag_is_in_the_readme_and_every_flag_there_exists(flags_of, comma
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_flag_that_a_document_names_is_of_a_command_or_of_another_program(flags_of, document):
+def test_every_flag_named_in_a_document_exists(flags_of, document):
     of_benchmarks = flags_in((BENCHMARKS / "__main__.py").read_text(encoding="utf-8"))
     named = flags_in(document.read_text(encoding="utf-8"))
     unknown = named.difference(OTHER_FLAGS, of_benchmarks, *flags_of.values())
@@ -250,7 +250,7 @@ def defaults_of(command):
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)
-def test_a_default_in_the_readme_is_that_of_the_flag(command):
+def test_default_in_the_readme_is_that_of_the_flag(command):
     rows = defaults_of(command)
     defaults = {
         flag_name(name): parameter.default
@@ -284,7 +284,7 @@ def figures_in(text):
     return [float(figure.replace(",", "")) for figure in re.findall(r"\d[\d.,]*(?<![.,])", text)]
 
 
-def test_a_default_in_the_readme_that_is_chosen_is_what_is_chosen():
+def test_chosen_default_in_the_readme_is_what_is_chosen():
     rows = {**defaults_of("train"), **{"--length": defaults_of("sample")["--length"]}}
     assert {flag: figures_in(rows[flag]) for flag in UNSAID_DEFAULTS} == {
         flag: [*figures] for flag, figures in UNSAID_DEFAULTS.items()
@@ -292,7 +292,7 @@ def test_a_default_in_the_readme_that_is_chosen_is_what_is_chosen():
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)
-def test_a_default_in_the_help_is_that_in_the_readme(command):
+def test_default_in_the_help_is_that_in_the_readme(command):
     rows = defaults_of(command)
     for name, parameter in inspect.signature(FUNCTIONS[command]).parameters.items():
         for option in getattr(parameter.annotation, "__metadata__", ()):
@@ -301,7 +301,7 @@ def test_a_default_in_the_help_is_that_in_the_readme(command):
 
 
 @pytest.mark.parametrize(("command", "name"), [(command, name) for command in WORDS for name in WORDS[command]])
-def test_the_words_that_a_flag_may_be_are_in_its_help_and_in_the_readme(command, name):
+def test_choices_of_a_flag_are_in_its_help_and_in_the_readme(command, name):
     (row,) = re.findall(rf"^\| `{flag_name(name)}[`, ].*", section_of(command), re.M)
     (option,) = inspect.signature(FUNCTIONS[command]).parameters[name].annotation.__metadata__
     words = set(WORDS[command][name])
@@ -361,13 +361,13 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         assert words in told
 
 
-def test_a_line_of_the_log_has_what_the_readme_names():
+def test_log_line_has_what_the_readme_names():
     (told,) = re.findall(r"A line of it holds (.*?) and more\.", " ".join(README.split()))
     names = set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", told)))
     assert {"run", "step", "rewinds"} < names <= {"run", *report_fields(REPORT)}
 
 
-def test_the_file_tree_is_the_tree():
+def test_file_tree_matches_the_folders():
     tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## The rooms")[1].split("```")[1]
     listed, rooms = set(), []
     for indent, name in re.findall(r"^( +)(\w+(?:/|\.py)) ", tree, re.M):
@@ -379,13 +379,13 @@ def test_the_file_tree_is_the_tree():
     assert listed == {path for path in modules if not path.endswith(("__init__.py", "__main__.py"))}
 
 
-def test_the_changelog_names_the_version():
+def test_changelog_names_the_version():
     from charrnn import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_links_inside_the_project_lead_somewhere():
+def test_links_inside_the_project_resolve():
     for document in [*DOCUMENTS, BENCHMARKS / "RECIPES.md"]:
         for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
             path, _, heading = target.partition("#")
@@ -401,7 +401,7 @@ def headings(document):
     return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
-def test_no_command_has_a_comment_which_some_shells_pass_on_as_words():
+def test_no_command_has_a_comment():
     """An interactive zsh does, the shell of macOS."""
     typed = [
         line
@@ -414,7 +414,7 @@ def test_no_command_has_a_comment_which_some_shells_pass_on_as_words():
     assert not [line for line in typed if re.search(r"(^|\s)#", line)]
 
 
-def test_in_the_slurm_script_torchrun_gets_the_cores_that_the_job_asks_for():
+def test_slurm_script_passes_the_cores_of_the_job_to_torchrun():
     """Since version 22.05 srun takes them from the job no more: https://slurm.schedmd.com/srun.html#OPT_cpus-per-task."""
     (script,) = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", README, re.M | re.S)
     assert "#SBATCH" in script.split("--cpus-per-task=")[0]

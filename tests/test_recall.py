@@ -53,12 +53,12 @@ def looked_for(ids, reach, begin=0):
 
 @pytest.mark.parametrize("reach", [1, 7, 60, 5000])
 @pytest.mark.parametrize("num_chars", [1, 2, 15, 16, 17, 900])
-def test_a_forecast_is_what_followed_each_context_when_it_last_occurred(num_chars, reach):
+def test_forecast_is_what_followed_the_last_occurrence_of_each_context(num_chars, reach):
     ids = few_letters(num_chars)
     np.testing.assert_array_equal(recall_text(ids, reach), looked_for(ids, reach))
 
 
-def test_it_is_looked_up_alike_over_the_edges_of_blocks():
+def test_recall_is_the_same_across_block_edges():
     ids = few_letters(2 * SPAN + 100, letters=9)
     whole = recall_text(ids, 200)
     for edge in (SPAN, 2 * SPAN):
@@ -67,7 +67,7 @@ def test_it_is_looked_up_alike_over_the_edges_of_blocks():
         np.testing.assert_array_equal(whole[near], looked_for(ids[begin : edge + 41], 200)[edge - 40 - begin : -1])
 
 
-def test_the_farthest_reach_is_one_that_fits():
+def test_farthest_reach_works():
     ids = few_letters(2 * FARTHEST, letters=200)
     found = recall_text(ids, FARTHEST)
     memory = RecallMemory(FARTHEST, 200)
@@ -76,19 +76,19 @@ def test_the_farthest_reach_is_one_that_fits():
 
 
 @pytest.mark.parametrize("length", [1, 2, 100, 1499])
-def test_a_forecast_never_looks_ahead(length):
+def test_forecast_never_looks_ahead(length):
     ids = few_letters(1500)
     np.testing.assert_array_equal(recall_text(ids[:length], 400), recall_text(ids, 400)[:length])
 
 
 @pytest.mark.parametrize("reach", [1, 50, 4096])
-def test_a_memory_gives_the_same_character_by_character_for_ever(reach):
+def test_recall_memory_equals_recall_text_character_by_character(reach):
     ids = few_letters(3000, letters=6)
     memory = RecallMemory(reach, 6)
     np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, reach))
 
 
-def test_a_memory_holds_no_more_however_long_it_reads():
+def test_recall_memory_stays_bounded():
     memory = RecallMemory(100, 4)
     for character in few_letters(5000).tolist():
         memory.read(character)
@@ -96,7 +96,7 @@ def test_a_memory_holds_no_more_however_long_it_reads():
     assert all(len(ends) <= 2 * 100 + LONGEST + 1 for _, ends in memory._tables)
 
 
-def test_rare_ids_beyond_sixteen_bits_are_told_apart():
+def test_ids_beyond_sixteen_bits_are_distinguished():
     ids = few_letters(400).astype(np.uint32) * 65_536 + 7
     expected = looked_for(few_letters(400), 300)
     np.testing.assert_array_equal(
@@ -106,7 +106,7 @@ def test_rare_ids_beyond_sixteen_bits_are_told_apart():
     np.testing.assert_array_equal([memory.read(int(i)) for i in ids], recall_text(ids, 300))
 
 
-def test_texts_side_by_side_recall_themselves_alone():
+def test_batched_texts_recall_only_themselves():
     texts = [few_letters(n, seed=n) for n in (30, 1, 200, 17)]
     for text, found in zip(texts, recall_texts(texts, 50), strict=True):
         np.testing.assert_array_equal(found, recall_text(text, 50))
@@ -118,7 +118,7 @@ def test_texts_side_by_side_recall_themselves_alone():
 
 
 @pytest.mark.parametrize("reach", [50, 300, 5000])
-def test_texts_side_by_side_recall_however_long_they_are(reach):
+def test_batched_texts_recall_at_any_length(reach):
     together = few_letters(8 * FIRST_ROOM * 3, letters=9).reshape(-1, 3)
     together[100:900, 1] = 5  # a run of one character
     together[:, 2] = np.resize(together[: 3 * FIRST_ROOM, 2], len(together))  # all contexts, but far back
@@ -127,7 +127,7 @@ def test_texts_side_by_side_recall_however_long_they_are(reach):
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
 
 
-def test_few_characters_are_looked_up_without_sorting_and_found_alike(monkeypatch):
+def test_block_lookup_without_sorting_equals_recall_text(monkeypatch):
     texts = [few_letters(2500, letters=letters) for letters in (2, 30)]
     texts += [texts[1].astype(np.uint32) * 65_536 + 7]
     for ids, reach in itertools.product(texts, (1, 40, 5000)):
@@ -151,7 +151,7 @@ def test_few_characters_are_looked_up_without_sorting_and_found_alike(monkeypatc
 
 
 @pytest.mark.parametrize("count", [3, 3000])
-def test_the_longest_contexts_are_found_at_the_very_edge_of_reach(count):
+def test_longest_contexts_are_found_at_the_edge_of_the_reach(count):
     ids = np.tile(few_letters(200, letters=20), 30)
     block = slice(1000, 1000 + count)
     np.testing.assert_array_equal(recall_block(ids, block.start, block.stop, 200), recall_text(ids, 200)[block])
@@ -159,7 +159,7 @@ def test_the_longest_contexts_are_found_at_the_very_edge_of_reach(count):
 
 @pytest.mark.parametrize("kept", [9 * BLOCK, 9 * BLOCK - 1])
 @pytest.mark.parametrize("ahead", [10, 30, BLOCK])
-def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, kept, ahead):
+def test_text_read_in_any_order_recalls_as_in_its_own(monkeypatch, kept, ahead):
     """Of a longer one than can be kept, all is looked up as it is read."""
     ids = few_letters(9 * BLOCK, letters=8)
     whole = recall_text(ids, 300)
@@ -175,7 +175,7 @@ def test_a_text_read_in_any_order_recalls_what_it_does_in_its_own(monkeypatch, k
 
 
 @pytest.mark.parametrize(("ahead", "sought"), [(40, [50, 54]), (8, [50, 54, 70, 74, 89, 93])])
-def test_what_is_read_on_end_is_looked_up_at_once(monkeypatch, ahead, sought):
+def test_consecutive_reads_are_looked_up_at_once(monkeypatch, ahead, sought):
     monkeypatch.setattr(recalled_text, "KEPT", 0)
     firsts = []
 
@@ -190,7 +190,7 @@ def test_what_is_read_on_end_is_looked_up_at_once(monkeypatch, ahead, sought):
     assert firsts == sought
 
 
-def test_a_window_may_be_longer_than_what_is_looked_up_together(monkeypatch):
+def test_window_may_be_longer_than_a_lookup_block(monkeypatch):
     monkeypatch.setattr(recalled_text, "KEPT", 0)
     ids = np.random.default_rng(0).integers(0, 200, 90_000).astype(np.uint8)  # of more contexts than sixteen bits name
     found = recalled_in(ids, 16_400).at(np.array([7]), 0, 80_000)
@@ -198,7 +198,7 @@ def test_a_window_may_be_longer_than_what_is_looked_up_together(monkeypatch):
 
 
 @pytest.mark.parametrize("kept", [6000, 5999])
-def test_lanes_hand_out_the_forecasts_of_the_text_whatever_the_order_of_reading(monkeypatch, kept):
+def test_lanes_return_the_forecasts_of_the_text_in_any_order(monkeypatch, kept):
     monkeypatch.setattr(recalled_text, "KEPT", kept)
     ids = few_letters(6000, letters=20)
     whole = recall_text(ids, 1000)
@@ -225,7 +225,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("config", SHAPES, ids=str)
-def test_every_way_to_read_gives_the_same_logits(config):
+def test_all_ways_of_reading_give_the_same_logits(config):
     """Torch and numpy, windows and character by character, one text and many: all against torch's window."""
     model, ids = random_model(config), few_letters(240).reshape(80, 3).astype(np.int64)
     recalled = recall_columns(ids, config.recall)
@@ -245,7 +245,7 @@ def test_every_way_to_read_gives_the_same_logits(config):
 
 @pytest.mark.parametrize("config", SHAPES, ids=str)
 @pytest.mark.parametrize("alike", [1, 40, FIRST_ROOM + 20])
-def test_texts_that_begin_alike_recall_what_one_has_read(config, alike):
+def test_texts_with_a_common_beginning_share_what_was_read(config, alike):
     model = random_model(config)
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     for engine in (numpy_twin(model), TorchCharRNN(config, weights, "cpu")):
@@ -253,7 +253,7 @@ def test_texts_that_begin_alike_recall_what_one_has_read(config, alike):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_tape_and_the_way_back_along_it_are_torchs(cell):
+def test_tape_and_backward_pass_equal_torch(cell):
     config = recalling(cell)
     model, ids = random_model(config), few_letters(160).reshape(80, 2).astype(np.int64)
     recalled, targets = recall_columns(ids[:-1], config.recall), ids[1:]
@@ -269,7 +269,7 @@ def test_a_tape_and_the_way_back_along_it_are_torchs(cell):
         np.testing.assert_allclose(found[name] / scale, parameter.grad.numpy() / scale, atol=1e-5, err_msg=name)
 
 
-def test_a_loss_is_that_of_the_text_read_character_by_character():
+def test_loss_equals_that_of_reading_character_by_character():
     config = recalling()
     model, ids = random_model(config), few_letters(3000)
     engine = numpy_twin(model)
@@ -291,7 +291,7 @@ def test_a_loss_is_that_of_the_text_read_character_by_character():
 
 
 @pytest.mark.parametrize("reach", [40, 90])
-def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(reach):
+def test_mixture_recalls_the_whole_text_as_each_model_knows_it(reach):
     """Two models, of which the first does not know "f" and the second "a"."""
     parts = []
     for number, known, own_reach in ((1, "abcde", 40), (2, "bcdef", reach)):
@@ -315,20 +315,20 @@ def test_a_mixture_recalls_the_whole_text_and_each_model_what_it_knows_of_it(rea
     np.testing.assert_allclose(np.exp(read), expected, atol=1e-5)
 
 
-def test_every_forecast_raises_its_logit_and_those_that_agree_do_so_together():
+def test_forecasts_raise_logits_and_agreeing_ones_add_up():
     logits, raised = np.zeros((3, 4)), np.array([[1.0, 2.0, 4.0]] * 3)
     add_raised(logits, raised, np.array([[2, NO_FORECAST, 2], [0, 1, 3], [NO_FORECAST] * 3]))
     assert logits.tolist() == [[0, 0, 5, 0], [1, 2, 0, 4], [0, 0, 0, 0]]
 
 
-def test_a_model_that_has_learned_nothing_trusts_no_forecast():
+def test_untrained_model_trusts_no_forecast():
     model = build_model(recalling("gru")).eval()
     ids, recalled = torch.zeros(7, 2, dtype=torch.int64), torch.full((7, 2, len(CONTEXTS)), 3)
     with_forecasts, without = (model(ids, model.initial_state(2), found)[0] for found in (recalled, None))
     torch.testing.assert_close(with_forecasts, without, rtol=0, atol=1e-5)
 
 
-def test_forecasts_are_hidden_after_a_share_of_the_characters_while_training_alone():
+def test_recall_dropout_hides_a_share_of_forecasts_in_training_only():
     config = dataclasses.replace(recalling(), recall_dropout=0.25)
     model = random_model(config)
     ids = torch.zeros(100, 40, dtype=torch.int64)
@@ -344,7 +344,7 @@ def test_forecasts_are_hidden_after_a_share_of_the_characters_while_training_alo
     assert hidden() == pytest.approx(0.25, abs=0.03)
 
 
-def test_it_learns_to_copy_what_no_recurrent_state_could_hold(tmp_path, charrnn):
+def test_recall_learns_to_copy_what_a_state_cannot_hold(tmp_path, charrnn):
     """A text of lines of chance letters, each given twice: the second time nothing is left to be guessed."""
     generator = np.random.default_rng(0)
     lines = ["".join(generator.choice(list("abcdefgh"), 60)) + "\n" for _ in range(300)]
@@ -358,7 +358,7 @@ def test_it_learns_to_copy_what_no_recurrent_state_could_hold(tmp_path, charrnn)
     assert losses[0] < 0.8 * losses[1]
 
 
-def test_lines_that_are_kept_apart_are_not_recalled(charrnn, tmp_path):
+def test_recall_is_refused_for_separate_lines(charrnn, tmp_path):
     (tmp_path / "names.txt").write_text("anna\nbert\ncarl\n" * 40)
     refused = charrnn("train", "names.txt", "--lines", "--recall", 100)
     assert (refused.code, refused.text) == (2, "")

@@ -75,14 +75,14 @@ def test_several_models_read_the_same_text_as_far_as_the_largest_can(trained):
     assert shown.count("the first 1,200 of 2,000 characters of the held-out end of words.txt\n") == 2
 
 
-def test_gradients_alone_hold_little_and_are_not_cut_to_less_than_enough(trained):
+def test_gradients_alone_read_more_of_a_text(trained):
     (trained / "long.txt").write_text(make_text(3000, seed=1))
     for more, read in ([], "2,000"), (["--gates"], "1,200"):
         shown = shown_in(trained, "words.pt", "--gradients", *more, "--text-file", "long.txt")
         assert shown.startswith(f"the first {read} of 3,000 characters of long.txt\n")
 
 
-def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trained, monkeypatch):
+def test_longer_text_is_not_suggested_if_the_model_cannot_read_it(trained, monkeypatch):
     save_like(trained, "two.pt", small_model(cell="lstm", members=2))
     monkeypatch.setattr(recording, "readable_length", lambda *_: 300)
 
@@ -107,9 +107,7 @@ def test_no_longer_text_is_advised_where_the_model_is_too_large_to_read_one(trai
         ("byte", "a\xf0", 4),
     ],
 )
-def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_bytes(
-    trained, monkeypatch, unit, characters, widest
-):
+def test_byte_model_reads_fewer_characters_by_their_bytes(trained, monkeypatch, unit, characters, widest):
     monkeypatch.setattr(neurons, "ACTIVATIONS_HELD", 5 * 48 * 1200)
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(characters, unit)
@@ -118,7 +116,7 @@ def test_of_a_model_of_bytes_a_character_takes_as_much_memory_as_it_may_have_byt
     assert len(piece.text) == 1200 // widest
 
 
-def test_gates_are_counted_at_each_character_whatever_its_bytes(trained):
+def test_gates_are_counted_per_character_not_per_byte(trained):
     (subject,) = read_subjects([str(trained / "words.pt")])
     subject = replace(subject, contents=replace(subject.contents, encoder=CharEncoder("ab\xa9\xc3", "byte")))
     recording = Recording(subject, Excerpt("aébéé", "--text", 5))
@@ -129,13 +127,13 @@ def test_gates_are_counted_at_each_character_whatever_its_bytes(trained):
         np.testing.assert_allclose(gate.open, np.mean(np.array(values) > 0.9, axis=1))
 
 
-def test_a_model_alone_says_how_much_it_read(inspect):
+def test_single_model_says_how_much_it_read(inspect):
     for view in ("--gates", "--neurons", "--gradients"):
         shown = inspect("words.pt", view).done.stdout
         assert shown.startswith("2,000 characters of the held-out end of words.txt\n"), view
 
 
-def test_a_given_text_is_read_as_far_by_all(trained):
+def test_given_text_is_read_equally_far_by_all_models(trained):
     (trained / "long.txt").write_text(make_text(3000, seed=1))
     save_like(trained, "tanh.pt", small_model(cell="rnn"))
     shown = shown_in(trained, "words.pt", "tanh.pt", "--neurons", "--text-file", "long.txt")
@@ -143,7 +141,7 @@ def test_a_given_text_is_read_as_far_by_all(trained):
 
 
 @pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3", "--cell=0:3:f"])
-def test_characters_that_a_model_does_not_know_are_said_to_be_left_out(inspect, view):
+def test_unknown_characters_are_reported_as_left_out(inspect, view):
     text = make_text(400)
     told = "2 characters that it does not know are left out"
     assert told in " ".join(inspect("words.pt", view, "--text", f"{text[:9]}¿{text[9:]}¡").done.stdout.split())
@@ -180,7 +178,7 @@ def test_rare_characters_of_the_held_out_text_are_left_out(rare):
 
 
 @pytest.mark.parametrize("view", ["--gates", "--neurons", "--gradients", "--cell=0:3"])
-def test_views_of_the_held_out_text_are_those_of_the_same_text_as_a_file(rare, view):
+def test_views_of_the_held_out_text_equal_those_of_the_same_file(rare, view):
     def shown(*more):
         return run_charrnn(rare, "inspect", "words.pt", view, *more, "--json", text=True).done.stdout
 
@@ -189,7 +187,7 @@ def test_views_of_the_held_out_text_are_those_of_the_same_text_as_a_file(rare, v
     assert '"left_out": 5' in given
 
 
-def test_pages_leave_rare_characters_out_of_what_is_watched_and_count_them_in_the_surprise(rare):
+def test_page_leaves_rare_characters_out_of_recordings_but_counts_their_surprise(rare):
     given = (rare / "given.txt").read_text(encoding="utf-8")
     page, several = values_of_page(rare, "words.pt"), values_of_page(rare, "words.pt", "words.pt")
     told = "characters of the held-out end of words.txt; 5 characters that it does not know are left out"
@@ -199,7 +197,7 @@ def test_pages_leave_rare_characters_out_of_what_is_watched_and_count_them_in_th
     assert (page["surprise"]["unknown"], several["surprise"][0]["unknown"]) == (5, 4)
 
 
-def test_of_a_held_out_text_of_rare_characters_alone_a_page_shows_the_surprise_and_nothing_that_is_watched(tmp_path):
+def test_page_of_only_rare_characters_shows_the_surprise_and_no_recordings(tmp_path):
     (tmp_path / "words.txt").write_text("ab" * 900 + "cd" * 100)
     train_briefly(tmp_path, "words.txt", "--max-vocab", "2", "--hidden-size", "8", "--max-steps", "1")
     told = "the held-out end of words.txt: no characters that words.pt knows"
@@ -214,17 +212,17 @@ def test_of_a_held_out_text_of_rare_characters_alone_a_page_shows_the_surprise_a
         assert (refused.returncode, refused.stderr) == (2, f"charrnn: {told}; give a text to read\n")
 
 
-def test_one_character_is_no_characters(inspect):
+def test_single_character_is_singular(inspect):
     assert inspect("words.pt", "--gates", "--text", "T").done.stdout.startswith("1 character of --text\n")
 
 
-def test_one_character_is_too_little_to_go_back_in(inspect):
+def test_single_character_is_too_short_for_gradients(inspect):
     assert inspect("words.pt", "--gradients", "--text", "T").stderr.startswith(
         "charrnn: --text: 1 character is too little to go back 100 in; give --gradients at least "
     )
 
 
-def test_of_a_beginning_no_more_is_said_to_be_left_out_than_stood_in_it():
+def test_beginning_of_an_excerpt_counts_only_its_own_gaps():
     piece = Excerpt("abcdef", "a.txt", 6, gaps=(0, 2, 2, 3, 6))
     assert (piece.left_out, piece.first(None), piece.first(6), piece.first(9)) == (5, piece, piece, piece)
     beginnings = {length: piece.first(length).left_out for length in (1, 2, 3, 4, 5)}
@@ -232,14 +230,14 @@ def test_of_a_beginning_no_more_is_said_to_be_left_out_than_stood_in_it():
     assert piece.first(2).extent.startswith("the first 2 of 6 characters of a.txt; 1 character")
 
 
-def test_models_that_held_out_unlike_shares_read_the_common_end(inspect, trained):
+def test_models_with_different_val_fractions_read_the_common_end(inspect, trained):
     save_like(trained, "more.pt", training={"config": {"val_fraction": 0.2}})
     words, more = json.loads(inspect("words.pt", "more.pt", "--gradients", "--json").done.stdout)
     assert {**words["gradients"], "checkpoint": 0} == {**more["gradients"], "checkpoint": 0}
     assert more["gradients"]["of"] == 2000
 
 
-def test_models_of_different_texts_are_told_apart(inspect, trained):
+def test_models_of_different_texts_are_reported(inspect, trained):
     (trained / "foreign.txt").write_text(make_text(9_000, seed=3))
     train_briefly(trained, "foreign.txt", "--hidden-size", "16", "--max-steps", "3")
     note, shown = inspect("words.pt", "foreign.pt", "--gradients").done.stdout.split("\n\n")[:2]
@@ -253,14 +251,14 @@ def test_models_of_different_texts_are_told_apart(inspect, trained):
     assert given.startswith("400 characters of --text\n")
 
 
-def test_it_is_said_which_way_round_the_update_gate_of_a_gru_is(inspect, trained):
+def test_direction_of_the_update_gate_of_a_gru_is_reported(inspect, trained):
     save_like(trained, "gru.pt", small_model(cell="gru"))
     told = " ".join(inspect("gru.pt", "--gates").done.stdout.split())
     assert "update gate z keeps the state where it is open, h = (1 - z) * candidate + z * h before;" in told
     assert "keeps" not in inspect("words.pt", "--gates").done.stdout
 
 
-def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained):
+def test_model_without_gates_says_so_beside_one_with_gates(inspect, trained):
     save_like(trained, "tanh.pt", small_model(cell="rnn"))
     for names in (["words.pt", "tanh.pt"], ["tanh.pt", "words.pt"]):
         result = inspect(*names, "--gates")
@@ -285,7 +283,7 @@ def test_a_model_without_gates_says_so_beside_one_that_has_some(inspect, trained
         (1000, "1,000 characters are few; in 2,000 or more, more would be found"), (2000, ""),
     ],
 )  # fmt: skip
-def test_a_text_too_short_for_neurons_says_how_much_would_do(inspect, length, told):
+def test_text_too_short_for_neurons_says_how_much_is_needed(inspect, length, told):
     text = make_text(length, seed=4)
     note = json.loads(inspect("words.pt", "--neurons", "--json", "--text", text).done.stdout)["neurons"].get("note", "")
     assert note == told
@@ -295,7 +293,7 @@ def test_a_text_too_short_for_neurons_says_how_much_would_do(inspect, length, to
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_of_a_long_held_out_text_no_more_is_decoded_than_is_read(trained, unit):
+def test_long_held_out_text_is_decoded_only_as_far_as_read(trained, unit):
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoder = CharEncoder(subject.contents.encoder.characters, unit)
     held_out = np.tile(encoder.encode("Tin sole\n"), 300_000)
@@ -326,7 +324,7 @@ class Endless(io.RawIOBase):
         return len(piece)
 
 
-def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
+def test_pipe_is_read_only_as_far_as_shown(trained, monkeypatch):
     pipe = Endless()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
     (subject,) = read_subjects([str(trained / "words.pt")])
@@ -340,7 +338,7 @@ def test_of_a_pipe_no_more_is_waited_for_than_is_shown(trained, monkeypatch):
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_of_a_pipe_as_many_characters_are_read_whatever_their_bytes(monkeypatch, unit):
+def test_pipe_is_read_by_characters_not_bytes(monkeypatch, unit):
     pipe = Endless()
     pipe.line = "é\u20ac\n".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(pipe)))
@@ -348,14 +346,14 @@ def test_of_a_pipe_as_many_characters_are_read_whatever_their_bytes(monkeypatch,
     assert pipe.given < 6_000
 
 
-def test_a_text_that_grows_as_it_is_prepared_is_cut_and_told_to_be(tmp_path):
+def test_text_that_grows_when_prepared_is_cut_and_marked(tmp_path):
     (tmp_path / "capitals.txt").write_text("\u0130" * 5, encoding="utf-8")  # its small letter is of two characters
     options = TextOptions(lowercase=True)
     assert read_beginning(str(tmp_path / "capitals.txt"), options, 7) == (("i\u0307" * 5)[:7], False)
     assert read_beginning(str(tmp_path / "capitals.txt"), options, 10) == ("i\u0307" * 5, True)
 
 
-def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
+def test_text_is_prepared_only_as_far_as_read(trained, monkeypatch):
     (subject,) = read_subjects([str(trained / "words.pt")])
     monkeypatch.setattr(recording, "readable_length", lambda *_: 100)
     prepared = []
@@ -367,7 +365,7 @@ def test_no_more_of_a_text_is_prepared_than_is_read(trained, monkeypatch):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_models_of_bytes_and_of_characters_the_one_that_reads_too_little_is_told(trained, order):
+def test_model_that_reads_too_little_is_named_among_byte_and_character_models(trained, order):
     (subject,) = read_subjects([str(trained / "words.pt")])
     encoders = [CharEncoder("\xa9\xc3", "byte"), CharEncoder("é")][::order]
     models = [replace(subject, contents=replace(subject.contents, encoder=encoder)) for encoder in encoders]

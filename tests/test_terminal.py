@@ -85,7 +85,7 @@ def plain(shown):
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
 
 
-def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays_data(folder):
+def test_display_shows_progress_and_stdout_stays_data(folder):
     code, stdout, shown = run_in_terminal(folder, "--epochs", 20)
     assert (code, stdout) == (0, b"verse.pt\n")
     for expected in (
@@ -107,7 +107,7 @@ def test_the_display_shows_progress_losses_speed_and_a_sample_while_stdout_stays
     )
 
 
-def test_what_takes_seconds_before_the_first_line_is_named_and_taken_away_again(folder):
+def test_slow_setup_is_named_and_erased_again(folder):
     code, _, shown = run_in_terminal(folder, "--max-steps", 1, cold=True)
     assert code == 0
     for waited_for in ("loading PyTorch ...", "measuring this machine ..."):
@@ -118,20 +118,20 @@ def test_what_takes_seconds_before_the_first_line_is_named_and_taken_away_again(
 
 
 @pytest.mark.slow
-def test_a_narrow_terminal_shows_no_more_of_what_is_waited_for_than_its_line_takes(folder):
+def test_setup_message_is_cut_on_a_narrow_terminal(folder):
     code, _, shown = run_in_terminal(folder, "--max-steps", 1, columns=15, cold=True)
     assert code == 0
     for waited_for in ("loading PyTorc", "measuring this"):
         assert f"{waited_for}\r{' ' * 14}\r" in shown
 
 
-def test_what_was_waited_for_does_not_stand_before_an_error(folder):
+def test_setup_message_is_erased_before_an_error(folder):
     code, _, shown = run_in_terminal(folder, "--device", "cuda", cold=True)
     assert code == 2
     assert shown.splitlines()[-1].split("\r")[-1].startswith("charrnn: ")
 
 
-def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
+def test_ctrl_c_restores_the_terminal_and_suggests_a_resume(folder):
     code, stdout, shown = run_in_terminal(folder, "--max-steps", 10**8, stop_after=b"char/s")
     assert (code, stdout) == (130, b"")
     *_, last = plain(shown).splitlines()
@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_the_terminal_in_order_and_says_how_to_go_on(folder):
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l"), "the cursor is shown again"
 
 
-def test_ctrl_backslash_leaves_at_once_with_the_terminal_in_order(folder):
+def test_ctrl_backslash_exits_at_once_and_restores_the_terminal(folder):
     code, stdout, shown = run_in_terminal(
         folder, "--max-steps", 10**8, stop_after=b"char/s", signal_to_stop=signal.SIGQUIT
     )
@@ -149,9 +149,7 @@ def test_ctrl_backslash_leaves_at_once_with_the_terminal_in_order(folder):
 
 
 @pytest.mark.slow
-def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizing_does_no_harm(
-    folder, start_in_terminal
-):
+def test_typed_ctrl_c_and_resizing_leave_no_trace_in_the_display(folder, start_in_terminal):
     """The terminal's own `^C`, or the line of an Enter, would move the cursor, and with it all that is redrawn."""
     master, slave = pty.openpty()
     process = start_in_terminal(folder, slave, f"exec {TRAIN} --epochs 1e6", "--wait")
@@ -170,7 +168,7 @@ def test_ctrl_c_typed_at_the_terminal_leaves_no_trace_in_the_display_and_resizin
 
 
 @pytest.mark.slow
-def test_a_training_in_the_background_draws_nothing(folder, start_in_terminal):
+def test_background_training_draws_nothing(folder, start_in_terminal):
     master, slave = pty.openpty()
     process = start_in_terminal(folder, slave, f"set -m; {TRAIN} --max-steps 30 & wait", "--wait")
     os.close(slave)
@@ -183,7 +181,7 @@ def test_a_training_in_the_background_draws_nothing(folder, start_in_terminal):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "code"), [("", 129), ("trap '' HUP; ", 0)])
-def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(folder, start_in_terminal, before, code):
+def test_closed_terminal_saves_and_stops_unless_sighup_is_ignored(folder, start_in_terminal, before, code):
     """It sends SIGHUP; where that is ignored, the training goes on without anybody to show it to."""
     master, slave = pty.openpty()
     steps = 10**8 if code else 200
@@ -201,7 +199,7 @@ def test_a_terminal_that_goes_away_stops_the_training_saved_or_lets_it_finish(fo
 @pytest.mark.parametrize(
     "environment", [{"TERM": "dumb"}, {"COLUMNS": "20"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}]
 )
-def test_odd_terminals_break_nothing(folder, environment):
+def test_odd_terminals_are_supported(folder, environment):
     code, stdout, shown = run_in_terminal(folder, "--max-steps", 30, cold="LANG" in environment, **environment)
     assert (code, stdout) == (0, b"verse.pt\n")
     assert "best validation loss" in plain(shown)
@@ -218,7 +216,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(("seconds", "is_shown"), [(0.0, True), (1000.0, False)])
-def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seconds, is_shown):
+def test_slow_reading_of_a_text_shows_progress(monkeypatch, tmp_path, seconds, is_shown):
     monkeypatch.setattr(console, "QUIET_SECONDS", seconds)
     monkeypatch.setenv("TERM", "xterm")
     (tmp_path / "t.txt").write_bytes(b"x" * 3_000_000)
@@ -230,7 +228,7 @@ def test_reading_a_text_is_shown_where_it_takes_long(monkeypatch, tmp_path, seco
     assert bool(shown) == is_shown
 
 
-def test_work_of_which_the_end_is_known_shows_how_far_it_is(monkeypatch):
+def test_work_of_known_size_shows_its_share(monkeypatch):
     monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
@@ -243,7 +241,7 @@ def test_work_of_which_the_end_is_known_shows_how_far_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width):
+def test_display_fits_its_terminal_and_omits_nothing(monkeypatch, width):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(width))
     stream = Terminal()
@@ -264,7 +262,7 @@ def test_the_display_fits_its_terminal_and_leaves_out_nothing(monkeypatch, width
     assert "…" not in shown
 
 
-def test_a_display_leaves_out_what_is_not_known(monkeypatch):
+def test_display_omits_unknown_figures(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     with console.LiveDisplay(stream) as display:
@@ -275,7 +273,7 @@ def test_a_display_leaves_out_what_is_not_known(monkeypatch):
     assert "speed" not in shown
 
 
-def test_an_environment_that_tells_of_no_columns_and_no_lines_tells_nothing(monkeypatch, capsys):
+def test_zero_columns_and_lines_are_ignored(monkeypatch, capsys):
     for name in ("COLUMNS", "LINES"):
         monkeypatch.setenv(name, "0")
     monkeypatch.setenv("TERM", "xterm")
@@ -290,7 +288,7 @@ def test_an_environment_that_tells_of_no_columns_and_no_lines_tells_nothing(monk
     assert capsys.readouterr().out == "name  value\n"
 
 
-def test_where_no_thread_can_be_started_the_display_is_drawn_as_news_come(monkeypatch):
+def test_display_without_threads_is_drawn_at_each_update(monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
@@ -308,7 +306,7 @@ def test_where_no_thread_can_be_started_the_display_is_drawn_as_news_come(monkey
     assert "step 3, " in plain(stream.getvalue())
 
 
-def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_writes(monkeypatch):
+def test_no_line_of_the_display_is_wider_than_the_terminal(monkeypatch):
     """Or it would wrap, and the display would move up one line too few each time that it is drawn anew."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
@@ -323,7 +321,7 @@ def test_no_line_of_the_display_is_wider_than_its_terminal_whatever_the_model_wr
     assert not any(line.endswith(". ") for line in lines), "rich fills none up, which it would by its own measure"
 
 
-def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
+def test_ctrl_s_does_not_keep_a_training_from_stopping(monkeypatch):
     monkeypatch.setattr(messages, "HURRY_SECONDS", 0.2)
     monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
@@ -357,7 +355,7 @@ def test_a_terminal_under_ctrl_s_keeps_no_training_from_stopping(monkeypatch):
         "inspect words.pt --text Tin",
     ],
 )
-def test_who_is_to_type_a_text_is_told_so_and_how_it_ends(tmp_path, trained, words):
+def test_text_to_be_typed_is_prompted_for(tmp_path, trained, words):
     (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     master, slave = pty.openpty()
     command = [sys.executable, "-m", "charrnn", *words.split()]

@@ -94,7 +94,7 @@ def reciting():
     return make
 
 
-def test_what_would_command_a_terminal_is_shown_in_colour_too_in_the_prompt_as_in_the_text(reciting):
+def test_control_characters_are_shown_in_coloured_prompt_and_text(reciting):
     out = io.BytesIO()
     write_one(out, reciting("ab\x1b", prompt="\x1b[2J\na"), coloured=True)
     assert out.getvalue().decode() == "\u241b[2J\naab\u241b"
@@ -107,7 +107,7 @@ class Terminal(io.BytesIO):
         return True
 
 
-def test_a_carriage_return_before_a_line_feed_is_not_shown_on_a_terminal_and_written_elsewhere(reciting):
+def test_carriage_return_before_a_line_feed_is_hidden_on_a_terminal_only(reciting):
     text, shown = "ab\r\n\r\n\rc\r", "ab\n\n\u240dc\u240d"
     job = reciting(text, prompt="a\r\n")
     for rules in (Rules(), Rules(lines=99)):
@@ -128,9 +128,7 @@ def test_a_carriage_return_before_a_line_feed_is_not_shown_on_a_terminal_and_wri
         (10, "a<0xD0>b\u0416<0xE2>a<0xE9>"),
     ],
 )  # fmt: skip
-def test_a_character_that_the_length_of_bytes_cuts_is_not_shown_on_a_terminal_and_written_elsewhere(
-    reciting, length, shown
-):
+def test_character_cut_by_the_length_is_hidden_on_a_terminal_only(reciting, length, shown):
     """A stray byte is no cut character, though it may begin one."""
     data = b"a\xd0b\xd0\x96\xe2a\xe9\xf0\x9f"
     text = data.decode("utf-8", "surrogateescape")
@@ -160,7 +158,7 @@ def test_a_character_that_the_length_of_bytes_cuts_is_not_shown_on_a_terminal_an
         (b"a\xe6\x97", b"b\xe6", "a<0xE6><0x97>b"), (b"a\x97", b"\xa5b", "a<0x97><0xA5>b"), (b"a\r", b"\nb", "a\nb"),
     ],
 )  # fmt: skip
-def test_a_character_that_the_prompt_begins_and_the_text_ends_is_one_on_a_terminal(reciting, prompt, text, shown):
+def test_character_split_between_prompt_and_text_is_whole_on_a_terminal(reciting, prompt, text, shown):
     read = (given.decode("utf-8", "surrogateescape") for given in (prompt, text))
     job = reciting(prompt=next(read), text=next(read), unit="byte")
     screens, pipe = [Terminal() for _ in range(4)], io.BytesIO()
@@ -180,7 +178,7 @@ def test_a_character_that_the_prompt_begins_and_the_text_ends_is_one_on_a_termin
         ("\udc85b", "\udc85b", b"a\xe3\x88\x85b"), ("\u3205b", "", b"a"),
     ],
 )  # fmt: skip
-def test_a_stop_of_bytes_ends_a_text_within_a_character_however_it_is_written(reciting, stop, kept, expected):
+def test_byte_stop_ends_a_text_within_a_character_however_written(reciting, stop, kept, expected):
     def job(number):
         rules = Rules(stops=(stop,), keep_stop=bool(kept))
         return reciting("a\u3205bc", rules=rules, num_samples=number, length=20, unit="byte")
@@ -211,7 +209,7 @@ def written_in_every_way(make):
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(stops=("ba",))])
-def test_texts_are_computed_side_by_side_as_far_as_they_may_be_held(monkeypatch, reciting, rules):
+def test_texts_are_batched_up_to_the_limit(monkeypatch, reciting, rules):
     monkeypatch.setattr(writing, "MOST_AT_ONCE", 10)
     at_once, steps = [], Sampler.steps
 
@@ -229,7 +227,7 @@ def test_texts_are_computed_side_by_side_as_far_as_they_may_be_held(monkeypatch,
 
 
 @pytest.mark.parametrize(("text", "written"), [("ab", b"ab\n"), ("ab\n", b"ab\n"), ("", b"")])
-def test_ctrl_c_ends_a_line_that_it_cuts(text, written):
+def test_ctrl_c_ends_an_unfinished_line(text, written):
     def interrupted():
         yield from text
         raise KeyboardInterrupt
@@ -240,20 +238,20 @@ def test_ctrl_c_ends_a_line_that_it_cuts(text, written):
     assert out.getvalue() == written
 
 
-def test_known_lines_do_not_count_as_a_part_of_the_length(reciting):
+def test_known_lines_do_not_count_towards_the_length(reciting):
     rules = Rules(known_lines=KnownLines(["ab"]))
     for length, kept in ((12, 4), (11, 3), (10, 3)):  # where the last line begins as a known one it is left out
         text = written_in_every_way(lambda n, end=length: reciting("ab\ncd\n", length=end, rules=rules, num_samples=n))
         assert text == kept * "cd\n"
 
 
-def test_known_lines_of_bytes_count_as_bytes(reciting):
+def test_known_lines_of_a_byte_model_count_as_bytes(reciting):
     rules = Rules(known_lines=KnownLines(["\u00e4b"]))
     text = written_in_every_way(lambda n: reciting("\u00e4b\nc\n", length=10, rules=rules, num_samples=n, unit="byte"))
     assert text == "c\nc\nc\nc\n"
 
 
-def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
+def test_model_that_writes_only_known_lines_ends(reciting):
     rules = Rules(known_lines=KnownLines(["ab"]))
     text = written_in_every_way(lambda n: reciting("ab\n", length=30, rules=rules, num_samples=n))
     assert text == ""
@@ -262,7 +260,7 @@ def test_a_model_that_has_nothing_but_known_lines_to_say_ends(reciting):
 
 
 @pytest.mark.parametrize("lines", [5, None])
-def test_a_text_without_end_is_left_where_a_model_has_nothing_but_known_lines_to_say(capsys, reciting, lines):
+def test_endless_text_ends_if_only_known_lines_come(capsys, reciting, lines):
     rules = Rules(lines=lines, known_lines=KnownLines(["ab", "\u00e9"]))
     job = replace(reciting("ab\n\n\u00e9\n", rules=rules), length=None)
     out = io.BytesIO()
@@ -273,7 +271,7 @@ def test_a_text_without_end_is_left_where_a_model_has_nothing_but_known_lines_to
     assert capsys.readouterr().err == ("0 of 5 lines: " if lines else "") + told
 
 
-def test_a_text_ends_where_nothing_comes_but_repeats_and_blank_lines(capsys, reciting):
+def test_text_ends_if_only_repeats_and_blank_lines_come(capsys, reciting):
     job, out = reciting("ab\n\n", length=30, rules=Rules(unique=True)), io.BytesIO()
     tell_short(write_one(out, job), job)
     assert out.getvalue() == b"ab\n\n"
@@ -282,9 +280,7 @@ def test_a_text_ends_where_nothing_comes_but_repeats_and_blank_lines(capsys, rec
 
 
 @pytest.mark.parametrize(("lines", "told"), [(5, "0 of 5 lines: "), (None, "the text is shorter than --length 30: ")])
-def test_of_a_text_with_an_end_it_is_told_that_nearly_all_of_ten_times_its_length_was_known(
-    capsys, reciting, lines, told
-):
+def test_text_of_nearly_only_known_lines_is_reported(capsys, reciting, lines, told):
     job = reciting("ab\n", length=30, rules=Rules(lines=lines, known_lines=KnownLines(["ab"])))
     tell_short(write_one(io.BytesIO(), job), job)
     why = "ten times --length 30 was drawn, nearly all of it known lines, or empty ones; give a higher --temperature\n"
@@ -304,7 +300,7 @@ def test_of_a_text_with_an_end_it_is_told_that_nearly_all_of_ten_times_its_lengt
         ),
     ],
 )
-def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(capsys, reciting, reasons, refused, why):
+def test_texts_with_too_few_lines_are_reported_with_their_common_reason(capsys, reciting, reasons, refused, why):
     job, shortfall = reciting("ab\nab\n", rules=Rules(lines=3), num_samples=3), Shortfall()
     for number, reason in enumerate([*reasons, "lines"]):
         shortfall.add(Sample(number, "", [], reason, lines=3 if reason == "lines" else 2, refused=refused), job.rules)
@@ -312,7 +308,7 @@ def test_texts_with_too_few_lines_are_told_with_what_kept_all_of_them_short(caps
     assert capsys.readouterr().err == f"2 of 3 texts have fewer than 3 lines: {why}\n"
 
 
-def test_where_a_range_of_temperatures_runs_over_lines_a_length_is_said_to_change_that(capsys, reciting):
+def test_length_advice_notes_that_it_changes_a_temperature_range_over_lines(capsys, reciting):
     job, shortfall = reciting("ab\nab\n", rules=Rules(lines=3)), Shortfall()
     options = replace(job.sampler.options, temperature=0.3, final_temperature=1.2)
     job = replace(job, sampler=replace(job.sampler, options=options, over_lines=3))
@@ -332,7 +328,7 @@ def test_where_a_range_of_temperatures_runs_over_lines_a_length_is_said_to_chang
         ("ab\n.", {"known_lines": KnownLines(["ab"]), "unique": True}, "behind nothing but lines that --novel or --"),
     ],
 )
-def test_of_an_empty_text_it_is_told_whether_lines_were_left_out_before_its_stop(capsys, reciting, text, rules, why):
+def test_empty_text_report_says_whether_lines_were_left_out_before_the_stop(capsys, reciting, text, rules, why):
     job = reciting(text, length=30, rules=Rules(stops=(".",), **rules))
     job = replace(job, known_in=["k.txt"] * ("known_lines" in rules), prompt="ab\n" * ("known_lines" not in rules))
     for write, job_ in ((write_one, job), (write_many, replace(job, num_samples=2))):
@@ -342,7 +338,7 @@ def test_of_an_empty_text_it_is_told_whether_lines_were_left_out_before_its_stop
         assert told.endswith(" leaves out, or that begin so\n" if "lines" in why else " came first\n")
 
 
-def test_where_several_texts_are_empty_for_several_reasons_each_is_told(capsys, reciting):
+def test_several_empty_texts_are_reported_by_reason(capsys, reciting):
     job, shortfall = reciting("ab", rules=Rules(stops=(".",), unique=True), num_samples=3), Shortfall()
     for repeated in (0, 1):
         shortfall.add(Sample(repeated, "", [], "stop", repeated=repeated), job.rules)
@@ -351,7 +347,7 @@ def test_where_several_texts_are_empty_for_several_reasons_each_is_told(capsys, 
     assert capsys.readouterr().err == f"2 of 3 texts are empty: {why}\n"
 
 
-def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, reciting):
+def test_mean_log_probability_is_rounded_once(monkeypatch, reciting):
     values = [-0.000004] * 9
     monkeypatch.setattr(writing, "draw_samples", lambda *_, **__: [Sample(0, "abcabcabc", [*values, -math.inf])])
     out = io.BytesIO()
@@ -367,7 +363,7 @@ def test_the_mean_is_of_the_values_as_they_are_and_rounded_once(monkeypatch, rec
     assert [json.loads(line)["mean_logprob"] for line in out.getvalue().splitlines()] == [-0.1, None]
 
 
-def test_log_probabilities_are_computed_only_where_they_are_shown(monkeypatch, reciting):
+def test_log_probabilities_are_computed_only_if_shown(monkeypatch, reciting):
     computed = []
     compute = samples.log_softmax
     for module in (samples, many_samples):
@@ -382,7 +378,7 @@ def test_log_probabilities_are_computed_only_where_they_are_shown(monkeypatch, r
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are shared on Linux alone")
-def test_processes_that_share_texts_neither_fold_the_weights_nor_read_the_prompt_again(monkeypatch, reciting):
+def test_worker_processes_do_not_fold_the_weights_or_read_the_prompt_again(monkeypatch, reciting):
     def once(function):
         def called(*arguments):
             assert os.getpid() == own
@@ -410,7 +406,7 @@ ANSWERED = types.SimpleNamespace(
 
 
 @pytest.mark.parametrize("is_typed", [True, False])
-def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeypatch, capsys, reciting, is_typed):
+def test_ctrl_c_ends_a_piped_conversation_and_writes_nothing(monkeypatch, capsys, reciting, is_typed):
     keys = iter([KeyboardInterrupt, EOFError])
 
     def interrupted(*_):
@@ -425,7 +421,7 @@ def test_ctrl_c_ends_a_conversation_that_is_not_typed_and_writes_nothing(monkeyp
     assert capsys.readouterr().out == ""
 
 
-def test_a_conversation_on_a_terminal_shows_no_character_that_its_length_has_cut(monkeypatch, reciting):
+def test_conversation_on_a_terminal_hides_a_character_cut_by_the_length(monkeypatch, reciting):
     typed, screen = iter(["a"]), Terminal()
     monkeypatch.setattr("builtins.input", lambda *_: next(typed, None) or _raise(EOFError))
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
@@ -443,7 +439,7 @@ def _raise(error):
 @example("\x7f\x85\x9b2J\u2028\u2029 \u202eabc\u202c \u2066x\u2069 \u200e\u200f\u061c")
 @example("\x7f\udcff")
 @example("caf\u00e9 \U0001f469\u200d\U0001f680")
-def test_json_holds_every_text_on_one_line_that_commands_nothing(text):
+def test_json_holds_any_text_on_one_line_without_control_characters(text):
     line = to_json({"text": text})
     replaced = "".join(c if unicodedata.category(c) != "Cs" else "\ufffd" for c in text)
     exact = {} if replaced == text else {"bytes": base64.b64encode(to_bytes(text)).decode()}
@@ -457,7 +453,7 @@ def test_json_holds_every_text_on_one_line_that_commands_nothing(text):
 BIDI_COMMANDS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def test_json_writes_what_is_harmless_as_it_is():
+def test_json_keeps_harmless_characters():
     assert (
         to_json({"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}) == '{"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}'
     )
