@@ -63,6 +63,28 @@ def test_two_users_of_one_folder_have_a_file_each(tmp_path, monkeypatch):
     assert len([*(tmp_path / "shared").iterdir()]) == 2
 
 
+def not_permitted(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+@ON_POSIX
+def test_a_file_or_link_that_another_user_has_put_there_is_not_used(tmp_path, monkeypatch):
+    cache = Cache(tmp_path)
+    planted = tmp_path / "key.ids"
+    planted.write_bytes(bytes(IDS.nbytes))
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    assert cache.find("key", 1000, IDS.dtype) is None
+    assert cache.keep("key", [IDS], IDS.dtype).tolist() == IDS.tolist(), "it is replaced"
+    monkeypatch.setattr(os, "replace", not_permitted)  # as in a folder like /tmp
+    with pytest.raises(CacheError, match="choose another folder with --cache"):
+        cache.keep("key", [IDS], IDS.dtype)
+    monkeypatch.setattr(os, "geteuid", lambda: mine)
+    assert cache.find("key", 1000, IDS.dtype).tolist() == IDS.tolist()
+    (tmp_path / "other.ids").symlink_to("key.ids")
+    assert cache.find("other", 1000, IDS.dtype) is None
+
+
 def mode_of(path):
     return stat.S_IMODE(path.stat().st_mode)
 

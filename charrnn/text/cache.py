@@ -52,13 +52,13 @@ class Cache:
     others: tuple[Path, ...] = ()
 
     def find(self, key: str, num_ids: int, dtype: np.dtype[Any]) -> Ids | None:
-        """Map the ids that were kept under a key; None if there are none, or the file has another size."""
+        """Map the ids that were kept under a key; None if there are none, or the file is not whole and the user's."""
         for folder in filter(None, (self.folder, *self.others)):
             path = folder / f"{key}{_SUFFIX}"
             with contextlib.suppress(OSError, ValueError):  # an impossible name counts as missing
                 os.utime(path)  # marks the file as used today; fails in a read-only folder
             with contextlib.suppress(OSError, ValueError):
-                if path.stat().st_size == num_ids * dtype.itemsize:
+                if _is_own(path, num_ids * dtype.itemsize):
                     return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
         return None
 
@@ -116,14 +116,23 @@ def _remove(unfinished: Path) -> None:
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
     """Rename the finished file, unless an equal one exists: over a network, processes that map it would lose it."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size == unfinished.stat().st_size:
-            return
+    size = unfinished.stat().st_size
+    if _is_own(path, size):
+        return
     try:
         os.replace(unfinished, path)
     except PermissionError:  # Windows, where another training made the same ids meanwhile and has them mapped
-        if not path.is_file() or path.stat().st_size != unfinished.stat().st_size:
+        if not _is_own(path, size):
             raise
+
+
+def _is_own(path: Path, size: int) -> bool:
+    """Whether a file has this size and is the user's: in a shared folder, others can choose its name and content."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return found.st_size == size and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid())
 
 
 def release_pages(ids: Ids) -> None:
