@@ -82,6 +82,17 @@ def test_printed_seed_reproduces_the_text(sample):
     assert sample("-n", 80).done.stdout != first.stdout
 
 
+def test_stdin_stays_unread_without_a_flag_that_asks_for_it(trained):
+    """As in a `while read` loop of a shell."""
+    reader, writer = os.pipe()
+    os.write(writer, b"Tin\nBa\n")
+    os.close(writer)
+    command = [sys.executable, "-m", "charrnn", "sample", "words.pt", "-n", "5", "-q"]
+    subprocess.run(command, cwd=trained, stdin=reader, capture_output=True, check=True, env=clean_environment())
+    assert os.read(reader, 99) == b"Tin\nBa\n"
+    os.close(reader)
+
+
 def test_quiet_prints_no_seed(sample):
     assert sample("-n", 5, "-q").stderr == b""
 
@@ -1792,6 +1803,14 @@ def test_surprisal_colours_a_colour_terminal(sample, trained):
 def test_surprisal_without_colour_is_reported(trained, environment, why):
     told = f"charrnn: --surprisal is by colour, and {why}; --json --logprobs tells the same\n"
     assert in_terminal(trained, "-n", "20", "--surprisal", stderr=subprocess.STDOUT, **environment).startswith(told)
+
+
+@pytest.mark.parametrize("more", [["--json"], ["-N", 2], ["-i"]])
+def test_surprisal_is_refused_for_more_than_one_text_or_json(sample, more):
+    coloured = {**clean_environment(), "TERM": "xterm-256color", "FORCE_COLOR": "1"}  # else a pipe alone is refused
+    refused = sample("--surprisal", "-n", 5, *more, env=coloured)
+    assert (refused.returncode, refused.stdout) == (2, b"")
+    assert b"--surprisal" in refused.stderr
 
 
 def test_surprisal_colours_a_pipe_with_force_color(sample):

@@ -682,7 +682,10 @@ def test_small_and_strange_texts_are_trained_sampled_and_scored(charrnn, tmp_pat
             "t.txt: not valid UTF-8 at byte 3 (0xe9); if it is Windows-1252 or Latin-1, give --encoding windows-1252",
         ),
         (b"abc" * 100, ["--encoding", "klingon"], "--encoding is 'klingon'; give one of texts that Python knows"),
-        (b"abc" * 100, ["--unit", "byte", "--lowercase"], "bytes as they are; leave out --lowercase\n"),
+        *(
+            (b"abc" * 100, ["--unit", "byte", *flag], f"bytes as they are; leave out {flag[0]}\n")
+            for flag in (["--lowercase"], ["--errors", "replace"], ["--normalize", "nfc"])
+        ),
         (
             b"abc" * 100,
             ["--unit", "byte", "--encoding", "utf-16", "--newline", "lf", "--lowercase"],

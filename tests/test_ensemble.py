@@ -298,6 +298,11 @@ def test_ensemble_can_be_trained_resumed_sampled_and_inspected(charrnn, words):
     ]
     assert whole["loss"] < (alone[0]["loss"] + alone[1]["loss"]) / 2
     assert alone[0]["loss"] != alone[1]["loss"]
+    alike = [
+        json.loads(charrnn("inspect", "words.pt", *flags, "--embeddings", "--json").stdout)["embeddings"]
+        for flags in ([], ["--member", 0], ["--member", 1])
+    ]
+    assert alike[0] == alike[1] != alike[2], "the first member's, where none is named"
     cells = ["--cell", "1:3", "--text", "Tuna kilo", "--json"]
     second = json.loads(charrnn("inspect", "words.pt", *cells).stdout)
     alone = json.loads(charrnn("inspect", "words.pt", "--member", 1, "--cell", "0:3", *cells[2:]).stdout)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from charrnn.analysis.amounts import measure_of
 from charrnn.analysis.verdict import handicaps, verdict
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.metrics import HistoryRow
@@ -300,3 +301,9 @@ def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_n
     found = handicaps(model, config, steps=120, loss=loss, baseline_loss=1.66)
     assert [line[: len(begins)] for line, begins in zip(found, told, strict=True)] == told
     assert handicaps(model, config, steps=120, loss=0.0029, baseline_loss=0.001) == [], "so little is no handicap"
+
+
+@pytest.mark.parametrize(("has_lines", "enough"), [(False, 500), (True, 10)])
+def test_a_model_is_judged_by_500_characters_or_10_lines_and_by_no_fewer(has_lines, enough):
+    measure = measure_of(2_000, "character", has_lines=has_lines)
+    assert [measure.has_few_to_judge(held_out) for held_out in (enough - 1, enough)] == [True, False]
