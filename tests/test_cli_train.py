@@ -125,10 +125,10 @@ def test_json_has_one_object_per_report_and_the_path_last(charrnn, text):
 def test_going_back_to_the_best_weights_is_reported(charrnn, text):
     text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
     flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02, "--log", "verse.jsonl"]
-    result = charrnn("train", "verse.txt", *flags)
-    assert result.code == 0, result.stderr
+    result = charrnn("train", "verse.txt", *flags, "--json").done
+    notes = "\n".join(json.loads(line).get("note", "") for line in result.stderr.splitlines())
     rows = [json.loads(line) for line in text.with_name("verse.jsonl").read_text().splitlines()]
-    told = re.findall(r"no gain in 3 evaluations: back to the weights of step ([\d,]+), with a lower", result.stderr)
+    told = re.findall(r"no gain in 3 evaluations: back to the weights of step ([\d,]+), with a lower", notes)
     assert len(told) == rows[-2]["rewinds"] > 0, "one at the end would lead nowhere"
     assert {int(step) for step in told} <= {row["step"] for row in rows if row["is_best"]}
 
@@ -142,10 +142,8 @@ def test_json_has_the_requested_samples(charrnn, text):
 
 
 def test_json_covers_notes_and_errors(charrnn, text):
-    text.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh\n"), 900)))  # nothing in it to be learned
-    flags = [*SMALL, "--dropout", 0, "--recall", 0, "--epochs", 40, "--learning-rate", 0.02]
-    lines = [*map(json.loads, charrnn("train", "verse.txt", *flags, "--json").stderr.splitlines())]
-    assert any(line.get("note", "").startswith("no gain in 3 evaluations: back to the weights") for line in lines)
+    lines = charrnn("train", "verse.txt", *SMALL, "--max-steps", 3, "--json").done.stderr.splitlines()
+    assert all(json.loads(line) for line in lines)
     told = "verse.pt: exists; continue it with --resume, replace it with --overwrite, or choose another file with --out"
     assert json.loads(charrnn("train", "verse.txt", "--json").stderr) == {"error": told}
     assert json.loads(charrnn("train", "verse.txt", "--json", "-q").stderr) == {"error": told}
@@ -591,12 +589,10 @@ def test_log_to_a_pipe_suggests_json(charrnn, text):
 
 @pytest.mark.slow
 def test_closed_stderr_reader_does_not_end_the_training(text):
-    command = (
-        f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 300 2> >(head -n 1 >/dev/null)"
-    )
+    command = f"{sys.executable} -m charrnn train verse.txt {' '.join(SMALL)} --max-steps 30 2> >(head -n 1 >/dev/null)"
     result = subprocess.run(["bash", "-c", command], cwd=text.parent, capture_output=True, timeout=120)
     assert (result.returncode, result.stdout) == (0, b"verse.pt\n")
-    assert torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"] == 300
+    assert torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"] == 30
 
 
 @pytest.mark.slow
@@ -686,18 +682,6 @@ def test_gpu_without_kernels_in_this_pytorch_is_refused(monkeypatch, capability,
         )
         with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
             machine.choose_device("cuda", ALONE)
-
-
-@pytest.mark.slow
-def test_resumed_run_trains_on(charrnn, text):
-    charrnn("train", "verse.txt", *SMALL, "--max-steps", 20, "-q")
-    longer = charrnn("train", "verse.txt", "--resume", "--max-steps", 30, "-q")
-    assert (longer.code, longer.stdout) == (0, b"verse.pt\n")
-    state = torch.load(text.with_name("verse.pt"), weights_only=True)
-    assert state["training"]["step"] == 30
-    steps = [row["step"] for row in state["history"]]
-    assert steps == sorted(set(steps))
-    assert {20, 30} <= set(steps)
 
 
 @pytest.mark.slow

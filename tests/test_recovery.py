@@ -239,21 +239,26 @@ def test_divergence_advice_fits_the_options(options, advice):
     assert str(caught.value).endswith("; " + advice)
 
 
-def test_last_report_of_a_diverged_run_is_its_last_step():
+@pytest.fixture(scope="module")
+def diverged():
+    """A run that diverges from its first steps on, to its end: the run, its reports, and the error."""
     run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
-    with pytest.raises(DivergenceError) as caught:
+    with pytest.raises(DivergenceError, match=f"going back {RECOVERIES} times") as caught:
         reports.extend(train(run, report_every=1))
-    last = give_up(run, str(caught.value))
+    return run, reports, str(caught.value)
+
+
+def test_last_report_of_a_diverged_run_is_its_last_step(diverged):
+    run, _, error = diverged
+    last = give_up(run, error)
     assert last.step == run.step
     assert last.train_loss == run.health.loss > 2 * run.health.lowest
     assert (last.is_last, last.ended_by, last.seconds_left) == (True, "divergence", 0)
-    assert last.trouble.splitlines()[-1] == str(caught.value)
+    assert last.trouble.splitlines()[-1] == error
 
 
-def test_report_of_going_back_has_the_loss_that_caused_it():
-    run, reports = start(learning_rate=30.0, warmup_steps=0, max_steps=300), []
-    with pytest.raises(DivergenceError):
-        reports.extend(train(run, report_every=1))
+def test_report_of_going_back_has_the_loss_that_caused_it(diverged):
+    _, reports, _ = diverged
     reasons = re.compile(r"the training loss is ([\d.]+), and was .*: back to")
     told = [(found[1], f"{report.train_loss:.2f}") for report in reports for found in reasons.finditer(report.trouble)]
     assert len(told) == RECOVERIES
@@ -357,12 +362,6 @@ def test_harder_text_is_no_explosion():
     assert not has_exploded(3.3, 1.3, vocab_size=60)
     assert not has_exploded(100.0, math.inf, vocab_size=60), "it was never good"
     assert has_exploded(5.2, 1.3, vocab_size=60)
-
-
-def test_divergence_from_the_start_ends_with_one_clear_error():
-    run = start(learning_rate=30.0, warmup_steps=0, max_steps=300)
-    with pytest.raises(DivergenceError, match="going back 3 times"):
-        finish(run)
 
 
 def test_start_far_worse_than_guessing_is_no_explosion():

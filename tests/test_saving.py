@@ -1020,10 +1020,10 @@ def slow_start():
 @pytest.mark.slow
 def test_training_survives_a_disk_that_is_full_for_a_while(folder):
     """The limit on the size of files is lowered and raised while it runs: `No space` as the system tells it."""
-    straight = train(folder, *SMALL, "--max-steps", 1200, "--out", "straight.pt")
+    straight = train(folder, *SMALL, "--max-steps", 600, "--out", "straight.pt")
     assert straight.process.exitcode == 0
     flags = ["--save-every", "0.1s", "--log", "verse.log"]
-    training = Training(folder, *SMALL, "--max-steps", 1200, *flags, prepare=slow_steps)
+    training = Training(folder, *SMALL, "--max-steps", 600, *flags, prepare=slow_steps)
     wait_until((folder / "verse.pt").exists)
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.prlimit(training.process.pid, resource.RLIMIT_FSIZE, (20_000, hard))
