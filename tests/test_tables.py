@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import clean_environment, run_charrnn
+from conftest import clean_environment, run_charrnn, save_like
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +14,8 @@ from charrnn.analysis.embeddings import map_embeddings
 from charrnn.analysis.novelty import Novelty
 from charrnn.cli.inspector.alphabet_view import _draw_embeddings, _put
 from charrnn.cli.inspector.novelty_view import _draw_novelty
-from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
-from charrnn.display.widths import text_width
+from charrnn.cli.inspector.tables import format_columns, format_comparison, print_table
+from charrnn.display.widths import text_width, wrapped
 from charrnn.text.encoder import CharEncoder
 
 HEAD = ["layer", "gate", "mean value", "cells always open"]
@@ -54,7 +54,7 @@ def test_a_comparison_has_columns_or_rows_or_columns_below_each_other():
     ]  # fmt: skip
 
 
-@given(st.text("ab 漢字é", max_size=60), st.integers(10, 30), st.sampled_from([0, 4]))
+@given(st.text("ab 漢字éािी\u0947👍🏽", max_size=60), st.integers(10, 30), st.sampled_from([0, 4]))
 def test_a_sentence_in_any_script_fits_and_loses_nothing(sentence, width, indent):
     lines = wrapped(sentence, width, indent)
     assert all(text_width(line) <= max(width, indent + 8) for line in lines)
@@ -113,6 +113,33 @@ def test_whatever_inspect_shows_fits_the_terminal(trained, arguments, width):
     if not arguments:
         assert ("curves need 48 columns" in shown) == (width == 40)
         assert "␣" in shown.split("vocabulary")[1].split("most frequent")[0]
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_card_in_any_script_fits_its_terminal(trained, width):
+    command = f"charrnn train  {'विद्यालय शृंखला मात्राएँ ❤️ 👍🏽 ' * 9}".rstrip()
+    save_like(trained, "hindi.pt", made={"command": command})
+    lines = in_terminal(trained, width, "hindi.pt").splitlines()
+    assert max(map(text_width, lines)) <= width
+    assert [line for line in lines if line.endswith(" ")] == [], "which would be copied along"
+    start = next(place for place, line in enumerate(lines) if line.startswith("  by "))
+    end = next(place for place, line in enumerate(lines) if line.startswith("trained "))
+    told = " ".join([lines[start].removeprefix("  by"), *lines[start + 1 : end]])
+    assert told.split() == command.split()
+    assert "charrnn train  " in told, "as many blanks as were typed"
+
+
+def test_names_in_a_table_are_dim_where_the_terminal_has_colours(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    for environment, line in (
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, "\x1b[2mname\x1b[0m  a"),
+        ({"NO_COLOR": "1"}, "name  a"),
+    ):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        print_table([("name", "a " + "b" * 54)])
+        assert capsys.readouterr().out.splitlines() == [line, "      " + "b" * 54]
 
 
 def in_terminal(folder, width, *arguments):

@@ -1,4 +1,4 @@
-"""The live display of a training, progress bars and tables; the only module that imports rich.
+"""The live display of a training, and progress bars; the only module that imports rich.
 
 Rich renders the lines and a `Frame` draws them: rich's own live display handles neither background jobs nor Ctrl-Z nor
 a terminal that is made narrower. Text that comes from a model or a file is never parsed for markup.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -32,7 +31,7 @@ from charrnn.display.echo import is_in_foreground
 from charrnn.display.frame import Frame
 from charrnn.display.messages import PatientStream, never
 from charrnn.display.plain import Display, PlainDisplay
-from charrnn.display.widths import cut
+from charrnn.display.widths import cut, wrapped
 from charrnn.escape import one_line, visible
 from charrnn.metrics import Report
 from charrnn.wording import describe_loss, describe_speed, format_seconds
@@ -151,7 +150,7 @@ class LiveDisplay(Display):
 
     def note(self, message: str) -> None:
         """See `Display.note`."""
-        self._say(self._drawing.draw(Text(one_line(message))))
+        self._say("".join(f"{line}\n" for line in wrapped(one_line(message), self._drawing.width)))
 
     def warn(self, message: str) -> None:
         """See `Display.warn`."""
@@ -215,18 +214,8 @@ class LiveDisplay(Display):
         return Group(Text(f"at step {step:,} it writes", style="dim"), body)
 
 
-def print_grid(rows: Sequence[tuple[str, str]]) -> None:
-    """Print a two-column table on a terminal, wrapped to its width."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(name, Text(value))
-    _console().print(grid, width=_Drawing(sys.stdout).width)
-
-
-def _console(stream: TextIO | None = None) -> Console:
-    """A rich console, on stdout by default.
+def _console(stream: TextIO) -> Console:
+    """A rich console.
 
     COLUMNS=0 and LINES=0 are ignored, as in Python's `shutil`: rich would draw nothing in a width of 0.
     """

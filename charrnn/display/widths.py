@@ -1,9 +1,11 @@
-"""The columns of a terminal that characters take, and the glyphs of characters that take none."""
+"""The columns of a terminal that characters take, the glyphs of characters that take none, and lines that fit."""
 
 from __future__ import annotations
 
 import itertools
+import textwrap
 import unicodedata
+from collections.abc import Iterator
 
 from charrnn.escape import SIGNS, visible
 
@@ -72,6 +74,46 @@ def cut(text: str, columns: int) -> str:
         if used < columns:
             end = place + 1
     return text
+
+
+def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
+    """Wrap a sentence without control characters into lines; a word longer than a line is broken."""
+    return wrap(sentence, max(width, indent + 8), first=" " * indent, others=" " * indent) or [""]
+
+
+def wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> list[str]:
+    """Wrap a sentence with indents, in lines that fit on any terminal; see `cut`."""
+    if sentence.isascii():
+        return textwrap.wrap(
+            sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
+        )  # fmt: skip
+    lines, line = list[str](), first
+    for whole in sentence.split(" "):
+        *pieces, word = _cut_word(whole, width - max(len(first), len(others)))
+        for piece in pieces:  # a word longer than a line
+            if line.strip():
+                lines.append(line.rstrip())
+                line = others
+            lines.append(line + piece)
+            line = others
+        begun = f"{line} {word}" if line.strip() else line + word
+        if sum(map(_most, begun)) > width:
+            lines.append(line.rstrip())
+            begun = others + word
+        line = begun
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _cut_word(word: str, width: int) -> Iterator[str]:
+    """Cut a word into pieces, each as wide as possible."""
+    start = used = 0
+    for place, character in enumerate(word):
+        size = _most(character)
+        if used + size > width and place > start:
+            yield word[start:place]
+            start, used = place, 0
+        used += size
+    yield word[start:]
 
 
 def _width(character: str) -> int:

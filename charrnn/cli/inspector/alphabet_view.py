@@ -11,9 +11,9 @@ from charrnn.analysis.embeddings import EmbeddingMap, map_embeddings
 from charrnn.analysis.features import OTHER, kind_of, name_character
 from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.tables import format_columns, wrapped
+from charrnn.cli.inspector.tables import format_columns
 from charrnn.display.card import spell
-from charrnn.display.widths import text_width
+from charrnn.display.widths import text_width, wrapped
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
 

@@ -9,9 +9,10 @@ from typing import Any
 from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject, reading_key
-from charrnn.cli.inspector.tables import print_lines, print_table, wrapped
+from charrnn.cli.inspector.tables import print_lines, print_table
 from charrnn.display.card import card, parameter_table, verdict_text
 from charrnn.display.curves import NO_ROOM, history_curve
+from charrnn.display.widths import wrapped
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields, perplexity
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION

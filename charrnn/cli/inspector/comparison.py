@@ -11,8 +11,9 @@ from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.cli.common.terminal import terminal_width
 from charrnn.cli.inspector.cards import first_measured
 from charrnn.cli.inspector.subject import Subject, reading_flags, reading_key
-from charrnn.cli.inspector.tables import format_comparison, print_lines, wrapped
+from charrnn.cli.inspector.tables import format_comparison, print_lines
 from charrnn.display.card import verdict_text
+from charrnn.display.widths import wrapped
 from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char
 from charrnn.shapes import count_parameters

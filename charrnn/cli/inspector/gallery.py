@@ -28,7 +28,7 @@ from charrnn.cli.inspector.recording import (
 from charrnn.cli.inspector.results import View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view
-from charrnn.cli.inspector.tables import print_json, print_lines, wrapped
+from charrnn.cli.inspector.tables import print_json, print_lines
 from charrnn.cli.inspector.unit_views import (
     SHOWN_CHARACTERS,
     cell_view,
@@ -37,6 +37,7 @@ from charrnn.cli.inspector.unit_views import (
 )
 from charrnn.display.messages import write_line
 from charrnn.display.svg import MARK, picture
+from charrnn.display.widths import wrapped
 from charrnn.escape import one_line
 from charrnn.paths import name_of
 from charrnn.storage.outputs import check_replaceable, write_whole

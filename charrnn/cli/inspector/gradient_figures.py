@@ -9,8 +9,9 @@ from typing import Any
 
 from charrnn.analysis.gradients import REACH
 from charrnn.cli.inspector.recording import describe_extent
-from charrnn.cli.inspector.tables import format_columns, format_comparison, wrapped
+from charrnn.cli.inspector.tables import format_columns, format_comparison
 from charrnn.display.curves import MIN_WIDTH, NO_ROOM, Curve, plot
+from charrnn.display.widths import wrapped
 from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char
 from charrnn.wording import number_of

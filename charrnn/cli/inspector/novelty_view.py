@@ -14,9 +14,9 @@ from charrnn.cli.common.terminal import work_progress
 from charrnn.cli.inspector.flags import MAX_JUDGED, is_number
 from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import NOTHING_HELD_OUT, Subject
-from charrnn.cli.inspector.tables import format_columns, wrapped
+from charrnn.cli.inspector.tables import format_columns
 from charrnn.cli.inspector.training_text import FoundText
-from charrnn.display.widths import cut
+from charrnn.display.widths import cut, wrapped
 from charrnn.errors import CharRNNError, CorpusError
 from charrnn.escape import one_line
 from charrnn.paths import name_of

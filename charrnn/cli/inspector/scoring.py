@@ -25,9 +25,10 @@ from charrnn.cli.inspector.fitting import (
     warn,
 )
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table, wrapped
+from charrnn.cli.inspector.tables import format_comparison, print_lines, print_table
 from charrnn.display.json_line import to_json
 from charrnn.display.messages import write_warning
+from charrnn.display.widths import wrapped
 from charrnn.errors import CorpusError
 from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields

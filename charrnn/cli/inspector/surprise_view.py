@@ -11,9 +11,9 @@ from charrnn.cli.inspector.fitting import fit_text, unknown_price
 from charrnn.cli.inspector.recording import TYPED, Excerpt, describe_omission
 from charrnn.cli.inspector.results import Section, View
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.tables import wrapped
 from charrnn.display.heatmap import Column, digit, draw, heat, heat_scale, share_ground
 from charrnn.display.svg import Tinted
+from charrnn.display.widths import wrapped
 from charrnn.errors import CorpusError
 from charrnn.escape import describe_characters, one_line
 from charrnn.metrics import bits_per_char

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import itertools
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from charrnn.cli.common.terminal import terminal_width
+from charrnn.cli.common.terminal import shows_colour, terminal_width
 from charrnn.display.json_line import to_json
-from charrnn.display.widths import text_width
+from charrnn.display.widths import text_width, wrap, wrapped
 
 NARROW_TABLE = 48
 """Terminal width below which a value stands under its name, not beside it."""
 
+_DIM = "\x1b[2m{}\x1b[0m"
+
 
 def print_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and values: wrapped and in colour on a terminal, one line each otherwise."""
-    if sys.stdout.isatty() and terminal_width() < NARROW_TABLE:
-        width = terminal_width()
+    """Print names and values: wrapped on a terminal, the names dim where it has colours; one line each otherwise."""
+    size, width = max(text_width(name) for name, _ in rows), terminal_width()
+    if not sys.stdout.isatty():
+        print_lines(f"{_pad(name, size)}  {value}" for name, value in rows)
+    elif width < NARROW_TABLE:
         print_lines(line for name, value in rows for line in (name, *wrapped(value, width, indent=4)))
-        return
-    if sys.stdout.isatty():
-        from charrnn.display.console import print_grid
-
-        print_grid(rows)
-        return
-    width = max(text_width(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{_pad(name, width)}  {value}")
+    else:
+        print_lines(_beside(rows, size, width, _DIM if shows_colour() else "{}"))
 
 
 def print_json(objects: Sequence[Any]) -> None:
@@ -41,46 +37,6 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines that fit and whose foreign text is already escaped."""
     for line in lines:
         print(line)
-
-
-def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
-    """Wrap a sentence into lines; a word longer than a line is broken."""
-    return _wrap(sentence, max(width, indent + 8), first=" " * indent, others=" " * indent) or [""]
-
-
-def _wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> list[str]:
-    """Wrap a sentence with indents; counts East Asian wide characters as two columns."""
-    if sentence.isascii():
-        return textwrap.wrap(
-            sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
-        )  # fmt: skip
-    lines, line = list[str](), first
-    for whole in sentence.split():
-        *pieces, word = _cut(whole, width - max(len(first), len(others)))
-        for piece in pieces:  # a word longer than a line
-            if line.strip():
-                lines.append(line)
-                line = others
-            lines.append(line + piece)
-            line = others
-        begun = f"{line} {word}" if line.strip() else line + word
-        if text_width(begun) > width:
-            lines.append(line)
-            begun = others + word
-        line = begun
-    return [*lines, line] if line.strip() else lines
-
-
-def _cut(word: str, width: int) -> Iterator[str]:
-    """Cut a word into pieces, each as wide as possible."""
-    start = used = 0
-    for place, character in enumerate(word):
-        size = text_width(character)
-        if used + size > width and place > start:
-            yield word[start:place]
-            start, used = place, 0
-        used += size
-    yield word[start:]
 
 
 def format_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -128,6 +84,14 @@ def format_comparison(
     return lines[1:]
 
 
+def _beside(rows: Sequence[tuple[str, str]], size: int, width: int, style: str) -> Iterator[str]:
+    """Lines of values, wrapped, to the right of their names, which take so many columns."""
+    for name, value in rows:
+        first, *others = wrapped(value, width - size - 2)
+        yield f"{style.format(_pad(name, size))}  {first}"
+        yield from (" " * (size + 2) + line for line in others)
+
+
 def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """A table whose heads may be wrapped; empty if it is still too wide."""
     if table := _as_it_is(head, rows, width):
@@ -135,7 +99,7 @@ def _in_columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
     columns = zip(head, *rows, strict=True)
     narrow = [max([0, *map(text_width, [*column, *name.split()])]) for name, *column in columns]
     if _total(narrow) <= width:
-        heads = [_wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
+        heads = [wrap(name, size) if name else [] for name, size in zip(head, narrow, strict=True)]
         return _lay_out([*itertools.zip_longest(*heads, fillvalue=""), *rows], narrow)
     return []
 
@@ -155,7 +119,7 @@ def _chunk(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> li
 
 
 def _hung(sentence: str, width: int) -> list[str]:
-    return _wrap(sentence, max(width, 10), others="  ")
+    return wrap(sentence, max(width, 10), others="  ")
 
 
 def _total(widths: Sequence[int]) -> int:

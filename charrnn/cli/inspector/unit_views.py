@@ -25,11 +25,11 @@ from charrnn.cell_types import CELLS, GATE_LETTERS
 from charrnn.cli.inspector.recording import Recording, describe_omission, too_few
 from charrnn.cli.inspector.results import PAGE_CHARACTERS, Section, View
 from charrnn.cli.inspector.subject import Subject
-from charrnn.cli.inspector.tables import format_columns, wrapped
+from charrnn.cli.inspector.tables import format_columns
 from charrnn.config import ModelConfig
 from charrnn.display.heatmap import Column, draw, signed_block, signed_colour, signed_scale
 from charrnn.display.svg import Tinted
-from charrnn.display.widths import with_bases
+from charrnn.display.widths import with_bases, wrapped
 from charrnn.errors import CharRNNError, ConfigError
 from charrnn.escape import one_line
 from charrnn.paths import name_of
