@@ -148,7 +148,7 @@ ALLOWED = {
         "endings": "rules surrogates",
         "story": "arrays sampling",
         "samples": "sample_progress encoder endings filters options sampling softmax surrogates",
-        "many_samples": "arrays encoder endings rules samples sampling batch_sampling softmax",
+        "batch_samples": "arrays encoder endings rules samples sampling batch_sampling softmax",
         "mixing": "arrays encoder numpy_network recall_memory engine recall softmax",
     },
     "analysis": {

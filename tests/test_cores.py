@@ -17,7 +17,7 @@ from charrnn.cli.trainer import announce, cpu_load, machine, threads
 from charrnn.cli.trainer.cpu_load import OtherLoad, threads_beside
 from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
-from charrnn.network.ensemble import members_of, side_by_side
+from charrnn.network.ensemble import map_members, members_of
 from charrnn.shapes import training_cost
 from charrnn.training.timetable import PASSES_SHARE
 
@@ -388,7 +388,7 @@ def test_announced_threads_are_those_that_compute(keeper_of, most, members, told
 
 def threads_of_members(model):
     """Where each member is computed, and how many threads it has there."""
-    return side_by_side(model, lambda _: torch.get_num_threads(), members_of(model))
+    return map_members(model, lambda _: torch.get_num_threads(), members_of(model))
 
 
 def test_multithreaded_members_give_up_threads_and_get_them_back(keeper_of):

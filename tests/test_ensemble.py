@@ -26,7 +26,7 @@ from charrnn.config import ModelConfig
 from charrnn.display.card import card
 from charrnn.inference.engine import Engine, average, average_one
 from charrnn.loading import sampling_weights
-from charrnn.network.ensemble import build_model, members_of, set_dropout, share_threads, side_by_side, split_state
+from charrnn.network.ensemble import build_model, map_members, members_of, set_dropout, share_threads, split_state
 from charrnn.network.model import CharRNN
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.shapes import member_name, member_weights, parameter_shapes
@@ -71,9 +71,9 @@ def test_numpy_and_torch_ensembles_agree_however_read(cell):
     for layer, own in zip(state, own_state, strict=True):
         for tensor, array in zip(layer, own, strict=True):
             np.testing.assert_allclose(array, tensor.detach().numpy(), rtol=1e-5, atol=1e-5)
-    side_by_side, by_torch, one = engine.batch_reader(5), on_torch.batch_reader(5), engine.reader()
+    batched, by_torch, one = engine.batch_reader(5), on_torch.batch_reader(5), engine.reader()
     for ids, logits in zip(READ, expected.detach().numpy(), strict=True):
-        np.testing.assert_allclose(side_by_side(ids), logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(batched(ids), logits, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(by_torch(ids), logits, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(one(ids[0]), logits[0], rtol=1e-4, atol=1e-4)
 
@@ -416,5 +416,5 @@ def test_failing_member_stops_the_others_from_starting(monkeypatch):
 
     monkeypatch.setattr("charrnn.network.ensemble._workers", lambda _: SimpleNamespace(map=go_on))
     with pytest.raises(MemoryError):
-        side_by_side(model, learn, range(4))
+        map_members(model, learn, range(4))
     assert begun == [0, 1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from charrnn.analysis import losses as losses_module
-from charrnn.analysis.losses import WINDOW, Predictions, add_up, mask_uncounted, read_side_by_side, surprisals
+from charrnn.analysis.losses import WINDOW, Predictions, add_up, mask_uncounted, score_batch, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.config import ModelConfig
 from charrnn.errors import DivergenceError
@@ -56,7 +56,7 @@ def test_texts_read_side_by_side_are_read_as_each_alone(config):
     model = numpy_twin(random_model(config))
     generator = np.random.default_rng(5)
     texts = [generator.integers(0, 11, length) for length in (7, 1, 300, 2, 90, 300)]
-    for text, together in zip(texts, read_side_by_side(model, texts), strict=True):
+    for text, together in zip(texts, score_batch(model, texts), strict=True):
         alone = read_whole(model, text, lanes=1)
         assert len(together.surprisals) == len(text) - 1
         np.testing.assert_allclose(together.surprisals, alone.surprisals, atol=1e-5)
@@ -127,12 +127,12 @@ def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     generator = np.random.default_rng(3)
     texts = [generator.integers(0, 11, length) for length in (5, 300, 7, 2, 90, 6, 8)]
-    expected = read_side_by_side(model, texts)
+    expected = score_batch(model, texts)
     monkeypatch.setattr(losses_module, "MOST_PADDED", 320)
     widths = []
     readers = model.window_reader
     monkeypatch.setattr(model, "window_reader", lambda count: widths.append(count) or readers(count))
-    for found, alone in zip(read_side_by_side(model, texts), expected, strict=True):
+    for found, alone in zip(score_batch(model, texts), expected, strict=True):
         np.testing.assert_allclose(found.surprisals, alone.surprisals, atol=1e-5)
     assert widths[0] == 1
     assert max(widths) > 1
@@ -145,5 +145,5 @@ def test_only_texts_of_like_length_are_read_side_by_side(monkeypatch):
     widths = []
     readers = model.window_reader
     monkeypatch.setattr(model, "window_reader", lambda count: widths.append(count) or readers(count))
-    read_side_by_side(model, texts)
+    score_batch(model, texts)
     assert widths == [3, 2, 1, 2], "100, 60 and 50; 49 and 25; 24; 5 and 4"

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
+from charrnn.generation.batch_samples import draw_samples
 from charrnn.generation.batch_sampling import ENDED
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import SamplingOptions
-from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import Rules
 from charrnn.generation.sample_progress import SampleProgress

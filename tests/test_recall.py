@@ -11,7 +11,7 @@ from conftest import assert_texts_go_on_from_one, numpy_twin, random_model, read
 from torch.nn import functional
 
 from charrnn import recall
-from charrnn.analysis.losses import read_side_by_side, surprisals
+from charrnn.analysis.losses import score_batch, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.cell_types import CELLS
 from charrnn.config import CONTEXTS, FARTHEST, ModelConfig
@@ -280,9 +280,9 @@ def test_loss_equals_that_of_reading_character_by_character():
     for kept in (None, RecalledText(ids, config.recall)):
         assert evaluate(model, ids, batch_size=1, recalled=kept) == pytest.approx(losses.mean(), abs=1e-5)
     windows = [ids[start : start + 257] for start in range(0, len(ids) - 1, 256)]
-    cold = np.concatenate([reading.surprisals for reading in read_side_by_side(engine, windows)])
+    cold = np.concatenate([reading.surprisals for reading in score_batch(engine, windows)])
     assert evaluate_cold(model, ids) == pytest.approx(cold.mean(), abs=1e-5)
-    alone = np.concatenate([read_side_by_side(engine, [window])[0].surprisals for window in windows])
+    alone = np.concatenate([score_batch(engine, [window])[0].surprisals for window in windows])
     np.testing.assert_allclose(cold, alone, atol=1e-4)
     encoder = CharEncoder("abcd")
     readable = encode_known(encoder.decode(ids[1:].tolist()), encoder)

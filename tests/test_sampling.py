@@ -12,11 +12,11 @@ from hypothesis.extra import numpy as hnp
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
+from charrnn.generation.batch_samples import draw_samples
 from charrnn.generation.batch_sampling import ENDED, LOOK_EVERY, Beginning, generate
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
-from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.matching import LineMatch
 from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.sample_progress import SampleProgress

@@ -25,7 +25,7 @@ from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.writing import write_json, write_many, write_one, write_stream
 from charrnn.config import ModelConfig
 from charrnn.display.json_line import EXACT, to_json
-from charrnn.generation import many_samples, samples, sampling
+from charrnn.generation import batch_samples, samples, sampling
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import KnownLines, Rules
 from charrnn.generation.samples import Sample
@@ -366,7 +366,7 @@ def test_mean_log_probability_is_rounded_once(monkeypatch, reciting):
 def test_log_probabilities_are_computed_only_if_shown(monkeypatch, reciting):
     computed = []
     compute = samples.log_softmax
-    for module in (samples, many_samples):
+    for module in (samples, batch_samples):
         monkeypatch.setattr(module, "log_softmax", lambda logits: computed.append(1) or compute(logits))
     job = reciting("abc", rules=Rules(lines=1), num_samples=2)
     write_one(io.BytesIO(), job)

@@ -88,9 +88,7 @@ def _read_piece(
         of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
         recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
     share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
-    readings = read_side_by_side(
-        model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read)
-    )
+    readings = score_batch(model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read))
     skipped = bounds[:-1] - starts
     pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
     surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
@@ -135,7 +133,7 @@ def add_up(readings: Iterable[Predictions], begins: NDArray[np.bool_], unread: i
     return math.fsum(losses), right + bool(last.all())
 
 
-def read_side_by_side(
+def score_batch(
     model: Engine,
     texts: Sequence[Ids],
     recalled: Sequence[Forecasts] | None = None,

@@ -59,7 +59,7 @@ class Ensemble(nn.Module):
             Log-probabilities of the character after each, shape (T, B, V), and the state after the last.
         """
         pairs = zip(self.members, split_state(self, state), strict=True)
-        results = side_by_side(self, lambda pair: pair[0](ids, pair[1], recalled), list(pairs))
+        results = map_members(self, lambda pair: pair[0](ids, pair[1], recalled), list(pairs))
         log_probabilities = torch.stack([logits.float().log_softmax(dim=-1) for logits, _ in results])
         return log_probabilities.logsumexp(dim=0) - math.log(len(results)), join_states([own for _, own in results])
 
@@ -97,7 +97,7 @@ def join_states(states: Sequence[State]) -> State:
     return tuple(layer for state in states for layer in state)
 
 
-def side_by_side(model: Model, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def map_members(model: Model, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """Call a function for each member of a model, in parallel on a CPU, and return the results in order.
 
     Args:

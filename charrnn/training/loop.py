@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from charrnn.metrics import DIVERGENCE, HistoryRow, Report
-from charrnn.network.ensemble import join_states, members_of, side_by_side, split_state
+from charrnn.network.ensemble import join_states, map_members, members_of, split_state
 from charrnn.network.model import State, detach, forecasts_on, ids_on, map_state
 from charrnn.training.health import has_exploded, is_sound
 from charrnn.training.heap import give_back_freed_memory
@@ -185,7 +185,7 @@ def _end_set_up(run: TrainingRun) -> None:
 
 def _update(run: TrainingRun, state: State, is_sound: Tensor | None = None) -> None:
     run.set_learning_rate(_rate(run))
-    side_by_side(run.model, lambda update: update.step(is_sound), run.updates)
+    map_members(run.model, lambda update: update.step(is_sound), run.updates)
     run.state = detach(state)  # truncated BPTT: the next window starts here, and its gradient ends here
     run.step += 1
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from charrnn.network.ensemble import Model, join_states, members_of, side_by_side, split_state
+from charrnn.network.ensemble import Model, join_states, map_members, members_of, split_state
 from charrnn.network.model import CharRNN, State
 from charrnn.training.lanes import IGNORED
 from charrnn.training.ranks import ALONE, Ranks
@@ -86,7 +86,7 @@ def forward_and_backward(
     members = members_of(model)
     each: Sequence[Update | None] = updates or [None] * len(members)
     items = list(zip(members, split_state(model, state), each, strict=True))
-    losses, norms, states = zip(*side_by_side(model, learn, items), strict=True)
+    losses, norms, states = zip(*map_members(model, learn, items), strict=True)
     return Pass(torch.stack(losses), torch.stack(norms), join_states(states))
 
 

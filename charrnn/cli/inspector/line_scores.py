@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.losses import read_side_by_side
+from charrnn.analysis.losses import score_batch
 from charrnn.analysis.surprise import by_character
 from charrnn.arrays import Doubles
 from charrnn.cli.inspector.fitting import fit_text, unknown_price
@@ -140,7 +140,7 @@ def _bits(subject: Subject, texts: Sequence[EncodedText], rule: str) -> list[Dou
     """
     encoder, price = subject.contents.encoder, unknown_price(subject)
     beginning = first_id(encoder, subject.contents.corpus.counts)
-    readings = read_side_by_side(subject.engine, [np.concatenate([[beginning], text.ids]) for text in texts])
+    readings = score_batch(subject.engine, [np.concatenate([[beginning], text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals

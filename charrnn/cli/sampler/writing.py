@@ -17,9 +17,9 @@ from charrnn.cli.sampler.telling import Shortfall
 from charrnn.display.heatmap import heat, paint
 from charrnn.display.json_line import to_json
 from charrnn.escape import visible
+from charrnn.generation.batch_samples import draw_samples
 from charrnn.generation.batch_sampling import ENDED
 from charrnn.generation.endings import Drawn, Ending
-from charrnn.generation.many_samples import draw_samples
 from charrnn.generation.samples import Sample, draw_characters, joined
 from charrnn.metrics import finite_or_none
 from charrnn.surrogates import join_bytes, to_bytes
