@@ -38,7 +38,7 @@ TYPICAL_FLOPS = 2e11
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class TrainingBudget:
     """The text, machine and flags that a model is chosen for.
 
     Attributes:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from charrnn.budget import PROBE_LANES, TYPICAL_FLOPS, Task
+from charrnn.budget import PROBE_LANES, TYPICAL_FLOPS, TrainingBudget
 from charrnn.config import EVALUATED_SHARE, ModelConfig, TrainConfig, check_options
 from charrnn.hyperparameters import (
     FEWEST_BY_TIME,
@@ -117,13 +117,13 @@ def suggest(
     step_chars = _step_chars(given["batch_size"], given["seq_len"], train_chars, mean_line)
     if device == "cuda":  # where a step takes as long with more lanes a process, up to a limit
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
-    task = Task(
+    budget = TrainingBudget(
         given=given, train_chars=train_chars, step_chars=step_chars, vocab_size=vocab_size, flops=flops,
         processes=processes, elapsed=elapsed,
     )  # fmt: skip
-    model, epochs = _choose_model(task)
+    model, epochs = _choose_model(budget)
     held_out = num_chars - train_chars or EVALUATED_SHARE * num_chars
-    training = TrainConfig(**{**_training_defaults(task, model, epochs, held_out), **_fields_of(TrainConfig, given)})
+    training = TrainConfig(**{**_training_defaults(budget, model, epochs, held_out), **_fields_of(TrainConfig, given)})
     return Suggestion(model, training, epochs)
 
 
@@ -143,42 +143,42 @@ def _complete(flags: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
     return {"seq_len": SEQ_LEN, "val_fraction": TrainConfig.val_fraction, **given}
 
 
-def _choose_model(task: Task) -> tuple[ModelConfig, float]:
+def _choose_model(budget: TrainingBudget) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth its cost, and the number of its epochs."""
-    given, vocab_size = task.given, task.vocab_size
-    count = next(count for limit, count in LARGEST if task.usual_chars < limit)
+    given, vocab_size = budget.given, budget.vocab_size
+    count = next(count for limit, count in LARGEST if budget.usual_chars < limit)
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
     for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
         shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
         shape["embedding_dim"] = 128 if vocab_size > 512 or given.get("device") == "cuda" else 64
         model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
         model = replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
-        enough = min(ENOUGH_EPOCHS * wanted_epochs(task.usual_chars), worth_chars / task.train_chars)
-        if task.epochs_by_clock(model) >= min(enough, task.epochs_by_steps):
+        enough = min(ENOUGH_EPOCHS * wanted_epochs(budget.usual_chars), worth_chars / budget.train_chars)
+        if budget.epochs_by_clock(model) >= min(enough, budget.epochs_by_steps):
             break
-    model = replace(model, members=_choose_members(task, model))
-    epochs = task.planned_epochs(model)
+    model = replace(model, members=_choose_members(budget, model))
+    epochs = budget.planned_epochs(model)
     shares = {**choose_dropout(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 
-def _choose_members(task: Task, model: ModelConfig) -> int:
+def _choose_members(budget: TrainingBudget, model: ModelConfig) -> int:
     """Choose as many members as there is time for; one where `may_be_ensemble` is false."""
-    given = task.given
+    given = budget.given
     if "members" in given:
         return int(given["members"])
     if not may_be_ensemble(given):
         return 1
     for count, share in MEMBERS if "time_limit" in given else MEMBERS[1:]:
-        if task.planned_epochs(replace(model, members=count)) >= share * wanted_epochs(task.usual_chars):
+        if budget.planned_epochs(replace(model, members=count)) >= share * wanted_epochs(budget.usual_chars):
             return count
     return 1
 
 
-def _training_defaults(task: Task, model: ModelConfig, epochs: float, held_out: float) -> dict[str, Any]:
+def _training_defaults(budget: TrainingBudget, model: ModelConfig, epochs: float, held_out: float) -> dict[str, Any]:
     """Choose the options of the training that follow from its length, which flags may override."""
-    given, train_chars = task.given, task.train_chars
-    optimizer, steps = given.get("optimizer", TrainConfig.optimizer), epochs * train_chars / task.step_chars
+    given, train_chars = budget.given, budget.train_chars
+    optimizer, steps = given.get("optimizer", TrainConfig.optimizer), epochs * train_chars / budget.step_chars
     choices: dict[str, Any] = {
         "learning_rate": peak_rate(optimizer, model, steps),
         "weight_decay": choose_weight_decay(optimizer),
@@ -190,7 +190,7 @@ def _training_defaults(task: Task, model: ModelConfig, epochs: float, held_out: 
         choices["epochs"] = float(f"{epochs:.2g}")
         choices["patience"] = 8
     if "time_limit" in given:
-        usual = FEWEST_BY_TIME * epochs / wanted_epochs(task.usual_chars)  # for a short text, one every two epochs
+        usual = FEWEST_BY_TIME * epochs / wanted_epochs(budget.usual_chars)  # for a short text, one every two epochs
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
