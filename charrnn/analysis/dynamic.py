@@ -80,7 +80,7 @@ def adapted_loss(
     config: ModelConfig,
     weights: Weights,
     ids: Ids,
-    counts: NDArray[np.bool_],
+    counted_mask: NDArray[np.bool_],
     *,
     on_progress: OnProgress = lambda read: None,
 ) -> float:
@@ -90,7 +90,7 @@ def adapted_loss(
         config: the model's shape.
         weights: by name.
         ids: encoded text, shape (num_chars,), at least two characters.
-        counts: whether each id but the first counts, shape (num_chars - 1,).
+        counted_mask: whether each id but the first counts, shape (num_chars - 1,).
         on_progress: called with the number of characters that a member has read since the last call.
 
     Raises:
@@ -101,7 +101,7 @@ def adapted_loss(
     for of_members in zip(*members, strict=True):
         values = average_surprisals(of_members)
         require_finite(values)
-        losses.append(float(values[counts[place : place + len(values)]].sum()))
+        losses.append(float(values[counted_mask[place : place + len(values)]].sum()))
         place += len(values)
     return math.fsum(losses)
 

@@ -96,16 +96,16 @@ def _read_piece(
     return Predictions(surprisals, hits)
 
 
-def mask_uncounted(readings: Iterable[Predictions], counts: NDArray[np.bool_]) -> Iterator[Predictions]:
+def mask_uncounted(readings: Iterable[Predictions], counted_mask: NDArray[np.bool_]) -> Iterator[Predictions]:
     """Mask readings: set the surprisals of ids that do not count to 0, and their hits to False.
 
     Args:
         readings: of a text in pieces.
-        counts: whether each id but the first counts, shape (num_chars - 1,).
+        counted_mask: whether each id but the first counts, shape (num_chars - 1,).
     """
     place = 0
     for reading in readings:
-        own = counts[place : place + len(reading.hits)]
+        own = counted_mask[place : place + len(reading.hits)]
         yield Predictions(np.where(own, reading.surprisals, 0.0), reading.hits & own)
         place += len(own)
 
