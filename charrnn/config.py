@@ -143,7 +143,7 @@ class ModelConfig:
         return self.hidden_size if layer else self.embedding_dim
 
     @property
-    def losses_compare(self) -> bool:
+    def train_loss_is_comparable(self) -> bool:
         """Whether the training loss can be compared with the validation loss.
 
         It cannot where training is the harder task: with dropout, with hidden forecasts, or with several members, which

@@ -371,8 +371,8 @@ def test_verdict_on_one_member_is_that_of_the_ensemble(trained):
     ]
     both = dataclasses.replace(whole, model=easy, weights=names, losses_of=2, history=rows)
     alone = both.member(1)
-    assert alone.model.losses_compare
-    assert not alone.losses_compare
+    assert alone.model.train_loss_is_comparable
+    assert not alone.train_loss_is_comparable
     assert dict(card(alone))["verdict"] == dict(card(both))["verdict"]
     told, told_of_all = describe(Subject("two.pt", "two", alone)), describe(Subject("two.pt", "two", both))
     assert [told[name] for name in ("losses_compare", "verdict")] == [False, told_of_all["verdict"]]

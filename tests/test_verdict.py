@@ -101,7 +101,7 @@ def test_what_the_losses_say_is_said_in_words(train, val, words):
 
 def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
     losses = history([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6])
-    told = verdict(losses, vocab_size=61, losses_compare=False)
+    told = verdict(losses, vocab_size=61, train_loss_is_comparable=False)
     assert told.startswith("levelled off: no gain in 3 evaluations, since step 300")
 
 
@@ -119,7 +119,7 @@ def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
     ],
 )
 def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(train, val, words):
-    assert re.match(words, verdict(history(train, val), vocab_size=61, losses_compare=False))
+    assert re.match(words, verdict(history(train, val), vocab_size=61, train_loss_is_comparable=False))
 
 
 def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
@@ -175,7 +175,7 @@ def test_where_hardly_a_loss_is_left_nothing_more_is_advised(val, vocab_size, wo
 def test_losses_compare_only_where_training_is_no_harder(changes, compare):
     shape = {"vocab_size": 5, "cell": "gru", "hidden_size": 8, "num_layers": 1, "embedding_dim": 4}
     plain = {"dropout": 0.0, "input_dropout": 0.0, "recall": 0, "members": 1}
-    assert ModelConfig(**{**shape, **plain, **changes}).losses_compare is compare
+    assert ModelConfig(**{**shape, **plain, **changes}).train_loss_is_comparable is compare
 
 
 @pytest.mark.parametrize(

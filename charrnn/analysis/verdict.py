@@ -54,7 +54,7 @@ def margin(loss: float, share: float) -> float:
     return max(loss * share, LEAST)
 
 
-def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: bool = True) -> str:
+def verdict(history: Sequence[HistoryRow], *, vocab_size: int, train_loss_is_comparable: bool = True) -> str:
     """Say whether a model improves, overfits, got worse, underfits, has levelled off or learned nothing.
 
     After a resumption to a later end the loss is at first above the earlier best, so only what came since is judged.
@@ -62,8 +62,8 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
     Args:
         history: evaluations in order.
         vocab_size: V, which gives the loss of a uniform guess.
-        losses_compare: see `ModelConfig.losses_compare`. If False, the training loss is that of a harder task, and
-            means something only if it is nevertheless the lower one.
+        train_loss_is_comparable: see `ModelConfig`. If False, the training loss is that of a harder task, and means
+            something only if it is nevertheless the lower one.
     """
     kept = best_row(history)
     if kept is None:  # no evaluation yet, or a single member of an ensemble
@@ -97,7 +97,7 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, losses_compare: b
         seen = f"no gain in {since} evaluations, since step {best.step:,}"
     before, thirds = _end_of(own, begun)
     has_fallen = before.train_loss - last.train_loss > margin(last.train_loss, FLAT) * thirds
-    return _levelled_off(last, seen, training_fell=has_fallen, losses_compare=losses_compare)
+    return _levelled_off(last, seen, training_fell=has_fallen, train_loss_is_comparable=train_loss_is_comparable)
 
 
 def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, baseline_loss: float) -> list[str]:
@@ -145,17 +145,17 @@ def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fel
     return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {advice}"
 
 
-def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, losses_compare: bool) -> str:
+def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, train_loss_is_comparable: bool) -> str:
     """Verdict on a validation loss that no longer falls, by comparison with the training loss; `seen` describes it."""
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
     if gap > margin(last.val_loss, CLEAR):
-        though = "" if losses_compare else ", though it is that of a harder task"
+        though = "" if train_loss_is_comparable else ", though it is that of a harder task"
         return (
             f"overfitting: the training loss is {gap:.4f} nats below the validation loss{though}, and {seen}; "
             "more text, a smaller model or more dropout would help, more time would not"
         )
-    if not losses_compare:
+    if not train_loss_is_comparable:
         return f"{levelled}; more text, or a larger model, would help more than time"
     if gap >= -margin(last.val_loss, CLEAR):
         return (

@@ -132,7 +132,7 @@ def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None =
     told = verdict(
         checkpoint.history,
         vocab_size=checkpoint.model.vocab_size,
-        losses_compare=checkpoint.losses_compare,
+        train_loss_is_comparable=checkpoint.train_loss_is_comparable,
     )
     if checkpoint.best is None or baseline is None:
         return told

@@ -88,9 +88,9 @@ class Checkpoint(Header):
         return self.losses_of == self.model.members
 
     @property
-    def losses_compare(self) -> bool:
-        """Whether its training and validation losses can be compared; see `ModelConfig.losses_compare`."""
-        return self.has_own_losses and self.model.losses_compare
+    def train_loss_is_comparable(self) -> bool:
+        """Whether its training and validation losses can be compared; see `ModelConfig.train_loss_is_comparable`."""
+        return self.has_own_losses and self.model.train_loss_is_comparable
 
     @cached_property
     def train_config(self) -> TrainConfig:

@@ -55,7 +55,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "text": asdict(contents.text_options),
         "best": _describe_best(subject),
         "baseline": _describe_baseline(measured),
-        "losses_compare": contents.losses_compare,
+        "losses_compare": contents.train_loss_is_comparable,
         "learned_held_out": contents.origin.learned_held_out,
         "known_lines": _describe_lines(measured),
         "verdict": verdict_text(contents, describe_known(*measured.known_lines), measured.baseline),
