@@ -129,7 +129,7 @@ class AlwaysNext:
 def test_surprise_and_guesses_are_the_models(length):
     encoder = CharEncoder("\nabcd")
     text = ("abcd" * length)[:length]
-    seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), beginning=0, price=9.0, top_k=2)
+    seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), first_id=0, price=9.0, top_k=2)
     assert [one.character for one in seen] == list(text)
     other = -np.log2(0.75 / 4)
     expected = [other if i and i % 4 == 0 else 2.0 for i in range(length)]
@@ -140,14 +140,14 @@ def test_surprise_and_guesses_are_the_models(length):
 
 def test_of_a_character_of_several_bytes_what_its_first_might_be_is_guessed():
     encoder = CharEncoder("\nab\xa4\xc3", "byte")  # ids in the order of bytes; the last two are those of ä, turned
-    seen = follow(AlwaysNext(5), encoder, encode_known("äa", encoder), beginning=0, price=9.0, top_k=1)
+    seen = follow(AlwaysNext(5), encoder, encode_known("äa", encoder), first_id=0, price=9.0, top_k=1)
     assert [(one.character, one.guesses[0][0]) for one in seen] == [("ä", "a"), ("a", "\udcc3")]
 
 
 def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
     encoder = CharEncoder("\nabcd")
     text = "aé\u2028b"
-    seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), beginning=0, price=np.log(8), top_k=1)
+    seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), first_id=0, price=np.log(8), top_k=1)
     assert [one.bits for one in seen] == pytest.approx([2, 3, 3, 2], abs=1e-5)
     assert [len(one.guesses) for one in seen] == [1, 0, 0, 1]
 

@@ -48,7 +48,7 @@ def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
         read_whole(engine, np.arange(60) % 11)
     readable = encode_known("abc", CharEncoder("abcdefghijk"))
     with pytest.raises(DivergenceError, match="not numbers any more"), np.errstate(all="ignore"):
-        follow(engine, CharEncoder("abcdefghijk"), readable, beginning=0, price=0.0)
+        follow(engine, CharEncoder("abcdefghijk"), readable, first_id=0, price=0.0)
 
 
 @pytest.mark.parametrize("config", VARIANTS[::4])

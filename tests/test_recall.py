@@ -286,7 +286,7 @@ def test_loss_equals_that_of_reading_character_by_character():
     np.testing.assert_allclose(cold, alone, atol=1e-4)
     encoder = CharEncoder("abcd")
     readable = encode_known(encoder.decode(ids[1:].tolist()), encoder)
-    seen = follow(engine, encoder, readable, beginning=int(ids[0]), price=0.0)
+    seen = follow(engine, encoder, readable, first_id=int(ids[0]), price=0.0)
     np.testing.assert_allclose([one.bits for one in seen], losses / np.log(2), atol=1e-3)
 
 

@@ -368,20 +368,20 @@ def test_start_far_worse_than_guessing_is_no_explosion():
     """As one on another text does, whose first weights are sure of what is wrong there."""
     run = start(learning_rate=1e-3, max_steps=200)
     run.model.head.bias.data[:2] = 40.0
-    run.beginning = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    run.fallback_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     reports = finish(run)
     assert reports[0].train_loss > 10
-    assert (run.health.recoveries, run.beginning) == (0, {})
+    assert (run.health.recoveries, run.fallback_weights) == (0, {})
 
 
 def test_fine_tuned_run_goes_back_to_its_initial_weights():
     run = start()
-    run.beginning = {name: tensor + 1 for name, tensor in run.model.state_dict().items()}
+    run.fallback_weights = {name: tensor + 1 for name, tensor in run.model.state_dict().items()}
     state = run.state_dict()
     other = start()
     other.load_state_dict(state)
     go_back(other, "a test")
-    torch.testing.assert_close(dict(other.model.state_dict()), run.beginning)
+    torch.testing.assert_close(dict(other.model.state_dict()), run.fallback_weights)
     finish(other)
     assert "beginning" not in other.state_dict(), "the best weights are what it would go back to"
 

@@ -194,7 +194,7 @@ def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
     resume(tmp_path / "x.pt", run, {"val_fraction"})
     assert (run.cold_loss, run.history, run.best, run.best_weights) == (None, [], None, {})
     assert run.pace == Pace(step=2)
-    torch.testing.assert_close(run.beginning, dict(measured.model.state_dict()), rtol=0, atol=0)
+    torch.testing.assert_close(run.fallback_weights, dict(measured.model.state_dict()), rtol=0, atol=0)
 
 
 def test_a_pass_that_was_begun_is_over_where_another_way_to_read_is_forced(tmp_path):

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.batch_samples import draw_samples
-from charrnn.generation.batch_sampling import ENDED, LOOK_EVERY, Beginning, generate
+from charrnn.generation.batch_sampling import ENDED, LOOK_EVERY, ReadPrompt, generate
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
@@ -426,7 +426,7 @@ def test_finished_texts_are_dropped_from_the_batch_and_the_others_stay_the_same(
         alone.append("".join(character for character, _ in drawn))
     counts = []
     beginning = sampler.begin()
-    sampler.__dict__["_beginning"] = replace(beginning, read=Counted(beginning.read, counts))
+    sampler.__dict__["_read_prompt"] = replace(beginning, read=Counted(beginning.read, counts))
     samples = draw_samples(sampler, encoder, 500, Rules(lines=1), range(40))
     lengths = list(map(len, alone))
     assert [sample.text for sample in samples] == alone
@@ -487,7 +487,7 @@ def test_finished_text_with_nan_logits_stops_no_other():
 
     progresses = [SampleProgress(90) for _ in range(3)]
     progresses[0].end()
-    beginning = Beginning(Breaking(np.zeros(1)), np.zeros((1, 3)))
+    beginning = ReadPrompt(Breaking(np.zeros(1)), np.zeros((1, 3)))
     generators = [np.random.default_rng(seed) for seed in range(3)]
     steps = generate(beginning, generators=generators, options=SamplingOptions(), progresses=progresses)
     drawn = np.array([ids for ids, _ in steps])

@@ -193,7 +193,7 @@ def test_saves_are_written_in_order(monkeypatch):
 def test_save_holds_the_state_from_when_it_began(tmp_path, monkeypatch, evaluate_every):
     done = written(monkeypatch)
     run = start(evaluate_every=evaluate_every)
-    run.beginning = dict(run.model.state_dict())
+    run.fallback_weights = dict(run.model.state_dict())
     saver = saver_of(tmp_path / "x.pt", run)
     next(train_run(run, report_every=1))
     take_step(run)

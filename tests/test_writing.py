@@ -388,7 +388,7 @@ def test_worker_processes_do_not_fold_the_weights_or_read_the_prompt_again(monke
 
     own = os.getpid()
     monkeypatch.setattr(FoldedWeights, "__init__", once(FoldedWeights.__init__))
-    monkeypatch.setattr(sampling, "Beginning", once(sampling.Beginning))
+    monkeypatch.setattr(sampling, "ReadPrompt", once(sampling.ReadPrompt))
     model = numpy_twin(
         random_model(ModelConfig(vocab_size=3, cell="gru", hidden_size=8, num_layers=1, embedding_dim=4))
     )

@@ -46,7 +46,7 @@ def follow(
     encoder: CharEncoder,
     encoded: EncodedText,
     *,
-    beginning: int,
+    first_id: int,
     price: float,
     top_k: int = 0,
 ) -> list[SeenCharacter]:
@@ -56,14 +56,14 @@ def follow(
         model: reads the text.
         encoder: the model's.
         encoded: the text.
-        beginning: id to read before the text, such as that of a line feed.
+        first_id: id to read before the text, such as that of a line feed.
         price: surprisal of a character that the model does not know, in nats.
         top_k: number of guesses to record.
 
     Raises:
         DivergenceError: a surprisal is not finite.
     """
-    ids = np.concatenate([[beginning], encoded.ids]).astype(np.int64)
+    ids = np.concatenate([[first_id], encoded.ids]).astype(np.int64)
     recalled = recall_text(ids, model.config.recall)[:, None] if model.config.recall else None
     state = model.initial_state()
     spelled = _spelled(encoder)

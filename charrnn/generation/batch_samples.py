@@ -30,7 +30,7 @@ def draw_samples(
     length: int,
     rules: Rules,
     numbers: Sequence[int],
-    beginning: str = "",
+    prompt: str = "",
     *,
     with_log_probabilities: bool = True,
 ) -> list[Sample]:
@@ -42,11 +42,11 @@ def draw_samples(
         length: the most characters to draw for each.
         rules: what else ends them, and what they must not hold.
         numbers: the samples' numbers.
-        beginning: the prompt, whose last line each sample's first line continues.
+        prompt: its last line is continued by each sample's first line.
         with_log_probabilities: see `draw_characters`.
     """
     buffers = [
-        _SampleBuffer(SampleBuilder(encoder, sampler.new_progress(length), Ending(rules, beginning))) for _ in numbers
+        _SampleBuffer(SampleBuilder(encoder, sampler.new_progress(length), Ending(rules, prompt))) for _ in numbers
     ]
     steps = sampler.steps(numbers, [buffer.builder.progress for buffer in buffers])
     is_heeded_at_once = rules.leave_out_lines or sampler.over_lines is not None

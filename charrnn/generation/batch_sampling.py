@@ -43,7 +43,7 @@ class BatchReader(Protocol):
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ReadPrompt:
     """A prompt that was read, for any number of texts that begin with it.
 
     Attributes:
@@ -56,7 +56,7 @@ class Beginning:
 
 
 def generate(
-    beginning: Beginning,
+    prompt: ReadPrompt,
     *,
     generators: Sequence[np.random.Generator],
     options: SamplingOptions,
@@ -66,7 +66,7 @@ def generate(
     """Continue a prompt in N ways at once, in constant memory.
 
     Args:
-        beginning: the prompt as a model has read it; it is not yielded.
+        prompt: as a model has read it; it is not yielded.
         generators: one source of randomness for each of the N texts, so that a text depends on its own alone.
         options: how a character is drawn.
         progresses: how much is to be drawn of each text, all of the same length; they may change between characters.
@@ -80,8 +80,8 @@ def generate(
     Raises:
         DivergenceError: the logits are not finite any more.
     """
-    texts = _Texts.all_of(beginning, progresses, match)
-    thresholds, whole = _thresholds(generators), beginning.logits.repeat(len(generators), axis=0)
+    texts = _Texts.all_of(prompt, progresses, match)
+    thresholds, whole = _thresholds(generators), prompt.logits.repeat(len(generators), axis=0)
     length, over = progresses[0].left(0), np.zeros(len(progresses), dtype=np.bool_)
     for drawn in itertools.count():
         if match is not None or drawn >= length or drawn % LOOK_EVERY == 0:
@@ -119,12 +119,12 @@ class _Texts:
     walks: Sequence[MatchState] | None
 
     @classmethod
-    def all_of(cls, beginning: Beginning, progresses: Sequence[SampleProgress], match: LineMatch | None) -> _Texts:
+    def all_of(cls, prompt: ReadPrompt, progresses: Sequence[SampleProgress], match: LineMatch | None) -> _Texts:
         """Begin a text for each progress."""
         rows = np.arange(len(progresses))
         walks = None if match is None else [match.walk() for _ in progresses]
-        read = beginning.read.selected(np.zeros_like(rows))
-        return cls(rows, read, beginning.logits.repeat(len(progresses), axis=0), progresses, walks)
+        read = prompt.read.selected(np.zeros_like(rows))
+        return cls(rows, read, prompt.logits.repeat(len(progresses), axis=0), progresses, walks)
 
     def over(self, drawn: int) -> NDArray[np.bool_]:
         """Which texts are over after `drawn` characters."""

@@ -74,7 +74,7 @@ class Ending:
 
     Args:
         rules: what ends the sample, and what it must not hold.
-        beginning: the text before it; a line that this begins is continued, and never counts as a repeat.
+        prompt: the text before it; a line that this begins is continued, and never counts as a repeat.
 
     Attributes:
         takes_text: whether `feed_text` may be called in place of `feed`.
@@ -88,10 +88,10 @@ class Ending:
         surplus: how many of the last characters taken by `feed_text` do not belong to the sample; 0 until it has ended.
     """
 
-    def __init__(self, rules: Rules, beginning: str = "") -> None:
+    def __init__(self, rules: Rules, prompt: str = "") -> None:
         self._rules = rules
         self.takes_text = rules.keep_all
-        *before, begun = beginning.split("\n")
+        *before, begun = prompt.split("\n")
         self._begun = [begun] if begun else []  # the released part of the current line, if a rule needs it, in pieces
         self._keeps_begun = rules.unique or rules.is_cut is not None
         self._written = KnownLines(before) if rules.unique else None

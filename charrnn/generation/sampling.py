@@ -16,7 +16,7 @@ from numpy.random import Generator, default_rng
 
 from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
-from charrnn.generation.batch_sampling import DRAWS_AT_ONCE, BatchReader, Beginning, generate
+from charrnn.generation.batch_sampling import DRAWS_AT_ONCE, BatchReader, ReadPrompt, generate
 from charrnn.generation.choosing import Chooser, make_chooser, overflow
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sample_progress import SampleProgress
@@ -158,9 +158,9 @@ class Sampler:
             match=self.match,
         )
 
-    def begin(self) -> Beginning:
+    def begin(self) -> ReadPrompt:
         """Read the prompt, only once for all samples that are computed side by side."""
-        return self._beginning
+        return self._read_prompt
 
     def steps(self, numbers: Sequence[int], progresses: Sequence[SampleProgress]) -> Iterator[tuple[Ids, Floats]]:
         """Several samples, computed side by side; see `generate`."""
@@ -183,11 +183,11 @@ class Sampler:
         return np.concatenate(blocks, axis=1)
 
     @cached_property
-    def _beginning(self) -> Beginning:
+    def _read_prompt(self) -> ReadPrompt:
         read = self.model.batch_reader(1, self._generated_from)
         for character in self.prompt:
             logits = read(np.array([character]))
-        return Beginning(read, logits)
+        return ReadPrompt(read, logits)
 
     @property
     def _generated_from(self) -> int | None:

@@ -37,7 +37,7 @@ def settle_alphabet(counts: Counts, name: str, reading: ReadOptions) -> CharEnco
     """
     if reading.encoder is None:
         return choose_alphabet(counts, reading)
-    _check_known(counts, reading.encoder, name, reading.beginning)
+    _check_known(counts, reading.encoder, name, reading.start_flags)
     _check_chosen(counts, reading.encoder, reading)
     return reading.encoder
 
@@ -84,7 +84,7 @@ def counts_by_id(counts: Counts, encoder: CharEncoder) -> list[int]:
     return [*own, int(counts.sum()) - sum(own)] if encoder.has_unknown else own
 
 
-def _check_known(counts: Counts, encoder: CharEncoder, name: str, beginning: str) -> None:
+def _check_known(counts: Counts, encoder: CharEncoder, name: str, start_flags: str) -> None:
     lacking = np.setdiff1d(np.flatnonzero(counts), encoder.points)
     if len(lacking) and not encoder.has_unknown:
         points = lacking.tolist()
@@ -93,7 +93,7 @@ def _check_known(counts: Counts, encoder: CharEncoder, name: str, beginning: str
         raise ForeignTextError(
             f"{name}: cannot go on with it, since it has {described}, which the checkpoint's alphabet lacks; "
             f"give the text that it learned from, replace those {encoder.unit}s, or begin a training on this one from "
-            f"its weights with {beginning}"
+            f"its weights with {start_flags}"
         )
 
 

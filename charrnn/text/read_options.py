@@ -26,7 +26,7 @@ class ReadOptions:
         min_count: times that a character must occur in the text to get an id of its own; None: chosen.
         max_vocab: most characters that get an id of their own, the commonest; None: chosen.
         encoder: the alphabet, if it is fixed already.
-        beginning: flags that start a new training from the model's weights, suggested if the text has other characters.
+        start_flags: flags that start a training from the model's weights, suggested if the text has other characters.
         known: an alphabet whose characters get ids in any case; None: no such alphabet.
         cache: where large encoded texts are kept; None: in memory.
         length: most bytes to read of each document, decompressed; None: all.
@@ -43,7 +43,7 @@ class ReadOptions:
     min_count: int | None = None
     max_vocab: int | None = None
     encoder: CharEncoder | None = None
-    beginning: str = "--init-from"
+    start_flags: str = "--init-from"
     known: CharEncoder | None = None
     cache: Cache | None = None
     length: int | None = None

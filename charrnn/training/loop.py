@@ -235,7 +235,7 @@ def _evaluate(run: TrainingRun) -> Report:
     )
     run.history.append(row)
     if is_best:
-        run.best, run.cold_loss, run.health.tries, run.beginning = row, None, 0, {}
+        run.best, run.cold_loss, run.health.tries, run.fallback_weights = row, None, 0, {}
         run.best_weights = copy_weights(run.model)
     report = _report(run, began, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1

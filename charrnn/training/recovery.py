@@ -91,7 +91,7 @@ def first_weights(run: TrainingRun) -> dict[str, Tensor]:
     """The weights that a run began with; torch's random state is left as it is."""
     with kept_random_state(run.model):
         torch.manual_seed(run.config.seed)
-        return run.beginning or dict(build_model(run.model.config).state_dict())
+        return run.fallback_weights or dict(build_model(run.model.config).state_dict())
 
 
 def ensure_finite(run: TrainingRun) -> None:

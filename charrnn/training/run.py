@@ -55,7 +55,7 @@ class TrainingRun:
         best: the row with the lowest loss, the first of equals; None before the first evaluation.
         has_evaluated: whether this process has made an evaluation.
         best_weights: the weights at `best`; empty before the first evaluation.
-        beginning: weights to go back to before there are best ones, if --force-resume discarded losses; else empty.
+        fallback_weights: to go back to before there are best ones, if --force-resume discarded losses; else empty.
         pace: sums since the last evaluation.
         highest_norm: the largest gradient norm of a step since the last report; not saved: saves come right after one.
         health: what went wrong so far.
@@ -93,7 +93,7 @@ class TrainingRun:
     cold_loss: float | None = None
     line_feed: int | None = None
     val_recalled: Recalled | None = None
-    beginning: dict[str, Tensor] = field(default_factory=dict)
+    fallback_weights: dict[str, Tensor] = field(default_factory=dict)
     ranks: Ranks = ALONE
     unread: list[StepMetrics] = field(default_factory=list)
 
@@ -265,7 +265,7 @@ class TrainingRun:
             "health": dict(vars(self.health)),
             **mine,
             **({"other_ranks": others} if others else {}),
-            **({"beginning": self.beginning} if self.beginning else {}),
+            **({"beginning": self.fallback_weights} if self.fallback_weights else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -284,7 +284,7 @@ class TrainingRun:
         self.started -= state["seconds"]
         self.set_up_began_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
         self.set_learning_rate(state["learning_rate"])
-        self.beginning = state.get("beginning", {})
+        self.fallback_weights = state.get("beginning", {})
         self.lanes.seek(**state["lanes"])
         self.pace = Pace(**state["pace"])
         self.health = Health(**state["health"])

@@ -35,7 +35,7 @@ def surprise_view(subject: Subject, given: Excerpt, *, rule: str, top_k: int) ->
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
         subject.engine, subject.contents.encoder, encoded,
-        beginning=first_id(subject.contents.encoder, subject.contents.corpus.counts),
+        first_id=first_id(subject.contents.encoder, subject.contents.corpus.counts),
         price=unknown_price(subject), top_k=top_k,
     )  # fmt: skip
     told = _told_of_unknown(encoded, unknown_price(subject), source)

@@ -35,20 +35,20 @@ class Turns:
             ConfigError: no line that begins so can match the pattern, or none within the length that was given.
         """
         job, encoder = self._job, self._job.form.encoder
-        beginning = "".join(self._line) + typed
-        match, length = _after(beginning, job)
+        prompt = "".join(self._line) + typed
+        match, length = _after(prompt, job)
         sampler = replace(job.sampler, match=match)
         if self._story is not None:
             self._story.take(encoder.encode_list(typed))
         elif typed:
-            sampler = replace(sampler, prompt=job.before + encoder.encode_list(beginning))
+            sampler = replace(sampler, prompt=job.before + encoder.encode_list(prompt))
         if self._is_story:
             if self._story is None:
                 generated_from = None if sampler.recall_all else len(sampler.prompt)
                 self._story = Story(sampler.model, sampler.prompt, generated_from)
             sampler = replace(sampler, begin_one=self._story.begin, prompt=[self._story.last])
-            self._line = [beginning]
-        return replace(job, sampler=sampler, length=length, prompt=beginning)
+            self._line = [prompt]
+        return replace(job, sampler=sampler, length=length, prompt=prompt)
 
     def heard(self, drawn: Iterable[Drawn]) -> Iterator[Drawn]:
         """Append each character to the story before passing it on; drop an incomplete one at the end."""
@@ -68,7 +68,7 @@ class Turns:
             self._line.append(character)
 
 
-def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
+def _after(prompt: str, job: Job) -> tuple[LineMatch | None, int | None]:
     """The pattern after a beginning, and the length, extended to give lines enough room if none was given.
 
     Raises:
@@ -77,7 +77,7 @@ def _after(beginning: str, job: Job) -> tuple[LineMatch | None, int | None]:
     match, length = job.sampler.match, job.length
     if match is None:
         return None, length
-    match = match.after(beginning, None if job.length_is_chosen else length)
+    match = match.after(prompt, None if job.length_is_chosen else length)
     if length is not None and job.length_is_chosen:
         length = min(max(length, match.shortest(job.rules.lines or 1)), MOST_CHARACTERS)
     return match, length

@@ -42,7 +42,7 @@ def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
         ConfigError: a flag does not fit the stored run.
     """
     text, encoder = ranks.broadcast(lambda: _stored_text(request))
-    reading = replace(request.reading, options=text, encoder=encoder, beginning=way_to_begin(request))
+    reading = replace(request.reading, options=text, encoder=encoder, start_flags=way_to_begin(request))
     return replace(reading, min_count=None, max_vocab=None) if request.force else reading  # the stored alphabet stays
 
 

@@ -65,7 +65,7 @@ def resume_run(request: Request, corpus: Corpus, other_load: OtherLoad, ranks: R
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(run, stored, request)
     keeper = ThreadKeeper(asdict(config), other_load, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
-    begun_by = stored.made.get("begun_by") or _beginning(stored.made.get("command", ""))
+    begun_by = stored.made.get("begun_by") or _first_command(stored.made.get("command", ""))
     differs = bool(changes) or has_changed(run.config, stored.train_config, *ENDS, "patience")
     return PreparedRun(
         run, corpus, pieces, speed, listed(reason, told_of_speed), keeper, origin, run.config.precision,
@@ -133,7 +133,7 @@ def _origin(run: TrainingRun, stored: Checkpoint, request: Request) -> Origin:
     )  # fmt: skip
 
 
-def _beginning(command: str) -> str:
+def _first_command(command: str) -> str:
     """The stored command, if it began the run; empty if it resumed the run.
 
     For files of an older charrnn, which stored only the last command.
