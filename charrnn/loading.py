@@ -81,7 +81,7 @@ def load_for_sampling(
         from charrnn.network.torch_engine import TorchCharRNN
 
         weights = sampling_weights(contents.weights, contents.encoder)
-        return TorchCharRNN(contents.model, weights, device, contents.line_feed), contents.encoder
+        return TorchCharRNN(contents.model, weights, device, contents.line_end_id), contents.encoder
     if not others:
         return _writer(contents, keeps_weights=False), contents.encoder
     from charrnn.generation.mixing import MixedModel, Part
@@ -104,7 +104,7 @@ def sampling_weights(weights: Mapping[str, Singles], encoder: CharEncoder) -> Ma
 
 def _writer(contents: Checkpoint, *, keeps_weights: bool) -> Engine:
     weights = sampling_weights(contents.weights, contents.encoder)
-    return Engine(contents.model, weights, contents.line_feed, keeps_weights=keeps_weights)
+    return Engine(contents.model, weights, contents.line_end_id, keeps_weights=keeps_weights)
 
 
 def _parse_share(entry: str) -> tuple[str, float]:

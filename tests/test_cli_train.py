@@ -751,7 +751,7 @@ def test_interrupted_and_resumed_run_equals_a_straight_one_bit_for_bit(text, thr
 
 
 @pytest.mark.parametrize(
-    ("steps", "evaluate_every", "line_feed", "evaluations"),
+    ("steps", "evaluate_every", "line_end_id", "evaluations"),
     [
         (1, None, None, 2),  # that of the step, and the one in cold windows
         (1, None, 3, 1),
@@ -760,10 +760,10 @@ def test_interrupted_and_resumed_run_equals_a_straight_one_bit_for_bit(text, thr
         (1000, 10, None, 101),
     ],
 )
-def test_remaining_time_includes_evaluations(steps, evaluate_every, line_feed, evaluations):
+def test_remaining_time_includes_evaluations(steps, evaluate_every, line_end_id, evaluations):
     config = SimpleNamespace(time_limit=None, evaluate_every=evaluate_every, evaluations=4)
     run = SimpleNamespace(
-        finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_feed=line_feed,
+        finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_end_id=line_end_id,
         is_out_of_patience=False, evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
     )  # fmt: skip
     expected = format_seconds(600 * evaluations + steps)

@@ -39,7 +39,7 @@ def show(folder, model, *arguments):
 
 def bits_of(contents, ids):
     """Surprisals of all ids after the first, each by itself, in bits."""
-    engine = Engine(contents.model, contents.weights, contents.line_feed)
+    engine = Engine(contents.model, contents.weights, contents.line_end_id)
     logits, _ = engine.forward(np.asarray(ids[:-1], dtype=np.int64)[:, None], engine.initial_state())
     values = logits[:, 0].astype(np.float64)
     values -= np.log(np.exp(values).sum(axis=1, keepdims=True))

@@ -628,4 +628,4 @@ def test_line_feed_is_kept_however_rare(tmp_path):
         [write(tmp_path, b"aaaab\naaabb\nc" * 5)], ReadOptions(options=TextOptions(lines=True), max_vocab=2)
     )
     assert corpus.encoder.characters == "\na"
-    assert corpus.counts[corpus.line_feed] == 10
+    assert corpus.counts[corpus.line_end_id] == 10

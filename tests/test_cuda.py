@@ -149,7 +149,7 @@ def check_gradients(build, precision):
         *({"cell": cell} for cell in CELLS),
         *({"optimizer": optimizer} for optimizer in ("adam", "rmsprop", "sgd")),
         {"members": 2, "recall": 1000, "recall_dropout": 0.0},
-        {"line_feed": int(IDS[TEXT.index("\n")])},
+        {"line_end_id": int(IDS[TEXT.index("\n")])},
     ],
     ids=lambda options: "-".join(value if isinstance(value, str) else name for name, value in options.items()),
 )

@@ -116,11 +116,11 @@ def test_first_evaluation_is_of_the_initial_weights(options):
 
 
 def test_first_evaluation_of_separate_lines_starts_each_from_zeros():
-    line_feed = int(IDS[TEXT.index("\n")])
-    run = start(line_feed=line_feed, batch_size=64, seq_len=100)
+    line_end_id = int(IDS[TEXT.index("\n")])
+    run = start(line_end_id=line_end_id, batch_size=64, seq_len=100)
     assert run.lanes.windows_per_epoch <= FIRST_WINDOWS, "so that all that is learned from is read"
     evaluate_before_first_step(run)
-    assert run.history[0].train_loss == pytest.approx(evaluate_lines(run.model, IDS[:5000], line_feed), rel=1e-6)
+    assert run.history[0].train_loss == pytest.approx(evaluate_lines(run.model, IDS[:5000], line_end_id), rel=1e-6)
 
 
 def test_gain_is_below_the_initial_loss(monkeypatch):

@@ -78,8 +78,8 @@ def test_where_each_line_is_a_text_of_its_own_none_is_a_context_of_another(order
     lines = ["\n" + line for line in text.splitlines(keepends=True)]
     assert len(lines) > 900
     encoder = CharEncoder(text + scored)
-    line_feed = encoder.characters.index("\n")
-    found = NgramModel(encoder.encode(text), len(encoder), order, line_feed=line_feed)
+    line_end_id = encoder.characters.index("\n")
+    found = NgramModel(encoder.encode(text), len(encoder), order, line_end_id=line_end_id)
     model = plain_model(lines, encoder.characters, order, opening="\n")
     expected = [
         -np.log(model(character, ("\n" + line)[: i + 1][-order + 1 :]))
@@ -94,7 +94,7 @@ def test_a_line_that_has_lost_its_beginning_is_not_taken_for_one(monkeypatch):
     encoder = CharEncoder("\nabcdx")
     text = encoder.encode("ab\n" * 50 + "cxdb\n" + "ab\n" * 50)
     monkeypatch.setattr(ngrams, "MAX_LEARNED", 153)  # "db" and its line feed before the lines
-    cut, whole = (NgramModel(ids, 6, line_feed=0).surprisals(encoder.encode("\nd"))[1] for ids in (text, text[-153:]))
+    cut, whole = (NgramModel(ids, 6, line_end_id=0).surprisals(encoder.encode("\nd"))[1] for ids in (text, text[-153:]))
     assert cut > whole + 0.5, "no line begins so"
 
 
@@ -146,8 +146,8 @@ def test_characters_at_some_places_have_the_surprisals_that_they_have_in_the_who
 
 
 @pytest.mark.parametrize("text", ["a", "aaaa", "ab", "\n", "a\nb\n", "\n\n\n\n\n\n\n"])
-@pytest.mark.parametrize("line_feed", [None, 0])
-def test_tiny_texts_are_no_error(text, line_feed):
+@pytest.mark.parametrize("line_end_id", [None, 0])
+def test_tiny_texts_are_no_error(text, line_end_id):
     encoder = CharEncoder(text)
-    model = NgramModel(encoder.encode(text), len(encoder), line_feed=line_feed if "\n" in text else None)
+    model = NgramModel(encoder.encode(text), len(encoder), line_end_id=line_end_id if "\n" in text else None)
     assert np.isfinite(model.surprisals(encoder.encode(text * 3))).all()

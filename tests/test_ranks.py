@@ -576,15 +576,17 @@ def learn(ranks):
     found = {}
     end = int(np.flatnonzero(IDS == LINE_FEED)[60]) + 1  # of 61 lines: six at a time, and one
     for name, options in {
-        "stream": {"cell": "lstm", "ids": IDS, "line_feed": None, "batch_size": 5, "max_steps": 200},
-        "recall": {"recall": 700, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 60},
-        "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_feed": None, "batch_size": 4, "max_steps": 40},
-        "lines": {"cell": "gru", "ids": IDS[:end], "line_feed": LINE_FEED, "batch_size": 6, "max_steps": 60},
+        "stream": {"cell": "lstm", "ids": IDS, "line_end_id": None, "batch_size": 5, "max_steps": 200},
+        "recall": {"recall": 700, "ids": IDS, "line_end_id": None, "batch_size": 4, "max_steps": 60},
+        "members": {"cell": "lstm", "members": 2, "ids": IDS, "line_end_id": None, "batch_size": 4, "max_steps": 40},
+        "lines": {"cell": "gru", "ids": IDS[:end], "line_end_id": LINE_FEED, "batch_size": 6, "max_steps": 60},
     }.items():
-        ids, line_feed = options.pop("ids"), options.pop("line_feed")
+        ids, line_end_id = options.pop("ids"), options.pop("line_end_id")
         model = model_config(**{name: options.pop(name) for name in ("cell", "members", "recall") if name in options})
         config = TrainConfig(**options, seq_len=16, learning_rate=0.01, state_reset=0.0)
-        run = TrainingRun.start(model, config, ids, IDS[:500], started=ranks.now(), line_feed=line_feed, ranks=ranks)
+        run = TrainingRun.start(
+            model, config, ids, IDS[:500], started=ranks.now(), line_end_id=line_end_id, ranks=ranks
+        )
         losses = []
         for _ in range(config.max_steps):
             before, chars = run.pace.loss, run.pace.chars

@@ -46,7 +46,7 @@ SETTINGS = {
 }
 ENSEMBLE = {"members": {"members": 3, "dropout": 0.2, "patience": 8, "learning_rate": 0.02}}
 OTHER_TEXTS = {
-    "lines": {"line_feed": int(ENCODER.encode("\n")[0]), "dropout": 0.2, "batch_size": 6},
+    "lines": {"line_end_id": int(ENCODER.encode("\n")[0]), "dropout": 0.2, "batch_size": 6},
     "mapped": {"dropout": 0.2},
     "recall": {"recall": 300, "stretch": 100},
 }

@@ -32,14 +32,14 @@ IDS = CharEncoder(TEXT).encode(TEXT)
 VOCAB_SIZE = len(CharEncoder(TEXT))
 
 
-def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=IDS, line_feed=None, **options):
+def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=IDS, line_end_id=None, **options):
     model = ModelConfig(
         vocab_size=VOCAB_SIZE, cell=cell, hidden_size=32, num_layers=num_layers, embedding_dim=8, dropout=dropout,
         members=members, recall=recall, recall_dropout=options.pop("recall_dropout", 0.6),
     )  # fmt: skip
     defaults = {"batch_size": 4, "seq_len": 25, "max_steps": 12, "learning_rate": 3e-3, "warmup_steps": 3}
     config = TrainConfig(**{**defaults, **options})
-    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started=0.0, line_feed=line_feed)
+    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started=0.0, line_end_id=line_end_id)
 
 
 def finish(run):
@@ -130,7 +130,7 @@ def test_some_lanes_reset_their_state_and_the_others_keep_it():
 
 
 def test_separate_lines_keep_their_state_to_their_end():
-    run = start(seq_len=5, line_feed=int(IDS[TEXT.index("\n")]), state_reset=0.9, max_steps=10_000)
+    run = start(seq_len=5, line_end_id=int(IDS[TEXT.index("\n")]), state_reset=0.9, max_steps=10_000)
     seen = []
     forward = run.model.forward
     run.model.forward = lambda ids, state, _: seen.append((state, run.state)) or forward(ids, state)
@@ -283,7 +283,7 @@ def test_last_report_measures_the_best_weights_in_cold_windows_and_keeps_the_las
 
 
 def test_separate_lines_have_no_cold_loss():
-    run = start(line_feed=int(IDS[TEXT.index("\n")]), max_steps=2)
+    run = start(line_end_id=int(IDS[TEXT.index("\n")]), max_steps=2)
     assert finish(run)[-1].best_cold_loss is run.cold_loss is None
 
 

@@ -304,7 +304,7 @@ def test_baseline_is_measured_over_the_characters_of_the_losses(contents, traine
     spans = [match.span() for match in re.finditer(r"[^\n]*\n|[^\n]+$", held_out)]
     if lines:
         feed = contents.encoder.characters.index("\n")
-        model = NgramModel(ids[:-2000], len(contents.encoder), line_feed=feed)
+        model = NgramModel(ids[:-2000], len(contents.encoder), line_end_id=feed)
         each = (contents.encoder.encode("\n" + held_out[slice(*span)]) for span in spans)
         whole = np.concatenate([model.surprisals(line)[1:] for line in each])
     else:

@@ -68,16 +68,16 @@ class NgramModel:
         ids: text to learn from, shape (num_chars,), values in [0, V).
         vocab_size: V.
         order: length of the longest n-gram, at least 1.
-        line_feed: id of the line feed if each line is a text of its own; a text to score must then begin with it.
+        line_end_id: id of the line feed if each line is a text of its own; a text to score must then begin with it.
     """
 
-    def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER, *, line_feed: int | None = None) -> None:
+    def __init__(self, ids: Ids, vocab_size: int, order: int = ORDER, *, line_end_id: int | None = None) -> None:
         self._vocab_size = vocab_size
         self._order = order
         learned = np.asarray(ids[-MAX_LEARNED:], dtype=np.int64)
-        if line_feed is not None and len(learned) == len(ids):  # a cut text begins mid-line
-            learned = np.insert(learned, 0, line_feed)
-        self._levels = _count_levels(learned, vocab_size, order, -1 if line_feed is None else line_feed)
+        if line_end_id is not None and len(learned) == len(ids):  # a cut text begins mid-line
+            learned = np.insert(learned, 0, line_end_id)
+        self._levels = _count_levels(learned, vocab_size, order, -1 if line_end_id is None else line_end_id)
 
     def surprisals_at(self, ids: Ids, places: Places) -> Doubles:
         """The surprisals in nats of some characters of a text, each given those before it, shape (num_places,).
@@ -110,14 +110,14 @@ class NgramModel:
         return result
 
 
-def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> list[_Level]:
+def _count_levels(ids: Places, vocab_size: int, order: int, line_end_id: int) -> list[_Level]:
     """Count the n-grams of every length; Kneser-Ney continuation counts for all but the longest.
 
     Args:
         ids: text to learn from, shape (num_chars,).
         vocab_size: V.
         order: length of the longest n-gram.
-        line_feed: id that an n-gram may begin or end with, but not contain inside; -1: there is no such id.
+        line_end_id: id that an n-gram may begin or end with, but not contain inside; -1: there is no such id.
     """
     keys_by_level: list[Places] = []
     counts_by_level: list[Places] = []
@@ -144,7 +144,7 @@ def _count_levels(ids: Places, vocab_size: int, order: int, line_feed: int) -> l
         contexts_by_level.append(keys // vocab_size)
         places[: len(counted)][counted] = found
         del found  # as large as the text
-        feed = line_feed if length > 1 else -1  # a single line feed has the line that it ends as left context
+        feed = line_end_id if length > 1 else -1  # a single line feed has the line that it ends as left context
         is_first = ids[first] == feed
         counted = counted[:-1] & (ids[length - 1 : -1] != feed)
     return [_smooth(*level) for level in zip(keys_by_level, counts_by_level, contexts_by_level, strict=True)]

@@ -147,10 +147,11 @@ def _few_to_judge(checkpoint: Checkpoint) -> str:
     """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
     corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
     held_out = round(corpus.characters * share)
-    line_feed = None if checkpoint.origin.val_texts else checkpoint.line_feed  # how many lines those have is not kept
-    measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_feed is not None)
-    if measure.unit == LINE and line_feed is not None:
-        held_out = round(corpus.counts[line_feed] * share)
+    has_count = not checkpoint.origin.val_texts  # how many lines those have is not kept
+    line_end_id = checkpoint.line_end_id if has_count else None
+    measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_end_id is not None)
+    if measure.unit == LINE and line_end_id is not None:
+        held_out = round(corpus.counts[line_end_id] * share)
     return number_of(held_out, measure.unit) if measure.has_few_to_judge(held_out) else ""
 
 

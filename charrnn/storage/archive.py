@@ -113,7 +113,7 @@ class Checkpoint(Header):
         return sorted(range(len(self.corpus.counts)), key=lambda i: -self.corpus.counts[i])
 
     @property
-    def line_feed(self) -> int | None:
+    def line_end_id(self) -> int | None:
         """The line feed's id if each line was a text of its own, so that the state is zeroed after it; else None."""
         return line_feed_id(self.encoder, self.text_options)
 

@@ -83,14 +83,14 @@ class Corpus:
     endings: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def line_feed(self) -> int | None:
+    def line_end_id(self) -> int | None:
         """The id that ends a line, where each line is a text of its own; else None."""
         return line_feed_id(self.encoder, self.options)
 
     @property
     def mean_line(self) -> float | None:
         """Mean length of a line in characters, including its line feed, where each line is a text of its own."""
-        return None if self.line_feed is None else len(self.ids) / max(1, self.counts[self.line_feed])
+        return None if self.line_end_id is None else len(self.ids) / max(1, self.counts[self.line_end_id])
 
     @property
     def is_spread(self) -> bool:
@@ -99,7 +99,7 @@ class Corpus:
         True where each line is a text of its own: lists are usually sorted, and the end of a sorted list is unlike the
         rest. False if the text is too large to copy, or if a text is given as held out.
         """
-        return self.line_feed is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
+        return self.line_end_id is not None and not self.num_held_out and self.ids.nbytes < MAPPED_BYTES
 
     def split_for(self, config: TrainConfig) -> tuple[Ids, Ids]:
         """Split the text as a training with these options does, see `split`."""
@@ -120,9 +120,9 @@ class Corpus:
         """
         if not val_fraction:
             return self.ids, self.split(EVALUATED_SHARE, spread=spread, bounded=bounded)[1]
-        if spread and self.line_feed is not None:
-            return split_lines(self.ids, val_fraction, self.line_feed, self.name, bounded=bounded)
-        return split_end(self.ids, val_fraction, self.line_feed, self.name)
+        if spread and self.line_end_id is not None:
+            return split_lines(self.ids, val_fraction, self.line_end_id, self.name, bounded=bounded)
+        return split_end(self.ids, val_fraction, self.line_end_id, self.name)
 
 
 def read_corpus(paths: Sequence[str], reading: ReadOptions | None = None, progress: Progress | None = None) -> Corpus:

@@ -54,29 +54,29 @@ def counted_lanes(num_chars: int, most: int | None, batch_size: int | None = Non
     return starts, np.minimum(np.append(starts[1:], whole), starts + -(-count // lanes))
 
 
-def counted_places(ids: Ids, most: int, line_feed: int | None = None) -> Places:
+def counted_places(ids: Ids, most: int, line_end_id: int | None = None) -> Places:
     """The places of the characters that are counted, ascending, shape (num_counted,).
 
     Args:
         ids: encoded text, shape (num_chars,), at least two characters.
         most: about how many characters to count at most.
-        line_feed: the id that ends a line, where each line is a text of its own.
+        line_end_id: the id that ends a line, where each line is a text of its own.
     """
-    if line_feed is None:
+    if line_end_id is None:
         starts, ends = counted_lanes(len(ids), most)
         return _ranges(starts + 1, ends - starts)
     if len(ids) <= most:
         return np.arange(len(ids), dtype=np.int64)
-    starts, lengths = find_lines(ids, line_feed)
+    starts, lengths = find_lines(ids, line_end_id)
     chosen = spread(len(starts), len(ids), most)
     return _ranges(starts[chosen].astype(np.int64), lengths[chosen].astype(np.int64))
 
 
-def take_lines(ids: Ids, line_feed: int, most: int) -> Ids:
+def take_lines(ids: Ids, line_end_id: int, most: int) -> Ids:
     """Take evenly spaced lines of a text that hold about `most` characters, or the whole text."""
     if len(ids) <= most:
         return ids
-    taken = ids[counted_places(ids, most, line_feed)]
+    taken = ids[counted_places(ids, most, line_end_id)]
     release_pages(ids)
     return taken
 

@@ -23,12 +23,12 @@ def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
     return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size
 
 
-def find_lines(ids: Ids, line_feed: int) -> tuple[Positions, Positions]:
+def find_lines(ids: Ids, line_end_id: int) -> tuple[Positions, Positions]:
     """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
     dtype = np.int32 if len(ids) <= np.iinfo(np.int32).max else np.int64
     starts = [np.zeros(min(1, len(ids)), dtype=dtype)]
     for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
-        found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_feed)
+        found = np.flatnonzero(ids[: len(ids) - 1][place : place + PIECE] == line_end_id)
         starts.append((found + (place + 1)).astype(dtype))
         release_pages(ids)
     of_all = np.concatenate(starts)
@@ -54,40 +54,40 @@ def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positi
     return (np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype)
 
 
-def next_line(ids: Ids, place: int, line_feed: int) -> int:
+def next_line(ids: Ids, place: int, line_end_id: int) -> int:
     """The first position from `place` (at least 1) on at which a line begins; len(ids) if there is none."""
     for first in range(place - 1, len(ids) - 1, PIECE):
-        found = np.flatnonzero(ids[first : min(first + PIECE, len(ids) - 1)] == line_feed)
+        found = np.flatnonzero(ids[first : min(first + PIECE, len(ids) - 1)] == line_end_id)
         if len(found):
             return first + int(found[0]) + 1
     return len(ids)
 
 
-def previous_line(ids: Ids, place: int, line_feed: int) -> int:
+def previous_line(ids: Ids, place: int, line_end_id: int) -> int:
     """The last position up to `place` at which a line begins; 0, the text's beginning, if there is no other."""
     for end in range(place, 0, -PIECE):
         first = max(0, end - PIECE)
-        found = np.flatnonzero(ids[first:end] == line_feed)
+        found = np.flatnonzero(ids[first:end] == line_end_id)
         if len(found):
             return first + int(found[-1]) + 1
     return 0
 
 
-def count_lines(ids: Ids, line_feed: int) -> int:
+def count_lines(ids: Ids, line_end_id: int) -> int:
     """How many lines a text has."""
     feeds = 0
     for place in range(0, len(ids), PIECE):
-        feeds += int(np.count_nonzero(ids[place : place + PIECE] == line_feed))
+        feeds += int(np.count_nonzero(ids[place : place + PIECE] == line_end_id))
         release_pages(ids)
-    return feeds + bool(len(ids) and ids[-1] != line_feed)
+    return feeds + bool(len(ids) and ids[-1] != line_end_id)
 
 
-def count_blank_lines(ids: Ids, line_feed: int, white: Sequence[int]) -> int:
+def count_blank_lines(ids: Ids, line_end_id: int, white: Sequence[int]) -> int:
     """How many lines of a text hold nothing but the ids `white` of white space before their line feed."""
     blank, is_at_start = 0, True
     for place in range(0, len(ids), PIECE):
         piece = ids[place : place + PIECE]
-        ends = np.concatenate([[is_at_start], piece[np.isin(piece, white, invert=True)] == line_feed])
+        ends = np.concatenate([[is_at_start], piece[np.isin(piece, white, invert=True)] == line_end_id])
         blank += int(np.count_nonzero(ends[1:] & ends[:-1]))
         is_at_start = bool(ends[-1])
         release_pages(ids)

@@ -21,13 +21,13 @@ MOST_LOOKED_AT = 1 << 22
 """Most characters of the training piece, and of the held-out piece, whose lines `count_known` compares."""
 
 
-def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -> tuple[Ids, Ids]:
+def split_end(ids: Ids, val_fraction: float, line_end_id: int | None, name: str) -> tuple[Ids, Ids]:
     """Hold out a text's end; where each line is a text of its own, from a line's beginning on.
 
     Args:
         ids: encoded text, shape (num_chars,).
         val_fraction: share of the characters to hold out.
-        line_feed: the id that ends a line, where each line is a text of its own.
+        line_end_id: the id that ends a line, where each line is a text of its own.
         name: of the text, for messages.
 
     Returns:
@@ -39,12 +39,14 @@ def split_end(ids: Ids, val_fraction: float, line_feed: int | None, name: str) -
     held_out = max(MIN_PIECE, round(len(ids) * val_fraction))
     _require_enough(len(ids), held_out, name)
     cut = len(ids) - held_out
-    if line_feed is not None:
-        cut = _line_end(ids, cut, line_feed, name)
+    if line_end_id is not None:
+        cut = _line_end(ids, cut, line_end_id, name)
     return ids[:cut], ids[cut:]
 
 
-def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bounded: bool = False) -> tuple[Ids, Ids]:
+def split_lines(
+    ids: Ids, val_fraction: float, line_end_id: int, name: str, *, bounded: bool = False
+) -> tuple[Ids, Ids]:
     """Hold out lines from all over a text: one of each group of consecutive lines, at a varying place in the group.
 
     Lists are usually sorted, and the end of a sorted list is unlike the rest. Both pieces are copies and keep the order
@@ -53,7 +55,7 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bou
     Args:
         ids: encoded text, shape (num_chars,).
         val_fraction: share of the lines to hold out.
-        line_feed: the id that ends a line.
+        line_end_id: the id that ends a line.
         name: of the text, for messages.
         bounded: whether to keep lines longer than `val_fraction` of the text in the training piece, if most lines are
             shorter: holding out a line that makes up most of the text would leave next to nothing to learn from.
@@ -65,7 +67,7 @@ def split_lines(ids: Ids, val_fraction: float, line_feed: int, name: str, *, bou
         CorpusError: a piece would be too short to predict anything, or there is only one line.
     """
     _require_enough(len(ids), MIN_PIECE, name)
-    starts, lengths = find_lines(ids, line_feed)
+    starts, lengths = find_lines(ids, line_end_id)
     if len(starts) < MIN_PIECE:
         raise _one_line(name)
     is_held_out = lengths <= val_fraction * len(ids)
@@ -113,12 +115,12 @@ def _require_enough(num_chars: int, held_out: int, name: str) -> None:
         )
 
 
-def _line_end(ids: Ids, cut: int, line_feed: int, name: str) -> int:
+def _line_end(ids: Ids, cut: int, line_end_id: int, name: str) -> int:
     """Move a cut to the beginning of the next line or, if there is none, of the last line before."""
-    after = next_line(ids, cut, line_feed)
+    after = next_line(ids, cut, line_end_id)
     if after < len(ids):
         return after
-    before = previous_line(ids, cut - 1, line_feed)
+    before = previous_line(ids, cut - 1, line_end_id)
     if not before:
         raise _one_line(name)
     return before

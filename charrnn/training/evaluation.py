@@ -103,7 +103,7 @@ def evaluate_cold(
 def evaluate_lines(
     model: Model,
     ids: Ids,
-    line_feed: int,
+    line_end_id: int,
     *,
     precision: str = "float32",
     ranks: Ranks = ALONE,
@@ -116,18 +116,18 @@ def evaluate_lines(
     Args:
         model: its training mode is restored.
         ids: encoded text, shape (num_chars,).
-        line_feed: the id that ends a line.
+        line_end_id: the id that ends a line.
         precision: as in training.
         ranks: the processes that evaluate together.
 
     Returns:
         Mean loss in nats over all characters, line feeds included.
     """
-    lines = find_lines(ids, line_feed)
+    lines = find_lines(ids, line_end_id)
     starts, lengths = cut_lines(*lines, LONGEST_PIECE)
     by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # similar lengths
     is_first = np.isin(starts[by_length], lines[0])
-    opened = np.concatenate([np.array([line_feed], dtype=ids.dtype), ids])
+    opened = np.concatenate([np.array([line_end_id], dtype=ids.dtype), ids])
     total = 0.0
     with inference_context(model, precision):
         for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):

@@ -20,7 +20,7 @@ CHUNK = 1 << 24
 """Ids that are copied to the GPU at once: the text may be mapped from a file larger than the host's memory."""
 
 
-def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice, reach: int = 0) -> WindowReader:
+def build_lanes(ids: Ids, config: TrainConfig, line_end_id: int | None, own: slice, reach: int = 0) -> WindowReader:
     """Choose how a text is read: line by line, from GPU memory where it fits there, or from host memory.
 
     Forecasts are looked up on the host: they are six integers a character, and need the text in its own order.
@@ -34,8 +34,8 @@ def build_lanes(ids: Ids, config: TrainConfig, line_feed: int | None, own: slice
         "seed": config.seed,
         "own": own,
     }
-    if line_feed is not None:
-        return LineLanes(ids, line_feed, **options)
+    if line_end_id is not None:
+        return LineLanes(ids, line_end_id, **options)
     options |= {"stretch": config.stretch, "reach": reach}
     if config.device == "cuda" and fits_on_gpu(ids):
         return ResidentLanes(ids, torch.device("cuda"), **options)

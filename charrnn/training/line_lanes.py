@@ -31,7 +31,7 @@ class LineLanes(WindowReader):
 
     Args:
         ids: encoded text, shape (num_chars,).
-        line_feed: the id that ends a line.
+        line_end_id: the id that ends a line.
         batch_size: B, lines that are read side by side.
         seq_len: T, characters of a window, at most.
         seed: seed of the order.
@@ -42,11 +42,11 @@ class LineLanes(WindowReader):
     """
 
     def __init__(
-        self, ids: Ids, line_feed: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
+        self, ids: Ids, line_end_id: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
     ) -> None:
         super().__init__()
-        self._ids, self._line_feed, self._seed = ids, line_feed, seed
-        self._starts, self._lengths = find_lines(ids, line_feed)
+        self._ids, self._line_end_id, self._seed = ids, line_end_id, seed
+        self._starts, self._lengths = find_lines(ids, line_end_id)
         if len(self._starts) < batch_size:
             raise ConfigError(
                 f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(self._starts):,}; "
@@ -87,7 +87,7 @@ class LineLanes(WindowReader):
         counts = within < lengths  # (T, B)
         places, end = starts[self._own] + within, len(self._ids) - 1  # (T, own lanes); arbitrary past a line's end
         before = self._ids[np.clip(places - 1, 0, end)]
-        inputs = np.where(places == 0, self._line_feed, before).astype(np.int64)  # a line begins after a line feed
+        inputs = np.where(places == 0, self._line_end_id, before).astype(np.int64)  # a line begins after a line feed
         targets = self._ids[np.minimum(places, end)].astype(np.int64)
         own = counts[:, self._own]
         num_targets = int(counts.sum())

@@ -206,7 +206,7 @@ def _count(run: TrainingRun, loss: float, norm: float, num_targets: int) -> None
 def _reset_some(run: TrainingRun) -> State:
     """The state to go on from, with zeros for a few lanes: otherwise the model would see zeros only once an epoch."""
     share = run.config.state_reset
-    if run.line_feed is not None or not share:  # a line's beginning is seen often enough
+    if run.line_end_id is not None or not share:  # a line's beginning is seen often enough
         return run.state
     states = []
     for member, own in zip(members_of(run.model), split_state(run.model, run.state), strict=True):

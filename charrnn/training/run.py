@@ -42,7 +42,7 @@ class TrainingRun:
         optimizers: one for each member's parameters.
         updates: the `Update` that applies each optimizer.
         lanes: reader of the training piece, with its position there.
-        line_feed: the id that ends a line, where each line is a text of its own; else None.
+        line_end_id: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
         val_recalled: forecasts in the held-out piece; None for a model that does not recall.
         state: hidden state after the last window, detached.
@@ -91,7 +91,7 @@ class TrainingRun:
     finish_seconds: float = FINISH_SECONDS
     rewinds: int = 0
     cold_loss: float | None = None
-    line_feed: int | None = None
+    line_end_id: int | None = None
     val_recalled: Recalled | None = None
     fallback_weights: dict[str, Tensor] = field(default_factory=dict)
     ranks: Ranks = ALONE
@@ -106,7 +106,7 @@ class TrainingRun:
         val_ids: Ids,
         *,
         started: float,
-        line_feed: int | None = None,
+        line_end_id: int | None = None,
         ranks: Ranks = ALONE,
     ) -> TrainingRun:
         """Begin a run: weights from the seed, zero state, first window.
@@ -117,7 +117,7 @@ class TrainingRun:
             train_ids: shape (num_chars,).
             val_ids: shape (num_chars,).
             started: `CLOCK.now()` at the moment from which a time limit counts.
-            line_feed: the id that ends a line, where each line is a text of its own.
+            line_end_id: the id that ends a line, where each line is a text of its own.
             ranks: the processes that train this model; all of them must call this.
 
         Raises:
@@ -136,11 +136,11 @@ class TrainingRun:
             config=config,
             optimizers=optimizers,
             updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
-            lanes=build_lanes(train_ids, config, line_feed, own, model_config.recall),
+            lanes=build_lanes(train_ids, config, line_end_id, own, model_config.recall),
             val_ids=val_ids,
             state=model.initial_state(own.stop - own.start),
             started=started,
-            line_feed=line_feed,
+            line_end_id=line_end_id,
             val_recalled=recalled_in(val_ids, model_config.recall) if model_config.recall else None,
             ranks=ranks,
         )
@@ -209,7 +209,7 @@ class TrainingRun:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
-            last = 1 + (self.line_feed is None)  # the last evaluation, and the one in cold windows
+            last = 1 + (self.line_end_id is None)  # the last evaluation, and the one in cold windows
             whole = self.config.time_limit - self.set_up_seconds - self.finish_seconds - last * self.evaluation_seconds
             share = max(share, (self.seconds - self.set_up_seconds) / max(whole, 1e-3))
         return min(share, 1.0)

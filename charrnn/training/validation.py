@@ -58,7 +58,7 @@ def measure_cold(run: TrainingRun) -> float | None:
     Returns:
         The loss; None for lines, which start cold in any case.
     """
-    if run.line_feed is not None:
+    if run.line_end_id is not None:
         return None
     current = copy_weights(run.model)
     run.model.load_state_dict(run.best_weights)
@@ -97,8 +97,8 @@ def copy_weights(model: Model) -> dict[str, Tensor]:
 def _held_out_loss(run: TrainingRun) -> float:
     """The mean loss over the held-out piece: as one stream, or line by line where each is a text of its own."""
     precision, ranks = run.config.precision, run.ranks
-    if run.line_feed is not None:
-        return evaluate_lines(run.model, run.val_ids, run.line_feed, precision=precision, ranks=ranks)
+    if run.line_end_id is not None:
+        return evaluate_lines(run.model, run.val_ids, run.line_end_id, precision=precision, ranks=ranks)
     return evaluate(
         run.model, run.val_ids, most=run.config.evaluated, precision=precision, recalled=run.val_recalled, ranks=ranks
     )

@@ -123,7 +123,7 @@ class Recording:
     def activations(self) -> Activations:
         """The values of every unit after each character; for a character of several bytes, after its last byte."""
         contents, encoder = self.subject.contents, self.subject.contents.encoder
-        activations = record_units(contents.model, contents.weights, encoder.encode(self.text), contents.line_feed)
+        activations = record_units(contents.model, contents.weights, encoder.encode(self.text), contents.line_end_id)
         require_finite(activations.values)
         if encoder.unit == CHARACTER:
             return activations

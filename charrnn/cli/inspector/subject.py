@@ -84,7 +84,7 @@ class Subject:
     @cached_property
     def engine(self) -> Engine:
         """The model, ready to read."""
-        return Engine(self.contents.model, self.contents.weights, self.contents.line_feed)
+        return Engine(self.contents.model, self.contents.weights, self.contents.line_end_id)
 
     @cached_property
     def _writer(self) -> SamplingModel:
@@ -121,7 +121,7 @@ class Subject:
         if self.training_text is None:
             return None
         return counted_places(
-            self.training_text.held_out, self.contents.train_config.evaluated, self.contents.line_feed
+            self.training_text.held_out, self.contents.train_config.evaluated, self.contents.line_end_id
         )
 
     @cached_property
@@ -137,9 +137,9 @@ class Subject:
         train, held_out = self.training_text.train, self.training_text.held_out
         is_part = len(counted) < len(held_out) - 1  # the first character of a stream is never predicted
         places = counted
-        if self.contents.line_feed is not None:  # the first line is read after a line feed
-            held_out, places = np.insert(held_out, 0, self.contents.line_feed), counted + 1
-        model = NgramModel(train, self.contents.model.vocab_size, line_feed=self.contents.line_feed)
+        if self.contents.line_end_id is not None:  # the first line is read after a line feed
+            held_out, places = np.insert(held_out, 0, self.contents.line_end_id), counted + 1
+        model = NgramModel(train, self.contents.model.vocab_size, line_end_id=self.contents.line_end_id)
         return Baseline(
             float(model.surprisals_at(held_out, places).mean()),
             learned=MAX_LEARNED if len(train) > MAX_LEARNED else 0,

@@ -36,7 +36,7 @@ def describe_training(prepared: PreparedRun) -> str:
     several = "" if run.ranks.world_size == 1 else f"{run.ranks.world_size} processes of "
     return (
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
-        f"windows of {of_lane if run.line_feed is None else of_line}, "
+        f"windows of {of_lane if run.line_end_id is None else of_line}, "
         f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
         f"{several}{_threads(prepared.keeper.at_work, config.threads)}; "
         f"{_duration(run, prepared.chars_per_second)}"
@@ -112,7 +112,7 @@ def next_steps(path: str) -> str:
 def _told_of_short_lanes(run: TrainingRun, unit: str) -> str:
     """Warn that lanes are shorter than a window, so that an epoch is one update; empty if they are not."""
     lanes, length = run.config.batch_size, _lane_length(run)
-    if run.step or lanes == 1 or run.line_feed is not None or length >= run.config.seq_len:
+    if run.step or lanes == 1 or run.line_end_id is not None or length >= run.config.seq_len:
         return ""
     in_all = "" if run.total_steps is None else f", {run.total_steps:,} in all"
     return (

@@ -109,10 +109,10 @@ def begin(
     """
     check_memory(model, config, request, ranks)
     train_ids, val_ids = pieces
-    if corpus.line_feed is not None:
-        val_ids = take_lines(val_ids, corpus.line_feed, config.evaluated)
+    if corpus.line_end_id is not None:
+        val_ids = take_lines(val_ids, corpus.line_end_id, config.evaluated)
     return TrainingRun.start(
-        model, config, train_ids, val_ids, started=request.started, line_feed=corpus.line_feed, ranks=ranks
+        model, config, train_ids, val_ids, started=request.started, line_end_id=corpus.line_end_id, ranks=ranks
     )
 
 
@@ -120,7 +120,9 @@ def _suggest(
     options: Mapping[str, Any], corpus: Corpus, train_ids: Ids, flops: float, request: Request, ranks: Ranks
 ) -> Suggestion:
     """Choose what the options leave open, for this text and so many FLOP/s."""
-    num_lines = None if options["batch_size"] or corpus.line_feed is None else count_lines(train_ids, corpus.line_feed)
+    num_lines = (
+        None if options["batch_size"] or corpus.line_end_id is None else count_lines(train_ids, corpus.line_end_id)
+    )
     return suggest(
         options,
         num_chars=len(corpus.ids),

@@ -117,7 +117,7 @@ def _told_of_rare(corpus: Corpus, *, is_fresh: bool) -> str:
 def _told_of_known_lines(prepared: PreparedRun) -> str:
     """How many held-out lines also occur in the training piece; empty if none do, or without --lines."""
     corpus = prepared.corpus
-    if corpus.line_feed is None or not prepared.run.config.holds_out:
+    if corpus.line_end_id is None or not prepared.run.config.holds_out:
         return ""
     known = describe_known(*count_known(*prepared.pieces, corpus.encoder))
     mend = f"leave them out of {one_line(corpus.name)}" if corpus.val_name else "sort -u leaves each line once"
@@ -127,11 +127,11 @@ def _told_of_known_lines(prepared: PreparedRun) -> str:
 def _told_of_blank_lines(prepared: PreparedRun) -> str:
     """How many lines are blank, with --lines if many are: a model may write hardly any others."""
     corpus = prepared.corpus
-    if corpus.line_feed is None:
+    if corpus.line_end_id is None:
         return ""
     white = [number for number, c in enumerate(corpus.encoder.characters) if c.isspace() and c != "\n"]
-    blank = count_blank_lines(corpus.ids, corpus.line_feed, white)
-    if blank < MANY_BLANK * (lines := count_lines(corpus.ids, corpus.line_feed)):
+    blank = count_blank_lines(corpus.ids, corpus.line_end_id, white)
+    if blank < MANY_BLANK * (lines := count_lines(corpus.ids, corpus.line_end_id)):
         return ""
     poems = "" if prepared.run.history else ", and poems are learned without --lines"  # else learned with it
     return (
@@ -166,9 +166,9 @@ def _too_little(prepared: PreparedRun) -> list[str]:
     """Warn of a training piece or a held-out piece that is too short."""
     corpus, pieces = prepared.corpus, prepared.pieces
     training, held_out = map(len, pieces)
-    measure = measure_of(training, corpus.options.unit, has_lines=corpus.line_feed is not None)
-    if measure.unit == LINE and corpus.line_feed is not None:
-        training, held_out = (count_lines(piece, corpus.line_feed) for piece in pieces)
+    measure = measure_of(training, corpus.options.unit, has_lines=corpus.line_end_id is not None)
+    if measure.unit == LINE and corpus.line_end_id is not None:
+        training, held_out = (count_lines(piece, corpus.line_end_id) for piece in pieces)
     few_to_judge = measure.has_few_to_judge(held_out) and prepared.run.config.holds_out
     if training >= measure.few or prepared.run.history:  # a history before step 1: the weights have learned a style
         return [_too_few_held_out(number_of(held_out, measure.unit), corpus)] * few_to_judge

@@ -78,7 +78,7 @@ def _passes(state: Mapping[str, Any], corpus: Corpus) -> float:
     """The number of epochs trained so far, counted with the stored options for reading the text."""
     before = replace(config_from_dict(TrainConfig, state["config"]), device="cpu")
     train_ids, _ = corpus.split_for(before)
-    lanes = build_lanes(train_ids, before, corpus.line_feed, slice(None))
+    lanes = build_lanes(train_ids, before, corpus.line_end_id, slice(None))
     return float((state["step"] - state["first_step"]) / lanes.windows_per_epoch)
 
 

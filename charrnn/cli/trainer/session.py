@@ -190,7 +190,7 @@ class Session:
         """Generate a short text with the current weights."""
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self._run.model.state_dict().items()}
         corpus = self._prepared.corpus
-        engine = Engine(self._run.model.config, sampling_weights(weights, corpus.encoder), corpus.line_feed)
+        engine = Engine(self._run.model.config, sampling_weights(weights, corpus.encoder), corpus.line_end_id)
         return sample_text(engine, corpus.encoder, corpus.counts, SAMPLE_LENGTH, seed=seed)
 
     def _adapt(self, report: Report) -> None:
@@ -246,7 +246,7 @@ class Session:
 def _is_kept(request: Request, prepared: PreparedRun) -> bool:
     """Whether a run is finished and its file already holds all of it, so that nothing is written."""
     run = prepared.run
-    is_whole = not prepared.differs and (run.cold_loss is not None or run.line_feed is not None)
+    is_whole = not prepared.differs and (run.cold_loss is not None or run.line_end_id is not None)
     return run.finished and request.is_in_place and is_whole
 
 
