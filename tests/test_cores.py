@@ -15,7 +15,7 @@ from charrnn.cli.common import cores
 from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores
 from charrnn.cli.trainer import announce, cpu_load, machine, threads
 from charrnn.cli.trainer.cpu_load import OtherLoad, threads_beside
-from charrnn.cli.trainer.threads import LOOK_SECONDS, ThreadKeeper
+from charrnn.cli.trainer.threads import POLL_SECONDS, ThreadKeeper
 from charrnn.config import ModelConfig
 from charrnn.network.ensemble import map_members, members_of
 from charrnn.shapes import training_cost
@@ -271,7 +271,7 @@ def keeper_of(monkeypatch):
         flags = {"device": "cpu", "time_limit": 60.0, "threads": most, **options}
         keeper = ThreadKeeper(flags, OtherLoad(), is_fixed=is_fixed)
         busy[0] = busy_cores
-        keeper._looked -= LOOK_SECONDS
+        keeper._looked -= POLL_SECONDS
         return keeper
 
     keeper_of.busy = busy
@@ -284,7 +284,7 @@ def small(members=1):
 
 
 def later(keeper):
-    keeper._looked -= LOOK_SECONDS
+    keeper._looked -= POLL_SECONDS
     return keeper
 
 

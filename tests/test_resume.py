@@ -19,7 +19,7 @@ from test_training import IDS, TEXT, finish, start
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resume_run
 from charrnn.cli.trainer.cpu_load import OtherLoad
-from charrnn.cli.trainer.placing import look_at
+from charrnn.cli.trainer.placing import identify
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resume_state import restore
 from charrnn.cli.trainer.run_saver import RunSaver
@@ -91,7 +91,7 @@ def corpus():
 
 def saver_of(path, run, log=None):
     """What saves a run, as a session has it."""
-    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=look_at(path))
+    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=identify(path))
     prepared = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
     return RunSaver(request, prepared, log, Display(sys.stderr))
 

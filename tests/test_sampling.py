@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.batch_samples import draw_samples
-from charrnn.generation.batch_sampling import ENDED, LOOK_EVERY, ReadPrompt, generate
+from charrnn.generation.batch_sampling import ENDED, PRUNE_EVERY, ReadPrompt, generate
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
@@ -433,7 +433,7 @@ def test_finished_texts_are_dropped_from_the_batch_and_the_others_stay_the_same(
     for sample in samples:
         assert len(sample.log_probabilities) == len(sample.text)
         assert np.isfinite(sample.log_probabilities).all()
-    assert sum(counts) <= 2 * sum(lengths) + 40 * LOOK_EVERY < 40 * max(lengths), "at most a half are over"
+    assert sum(counts) <= 2 * sum(lengths) + 40 * PRUNE_EVERY < 40 * max(lengths), "at most a half are over"
 
 
 @pytest.mark.parametrize(("unit", "pattern"), [("character", None), ("character", "[b-h]*"), ("byte", None)])

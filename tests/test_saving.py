@@ -33,7 +33,7 @@ from charrnn.cli.trainer import entry_point, lock, placing
 from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.lock import locked_output
 from charrnn.cli.trainer.log import TrainingLog
-from charrnn.cli.trainer.placing import ExistingFile, Placer, look_at
+from charrnn.cli.trainer.placing import ExistingFile, Placer, identify
 from charrnn.cli.trainer.repeated_failure import TELL_EVERY
 from charrnn.cli.trainer.resources import check_space
 from charrnn.cli.trainer.session import Session
@@ -1102,7 +1102,7 @@ def tick(monkeypatch):
 def test_save_replaces_only_the_file_found_at_the_start_or_its_own(tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, b"old")
-    placer = Placer(path, RUN, look_at(path))
+    placer = Placer(path, RUN, identify(path))
     for _ in range(3):
         put(placer, path)
         assert path.read_bytes() == b"ours"
@@ -1140,7 +1140,7 @@ def test_pipe_at_the_path_is_kept(tmp_path):
 def test_two_runs_on_one_path_do_not_overwrite_each_other(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, PARENT, 9))
-    one, other = (Placer(path, run, look_at(path)) for run in (RUN, OTHER))
+    one, other = (Placer(path, run, identify(path)) for run in (RUN, OTHER))
     for step in range(1, 4):
         put(one, path, checkpoint_of(trained, RUN, step), step)
         put_beside(other, path, checkpoint_of(trained, OTHER, step), step)
@@ -1151,7 +1151,7 @@ def test_two_runs_on_one_path_do_not_overwrite_each_other(trained, tmp_path, tic
 def test_touched_or_restored_checkpoint_still_belongs_to_its_run(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, RUN, 5))
-    resumed, replacing = Placer(path, RUN, look_at(path), 5), Placer(path, OTHER, look_at(path))
+    resumed, replacing = Placer(path, RUN, identify(path), 5), Placer(path, OTHER, identify(path))
     tick(path, checkpoint_of(trained, RUN, 5))
     put(resumed, path, checkpoint_of(trained, RUN, 7), 7)
     tick(path, checkpoint_of(trained, RUN, 6))
@@ -1166,7 +1166,7 @@ def test_touched_or_restored_checkpoint_still_belongs_to_its_run(trained, tmp_pa
 def test_checkpoint_of_the_same_run_at_a_later_step_is_kept(trained, tmp_path, tick):
     path = tmp_path / "m.pt"
     tick(path, checkpoint_of(trained, RUN, 5))
-    placer = Placer(path, RUN, look_at(path), 5)
+    placer = Placer(path, RUN, identify(path), 5)
     tick(path, checkpoint_of(trained, RUN, 6))
     for step in (7, 8):  # past the other's own
         put_beside(placer, path, checkpoint_of(trained, RUN, step), step)
@@ -1178,7 +1178,7 @@ def test_checkpoint_of_the_same_run_at_a_later_step_is_kept(trained, tmp_path, t
 def test_save_goes_beside_its_path_while_that_cannot_be_replaced(tmp_path):
     path, beside = tmp_path / "m.pt", tmp_path / "m.unplaced.pt"
     path.mkdir()
-    placer = Placer(path, RUN, look_at(path))
+    placer = Placer(path, RUN, identify(path))
     for data in (b"first", b"second"):
         with pytest.raises(OutputError, match=rf"cannot be replaced \(Is a dir.*; the checkpoint lies .* as {beside}$"):
             put(placer, path, data)
@@ -1195,7 +1195,7 @@ def test_save_beside_its_path_has_the_mode_of_the_last_save_or_of_a_new_file(tmp
     path, beside, new = tmp_path / "m.pt", tmp_path / "m.unplaced.pt", tmp_path / "new"
     new.touch()
     for saved in (False, True):
-        placer = Placer(path, RUN, look_at(path))
+        placer = Placer(path, RUN, identify(path))
         if saved:
             replace_file(path, lambda file: file.write(b"ours"), partial(placer.put, step=0))
             path.chmod(0o600)

@@ -24,7 +24,7 @@ ENDED = -1
 DRAWS_AT_ONCE = 256
 """Random numbers to draw at once for one text; the sequence is the same as one by one."""
 
-LOOK_EVERY = 16
+PRUNE_EVERY = 16
 """How often, in steps, to check which texts their consumer has ended."""
 
 
@@ -84,7 +84,7 @@ def generate(
     thresholds, whole = _thresholds(generators), prompt.logits.repeat(len(generators), axis=0)
     length, over = progresses[0].left(0), np.zeros(len(progresses), dtype=np.bool_)
     for drawn in itertools.count():
-        if match is not None or drawn >= length or drawn % LOOK_EVERY == 0:
+        if match is not None or drawn >= length or drawn % PRUNE_EVERY == 0:
             over = texts.over(drawn)
             if over.all():
                 return

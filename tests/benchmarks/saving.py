@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.cli.trainer.background_saver import SAVE_EVERY, BackgroundSaver
-from charrnn.cli.trainer.placing import Placer, look_at
+from charrnn.cli.trainer.placing import Placer, identify
 from charrnn.storage.header import Header
 from charrnn.storage.origin import CorpusFacts, Origin
 from charrnn.text.encoder import CharEncoder
@@ -42,7 +42,7 @@ def saving_cost(num_layers: int, hidden_size: int) -> str:
 
 def _seconds_lost(run: TrainingRun, path: Path) -> float:
     """Time from the start of a save to its end, less what the steps made meanwhile take without one."""
-    saver = BackgroundSaver(Placer(path, "", look_at(path)), None, print)
+    saver = BackgroundSaver(Placer(path, "", identify(path)), None, print)
     started, steps = time.perf_counter(), 0
     saver.save(lambda: _snapshot(run), run.step)
     while saver.saved_step is None:

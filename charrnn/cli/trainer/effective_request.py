@@ -9,7 +9,7 @@ from pathlib import Path
 
 from charrnn.cli.trainer.checking import check_output, check_texts
 from charrnn.cli.trainer.log import job_of
-from charrnn.cli.trainer.placing import ExistingFile, find_later, find_unplaced, look_at
+from charrnn.cli.trainer.placing import ExistingFile, find_later, find_unplaced, identify
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.suggested_commands import command_line
 from charrnn.display.messages import write_warning
@@ -56,7 +56,7 @@ def settle(request: Request, place: Place) -> Request:
         request = replace(request, init_from=None, reading=reading)
     check_texts(request)
     check_output(request)
-    found = look_at(request.path)
+    found = identify(request.path)
     if request.is_in_place and (told := _told_of_later(request, found)):
         if not (is_own or place.restarts):  # after a restart nobody is there to act on an error
             raise ConfigError(f"{told}, or move it away")

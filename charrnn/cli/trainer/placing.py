@@ -109,7 +109,7 @@ class Placer:
         return next(name for name in names if not os.path.lexists(name))
 
 
-def look_at(path: Path) -> ExistingFile:
+def identify(path: Path) -> ExistingFile:
     """Identify what lies at a path."""
     mark = _mark_of(path)
     run, step = (mark and _read_run_and_step(path)) or (None, 0)
@@ -125,7 +125,7 @@ def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
 
 def find_unplaced(path: Path) -> Path | None:
     """A checkpoint of any run that lies beside `path` because it could not be put there; None if there is none."""
-    return next((file for file in _saves_beside(path) if look_at(file).run), None)
+    return next((file for file in _saves_beside(path) if identify(file).run), None)
 
 
 def _saves_beside(path: Path) -> list[Path]:
@@ -140,7 +140,7 @@ def _saves_beside(path: Path) -> list[Path]:
 
 def step_of(path: Path, run: str) -> int | None:
     """The step of the run's checkpoint at `path`; None if there is none of this run."""
-    found = look_at(path)
+    found = identify(path)
     return found.step if found.run == run else None
 
 

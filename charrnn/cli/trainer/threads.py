@@ -19,7 +19,7 @@ from charrnn.cli.trainer.cpu_load import OtherLoad, threads_beside
 from charrnn.network.ensemble import Model, members_of, share_threads
 from charrnn.training.clock import CLOCK
 
-LOOK_SECONDS, FIRST_LOOK_SECONDS = 1.0, 0.3
+POLL_SECONDS, FIRST_POLL_SECONDS = 1.0, 0.3
 """Least seconds between two looks at other programs, and before the first; Linux counts their time in 1/100 s."""
 
 WORTH_A_START = 30.0
@@ -102,11 +102,11 @@ class ThreadKeeper:
 
     def adjust_first(self) -> None:
         """Look at other programs before there is a model, and settle the number of threads."""
-        self._see(FIRST_LOOK_SECONDS)
+        self._see(FIRST_POLL_SECONDS)
 
     def adjust(self, model: Model) -> bool:
         """If a look is due, fit the threads to what other programs use; return whether the number has changed."""
-        if self._are_apart(model) or not self._see(LOOK_SECONDS):
+        if self._are_apart(model) or not self._see(POLL_SECONDS):
             return False
         self.share(model)
         return True
