@@ -35,7 +35,7 @@ from hypothesis import strategies as st
 from charrnn.cli.common import cores
 from charrnn.cli.common.backslashes import escaped, unescape
 from charrnn.cli.sampler import interactive, preparing, sharing, writing
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import fit_prompt
@@ -143,7 +143,7 @@ def test_samples_do_not_depend_on_batch_size_or_processes(rules):
     written = []
     for at_once, processes in ((2, 1), (5, 1), (2, 2), (5, 3)):
         job = Job(
-            sampler=sampler, form=Form(PLAIN, CharEncoder("abcdefghi"), has_cr_lf=False), before=[], prompt="",
+            sampler=sampler, form=InputForm(PLAIN, CharEncoder("abcdefghi"), has_cr_lf=False), before=[], prompt="",
             echo=True, length=20, rules=rules, num_samples=5, separator="", at_once=at_once, processes=processes,
         )  # fmt: skip
         out = io.BytesIO()
@@ -663,7 +663,7 @@ def test_text_without_a_prompt_begins_after_the_blank_line_stop(sample, returns,
 
 @pytest.mark.parametrize(("characters", "end"), [("ab\n", "\n\n"), ("ab", "")])
 def test_blank_line_stop_is_ignored_if_the_line_feed_is_a_rare_character(characters, end):
-    form = Form(PLAIN, CharEncoder(characters, has_unknown=True), has_cr_lf=False)
+    form = InputForm(PLAIN, CharEncoder(characters, has_unknown=True), has_cr_lf=False)
     assert preparing._blank_line_stop([r"\n\n"], form) == end
 
 
@@ -768,14 +768,16 @@ def test_typed_characters_take_the_text_form_of_the_model(sample, trained):
 
 @pytest.mark.parametrize("is_allowed", [True, False])
 def test_typed_capital_sigma_is_lowercased_by_position_and_in_lists_to_both(is_allowed):
-    small, as_it_is = (Form(TextOptions(lowercase=small), CharEncoder("Σσς τουλ"), False) for small in (True, False))
+    small, as_it_is = (
+        InputForm(TextOptions(lowercase=small), CharEncoder("Σσς τουλ"), False) for small in (True, False)
+    )
     typed = {"ΤΟΥΣ": "τους", "ΛΣΤ": "λστ", "Σ": "σ", "τουσ": "τουσ", "ΤΟΥΣ ": "τους "}
     assert {text: small.of(text) for text in typed} == typed
     lists = {"Σ": "σς", "ΟΣ": "οσς", "σ": "σ", "ς": "ς"}
     assert {text: small.characters_of([text], is_allowed=is_allowed) for text in lists} == lists
     assert as_it_is.characters_of(["ΟΣ"], is_allowed=is_allowed) == "ΟΣ"
     for known, either in (("σ", "σ"), ("ς", "ς"), ("τ", "σ")):
-        form = Form(TextOptions(lowercase=True), CharEncoder(known), False)
+        form = InputForm(TextOptions(lowercase=True), CharEncoder(known), False)
         assert form.characters_of(["Σ"], is_allowed=is_allowed) == either
 
 
@@ -1274,7 +1276,7 @@ def test_mixing_a_model_with_itself_changes_nothing(sample, lines):
 
 def test_conversation_prepares_its_model_before_the_first_interruptible_text(monkeypatch):
     """Ctrl-C ends a text, not the conversation: amid the folding of the weights it would leave them half done."""
-    order, form = [], Form(PLAIN, CharEncoder("a"), has_cr_lf=False)
+    order, form = [], InputForm(PLAIN, CharEncoder("a"), has_cr_lf=False)
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
     monkeypatch.setattr(interactive, "_is_of_file", lambda: False)

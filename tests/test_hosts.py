@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 from charrnn.storage.origin import Origin
 from charrnn.text.cache import Cache
 from charrnn.text.read_options import ReadOptions
-from charrnn.training.group import Group
+from charrnn.training.group import DistributedRanks
 from charrnn.training.loop import take_step
 from charrnn.training.ranks import ALONE
 from charrnn.training.rendezvous import KEEP_ALIVE, enable_keepalive
@@ -108,7 +108,9 @@ def test_a_process_alone_computes_on_the_gpu_that_torch_has_chosen(gpus_of):
     [(0, (1, 2)), (4, (3, 4))],  # nobody says, so the names of the hosts do; the launcher has said
 )
 def test_who_shares_a_host_is_known_without_being_told(monkeypatch, local_world_size, expected):
-    group = Group(Place(3, 4, local_rank=3, local_world_size=local_world_size, launches=frozenset({"night_b"})))
+    group = DistributedRanks(
+        Place(3, 4, local_rank=3, local_world_size=local_world_size, launches=frozenset({"night_b"}))
+    )
     other = (__version__, "host0", frozenset({"night_a"}))
     monkeypatch.setattr(group, "all_gather", lambda own: [other, other, own, own])
     group._introduce()
@@ -122,7 +124,7 @@ def test_a_launcher_that_numbers_no_host_says_nothing_of_how_many_share_it():
 
 
 def test_hosts_with_two_versions_part_in_one_line(monkeypatch):
-    group = Group(Place(1, 2))
+    group = DistributedRanks(Place(1, 2))
     monkeypatch.setattr(group, "all_gather", lambda own: [("0.0.1", *own[1:]), own])
     told = rf"^the processes run charrnn 0\.0\.1 and {__version__}; install one of these on all hosts$"
     with pytest.raises(ConfigError, match=told):

@@ -11,7 +11,7 @@ import pytest
 from test_writing import ANSWERED, Reciting
 
 from charrnn.cli.sampler import interactive, interrupts, turns, writing
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
@@ -105,7 +105,7 @@ def told(monkeypatch):
     encoder = CharEncoder("abc")
     job = Job(
         sampler=Sampler(Reciting(encoder, "abc"), [0], SamplingOptions(), 3),
-        form=Form(PLAIN, encoder, has_cr_lf=False), before=[], prompt="", echo=True, length=2, rules=Rules(),
+        form=InputForm(PLAIN, encoder, has_cr_lf=False), before=[], prompt="", echo=True, length=2, rules=Rules(),
         num_samples=1, separator="", at_once=1,
     )  # fmt: skip
 

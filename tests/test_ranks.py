@@ -51,7 +51,7 @@ from charrnn.training import checkpoint, loop, rendezvous, validation
 from charrnn.training import group as groups
 from charrnn.training.clock import CLOCK
 from charrnn.training.evaluation import evaluate, evaluate_cold, evaluate_lines
-from charrnn.training.group import Group
+from charrnn.training.group import DistributedRanks
 from charrnn.training.lanes import IGNORED, Lanes
 from charrnn.training.line_lanes import LineLanes
 from charrnn.training.randomness import get_random_states, seed_masks, set_random_states
@@ -432,7 +432,7 @@ def test_rank_without_peers_gives_up_and_names_the_address(monkeypatch):
     monkeypatch.setattr("charrnn.training.group.RENDEZVOUS_TIMEOUT", timedelta(seconds=0.2))
     keeper = make_store()
     for port, reason in ((keeper.port, "the first process has not come"), (1, "nobody answers")):
-        group = Group(Place(1, 2, host="127.0.0.1", port=port, has_store=True))
+        group = DistributedRanks(Place(1, 2, host="127.0.0.1", port=port, has_store=True))
         with pytest.raises(
             LostRankError, match=rf"^the processes do not meet at 127.0.0.1:{port} \({reason}\); MASTER"
         ):
@@ -467,7 +467,7 @@ def meet_as(path, rank, world, port, restarts, pause):
     take_place(rank, world, port)
     os.environ["TORCHELASTIC_RESTART_COUNT"] = str(restarts)
     groups.RENDEZVOUS_TIMEOUT = timedelta(seconds=MEETING)
-    group = Group(read_place())
+    group = DistributedRanks(read_place())
     group.meet()
     path.write_text(f"{group.restarts} {group.broadcast(lambda: time.sleep(pause) or 'slow')}")
     group.leave()
@@ -549,7 +549,7 @@ def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path):
 
 def learn_as(folder, rank, world, port):
     take_place(rank, world, port)
-    group = Group(read_place())
+    group = DistributedRanks(read_place())
     group.meet()
     torch.save({**learn(group), "broken": break_one(group)}, folder / f"{rank}.pt")
     group.leave()
@@ -599,12 +599,12 @@ def learn(ranks):
 @pytest.mark.parametrize(("on_gpu", "count"), [(False, 2), (True, 1)])
 def test_networks_share_a_group_with_a_short_timeout_until_connected(monkeypatch, on_gpu, count):
     told = []
-    monkeypatch.setattr(Group, "barrier", lambda self: told.append("barrier"))
-    monkeypatch.setattr(Group, "_settle", lambda self, model: told.append("connected"))
+    monkeypatch.setattr(DistributedRanks, "barrier", lambda self: told.append("barrier"))
+    monkeypatch.setattr(DistributedRanks, "_settle", lambda self, model: told.append("connected"))
     monkeypatch.setattr(groups, "DistributedDataParallel", lambda model, process_group, **how: process_group)
     monkeypatch.setattr(groups, "_set_pg_timeout", lambda timeout, group: told.append((group, timeout)))
     monkeypatch.setattr(dist, "new_group", lambda backend, timeout: told.append((backend, timeout)) or object())
-    ranks, members = Group(Place(0, 2)), [Placed(on_gpu), Placed(on_gpu)]
+    ranks, members = DistributedRanks(Place(0, 2)), [Placed(on_gpu), Placed(on_gpu)]
     for member in members:
         ranks.replicate(member)
     first, second = (ranks.replica(member) for member in members)
@@ -637,7 +637,7 @@ class OnGpus(Part):
         self.has_left = True
 
     def peer_failure(self, error):
-        return Group.peer_failure(self, error)
+        return DistributedRanks.peer_failure(self, error)
 
 
 LOST = "another process of this training is gone\n"
@@ -666,7 +666,7 @@ NCCL_FAILURE = dist.DistBackendError("NCCL error in: x.cpp:2077, invalid usage\n
 def test_failing_rank_on_gpus_does_not_wait_for_the_others(monkeypatch, capsys, error, is_told, leaves, uses_nccl):
     group = OnGpus(0, 2)
     group.uses_nccl = uses_nccl
-    monkeypatch.setattr("charrnn.training.group.Group", lambda place: group)
+    monkeypatch.setattr("charrnn.training.group.DistributedRanks", lambda place: group)
     ends = nullcontext() if error is None else pytest.raises(typer.Exit if is_told else type(error))
     with ends, joined(Place(0, 2), TrainingSignals()):
         if error:
@@ -682,7 +682,7 @@ def test_error_common_to_all_ranks_is_reported_by_one(monkeypatch, capsys, error
     for speaks, ends in ((True, type(error)), (False, typer.Exit)):
         group = OnGpus(0, 2)
         monkeypatch.setattr(group, "may_speak", lambda speaks=speaks: speaks)
-        monkeypatch.setattr("charrnn.training.group.Group", lambda place, group=group: group)
+        monkeypatch.setattr("charrnn.training.group.DistributedRanks", lambda place, group=group: group)
         with pytest.raises(ends) as raised, joined(Place(0, 2), TrainingSignals()):
             raise error
         assert getattr(raised.value, "exit_code", 1) == 1
@@ -690,7 +690,7 @@ def test_error_common_to_all_ranks_is_reported_by_one(monkeypatch, capsys, error
 
 
 def test_error_of_a_later_rank_names_process_and_rank(monkeypatch, capsys):
-    monkeypatch.setattr("charrnn.training.group.Group", lambda place: OnGpus(1, 2))
+    monkeypatch.setattr("charrnn.training.group.DistributedRanks", lambda place: OnGpus(1, 2))
     with pytest.raises(typer.Exit), joined(Place(1, 2), TrainingSignals()):
         raise RuntimeError("[gloo/pair.cc:1] Connection closed by peer")
     assert capsys.readouterr().err == f"charrnn: process 2 of 2 (rank 1): {LOST}"
@@ -853,7 +853,7 @@ def speak_while_connecting(rank):
 
 
 def die_before_it_learns(where, rank):
-    replicate = Group.replicate
+    replicate = DistributedRanks.replicate
 
     def die(*given, **options):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -863,10 +863,10 @@ def die_before_it_learns(where, rank):
         replicate(self, model)
 
     if where == "while it connects":
-        Group.replicate = replicate_in_haste
+        DistributedRanks.replicate = replicate_in_haste
         dist.new_group = die if rank else dist.new_group
     elif rank:
-        Group.replicate = die
+        DistributedRanks.replicate = die
 
 
 def break_members(rank):

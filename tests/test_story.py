@@ -5,7 +5,7 @@ import pytest
 from conftest import numpy_twin, random_model
 
 from charrnn.cli.sampler import turns
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.job import Job
 from charrnn.config import ModelConfig
 from charrnn.generation.filters import SamplingOptions
@@ -135,7 +135,7 @@ def begun(monkeypatch):
 
     def begin(encoder):
         job = Job(
-            sampler=Sampler(make_model(), [0], SamplingOptions(), 3), form=Form(PLAIN, encoder, has_cr_lf=False),
+            sampler=Sampler(make_model(), [0], SamplingOptions(), 3), form=InputForm(PLAIN, encoder, has_cr_lf=False),
             before=[], prompt="", echo=True, length=9, rules=Rules(), num_samples=1, separator="", at_once=1,
         )  # fmt: skip
         own = turns.Turns(job, is_story=True)

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charrnn.cli.sampler import interactive, writing
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.telling import Shortfall, tell_short
@@ -86,7 +86,7 @@ def reciting():
         encoder = CharEncoder(alphabet, unit)
         sampler = Sampler(Reciting(encoder, text), [0], SamplingOptions(), 3)
         return Job(
-            sampler=sampler, form=Form(PLAIN, encoder, has_cr_lf=False), before=[], prompt=prompt, echo=True,
+            sampler=sampler, form=InputForm(PLAIN, encoder, has_cr_lf=False), before=[], prompt=prompt, echo=True,
             length=len(text) if length is None else length, rules=rules or Rules(), num_samples=num_samples,
             separator="", at_once=2,
         )  # fmt: skip

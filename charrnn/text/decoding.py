@@ -20,7 +20,7 @@ from charrnn.text.kinds import LONGEST_HEAD, refuse_document
 from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide
 from charrnn.text.options import BYTE, TextOptions
 
-Form = Literal["NFC", "NFKC"]
+UnicodeForm = Literal["NFC", "NFKC"]
 
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
@@ -49,7 +49,7 @@ class TextPreparer:
     def __init__(self, options: TextOptions) -> None:
         self._newlines = io.IncrementalNewlineDecoder(None, translate=True) if options.newline == "lf" else None
         self._small_letters = SmallLetters() if options.lowercase else None
-        self._form = None if options.normalize == "none" else cast(Form, options.normalize.upper())
+        self._form = None if options.normalize == "none" else cast(UnicodeForm, options.normalize.upper())
         self._held = ""
 
     def feed(self, text: str, *, final: bool = False) -> str:

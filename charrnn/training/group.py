@@ -87,7 +87,7 @@ class WithStepMetrics(nn.Module):
         return loss, float(seconds)
 
 
-class Group(Ranks):
+class DistributedRanks(Ranks):
     """One of several processes; all must call the methods that exchange something in the same order, `meet` first.
 
     Args:

@@ -67,11 +67,11 @@ def _serve(pipe: Connection, rank: int, world: int, threads: int, port: int, siz
     num_layers, hidden_size, batch_size, precision = sizes
     ranks = ALONE
     if world > 1:
-        from charrnn.training.group import Group
+        from charrnn.training.group import DistributedRanks
 
         place = {"RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in place.items()}, TORCHELASTIC_USE_AGENT_STORE="True")
-        ranks = Group(read_place())
+        ranks = DistributedRanks(read_place())
         ranks.meet()
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
     config = replace(TRAINING, batch_size=batch_size, precision=precision, state_reset=0.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Form:
+class InputForm:
     """The form of a model's text, to which user input is brought, and the characters that the model may write.
 
     Attributes:
@@ -34,7 +34,7 @@ class Form:
     has_cr_lf: bool
     allowed: tuple[int, ...] | None = None
 
-    def limited_to(self, allowed: tuple[int, ...] | None) -> Form:
+    def limited_to(self, allowed: tuple[int, ...] | None) -> InputForm:
         """This form with only some ids allowed; lines end with CR LF only if both CR and LF are allowed."""
         limited = replace(self, allowed=allowed)
         return replace(limited, has_cr_lf=self.has_cr_lf and all(map(limited.writes, "\r\n")))

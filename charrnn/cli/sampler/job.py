@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.generation.rules import Rules
 from charrnn.generation.sampling import Sampler
 
@@ -31,7 +31,7 @@ class Job:
     """
 
     sampler: Sampler
-    form: Form
+    form: InputForm
     before: list[int]
     prompt: str
     echo: bool

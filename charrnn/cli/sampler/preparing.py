@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from charrnn.cli.sampler.checking import STREAMS_AT_ONCE
 from charrnn.cli.sampler.flags import SampleFlags
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.job import Job
 from charrnn.cli.sampler.prompts import check_novel, fit_prompt, read_prompt
 from charrnn.cli.sampler.warning import warn_of_case, warn_of_ends, warn_of_form, warn_of_inputs, warn_of_lacking
@@ -55,7 +55,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     others = read_others(contents, flags.mix)
     warn_of_inputs(flags, contents, others)
     model, encoder = load_for_sampling(contents, others, flags.device)
-    form = Form(contents.text_options, encoder, contents.has_cr_lf)
+    form = InputForm(contents.text_options, encoder, contents.has_cr_lf)
     prompt = _fit(prompt, flags, form)
     has_lines = any(one.text_options.lines for one in (contents, *(other.contents for other in others)))
     before = encoder.encode_list("\n") if has_lines else []  # a model trained with --lines begins a line after it
@@ -86,14 +86,14 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
     )
 
 
-def _fit(prompt: str, flags: SampleFlags, form: Form) -> str:
+def _fit(prompt: str, flags: SampleFlags, form: InputForm) -> str:
     """A prompt as the model's text would have it."""
     if not (flags.reads_prompt and form.encoder.unit == BYTE):  # bytes from a file keep their line ends
         prompt = form.with_line_ends(prompt)
     return fit_prompt(prompt, form.encoder, flags.unknown, flags.checkpoint, quiet=flags.quiet)
 
 
-def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, before: list[int]) -> list[int]:
+def _opening(flags: SampleFlags, contents: Checkpoint, form: InputForm, prompt: str, before: list[int]) -> list[int]:
     """The ids that are read before a sample: the prompt, or else what a text begins after."""
     if prompt:
         return before + form.encoder.encode_list(prompt)
@@ -102,7 +102,7 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: Form, prompt: str, 
     return form.encoder.encode_list(end) or before or form.encoder.encode_list(usual)
 
 
-def _line_match(flags: SampleFlags, form: Form, prompt: str) -> LineMatch | None:
+def _line_match(flags: SampleFlags, form: InputForm, prompt: str) -> LineMatch | None:
     """The pattern that the lines of samples must match after a prompt; None for any."""
     if flags.match is None:
         return None
@@ -133,7 +133,7 @@ def _length(flags: SampleFlags, contents: Checkpoint, match: LineMatch | None, *
     return min(max(max(DEFAULT_LENGTH, line) * lines, shortest), MOST_CHARACTERS)
 
 
-def _blank_line_stop(stops: Sequence[str], form: Form) -> str:
+def _blank_line_stop(stops: Sequence[str], form: InputForm) -> str:
     """The longest --stop made of blank lines: a sample without a prompt starts after it, as if another had just ended.
 
     Returns:
@@ -147,7 +147,7 @@ def _blank_line_stop(stops: Sequence[str], form: Form) -> str:
     return max(ends, key=len, default="")
 
 
-def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None) -> Rules:
+def _rules(flags: SampleFlags, form: InputForm, prompt: str, match: LineMatch | None) -> Rules:
     """The rules that end a sample before its length, and leave lines out of it."""
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
     written = tuple(stop for stop in stops if form.may_come(stop, match))
@@ -171,7 +171,7 @@ def _rules(flags: SampleFlags, form: Form, prompt: str, match: LineMatch | None)
     return rules
 
 
-def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> KnownLines:
+def _known_lines(paths: Sequence[str], form: InputForm, encoding: str | None) -> KnownLines:
     """The lines of files, read in the encoding of the model's text and, where possible, in UTF-8, that of samples.
 
     Args:
@@ -189,7 +189,7 @@ def _known_lines(paths: Sequence[str], form: Form, encoding: str | None) -> Know
     return KnownLines(line for text in texts for line in text.split("\n"))
 
 
-def _options(flags: SampleFlags, form: Form) -> SamplingOptions:
+def _options(flags: SampleFlags, form: InputForm) -> SamplingOptions:
     """How the next character is drawn."""
     temperature, last = _parse_temperature(flags.temperature)
     return SamplingOptions(
@@ -216,7 +216,7 @@ def _over_lines(flags: SampleFlags, options: SamplingOptions) -> int | None:
     return lines
 
 
-def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
+def _allowed(flags: SampleFlags, form: InputForm) -> tuple[int, ...] | None:
     """The ids that the model may write; None for all."""
     encoder = form.encoder
     if not flags.allow and not flags.forbid:
@@ -231,7 +231,7 @@ def _allowed(flags: SampleFlags, form: Form) -> tuple[int, ...] | None:
     return tuple(written)
 
 
-def _check_line_ends(flags: SampleFlags, form: Form, match: LineMatch | None, rules: Rules) -> None:
+def _check_line_ends(flags: SampleFlags, form: InputForm, match: LineMatch | None, rules: Rules) -> None:
     """Refuse --allow and --forbid if they exclude the line feed that is to end the lines of a text.
 
     Raises:

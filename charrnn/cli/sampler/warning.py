@@ -10,7 +10,7 @@ from unicodedata import category
 
 from charrnn.cli.common.terminal import shows_colour
 from charrnn.cli.sampler.flags import SampleFlags
-from charrnn.cli.sampler.forms import Form
+from charrnn.cli.sampler.forms import InputForm
 from charrnn.display.messages import write_warning
 from charrnn.escape import describe_characters, shell_quoted
 from charrnn.loading import Other
@@ -34,7 +34,7 @@ def warn_of_inputs(flags: SampleFlags, contents: Checkpoint, others: Iterable[Ot
     _warn_of_file_in_prompt(flags)
 
 
-def warn_of_ends(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
+def warn_of_ends(flags: SampleFlags, form: InputForm, match: LineMatch | None) -> None:
     """Warn about stops that can never come, and about --novel where one ends texts of several lines."""
     _warn_of_stops(flags, form, match)
     _warn_of_records(flags, form)
@@ -52,7 +52,7 @@ def warn_of_form(pattern: str, encoder: CharEncoder) -> None:
         )
 
 
-def warn_of_case(match: LineMatch, form: Form) -> None:
+def warn_of_case(match: LineMatch, form: InputForm) -> None:
     """Warn if a pattern has capitals and the model's text is lowercase."""
     from charrnn.generation.patterns import shown  # here: most samples start without
 
@@ -64,7 +64,7 @@ def warn_of_case(match: LineMatch, form: Form) -> None:
             )
 
 
-def warn_of_lacking(flags: SampleFlags, form: Form) -> None:
+def warn_of_lacking(flags: SampleFlags, form: InputForm) -> None:
     """Warn about characters that --allow or --forbid names without effect.
 
     The model lacks them, or writes them as several characters, or they seem to be meant as a range.
@@ -115,14 +115,14 @@ def _warn_of_other_forms(others: Iterable[Other], first: Checkpoint) -> None:
             )
 
 
-def _warn_of_stops(flags: SampleFlags, form: Form, match: LineMatch | None) -> None:
+def _warn_of_stops(flags: SampleFlags, form: InputForm, match: LineMatch | None) -> None:
     """Warn about stops that can never come: because of the model, the pattern, or the number of lines."""
     for typed in flags.stop:
         if why := _why_never(typed, flags, form, match):
             write_warning(f"--stop {form.of(typed)!r} can end no text: {why}")
 
 
-def _warn_of_records(flags: SampleFlags, form: Form) -> None:
+def _warn_of_records(flags: SampleFlags, form: InputForm) -> None:
     """Warn that --novel leaves out single lines, if --stop shows that texts of several lines are wanted."""
     if flags.novel and any("\n\n" in form.of(typed).replace("\r", "") for typed in flags.stop):
         write_warning(
@@ -131,7 +131,7 @@ def _warn_of_records(flags: SampleFlags, form: Form) -> None:
         )
 
 
-def _why_never(typed: str, flags: SampleFlags, form: Form, match: LineMatch | None) -> str:
+def _why_never(typed: str, flags: SampleFlags, form: InputForm, match: LineMatch | None) -> str:
     """Why a stop can never come; "" if it may."""
     stop = form.of(typed)
     if never := "".join(dict.fromkeys(c for c in stop if not form.writes(c))):

@@ -36,9 +36,9 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
         yield alone
         return
     with signals.held_back(), paused_gc():
-        from charrnn.training.group import Group
+        from charrnn.training.group import DistributedRanks
 
-    group, are_together = Group(place), False
+    group, are_together = DistributedRanks(place), False
     try:
         group.meet()
         yield group
