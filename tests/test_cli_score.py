@@ -16,7 +16,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_text, most_held, random_model, read_until, run_charrnn, save_like, train_briefly
+from conftest import (
+    make_text,
+    most_held,
+    numpy_weights,
+    random_model,
+    read_until,
+    run_charrnn,
+    save_like,
+    train_briefly,
+)
 from torch.nn import functional
 
 from charrnn.analysis import dynamic, losses
@@ -499,7 +508,7 @@ def test_whole_text_score_holds_little_more_than_the_text(trained, monkeypatch, 
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=4, num_layers=1, embedding_dim=4, recall=20)
     contents = replace(
         subject.contents, model=config, encoder=CharEncoder(subject.contents.encoder.characters, unit),
-        weights={name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()},
+        weights=numpy_weights(random_model(config)),
     )  # fmt: skip
     monkeypatch.setattr(losses, "PIECE", 1 << 11 if is_dynamic else 1 << 14)
     monkeypatch.setattr(dynamic, "PIECE", 1 << 11)

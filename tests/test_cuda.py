@@ -8,7 +8,15 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, assert_texts_go_on_from_one, make_text, numpy_twin, random_model, skip_where_refused
+from conftest import (
+    VARIANTS,
+    assert_texts_go_on_from_one,
+    make_text,
+    numpy_twin,
+    numpy_weights,
+    random_model,
+    skip_where_refused,
+)
 from test_recovery import weights
 from test_training import IDS, TEXT, finish, start
 from test_updates import break_member
@@ -75,7 +83,7 @@ def no_waiting():
 @pytest.mark.parametrize("config", VARIANTS)
 def test_the_gpu_agrees_with_the_numpy_engine(config):
     model = random_model(config)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     gpu, engine = TorchCharRNN(config, weights, "cuda"), numpy_twin(model)
     gpu_state, state = gpu.initial_state(3), engine.initial_state(3)
     for row in np.random.default_rng(0).integers(0, 11, (6, 3)):
@@ -90,7 +98,7 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
 def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, reset_id):
     shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
     model = random_model(ModelConfig(vocab_size=11, recall=recall, members=members, **shape))
-    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    arrays = numpy_weights(model)
     gpu = TorchCharRNN(model.config, arrays, "cuda", reset_id)
     on_gpu, on_host = (m.batch_reader(300) for m in (gpu, Engine(model.config, arrays, reset_id)))
     ids = np.random.default_rng(0).integers(0, 11, (12, 300))

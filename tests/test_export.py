@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import random_model, run_charrnn
+from conftest import numpy_weights, random_model, run_charrnn
 
 from charrnn.cli.inspector.training_text import describe_absence, find_text
 from charrnn.config import ModelConfig
@@ -60,7 +60,7 @@ def test_the_rows_of_safetensors_are_in_the_order_of_torchs_own_layers(contents,
     """Read back as the README says, with the layers that anybody has."""
     shape = {"hidden_size": 6, "num_layers": 2, "embedding_dim": 4}
     model = random_model(ModelConfig(vocab_size=len(contents.encoder), cell=cell, **shape))
-    arrays = {name: weight.numpy() for name, weight in model.state_dict().items()}
+    arrays = numpy_weights(model)
     data = to_safetensors(dataclasses.replace(contents, model=model.config, weights=arrays))
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import NOWHERE, make_text, run_charrnn
+from conftest import NOWHERE, make_text, numpy_weights, run_charrnn
 from processes import Training, slow_steps, train
 from test_ranks import make_request, save_checkpoint
 from test_training import IDS, TEXT, finish, start
@@ -71,7 +71,7 @@ def test_known_characters_keep_their_rows_and_new_ones_get_fresh_rows(members, h
     before, now = CharEncoder("bdf", has_unknown=has_unknown), CharEncoder("abcdef", has_unknown=True)
     shape = {"cell": "gru", "hidden_size": 4, "num_layers": 2, "embedding_dim": 3, "members": members}
     old, new = (build_model(ModelConfig(vocab_size=len(encoder), **shape)) for encoder in (before, now))
-    weights = {name: tensor.numpy() for name, tensor in old.state_dict().items()}
+    weights = numpy_weights(old)
     fresh = {name: tensor.clone() for name, tensor in new.state_dict().items()}
     new.load_state_dict(carry_over(weights, new.state_dict(), before, now))
     carried = new.state_dict()

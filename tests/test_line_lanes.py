@@ -269,7 +269,7 @@ def test_step_learns_from_the_lines_and_not_from_padding():
 def test_lines_model_resets_at_a_line_feed_in_every_engine(cell):
     """Step by step or as a window, one text or many, in numpy or torch: what comes before a line counts for nothing."""
     model = random_model(model_config(cell))
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     text = np.array([2, LINE_FEED, 3, 4, LINE_FEED, LINE_FEED, 5, 1])
     other = np.array([LINE_FEED, 1, 2, 3, 1, LINE_FEED, 5, 1])
     engine = Engine(model.config, weights, reset_id=LINE_FEED)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import VARIANTS, numpy_twin, random_model
+from conftest import VARIANTS, numpy_twin, numpy_weights, random_model
 
 from charrnn.config import ModelConfig
 from charrnn.network.cells import GRULayer
@@ -55,7 +55,7 @@ def test_engine_leaves_the_state_it_is_given_alone():
 @pytest.mark.parametrize("config", VARIANTS)
 def test_torch_engine_gives_what_the_numpy_engine_gives(config):
     model = random_model(config)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     torch_engine, engine = TorchCharRNN(config, weights, "cpu"), numpy_twin(model)
     torch_state, state = torch_engine.initial_state(4), engine.initial_state(4)
     for row in random_ids(5, 4):
@@ -67,7 +67,7 @@ def test_torch_engine_gives_what_the_numpy_engine_gives(config):
 def test_the_torch_engine_reads_with_a_cell_that_pytorch_has_no_kernel_for(monkeypatch):
     monkeypatch.delattr(GRULayer, "mode")
     model = random_model(ModelConfig(vocab_size=11, cell="gru", hidden_size=9, num_layers=2, embedding_dim=5))
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     torch_engine, engine, row = TorchCharRNN(model.config, weights, "cpu"), numpy_twin(model), random_ids(1, 4)[0]
     logits, _ = torch_engine.step(row, torch_engine.initial_state(4))
     np.testing.assert_allclose(logits, engine.step(row, engine.initial_state(4))[0], atol=1e-5)
@@ -169,7 +169,7 @@ def test_dropout_acts_between_the_layers_and_before_the_head(num_layers):
 
 def test_nothing_is_dropped_where_torch_writes():
     config = ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=2, embedding_dim=6, dropout=0.5)
-    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights = numpy_weights(random_model(config))
     engine = TorchCharRNN(config, weights, "cpu")
     np.testing.assert_array_equal(*(engine.batch_reader(2)(np.array([3, 4])) for _ in range(2)))
     np.testing.assert_array_equal(*(engine.reader()(3) for _ in range(2)))

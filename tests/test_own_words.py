@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import LastAlone, numpy_twin, random_model
+from conftest import LastAlone, numpy_twin, numpy_weights, random_model
 from test_recall import few_letters, recalling
 
 from charrnn.generation.filters import SamplingOptions
@@ -85,7 +85,7 @@ def test_a_model_that_believes_itself_does_not_go_round_in_circles():
 def test_every_way_to_write_recalls_alike(members, recall_all):
     model = believing(members)
     engine = numpy_twin(model)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     encoder = CharEncoder("abcde")
     mixed = MixedModel([Part(engine, encoder, 1.0)])
     options = SamplingOptions(temperature=0.6)

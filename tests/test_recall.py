@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import assert_texts_go_on_from_one, numpy_twin, random_model, read_whole
+from conftest import assert_texts_go_on_from_one, numpy_twin, numpy_weights, random_model, read_whole
 from torch.nn import functional
 
 from charrnn import recall
@@ -236,7 +236,7 @@ def test_all_ways_of_reading_give_the_same_logits(config):
     assert np.abs(expected - plain.numpy()).max() > 0.1
     engine = numpy_twin(model)
     np.testing.assert_allclose(engine.forward(ids, engine.initial_state(3), recalled)[0], expected, atol=1e-4)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     for many in (engine.batch_reader(3), TorchCharRNN(config, weights, "cpu").batch_reader(3)):
         np.testing.assert_allclose([many(row).copy() for row in ids], expected, atol=1e-4)
     for one in (engine.reader(), TorchCharRNN(config, weights, "cpu").reader()):
@@ -247,7 +247,7 @@ def test_all_ways_of_reading_give_the_same_logits(config):
 @pytest.mark.parametrize("alike", [1, 40, FIRST_ROOM + 20])
 def test_texts_with_a_common_beginning_share_what_was_read(config, alike):
     model = random_model(config)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     for engine in (numpy_twin(model), TorchCharRNN(config, weights, "cpu")):
         assert_texts_go_on_from_one(engine, few_letters(3 * (alike + 70)).reshape(-1, 3).astype(np.int64), alike)
 
@@ -259,7 +259,7 @@ def test_tape_and_backward_pass_equal_torch(cell):
     recalled, targets = recall_columns(ids[:-1], config.recall), ids[1:]
     logits, _ = model(torch.from_numpy(ids[:-1]), model.initial_state(2), forecasts_on(model.device, recalled))
     functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), reduction="sum").backward()
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     tape = record(config, weights, ids[:-1], zero_state(config, weights, 2), recalled)
     np.testing.assert_allclose(tape.logits, logits.detach().numpy(), atol=1e-4)
     found = backpropagate(config, weights, tape, cross_entropy_gradient(tape.logits, targets)).weights

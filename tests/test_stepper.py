@@ -4,7 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, random_model
+from conftest import VARIANTS, assert_texts_go_on_from_one, numpy_twin, numpy_weights, random_model
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
@@ -43,7 +43,7 @@ def test_texts_side_by_side_have_the_engines_logits(config):
 def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning(config):
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (30, 3))
     model = random_model(config)
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    weights = numpy_weights(model)
     for engine in (numpy_twin(model), TorchCharRNN(config, weights, "cpu")):
         assert_texts_go_on_from_one(engine, ids, 20)
 
@@ -94,7 +94,7 @@ def test_two_texts_of_one_model_do_not_touch_each_other(cell):
 
 @pytest.mark.parametrize("config", VARIANTS)
 def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, config):
-    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights = numpy_weights(random_model(config))
     whole = FoldedWeights(config, dict(weights))
     monkeypatch.setattr(folding, "ROWS", 4)
     pieces = FoldedWeights(config, dict(weights))
@@ -108,7 +108,7 @@ def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, c
 def test_what_is_folded_of_a_large_alphabet_does_not_grow_with_its_square(num_layers):
     config = ModelConfig(vocab_size=3000, cell="lstm", hidden_size=16, num_layers=num_layers, embedding_dim=16)
     assert config.is_residual(0), "the head reads the embedding too"
-    weights = {name: tensor.numpy() for name, tensor in random_model(config).state_dict().items()}
+    weights = numpy_weights(random_model(config))
     folded = FoldedWeights(config, weights)
     folds = sum(array.size for array in (*folded.tables, *folded.matrices))
     assert folds < 3000 * (4 * num_layers + 2) * 16, (
