@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import make_text
+from conftest import make_text, refuse_a_thread
 from processes import Training
 
 from charrnn.cli.trainer import entry_point, exit_watchdog, prepared_run
@@ -130,7 +130,7 @@ def test_exit_after_a_signal_does_not_wait_for_a_hanging_disk(monkeypatch, has_t
     monkeypatch.setattr(exit_watchdog.os, "_exit", exits.append)
     monkeypatch.setattr(exit_watchdog, "give_up_all", goes_on.wait)
     if not has_threads:
-        monkeypatch.setattr(exit_watchdog.threading.Thread, "start", no_thread)
+        monkeypatch.setattr(exit_watchdog.threading.Thread, "start", refuse_a_thread)
     exit_watchdog.leave(signal.SIGTERM, lambda: None)
     assert exits == [143]
     if has_threads:  # what is told may depend on a file
@@ -144,13 +144,9 @@ def test_exit_message_is_printed_with_and_without_a_helper_thread(monkeypatch, h
     told = []
     monkeypatch.setattr(exit_watchdog.os, "_exit", lambda _: None)
     if not has_threads:
-        monkeypatch.setattr(exit_watchdog.threading.Thread, "start", no_thread)
+        monkeypatch.setattr(exit_watchdog.threading.Thread, "start", refuse_a_thread)
     exit_watchdog.leave(signal.SIGTERM, lambda: told.append("nothing was saved"))
     assert told == ["nothing was saved"]
-
-
-def no_thread(_):
-    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import read_until
+from conftest import read_until, refuse_a_thread
 
 from charrnn.display import messages
 from charrnn.display.console import LiveDisplay
@@ -92,10 +92,7 @@ def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_
 
 
 def test_where_no_thread_can_be_started_a_line_is_written_at_once(pipe, monkeypatch):
-    def refuse(_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
     reader, stream = pipe
     display = PlainDisplay(stream, shows_samples=False)
     for line in ("a", "b"):

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import make_text
+from conftest import make_text, refuse_a_thread
 from processes import FIRST_STEP, Training, slow_steps, tell_first_step, train
 from test_resume import saver_of
 from test_training import start
@@ -281,10 +281,6 @@ def test_save_is_synchronous_if_no_thread_can_be_started(monkeypatch, clock):
     written(monkeypatch)
     save(saver)
     assert saver.saved_step == 1
-
-
-def refuse_a_thread(_):
-    raise RuntimeError("can't start new thread")
 
 
 def out_of_memory(error):

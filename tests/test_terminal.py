@@ -18,7 +18,7 @@ import time
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, read_terminal, read_until
+from conftest import clean_environment, make_text, read_terminal, read_until, refuse_a_thread
 from processes import Training
 from test_display import REPORT
 
@@ -287,10 +287,7 @@ def test_zero_columns_and_lines_are_ignored(monkeypatch):
 
 
 def test_display_without_threads_is_drawn_at_each_update(monkeypatch):
-    def refuse(_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
     monkeypatch.setattr(frame, "DRAWN_EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
