@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT, Finished, clean_environment
 
+from charrnn.text import corpus
 from charrnn.training import loop
 from charrnn.training.run import TrainingRun
 
@@ -180,6 +182,16 @@ def run_command(
         written = [Path(streams, name).read_bytes() for name in ("stdout", "stderr")]
     shown = [io.TextIOWrapper(io.BytesIO(each), "utf-8", errors).read() for each in written] if text else written
     return Finished(arguments, process.exitcode, *shown)
+
+
+def map_all() -> None:
+    """Let every text count as large, so that it is mapped from a file."""
+    corpus.MAPPED_BYTES = 1
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    """The last weights of a training, as its checkpoint has them."""
+    return torch.load(path, weights_only=True)["training"]["weights"]
 
 
 def call(function: Callable[..., Any], *arguments: object) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_text
-from processes import train
+from processes import map_all, train
 
 from charrnn.cli.trainer import session
 from charrnn.errors import CacheError, ConfigError, CorpusError
@@ -142,11 +142,6 @@ def test_temporary_file_of_a_killed_writer_is_removed_and_of_a_living_one_kept(t
     age(unfinished, ABANDONED_DAYS + 1)
     cache.keep(following, [IDS], IDS.dtype)
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.ids" for name in (key, meanwhile, following)}
-
-
-def map_all():
-    """Every text is one of those that are mapped from a file."""
-    corpus.MAPPED_BYTES = 1
 
 
 def map_all_and_fail_as_a_gpu_does():

@@ -13,17 +13,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text
+from processes import map_all, weights_of
 from test_sources import lock
 
 from charrnn.cli.inspector.training_text import find_text
 from charrnn.storage.archive import read_checkpoint
-from charrnn.text import corpus
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32", "--max-steps", 4]
-
-
-def weights_of(path):
-    return torch.load(path, weights_only=True)["training"]["weights"]
 
 
 def assert_same_weights(folder, one, other):
@@ -590,11 +586,6 @@ def test_cached_large_text_gives_the_same_weights(charrnn, tmp_path):
     assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".ids"]
     assert_same_weights(tmp_path, "a.pt", "b.pt")
     assert_same_weights(tmp_path, "a.pt", "c.pt")
-
-
-def map_all():
-    """Every text is a large one."""
-    corpus.MAPPED_BYTES = 1
 
 
 def test_missing_home_folder_matters_only_for_a_large_text(charrnn, tmp_path):

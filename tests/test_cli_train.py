@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import clean_environment, make_text
-from processes import FIRST_STEP, Training, tell_first_step, train
+from processes import FIRST_STEP, Training, tell_first_step, train, weights_of
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import checking, machine, reading
@@ -53,10 +53,6 @@ def text(tmp_path):
     path = tmp_path / "verse.txt"
     path.write_text(make_text(3000), encoding="utf-8")
     return path
-
-
-def weights_of(path):
-    return torch.load(path, weights_only=True)["training"]["weights"]
 
 
 def test_train_prints_only_the_path_on_stdout(charrnn, text):
