@@ -265,7 +265,8 @@ def test_json_has_the_documented_values(inspect, trained):
     assert card["corpus"]["name"] == "words.txt"
     assert sum(card["corpus"]["counts"]) == card["corpus"]["characters"] == 20_000
     assert len(card["corpus"]["sha256"]) == 64
-    assert (card["text"]["unit"], card["text"]["lowercase"]) == ("character", False)
+    assert (card["text"]["unit"], card["text"]["lowercase"], card["best"]["unit"]) == ("character", False, "character")
+    assert card["made"]["cores"] >= 1
     assert {"step", "train_loss", "val_loss"} <= set(card["history"][0])
 
 

@@ -267,7 +267,7 @@ def test_left_out_files_are_named_up_to_three_per_cause(charrnn, tmp_path):
     again = charrnn("train", *flags, 6, "-o", "a.pt", "--resume", "--exclude", "[34].bin").done.stderr
     assert f"\n3 files {nuls}0.bin, 1.bin, 2.bin\n" in again, "nothing may be done about them now"
     assert f"\n2 files left out: {', '.join(bad)}\n" in again
-    begun = json.loads(charrnn("train", *flags, 4, "--json", "-o", "b.pt").done.stderr.splitlines()[0])
+    begun = json.loads(charrnn("train", *flags, 4, "--json", "-o", "b.pt").done.stderr.splitlines()[0])["corpus"]
     names = [*(f"{number}.bin" for number in range(5)), "a.log", "a.pt", "b.log", "cut.gz", "gone", "link"]
     assert sorted(begun["left_out"]) == sorted(begun["left_out_causes"]) == names
     assert begun["left_out_causes"]["b.log"] == "not valid UTF-8 at byte 0 (0xe9)"

@@ -107,9 +107,17 @@ def test_json_has_one_object_per_report_and_the_path_last(charrnn, text):
     assert result.stdout == b"verse.pt\n"
     settings, *reports = (line for line in said if "note" not in line)  # as of other programs on the same cores
     assert settings["told"][0].startswith("verse.txt: ")
-    assert (settings["step"], settings["corpus"], settings["files"], settings["left_out"]) == (0, "verse.txt", 1, [])
-    assert (settings["model"]["hidden_size"], settings["training"]["epochs"]) == (16, 1)
-    assert settings["parameters"] > 16 * 16
+    assert (settings["step"], settings["corpus"]["files"], settings["corpus"]["left_out"]) == (0, 1, [])
+    assert settings["num_parameters"] > 16 * 16
+    card = json.loads(charrnn("inspect", "verse.pt", "--json").stdout)
+    alike = settings.keys() - {"step", "told", "corpus", "training"}
+    assert {name: settings[name] for name in alike} == {name: card[name] for name in alike}
+    assert {"hidden_size", "num_parameters", "text"} < alike
+    facts = settings["corpus"].keys() & card["corpus"].keys()
+    assert facts == card["corpus"].keys() - {"counts"}
+    assert {name: settings["corpus"][name] for name in facts} == {name: card["corpus"][name] for name in facts}
+    assert settings["training"].keys() == card["training"].keys()
+    assert settings["training"]["config"] == card["training"]["config"]
     assert reports[-1]["checkpoint"] == "verse.pt"
     assert reports[-1]["progress"] == 1
     assert all("checkpoint" not in report for report in reports[:-1])
@@ -825,7 +833,8 @@ def test_time_limit_includes_reading_the_text(text):
     training = train(text.parent, *SMALL, "--time", "5s", "--json", prepare=slow_reading)
     assert training.process.exitcode == 0, training.stderr
     settings, *reports = (line for line in map(json.loads, training.stderr.splitlines()) if "step" in line)
-    assert (settings["training"]["time_limit"], settings["training"]["max_steps"]) == (5, None)
+    config = settings["training"]["config"]
+    assert (config["time_limit"], config["max_steps"]) == (5, None)
     assert reports[0]["seconds"] >= SLOW_READING, "so much of it was over before the first step"
     assert reports[0]["seconds_left"] <= 5 - SLOW_READING
     assert reports[-1]["progress"] == 1, "it is what ended the training"

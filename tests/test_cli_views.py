@@ -221,7 +221,7 @@ def test_gates_gradients_novelty_and_embeddings_are_in_json(inspect):
     assert norms[flows["h"]["half"]] <= norms[0] / 2 < min(norms[: flows["h"]["half"]])
     losses = [row["loss"] for row in result["gradients"]["loss_by_context"]]
     assert losses[0] > losses[3] > 0
-    assert result["novelty"]["sample"]["characters"] == result["novelty"]["held_out"]["characters"] == 300
+    assert result["novelty"]["here"]["characters"] == result["novelty"]["held_out"]["characters"] == 300
     assert set(result["embeddings"]["places"]) == set(make_text(20_000))
 
 
@@ -279,8 +279,8 @@ def test_huge_shared_weights_do_not_change_similarities(trained):
 def test_novelty_finds_a_copied_file(inspect, trained):
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(inspect("--novelty", "copy.txt", "--json").done.stdout)["novelty"]
-    assert result["sample"]["longest"] == [make_text(20_000)[1000:1200]]
-    assert result["sample"]["copied"]["80"] == 1
+    assert result["here"]["longest"] == [make_text(20_000)[1000:1200]]
+    assert result["here"]["copied"]["80"] == 1
     assert inspect("--novelty", "copy.txt").done.stdout.count("\n") < 15
     assert (result["text"], result["of"]) == ("copy.txt", 200)
     (trained / "new.txt").write_text("§§§")
@@ -318,7 +318,7 @@ def test_novelty_finds_a_copy_for_a_model_with_rare_characters(trained):
     train_briefly(trained, "words.txt", "-o", "few.pt", "--max-vocab", "9", "--hidden-size", "8", "--max-steps", "1")
     (trained / "copy.txt").write_text(make_text(20_000)[1000:1200])
     result = json.loads(run_in(trained, "inspect", "few.pt", "--novelty", "copy.txt", "--json").done.stdout)["novelty"]
-    assert result["sample"]["copied"]["80"] == 1
+    assert result["here"]["copied"]["80"] == 1
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_novelty_finds_a_copy_in_another_unicode_form_or_with_other_line_ends(tm
         (tmp_path / "copy.txt").write_text(unicodedata.normalize(other_form, text[:1000]), newline=other_end)
         result = run_in(tmp_path, "inspect", "own.pt", "--novelty", "copy.txt", "--json")
         found.append(json.loads(result.stdout)["novelty"])
-    assert found[0]["sample"]["copied"]["20"] > 0.95, "of lines some are held out"
+    assert found[0]["here"]["copied"]["20"] > 0.95, "of lines some are held out"
     assert found == found[:1] * 4
 
 
@@ -348,18 +348,18 @@ def test_novelty_of_a_lines_model_reports_copied_lines(trained, monkeypatch):
     (trained / "some.txt").write_text("".join(make_text(20_000).splitlines(True)[:100]) + "\nTin tin\n" * 100)
     command = ("inspect", "list.pt", "--novelty")
     found = json.loads(run_in(trained, *command, "some.txt", "--json").done.stdout)["novelty"]
-    assert found["sample"]["lines"] == 200
-    assert 0.4 < found["sample"]["copied_lines"] <= 0.5, "some of the first hundred are held out"
+    assert found["here"]["lines"] == 200
+    assert 0.4 < found["here"]["copied_lines"] <= 0.5, "some of the first hundred are held out"
     assert found["held_out"]["lines"] > 0
     assert found["held_out"]["copied_lines"] < 0.1
     told = run_in(trained, *command, "some.txt").done.stdout
-    assert f"lines that stand in it       {found['sample']['copied_lines']:.1%}" in told
+    assert f"lines that stand in it       {found['here']['copied_lines']:.1%}" in told
     assert "\\n" not in told.partition("the longest stretches here")[2]
     judged = json.loads(run_in(trained, *command, "300", "--json").done.stdout)["novelty"]
-    assert judged["sample"]["characters"] == 300
+    assert judged["here"]["characters"] == 300
     (subject,) = read_subjects([str(trained / "list.pt")])
     drawn, encoder = subject.sample(300), subject.contents.encoder
-    for name, text in {"sample": drawn, "held_out": encoder.decode(subject.training_text.held_out)[:300]}.items():
+    for name, text in {"here": drawn, "held_out": encoder.decode(subject.training_text.held_out)[:300]}.items():
         *whole, last = text.split("\n")
         assert last, "the length cuts the last line"
         assert judged[name]["lines"] == len([line for line in whole if line])
@@ -369,7 +369,7 @@ def test_novelty_of_a_lines_model_reports_copied_lines(trained, monkeypatch):
     for text, lines in (("Tin\nsole\n", [1, 2]), ("Tin\nso", [1, 2]), ("Tin\ns", [2, 2]), ("Tin\n", [1, 1])):
         (trained / "short.txt").write_text(text)
         judged = novelty_view.novelty_view(subject, str(trained / "short.txt")).data
-        assert [judged[name]["lines"] for name in ("sample", "held_out")] == lines
+        assert [judged[name]["lines"] for name in ("here", "held_out")] == lines
 
 
 def test_several_checkpoints_are_shown_one_after_another(inspect, trained):

@@ -312,7 +312,7 @@ def test_page_says_what_its_figures_are_over(report, tmp_path):
         of_lines = {"characters": 3, "longest": [], "median": 0.0, "copied": {}}
         cut = {"length": 600, "text": "🤖" * 400}
         few, none = ({**of_lines, "lines": lines, "copied_lines": share} for lines, share in ((2, 0.5), (0, None)))
-        data["novelty"] = {"text": "some.txt", "of": 900, "sample": few | {"longest": [cut]}, "held_out": none}
+        data["novelty"] = {"text": "some.txt", "of": 900, "here": few | {"longest": [cut]}, "held_out": none}
         card["best"]["members"] = 2
 
     said = said_on(report, tmp_path, change)
@@ -602,7 +602,7 @@ def test_page_stays_small_with_all_views(trained):
     assert len(page.encode()) < 3_000_000
     data = data_of(page)
     assert max(len(one["top"]) for one in data["surprise"]["characters"]) == MOST_GUESSES
-    assert all(len(one["text"]) <= LONGEST_STRETCH for one in data["novelty"]["sample"]["longest"])
+    assert all(len(one["text"]) <= LONGEST_STRETCH for one in data["novelty"]["here"]["longest"])
 
 
 def test_training_on_thousands_of_files_has_a_card_and_a_page(trained, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +17,9 @@ from charrnn.metrics import bits_per_char, finite_or_none, loss_fields, perplexi
 from charrnn.shapes import count_parameters
 from charrnn.storage.header import FORMAT_VERSION
 from charrnn.wording import describe_known
+
+LONGEST_COUNT = 10
+"""A count of cores has fewer digits; a stranger's checkpoint may hold anything."""
 
 
 def show_card(subject: Subject) -> None:
@@ -61,7 +64,7 @@ def describe(subject: Subject, measured: Subject | None = None) -> dict[str, Any
         "verdict": verdict_text(contents, describe_known(*measured.known_lines), measured.baseline),
         "corpus": asdict(contents.corpus),
         "history": [asdict(row) for row in contents.history],
-        "made": contents.made,
+        "made": _with_number(contents.made),
         "run": contents.origin.run,
         "training": {"step": contents.step, "seconds": contents.seconds, "config": contents.training["config"]},
     }
@@ -92,12 +95,19 @@ def _measure_of(subject: Subject) -> tuple[Any, ...]:
     )
 
 
+def _with_number(made: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of how a checkpoint was made, the cores as a number if they are one."""
+    cores = made.get("cores", "")
+    return {**made, "cores": int(cores)} if cores.isdecimal() and len(cores) < LONGEST_COUNT else {**made}
+
+
 def _describe_best(subject: Subject) -> dict[str, Any] | None:
     best = subject.contents.best
     if best is None:
         return None
     return {
         "val_loss": best.val_loss,
+        "unit": subject.contents.encoder.unit,
         "members": subject.contents.losses_of,
         "perplexity": finite_or_none(perplexity(best.val_loss)),
         "bits_per_char": bits_per_char(best.val_loss),

@@ -74,7 +74,7 @@ def novelty_view(subject: Subject, wanted: str) -> View:
     name = "the sample" if is_length else f"{one_line(name_of(wanted))}{part}"
     data = {
         "text": None if is_length else one_line(name_of(wanted)), "of": len(text),
-        "sample": _fields(found), "held_out": _fields(*expected) if expected else None,
+        "here": _fields(found), "held_out": _fields(*expected) if expected else None,
     }  # fmt: skip
     notes = [FORMER_TEXT] * (subject.contents.origin.init_from is not None)
     notes += [] if expected else [f"{NOTHING_HELD_OUT}, to compare with"]
@@ -91,8 +91,8 @@ def novelty_view(subject: Subject, wanted: str) -> View:
 def novelty_section(subject: Subject, wanted: str) -> Section:
     """The novelty view for a page, with the longest copied substrings cut to `LONGEST_STRETCH`."""
     data = novelty_view(subject, wanted).data
-    longest = [{"length": len(text), "text": text[:LONGEST_STRETCH]} for text in data["sample"]["longest"]]
-    return {"novelty": {**data, "sample": {**data["sample"], "longest": longest}}}
+    longest = [{"length": len(text), "text": text[:LONGEST_STRETCH]} for text in data["here"]["longest"]]
+    return {"novelty": {**data, "here": {**data["here"], "longest": longest}}}
 
 
 def _fields(found: Novelty) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from charrnn.paths import STDIN, name_of
 from charrnn.text.documents import read_text
 from charrnn.text.encoder import CharEncoder, first_id
 from charrnn.text.meter import Meter
-from charrnn.text.options import BYTE
+from charrnn.text.options import BYTE, CHARACTER
 from charrnn.text.unknowns import EncodedText
 from charrnn.wording import format_perplexity, number_of
 
@@ -276,6 +276,7 @@ def _as_json(
 
 
 def _fields(result: Score) -> dict[str, Any]:
-    values = {"characters": result.characters, **loss_fields(result.loss), "accuracy": result.accuracy}
-    values["unknown"] = result.num_unknown
+    """The figures of one model, for one of bytes too per character, so that they compare."""
+    values = {"characters": result.characters, "unit": CHARACTER, **loss_fields(result.loss)}
+    values |= {"accuracy": result.accuracy, "unknown": result.num_unknown}
     return values if result.dynamic is None else {**values, "dynamic": loss_fields(result.dynamic)}

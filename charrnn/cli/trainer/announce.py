@@ -44,19 +44,24 @@ def describe_training(prepared: PreparedRun) -> str:
 
 
 def settings(prepared: PreparedRun) -> dict[str, Any]:
-    """The corpus, the model and the training as values for --json."""
+    """The corpus, the model and the training as values for --json, under the names that `inspect --json` has."""
     run, corpus = prepared.run, prepared.corpus
     return {
         "step": run.step,
-        "corpus": corpus.name,
-        "characters": len(corpus.ids),
-        "distinct": corpus.num_distinct,
-        "files": corpus.num_documents,
-        "left_out": [left.name for left in corpus.skipped],
-        "left_out_causes": {left.name: left.cause.why for left in corpus.skipped},
-        "parameters": count_parameters(run.model.config),
-        "model": asdict(run.model.config),
-        "training": asdict(run.config),
+        **asdict(run.model.config),
+        "num_parameters": count_parameters(run.model.config),
+        "text": asdict(corpus.options),
+        "corpus": {
+            "name": corpus.name,
+            "characters": len(corpus.ids),
+            "bytes": corpus.num_bytes,
+            "sha256": corpus.sha256,
+            "distinct": corpus.num_distinct,
+            "files": corpus.num_documents,
+            "left_out": [left.name for left in corpus.skipped],
+            "left_out_causes": {left.name: left.cause.why for left in corpus.skipped},
+        },
+        "training": {"step": run.step, "seconds": run.seconds, "config": asdict(run.config)},
     }
 
 

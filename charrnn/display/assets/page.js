@@ -249,24 +249,24 @@ function embeddings() {
 function novelty() {
   const view = data.novelty;
   if (!view) return;
-  const isSample = view.text === null, here = isSample ? "the sample" : view.text, judged = view.sample.characters;
+  const isSample = view.text === null, here = isSample ? "the sample" : view.text, judged = view.here.characters;
   const whole = isSample ? "a sample" : judged < view.of ? `the first ${grouped(judged)} of the ${grouped(view.of)} characters of ${here}` : here;
   const part = section(isSample ? "Does it recite?" : "What stands in its text?",
     `How much of ${whole} stands in the training text, word for word${view.held_out ? ", and how much of the held-out text does" : ""}.`);
-  const judgedTexts = view.held_out ? [view.sample, view.held_out] : [view.sample];
+  const judgedTexts = view.held_out ? [view.here, view.held_out] : [view.here];
   table(part, view.held_out ? ["what", here, "held-out text"] : ["what", here], [
     ["characters", ...judgedTexts.map((one) => grouped(one.characters))],
-    ...("lines" in view.sample ? [
+    ...("lines" in view.here ? [
       ["whole lines", ...judgedTexts.map((one) => grouped(one.lines))],
       ["lines that stand in it", ...judgedTexts.map((one) => one.lines ? percent(one.copied_lines, 1) : "-")],
     ] : []),
-    ...Object.keys(view.sample.copied).map((n) => [`in stretches of ${n} or more`,
+    ...Object.keys(view.here.copied).map((n) => [`in stretches of ${n} or more`,
       ...judgedTexts.map((one) => percent(one.copied[n], 1))]),
   ], [1, 2]);
   if (view.note) make(part, "p", { class: "faint" }, capital(view.note) + ".");
-  if (!view.sample.longest.length) return;
+  if (!view.here.longest.length) return;
   make(part, "p", { class: "faint" }, `The longest stretches of ${here} that stand there:`);
-  table(part, [`characters`, "stretch"], view.sample.longest.map((one) =>
+  table(part, [`characters`, "stretch"], view.here.longest.map((one) =>
     [grouped(one.length), running(one.text.replaceAll("\n", "\u21b5")) + ([...one.text].length < one.length ? "\u2026" : "")]));
 }
 
