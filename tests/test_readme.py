@@ -1,18 +1,19 @@
 """The README and what stands beside it is true: commands run, flags exist, links lead somewhere, the tree is so."""
 
 import inspect
+import json
 import os
 import pty
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until
-from test_display import REPORT
+from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until, train_briefly
 
 from charrnn import recall_memory
 from charrnn.analysis.amounts import FEW, FEW_LINES
@@ -30,7 +31,6 @@ from charrnn.cli.trainer.background_saver import SAVE_EVERY
 from charrnn.cli.trainer.signals import LEAST_TO_SAVE, MOST_TO_SAVE
 from charrnn.config import CHOICES, CONTEXTS, FARTHEST, MOST_EVALUATED, ModelConfig
 from charrnn.display.messages import HURRY_SECONDS
-from charrnn.display.plain import report_fields
 from charrnn.generation.sample_progress import MOST_IN_VAIN
 from charrnn.hyperparameters import (
     LEAST_EVALUATED,
@@ -361,10 +361,54 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         assert words in told
 
 
-def test_log_line_has_what_the_readme_names():
-    (told,) = re.findall(r"A line of it holds (.*?) and more\.", " ".join(README.split()))
-    names = set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", told)))
-    assert {"run", "step", "rewinds"} < names <= {"run", *report_fields(REPORT)}
+def names_in(told):
+    return set(re.findall(r"`(\w+)`", told))
+
+
+def test_log_and_first_json_line_have_the_fields_that_the_readme_names(charrnn, trained, tmp_path):
+    shutil.copy(trained / "words.txt", tmp_path)
+    run = charrnn("train", "words.txt", "--hidden-size", 8, "--max-steps", 3, "--json", "--log", "words.jsonl")
+    begun = next(line for line in map(json.loads, run.done.stderr.splitlines()) if "told" in line)
+    told = " ".join(README.split())
+    (of_line,) = re.findall(r"A line of it holds (.*?) In the `history`", told)
+    ends = {"steps", "time", "patience", "divergence"}
+    for line in (tmp_path / "words.jsonl").read_text().splitlines():
+        assert json.loads(line).keys() == names_in(of_line) - ends - {"job"}
+    (of_begun,) = re.findall(r"With `--json`, the first line has, (.*?) Then come", told)
+    of_card = {"name", "characters", "bytes", "sha256"}
+    shown = begun.keys() - {field.name for field in fields(ModelConfig)}
+    assert names_in(of_begun) - {"counts"} == shown | begun["corpus"].keys() - of_card
+
+
+def names_of(values):
+    """The names of all fields, without the keys of tables by character and by length."""
+    if isinstance(values, list):
+        return {name for value in values for name in names_of(value)}
+    if not isinstance(values, dict):
+        return set()
+    tables = {"expected_alike", "read_alike", "places", "copied"}
+    return {*values, *(name for key, value in values.items() if key not in tables for name in names_of(value))}
+
+
+def test_view_json_has_the_fields_that_the_readme_names(charrnn, trained, tmp_path):
+    shutil.copy(trained / "words.pt", tmp_path)
+    (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
+    train_briefly(tmp_path, "words.txt", "--lines", "--hidden-size", "8", "--max-steps", "1", "--out", "lined.pt")
+    cells = [word for number in range(48) for word in ("--cell", f"0:{number}")]  # some follow a feature
+    shown = {}
+    for asked in (
+        ["words.pt", "--text", "Tin sole", "--top-k", 2],
+        ["words.pt", "--neurons", *cells, "--gates", "--gradients", "--embeddings"],
+        ["lined.pt", "--novelty", 100],
+    ):
+        shown |= json.loads(charrnn("inspect", *asked, "--json").done.stdout)
+    rows = re.findall(
+        r"^\| `(\w+)`[^|]* \| (.*) \|$", README.split("Views have `checkpoint`")[1].split("\n### ")[0], re.M
+    )
+    assert shown.keys() == {view for view, _ in rows} | {"checkpoint"}
+    for view, told in rows:
+        read = {"text", "characters", "of", "left_out"} if view in ("neurons", "gates", "gradients") else set()
+        assert names_of(shown[view]) - {"note"} == names_in(told) | read, view
 
 
 def test_file_tree_matches_the_folders():
