@@ -22,7 +22,10 @@ Values = NDArray[np.float32]
 NEXT_CHARACTERS = 12
 """Number of the most frequent characters, each of which has a "next is ..." feature."""
 
-BRACKETS = {"( )": "()", "[ ]": "[]", "{ }": "{}", "< >": "<>"}
+BRACKETS = {"( )": ("(（", ")）"), "[ ]": "[]", "{ }": "{}", "< >": "<>", "《 》": "《》"}  # noqa: RUF001
+"""The opening and the closing signs of each kind of brackets."""
+
+APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # noqa: RUF001
 SHORT = frozenset("йўЙЎ")
 """Cyrillic consonants whose Unicode decomposition is a vowel and a breve."""
@@ -119,7 +122,7 @@ def _word_features(text: str) -> dict[str, Values]:
     length, capitals = [], []
     run, upper, has_capital = 0, True, False
     for character in text:
-        in_word = character.isalnum() or (run > 0 and character in "'\N{RIGHT SINGLE QUOTATION MARK}")
+        in_word = character.isalnum() or (run > 0 and _continues_word(character))
         run = run + 1 if in_word else 0
         upper = in_word and (character.isupper() or not character.isalpha()) and (upper or run == 1)
         has_capital = character.isupper() or (has_capital and run > 1)
@@ -131,6 +134,11 @@ def _word_features(text: str) -> dict[str, Values]:
         "word length so far": lengths,
         "word in capitals": np.array(capitals, dtype=np.float32),
     }
+
+
+def _continues_word(character: str) -> bool:
+    """Whether a sign after a letter belongs to its word: an apostrophe, an accent or a vowel sign."""
+    return character in APOSTROPHES or (character > "\u02ff" and unicodedata.category(character)[0] == "M")
 
 
 def _opens(sign: str, text: str) -> bool:
@@ -155,7 +163,7 @@ def _inside_quotes(text: str) -> Values:
 
 
 def _inside_brackets(text: str, opening: str, closing: str) -> Values:
-    signs = np.array([(c == opening) - (c == closing) for c in text], dtype=np.int64)
+    signs = np.array([(c in opening) - (c in closing) for c in text], dtype=np.int64)
     depth = signs.cumsum()
     strays = -np.minimum(np.minimum.accumulate(depth), 0)  # closing brackets that close nothing
     return (depth + strays).astype(np.float32)
@@ -180,7 +188,7 @@ def _inside_comment(text: str) -> Values:
 def _next_features(text: str) -> dict[str, Values]:
     frequent = [character for character, _ in Counter(text).most_common(NEXT_CHARACTERS)]
     following = (text + "\0")[1:]
-    starts = _yes(other.isalnum() and not c.isalnum() and c not in "'\N{RIGHT SINGLE QUOTATION MARK}"
+    starts = _yes(other.isalnum() and not c.isalnum() and not _continues_word(c)
                   for c, other in zip(text, following, strict=True))  # fmt: skip
     return {
         "next starts a word": starts,
