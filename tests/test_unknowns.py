@@ -88,6 +88,12 @@ def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
         ("\u0645\u0640", "\u0645\u0640", "\u0645\u0640"),
         ("\uc548", "\u110b\u1161\u11ab", "\uc548"),
         ("\u110b\u1161\u11ab", "\uc548", "\u110b\u1161\u11ab"),
+        ("~\uff5e", "\u301c", "\uff5e"),
+        ("\u301c", "\uff5e~", "\u301c\u301c"),
+        ("\u3001\u3002", ",.\uff64\uff61", "\u3001\u3002\u3001\u3002"),
+        ("\uff0c\uff0e\u3001\u3002", ",.", "\uff0c\uff0e"),
+        (",.\u3001\u3002", "\uff64\uff61", "\u3001\u3002"),
+        (",.", "\u3001\u3002", ",."),
     ],
 )
 def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet, text, expected):

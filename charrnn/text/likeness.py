@@ -12,6 +12,7 @@ TWINS = (
     "'\u2019\u2018\u201a\u201b\u02bc`\u00b4\u2039\u203a",  # apostrophes and single quotation marks
     '"\u201c\u201d\u201e\u201f\u00ab\u00bb',  # double ones
     "-\u2013\u2014\u2010\u2011\u2012\u2015\u2212",  # hyphens, dashes and the minus sign
+    "\u301c\uff5e~",  # wave dashes, of which each Japanese encoding has one, and the tilde
 )
 """Groups of interchangeable signs, the commonest first."""
 
@@ -22,8 +23,9 @@ _IS_FIRST = r"(?:(?<![^\s(\[{\u201c\u2018\u201e\u201a\u00ab\u2039])|(?<=[\-\u201
 """Where a straight mark opens a quotation: at the beginning, after a space, a bracket or another opening mark, and
 between a dash and a word."""
 
-SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " "}
-"""Replacements of letters that no Unicode form decomposes, and of a tab."""
+SPELLED = {"\u0153": "oe", "\u00e6": "ae", "\u00f8": "o", "\u0142": "l", "\u00df": "ss", "\t": " ",
+           ".": "\u3002", ",": "\u3001", "\u3002": ".", "\u3001": ","}  # fmt: skip
+"""Last replacements, of what no Unicode form decomposes: letters, a tab, and the full stop and comma of Japanese."""
 
 FULL_WIDTH = 0xFF01
 """First full-width form of an ASCII character, the exclamation mark; the others follow in order."""
