@@ -379,6 +379,7 @@ IN_OTHER_LETTERS = [
     ("這是一個不大的地方，我們在那裡有人。", "big5", "big5hkscs"),
     (JAPANESE, "shift_jis", "cp932"),
     (JAPANESE, "euc_jp", "euc-jp"),
+    (f"{JAPANESE}①", "euc_jis_2004", "euc_jis_2004"),
     (KOREAN, "cp949", "cp949"),
     (RUSSIAN, "cp1251", "windows-1251"),
     (RUSSIAN, "mac-cyrillic", "mac-cyrillic"),
@@ -509,7 +510,7 @@ def test_ascii_text_with_a_cut_end_may_be_growing_or_in_another_encoding(end):
     ("encoding", "larger", "text"),
     [
         ("shift_jis", "cp932", "①"), ("gb2312", "gb18030", "髙"), ("gbk", "gb18030", "ǹ"), ("euc-kr", "cp949", "똠"),
-        ("big5", "big5hkscs", "㗎"),
+        ("big5", "big5hkscs", "㗎"), ("euc_jp", "euc_jis_2004", "①"),
     ],
 )  # fmt: skip
 def test_larger_variant_of_an_encoding_is_suggested(encoding, larger, text):

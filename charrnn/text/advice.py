@@ -19,7 +19,7 @@ OTHER_ENCODING = "name its own encoding with --encoding"
 
 _PASSING = "or pass over such bytes with --errors replace"
 
-SCRIPTS = "gb18030, cp932, cp949, windows-1251 or windows-1256"
+SCRIPTS = "gb18030, big5hkscs, cp932, euc-jp, cp949, windows-1251 or windows-1256"
 """Encodings of texts in other scripts than Latin: Chinese, Japanese, Korean, Cyrillic and Arabic."""
 
 OF_WINDOWS = {
@@ -41,7 +41,14 @@ OF_WINDOWS = {
 _OTHER_LATIN = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
 """Encodings of Latin letters that cannot be told from the usual ones by their bytes."""
 
-_LARGER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
+_LARGER = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_jp": "euc_jis_2004",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
 """Supersets of encodings; a text labelled with the smaller encoding often uses the larger one."""
 
 _AROUND = 1000

@@ -28,6 +28,7 @@ _COMMONEST = {
     "cp874": ("านรกเงอ่", 0.3),
     "cp932": _JAPANESE,
     "euc-jp": _JAPANESE,
+    "euc_jis_2004": _JAPANESE,
     "cp949": ("이다는에을가의지", 0.09),
     "gb18030": _CHINESE,
     "big5hkscs": _CHINESE,
@@ -35,7 +36,7 @@ _COMMONEST = {
 """The commonest letters of texts in each encoding, and their least share of a text's non-ASCII characters.
 
 koi8-r, which has box-drawing characters for Ukrainian letters, and tis-620, which has control characters for quotation
-marks, are missing: koi8-u and cp874 decode texts in them just as well.
+marks, are missing: koi8-u and cp874 decode texts in them just as well. euc_jis_2004 is euc-jp with more characters.
 """
 
 LIKELY = 0.8
