@@ -14,6 +14,7 @@ from charrnn.text.decoding import prepare
 from charrnn.text.likeness import other_forms, to_nearest, with_known_line_ends
 from charrnn.text.options import CHARACTER, TextOptions
 from charrnn.text.unknowns import EncodedText, encode_known, unknown_surprisal
+from charrnn.wording import number_of
 
 READINGS_DIFFER = "these models do not read the text alike ({}): what one of them reads may be easier to predict"
 
@@ -64,8 +65,8 @@ def fit_text(subject: Subject, text: str, path: str, rule: str) -> EncodedText:
     if rule == "error" and (unknown := encoder.without_own_id(text)):
         raise CharRNNError(
             f"{name_of(path)} has {describe_characters(unknown)}, which this model does not know "
-            f"({len(encoder)} {encoder.unit}s{told_where_listed(subject.path)}); --unknown count, skip or nearest "
-            "passes over them"
+            f"({number_of(len(encoder), encoder.unit)}{told_where_listed(subject.path)}); --unknown count, skip or "
+            "nearest passes over them"
         )
     return encode_known(text, encoder, rule)
 
