@@ -74,6 +74,9 @@ def test_a_file_or_link_that_another_user_has_put_there_is_not_used(tmp_path, mo
     planted.write_bytes(bytes(IDS.nbytes))
     mine = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+    tmp_path.chmod(0o755)
+    assert cache.find("key", 1000, IDS.dtype) is not None, "a network file system shows another owner of both"
+    tmp_path.chmod(0o1777)
     assert cache.find("key", 1000, IDS.dtype) is None
     assert cache.keep("key", [IDS], IDS.dtype).tolist() == IDS.tolist(), "it is replaced"
     monkeypatch.setattr(os, "replace", not_permitted)  # as in a folder like /tmp

@@ -14,6 +14,7 @@ import json
 import mmap
 import os
 import re
+import stat
 import sys
 import tempfile
 import time
@@ -58,7 +59,7 @@ class Cache:
             with contextlib.suppress(OSError, ValueError):  # an impossible name counts as missing
                 os.utime(path)  # marks the file as used today; fails in a read-only folder
             with contextlib.suppress(OSError, ValueError):
-                if _is_own(path, num_ids * dtype.itemsize):
+                if _is_trusted(path, num_ids * dtype.itemsize):
                     return np.memmap(path, dtype=dtype, mode="r", shape=(num_ids,))
         return None
 
@@ -117,22 +118,28 @@ def _remove(unfinished: Path) -> None:
 def _put_in_place(unfinished: Path, path: Path) -> None:
     """Rename the finished file, unless an equal one exists: over a network, processes that map it would lose it."""
     size = unfinished.stat().st_size
-    if _is_own(path, size):
+    if _is_trusted(path, size):
         return
     try:
         os.replace(unfinished, path)
     except PermissionError:  # Windows, where another training made the same ids meanwhile and has them mapped
-        if not _is_own(path, size):
+        if not _is_trusted(path, size):
             raise
 
 
-def _is_own(path: Path, size: int) -> bool:
-    """Whether a file has this size and is the user's: in a shared folder, others can choose its name and content."""
+def _is_trusted(path: Path, size: int) -> bool:
+    """Whether a file has this size and nobody else has put it there: others can choose its name and its content.
+
+    It is the user's, or the folder owner's where nobody else may write: network file systems show other owners.
+    """
     try:
-        found = path.lstat()
+        found, folder = path.lstat(), path.parent.stat()
     except FileNotFoundError:
         return False
-    return found.st_size == size and (not hasattr(os, "geteuid") or found.st_uid == os.geteuid())
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        return False
+    is_shared = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return os.name == "nt" or found.st_uid == os.geteuid() or (found.st_uid == folder.st_uid and not is_shared)
 
 
 def release_pages(ids: Ids) -> None:
