@@ -23,7 +23,7 @@ def choose(text, **flags):
 
 
 @given(st.text("abcdef", min_size=1), st.integers(1, 9), st.integers(1, 7))
-def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
+def test_commonest_characters_are_kept(text, min_count, max_vocab):
     ranked = sorted(Counter(text).items(), key=lambda item: (-item[1], item[0]))
     kept = {character for character, times in ranked[:max_vocab] if times >= min_count}
     if not kept:
@@ -37,12 +37,12 @@ def test_the_commonest_characters_are_kept(text, min_count, max_vocab):
     )
 
 
-def test_a_small_alphabet_is_kept_whole():
+def test_small_alphabet_is_kept_whole():
     text = "".join(map(chr, range(0x4E00, 0x4E00 + SMALL_VOCAB)))
     assert choose(text).characters == text
 
 
-def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
+def test_large_alphabet_loses_at_most_a_thousandth_of_the_text():
     """A law of powers, as in a novel whose rarest characters stand in it once."""
     times = [round(60_000 / rank**1.3) for rank in range(1, 4001)]
     text = "".join(chr(0x4E00 + rank) * number for rank, number in enumerate(times))
@@ -58,7 +58,7 @@ def test_of_a_large_one_at_most_a_thousandth_of_the_text_is_lost():
 
 
 @pytest.mark.parametrize("feeds", [0, 1, 500])
-def test_of_a_large_one_the_line_feed_is_kept_unless_a_flag_says_how_many_are(feeds):
+def test_large_alphabet_keeps_the_line_feed_unless_limited_by_a_flag(feeds):
     """In addition to the characters that make up the text, if it is none of them."""
     text = "".join(chr(0x4E00 + rank) * (2000 if rank < 1200 else 1) for rank in range(2000))
     kept = set(choose(text + "\n" * feeds).characters)
@@ -74,13 +74,13 @@ def test_texts_of_one_or_two_characters_have_their_alphabet(text):
 
 
 @pytest.mark.parametrize("options", [{"min_count": 3}, {"max_vocab": 2}, {"min_count": 9, "max_vocab": 1}])
-def test_a_character_that_is_needed_is_kept_however_rare(options):
+def test_needed_character_is_kept_however_rare(options):
     encoder = choose("aaaabbbc\n", options=TextOptions(lines=True), **options)
     assert "\n" in encoder.characters
     assert len(encoder.characters) <= options.get("max_vocab", 9)
 
 
-def test_an_alphabet_of_nothing_is_refused():
+def test_empty_alphabet_is_refused():
     with pytest.raises(
         ConfigError, match="--min-count 9 leaves no character of the text, whose commonest stands in it 4"
     ):
@@ -97,7 +97,7 @@ def test_an_alphabet_of_nothing_is_refused():
         ({"min_count": 9}, "abc", True),
     ],
 )
-def test_beside_an_alphabet_that_is_known_only_what_it_lacks_is_chosen(options, characters, has_unknown):
+def test_known_alphabet_is_extended_only_by_chosen_new_characters(options, characters, has_unknown):
     encoder = choose("aaaaaaabbbbxxxyyz", known=CharEncoder("abc"), **options)
     assert (encoder.characters, encoder.has_unknown) == (characters, has_unknown)
     assert not choose("aab", known=CharEncoder("abc"), **options).has_unknown, "nothing is new"

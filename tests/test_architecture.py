@@ -236,7 +236,7 @@ def own_imports(name, even_for_typing=False):
     return {module.removeprefix("charrnn.") for module in imported if module.partition(".")[0] == "charrnn"}
 
 
-def test_the_table_names_every_module_in_its_room():
+def test_table_names_every_module_in_its_room():
     listed = {f"{room}.{module}" if room else module for room, modules in ALLOWED.items() for module in modules}
     inits = {f"{room}.__init__" for room in ALLOWED if room}
     assert listed | inits == {name for name in MODULES if room_of(name) != "cli"}
@@ -247,13 +247,13 @@ def test_the_table_names_every_module_in_its_room():
 @pytest.mark.parametrize(
     ("room", "module"), [(room, module) for room, modules in ALLOWED.items() for module in modules]
 )
-def test_a_module_imports_only_what_the_plan_allows(room, module):
+def test_module_imports_only_what_the_plan_allows(room, module):
     imported = own_imports(f"{room}.{module}" if room else module)
     assert imported <= {*MODULES, "cli"}
     assert {name.rpartition(".")[2] for name in imported} == set(ALLOWED[room][module].split())
 
 
-def test_no_module_and_no_room_imports_in_a_circle():
+def test_no_imports_are_circular():
     """Nor for typing: what two modules need of each other belongs below both."""
     by_module = {name: own_imports(name, even_for_typing=True) for name in MODULES}
     by_room = {chamber_of(name): set() for name in MODULES}
@@ -269,7 +269,7 @@ FREE_OF_TORCH = {"cli.sample", "cli.sampler", "cli.inspection", "cli.inspector",
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_wings_and_the_rooms_of_the_commands_do_not_know_each_other(name):
+def test_wings_and_command_rooms_do_not_import_each_other(name):
     imported = own_imports(name)
     for wing, other in ((TRAINING_WING, READING_WING), (READING_WING, TRAINING_WING)):
         assert room_of(name) not in wing or not other & set(map(room_of, imported))
@@ -370,7 +370,7 @@ def test_completion_loads_neither_torch_nor_numpy(line, word):
     assert (result.returncode, result.stdout.split(), result.stderr) == (0, [word], "")
 
 
-def test_no_flag_is_compiled_from_text_at_the_start():
+def test_no_flag_has_an_annotation_compiled_from_text():
     compiled = [
         f"{command.__name__} {name}"
         for command in (train, sample, inspect)
@@ -381,7 +381,7 @@ def test_no_flag_is_compiled_from_text_at_the_start():
 
 
 @pytest.mark.parametrize("command", [train, sample, inspect])
-def test_no_callback_of_a_parameter_has_a_type_that_python_3_10_takes_for_a_class(command):
+def test_parameter_callbacks_have_types_that_python_3_10_accepts(command):
     callbacks = [
         callback
         for annotation in command.__annotations__.values()
@@ -397,14 +397,14 @@ AS_GIVEN = {list[str]: tuple[str, ...], list[str] | None: tuple[str, ...]}
 
 
 @pytest.mark.parametrize(("command", "flags"), [(sample, SampleFlags), (inspect, InspectFlags)])
-def test_what_is_handed_on_of_a_command_are_its_parameters_by_name_and_type(command, flags):
+def test_flags_dataclass_equals_the_parameters_of_its_command(command, flags):
     parameters = {name: hint for name, hint in get_type_hints(command).items() if name not in ("context", "return")}
     handed_on, hints = [field.name for field in fields(flags)], get_type_hints(flags)
     assert handed_on == list(parameters)
     assert [hints[name] for name in handed_on] == [AS_GIVEN.get(hint, hint) for hint in parameters.values()]
 
 
-def test_training_does_not_load_the_compiler_of_torch(tmp_path):
+def test_training_does_not_load_the_torch_compiler(tmp_path):
     (tmp_path / "words.txt").write_text("Tin soles tone a stone. " * 40)
     flags = ["train", "words.txt", "--hidden-size", "8", "--quiet", "--max-steps"]
     loaded = modules_after([*flags, "2"], tmp_path) | modules_after([*flags, "4", "--resume"], tmp_path)
@@ -423,7 +423,7 @@ def test_training_does_not_load_the_compiler_of_torch(tmp_path):
         (["words.txt", "--resume-from", "words.txt", "--out", "new.pt"], "words.txt: is a text; "),
     ],
 )
-def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(arguments, told, tmp_path):
+def test_invalid_names_and_texts_are_reported_before_torch_loads(arguments, told, tmp_path):
     (tmp_path / "words.txt").write_text("Tin soles tone a stone. " * 40)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9 " * 40)
     (tmp_path / "empty.txt").touch()
@@ -438,7 +438,7 @@ def test_what_is_wrong_with_names_and_texts_is_told_before_torch_is_loaded(argum
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_wheel_holds_every_file_of_the_package_and_no_other(tmp_path):
+def test_wheel_holds_exactly_the_files_of_the_package(tmp_path):
     """As pip builds it, which leaves out what `.gitignore` names."""
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],

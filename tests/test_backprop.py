@@ -30,7 +30,7 @@ def example(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_the_tape_is_the_engines_forward_pass(config):
+def test_tape_equals_the_forward_pass_of_the_engine(config):
     model, weights, ids, _, state = example(config)
     logits, after = numpy_twin(model).forward(ids, state)
     tape = record(config, weights, ids, state)
@@ -41,7 +41,7 @@ def test_the_tape_is_the_engines_forward_pass(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_the_gradient_by_every_weight_is_autograds(config):
+def test_weight_gradients_equal_autograd(config):
     model, weights, ids, targets, state = example(config)
     logits, _ = model(torch.from_numpy(ids), tuple(tuple(torch.from_numpy(p) for p in layer) for layer in state))
     functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten(), reduction="sum").backward()
@@ -54,7 +54,7 @@ def test_the_gradient_by_every_weight_is_autograds(config):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_gradient_by_a_state_is_the_quotient_of_small_differences(cell):
+def test_state_gradient_equals_finite_differences(cell):
     """In double precision, one layer: a window read on from a state that is moved a little."""
     config = ModelConfig(vocab_size=V, cell=cell, hidden_size=5, num_layers=1, embedding_dim=4)
     _, weights, ids, targets, _ = example(config)
@@ -89,7 +89,7 @@ def test_the_gradient_by_a_state_is_the_quotient_of_small_differences(cell):
             assert own == pytest.approx(expected, abs=1e-7)
 
 
-def test_gates_lie_between_zero_and_one_and_are_named_for_their_cell():
+def test_gates_are_between_zero_and_one_and_named_for_their_cell():
     for cell, reference in REFERENCE.items():
         config = dataclasses.replace(VARIANTS[0].values[0], cell=cell)
         _, weights, ids, _, state = example(config)
@@ -99,7 +99,7 @@ def test_gates_lie_between_zero_and_one_and_are_named_for_their_cell():
 
 
 @pytest.mark.parametrize(("bias", "kept"), [(50.0, 1.0), (-50.0, 0.0)])
-def test_an_open_update_gate_keeps_the_state_and_a_shut_one_replaces_it(bias, kept):
+def test_open_update_gate_keeps_the_state_and_a_shut_one_replaces_it(bias, kept):
     config = dataclasses.replace(VARIANTS[0].values[0], cell="gru")
     _, weights, ids, _, _ = example(config)
     weights["layers.0.bias"][9:18] += bias  # the second of three blocks, as `CELLS` says

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 
-def test_what_was_measured_becomes_tables_of_the_readmes_form(monkeypatch, capfd):
+def test_measurements_become_tables_in_the_form_of_the_readme(monkeypatch, capfd):
     monkeypatch.syspath_prepend(ROOT)
     benchmarks = importlib.import_module("tests.benchmarks.__main__")
     assert capfd.readouterr() == ("", ""), "importing measures nothing"
@@ -43,7 +43,7 @@ def train_as_told(monkeypatch, losses, text, duration, members, hidden_size, **b
     return losses.train(Path(text), duration)
 
 
-def test_why_a_training_failed_is_told(monkeypatch, capfd):
+def test_failed_training_is_explained(monkeypatch, capfd):
     monkeypatch.syspath_prepend(ROOT)
     losses = importlib.import_module("tests.benchmarks.losses")
     with pytest.raises(losses.subprocess.CalledProcessError):
@@ -61,7 +61,7 @@ def test_why_a_training_failed_is_told(monkeypatch, capfd):
         ("float16", "cuda", ["float32", "float16"]),
     ],
 )
-def test_a_plain_loop_on_a_gpu_is_said_to_compute_in_what_its_recurrent_kernels_do(monkeypatch, ours, device, plain):
+def test_plain_loop_on_a_gpu_reports_the_precision_of_its_kernels(monkeypatch, ours, device, plain):
     monkeypatch.syspath_prepend(ROOT)
     speed = importlib.import_module("tests.benchmarks.speed")
     assert speed.plain_precisions(ours, device) == plain

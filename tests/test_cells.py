@@ -81,7 +81,7 @@ def test_layer_equals_a_naive_loop(cell):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("cell", KERNELS)
-def test_a_gpu_is_given_the_weights_one_behind_the_other_in_one_piece_of_memory(cell, dtype):
+def test_gpu_kernel_gets_the_weights_in_one_contiguous_piece(cell, dtype):
     layer, inputs, state = random_layer(cell, torch.float32)
     given, weights = [], layer._weights()
     layer._run_on_gpu(lambda x, h, w, *how: given.extend(w) or (x, x[:1]), inputs.to(dtype), state)
@@ -93,7 +93,7 @@ def test_a_gpu_is_given_the_weights_one_behind_the_other_in_one_piece_of_memory(
 
 
 @pytest.mark.parametrize("cell", KERNELS)
-def test_what_a_gpu_is_asked_for_is_the_layer_with_its_weights_or_with_those_that_were_frozen(cell):
+def test_gpu_kernel_gets_the_current_or_frozen_weights(cell):
     """By PyTorch's own kernels, which take the same arguments on a processor."""
     layer, inputs, state = random_layer(cell, torch.float32)
     expected, names = layer(inputs, state), list(layer.state_dict())
@@ -135,13 +135,13 @@ def test_whole_sequence_equals_its_pieces_with_carried_state(cell):
     torch.testing.assert_close(state, last)
 
 
-def test_forget_gates_bias_starts_at_one_and_the_others_at_zero():
+def test_forget_gate_bias_starts_at_one_and_the_others_at_zero():
     bias = LSTMLayer(4, 3).bias.detach()
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_weights_begin_within_the_root_of_the_width_and_orthogonal(cell):
+def test_weights_start_within_the_root_of_the_width_and_orthogonal(cell):
     layer = CELL_LAYERS[cell](64, 100)
     spread = layer.weight_ih.detach()
     assert 0.099 < spread.max() <= 0.1
@@ -151,7 +151,7 @@ def test_weights_begin_within_the_root_of_the_width_and_orthogonal(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_units_are_said_to_be_bounded_where_they_are(cell):
+def test_bounded_cells_have_bounded_outputs(cell):
     """However large what a layer reads."""
     layer, inputs, state = random_layer(cell)
     outputs, _ = layer(100 * inputs, tuple(torch.zeros_like(part) for part in state))
@@ -169,20 +169,20 @@ def test_parameter_count_equals_the_formula(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_parameter_shapes_are_those_of_the_model(config):
+def test_parameter_shapes_equal_those_of_the_model(config):
     assert {name: tuple(p.shape) for name, p in CharRNN(config).state_dict().items()} == parameter_shapes(config)
 
 
 @pytest.mark.parametrize("recall", [0, 9])
 @pytest.mark.parametrize("config", VARIANTS)
-def test_weights_are_numbered_as_the_optimizer_numbers_them(config, recall):
+def test_weights_are_numbered_like_in_the_optimizer(config, recall):
     config = dataclasses.replace(config, recall=recall)
     training = TrainConfig(batch_size=1, seq_len=1, max_steps=1, learning_rate=0.1)
     groups = build_optimizer(CharRNN(config), training).param_groups
     assert [tuple(p.shape) for group in groups for p in group["params"]] == optimized_shapes(config)
 
 
-def test_a_known_count():
+def test_parameter_count_equals_one_summed_by_hand():
     """2 layers of 512, 65 characters, embedding 64: summed by hand."""
     config = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
     by_hand = 65 * 64 + (4 * 512 * (64 + 512) + 4 * 512) + (4 * 512 * 1024 + 4 * 512) + 4 * 512 + 65 * 512 + 65
@@ -190,5 +190,5 @@ def test_a_known_count():
 
 
 @pytest.mark.parametrize("table", [CELL_LAYERS, CELL_STEPS])
-def test_every_cell_is_named_in_every_table(table):
+def test_every_cell_is_in_every_table(table):
     assert set(table) == set(CELLS)

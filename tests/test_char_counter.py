@@ -40,7 +40,7 @@ def block(request):
 @example([many(NUM_ASCII)] * 2)
 @example(["ab" * (LONG_PIECE // 2) + "c"])
 @example([many(300), "abc", many(400), "\U0010ffff\ud800\0"])
-def test_every_character_is_counted_and_becomes_its_id(texts):
+def test_every_character_is_counted_and_encoded(texts):
     text = "".join(texts)
     found = tally_of(texts)
     counts = found.counts
@@ -53,26 +53,26 @@ def test_every_character_is_counted_and_becomes_its_id(texts):
     assert ids.tolist() == [encoder.characters.index(character) for character in text]
 
 
-def test_more_characters_than_sixteen_bits_can_number():
+def test_more_than_65536_distinct_characters_are_counted():
     text = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x20000)]))
     found = tally_of([text[:70_000], text[70_000:], text[::-1]])
     assert set(found.counts[list(map(ord, text))]) == {2}
     assert found.ids(CharEncoder(text)).tolist() == [*range(len(text)), *range(len(text))[::-1]]
 
 
-def test_characters_without_an_id_of_their_own_become_the_last():
+def test_characters_without_an_id_become_the_last():
     encoder = CharEncoder("abé", has_unknown=True)
     assert tally_of(["ab", "éüc", "漢"]).ids(encoder).tolist() == [0, 1, 2, 3, 3, 3]
 
 
 @pytest.mark.parametrize(("texts", "is_kept"), [(["x" * 60, "x" * 40], True), (["x" * 60, "x" * 41], False)])
-def test_of_a_long_text_the_counts_alone_are_kept(texts, is_kept):
+def test_long_text_keeps_only_its_counts(texts, is_kept):
     found = tally_of(texts, kept_bytes=100)
     assert found.counts[ord("x")] == sum(map(len, texts))
     assert (found.ids(CharEncoder("x")) is not None) == is_kept
 
 
-def test_many_short_documents_take_no_room_for_each(monkeypatch):
+def test_many_short_documents_take_little_memory(monkeypatch):
     """An end, and a document of ASCII alone, are narrower than the text before them."""
     monkeypatch.setattr(char_counter, "BLOCK", 1 << 20)
     tracemalloc.start()

@@ -21,9 +21,7 @@ def told_of_6_gram(charrnn):
     return tell
 
 
-def test_a_text_that_comes_from_standard_input_at_a_resume_keeps_its_name_and_is_found(
-    charrnn, tmp_path, told_of_6_gram
-):
+def test_text_resumed_from_stdin_keeps_its_name_and_is_found(charrnn, tmp_path, told_of_6_gram):
     learned = make_text(1000).encode()
     (tmp_path / "log.txt").write_bytes(learned)
     assert charrnn("train", "log.txt", *SMALL).code == 0
@@ -36,7 +34,7 @@ def test_a_text_that_comes_from_standard_input_at_a_resume_keeps_its_name_and_is
     assert " nats (" in told_of_6_gram("log.pt")
 
 
-def test_a_folder_that_was_learned_from_is_found_with_what_was_read_of_it(charrnn, tmp_path, told_of_6_gram):
+def test_learned_folder_is_found_with_the_files_that_were_read(charrnn, tmp_path, told_of_6_gram):
     folder = tmp_path / "My Novel"
     folder.mkdir()
     for number in range(3):
@@ -65,9 +63,7 @@ def test_a_folder_that_was_learned_from_is_found_with_what_was_read_of_it(charrn
 
 
 @pytest.mark.parametrize("above", ["models", "models/old/tenor"])
-def test_a_text_is_found_from_the_folders_above_the_checkpoint_as_it_was_typed_there(
-    charrnn, tmp_path, monkeypatch, above
-):
+def test_text_is_found_from_the_folders_above_the_checkpoint(charrnn, tmp_path, monkeypatch, above):
     for folder in ("texts/b", above):
         (tmp_path / folder).mkdir(parents=True)
     for number, name in enumerate(["texts/a.txt", "texts/b/b.txt", "texts/held.txt"]):
@@ -89,7 +85,7 @@ def test_a_text_is_found_from_the_folders_above_the_checkpoint_as_it_was_typed_t
         assert find_text(read_checkpoint(path), path) is not None, name
 
 
-def test_who_writes_a_page_without_the_text_is_told_what_it_lacks(charrnn, trained, deep_folder):
+def test_page_without_the_text_reports_what_is_missing(charrnn, trained, deep_folder):
     (deep_folder / "m.pt").write_bytes((trained / "words.pt").read_bytes())
     for flags in ([], ["--embeddings"]):
         lacking = charrnn("inspect", deep_folder / "m.pt", "--html", "m.html", *flags)

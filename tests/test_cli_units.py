@@ -46,7 +46,7 @@ def bits_of(contents, ids):
     return -values[np.arange(len(ids) - 1), ids[1:]] / math.log(2)
 
 
-def test_a_character_of_several_bytes_is_as_surprising_as_its_bytes_together(folder):
+def test_surprise_of_a_multibyte_character_sums_its_bytes(folder):
     contents = read_checkpoint(str(folder / "bytes.pt"))
     seen = show(folder, "bytes", "--text", "Tü 🦊!", "--top-k", 2)["surprise"]["characters"]
     known = [one for one in seen if one["char"] != "!"]
@@ -56,7 +56,7 @@ def test_a_character_of_several_bytes_is_as_surprising_as_its_bytes_together(fol
     assert all(len(one["top"]) == 2 for one in known)
 
 
-def test_bytes_that_are_no_characters_are_told_apart_by_number_in_json(folder):
+def test_invalid_bytes_are_distinguished_by_number_in_json(folder):
     (folder / "odd.txt").write_bytes(b"T\xff\xc3")
     seen = show(folder, "bytes", "--text-file", "odd.txt", "--top-k", 99)["surprise"]["characters"]
     assert [one["char"] for one in seen] == ["T", "<0xFF>", "<0xC3>"]
@@ -67,33 +67,33 @@ def test_bytes_that_are_no_characters_are_told_apart_by_number_in_json(folder):
     assert set(guesses) == set(show(folder, "bytes", "--embeddings")["embeddings"]["places"])
 
 
-def test_each_line_is_read_as_if_it_were_alone(folder):
+def test_each_line_is_read_as_if_alone(folder):
     whole = show(folder, "lines", "--text", "Banana tin\nSole")["surprise"]["characters"]
     alone = show(folder, "lines", "--text", "Sole")["surprise"]["characters"]
     assert whole[-4:] == alone
 
 
 @pytest.mark.parametrize("model", ["bytes", "lines"])
-def test_a_cell_has_a_value_for_each_character(folder, model):
+def test_cell_has_a_value_for_each_character(folder, model):
     cell = show(folder, model, "--text", "Tüna 🦊\nSole", "--cell", "0:3")["cells"][0]
     assert "".join(cell["characters"]) == "Tüna 🦊\nSole"
     assert len(cell["values"]) == len(cell["characters"])
 
 
-def test_a_cell_of_a_model_of_lines_begins_anew_with_each(folder):
+def test_cell_of_a_lines_model_restarts_with_each_line(folder):
     whole = show(folder, "lines", "--text", "Banana tin\nSole", "--cell", "0:3")["cells"][0]["values"]
     alone = show(folder, "lines", "--text", "Sole", "--cell", "0:3")["cells"][0]["values"]
     assert whole[-4:] == alone
     assert whole[:4] != alone
 
 
-def test_of_a_text_of_one_character_a_gate_is_open_at_all_of_it_or_at_none(folder):
+def test_gate_over_a_single_character_is_open_always_or_never(folder):
     for gate in show(folder, "lines", "--text", "S", "--gates")["gates"]["gates"]:
         assert {*gate["open"], *gate["shut"]} <= {0, 1}, "the line feed before it is no character of it"
 
 
 @pytest.mark.parametrize("model", ["bytes", "lines"])
-def test_neurons_gates_and_the_page_are_there_too(folder, model):
+def test_neurons_gates_and_page_work_for_byte_and_lines_models(folder, model):
     seen = show(folder, model, "--neurons", "--gates")
     assert seen["neurons"]["characters"] > 300
     assert len(seen["gates"]["gates"]) == 3
@@ -102,7 +102,7 @@ def test_neurons_gates_and_the_page_are_there_too(folder, model):
     assert {"activations", "gates", "neurons"} <= set(data_of((folder / f"{model}.html").read_text(encoding="utf-8")))
 
 
-def test_what_is_counted_in_bytes_is_called_so(folder):
+def test_quantities_in_bytes_are_labelled_so(folder):
     seen = show(folder, "bytes", "--gradients")["gradients"]
     assert seen["unit"] == "byte"
     assert seen["loss_by_context"][0]["most"] == 1
@@ -123,7 +123,7 @@ def test_what_is_counted_in_bytes_is_called_so(folder):
     assert not set("Ã¼¡") & set(alike), "a byte is no letter"
 
 
-def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
+def test_views_beyond_a_line_are_refused_for_a_lines_model(folder):
     for flags in (("--gradients",), ("--neurons", "--gradients"), ("--score", "words.txt", "--dynamic")):
         result = command(folder, "inspect", "lines.pt", *flags)
         assert (result.returncode, result.stdout) == (1, "")
@@ -134,13 +134,13 @@ def test_what_looks_further_back_than_a_line_is_refused_in_one_line(folder):
 @pytest.mark.parametrize(
     "arguments", [("inspect", "bytes.pt", "--score", "words.txt"), ("sample", "bytes.pt", "--prompt-file", "words.txt")]
 )
-def test_bytes_have_no_encoding(folder, arguments):
+def test_encoding_is_refused_for_a_byte_model(folder, arguments):
     result = command(folder, *arguments, "--encoding", "utf-16")
     told = "--encoding is for text, and a model of bytes reads them as they are; leave it out"
     assert (result.returncode, result.stdout, result.stderr) == (2, "", f"charrnn: {told}\n")
 
 
-def test_of_a_prompt_for_a_model_of_bytes_what_is_typed_alone_has_its_line_ends(folder):
+def test_line_ends_are_converted_only_in_a_typed_prompt_of_a_byte_model(folder):
     """What is no text may have as many CR as LF, and none that ends a line."""
     (folder / "data").write_bytes(bytes(range(256)) * 20)
     train_briefly(folder, "data", "--unit", "byte", "--hidden-size", "8", "--max-steps", "1", "--out", "data.pt")
@@ -155,12 +155,12 @@ def test_of_a_prompt_for_a_model_of_bytes_what_is_typed_alone_has_its_line_ends(
     assert run_charrnn(folder, "sample", "bytes.pt", "-n", 0, "-q", "-p", "a\r\nb").done.stdout == b"a\nb"
 
 
-def test_a_model_of_bytes_learns_as_it_reads(folder):
+def test_byte_model_has_a_dynamic_score(folder):
     score = show(folder, "bytes", "--score", "words.txt", "--dynamic")
     assert score["dynamic"]["loss"] < score["loss"]
 
 
-def test_of_a_sample_in_bytes_an_unfinished_character_at_its_end_is_left_out(monkeypatch):
+def test_unfinished_character_at_the_end_of_a_byte_sample_is_left_out(monkeypatch):
     encoder = CharEncoder("".join(map(chr, sorted("a\n🦊".encode()))), "byte")
     ids = encoder.encode("a🦊a🦊").tolist()
     monkeypatch.setattr(samples, "Sampler", lambda *_: SimpleNamespace(stream=lambda length: ids[:length]))

@@ -67,7 +67,7 @@ def page(folder):
     return compare(folder, "words.pt", "tanh.pt")
 
 
-def test_a_page_of_several_models_has_what_each_has_alone(folder, page):
+def test_comparison_page_has_what_each_model_has_alone(folder, page):
     _, data = page
     cards = inspect_json(folder, "words.pt", "tanh.pt")
     for model, card in zip(data["models"], cards, strict=True):
@@ -86,7 +86,7 @@ def test_a_page_of_several_models_has_what_each_has_alone(folder, page):
     assert [row["name"] for row in data["rows"] if row["differs"]] == starred
 
 
-def test_a_page_of_several_models_has_their_views_of_one_text(folder, page):
+def test_comparison_page_has_views_of_one_text(folder, page):
     _, data = page
     seen = inspect_json(folder, "words.pt", "tanh.pt", "--gradients")
     for own, alone in zip(data["gradients"], seen, strict=True):
@@ -102,7 +102,7 @@ def test_a_page_of_several_models_has_their_views_of_one_text(folder, page):
     assert data["samples"][0]["text"] != data["samples"][1]["text"]
 
 
-def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_given(folder):
+def test_comparison_page_has_the_requested_views_and_text(folder):
     _, data = compare(folder, "words.pt", "tanh.pt", "--text", "Tin sole")
     for view in data["surprise"]:
         assert "".join(one["char"] for one in view["characters"]) == "Tin sole"
@@ -117,7 +117,7 @@ def test_a_page_of_several_models_has_what_is_asked_for_and_the_text_that_is_giv
     assert {view["extent"] for view in data["gradients"]} == {"20,000 characters of words.txt"}
 
 
-def test_a_page_of_several_models_says_what_it_lacks_and_what_does_not_compare(folder, tmp_path):
+def test_comparison_page_says_what_is_missing_and_what_does_not_compare(folder, tmp_path):
     for name in ("words.pt", "words.txt", "tanh.pt"):
         shutil.copy(folder / name, tmp_path)
     train_briefly(tmp_path, "words.txt", "--lines", "--hidden-size", "24", "--max-steps", "30", "--out", "lines.pt")
@@ -137,7 +137,7 @@ def test_a_page_of_several_models_says_what_it_lacks_and_what_does_not_compare(f
     assert data["absent"] == {"surprise": reason, "gradients": reason}
 
 
-def test_of_several_texts_the_one_that_is_too_short_is_named(folder, tmp_path):
+def test_too_short_one_of_several_texts_is_named(folder, tmp_path):
     for name in ("words.pt", "words.txt"):
         shutil.copy(folder / name, tmp_path)
     (tmp_path / "few.txt").write_text(make_text(400), encoding="utf-8")
@@ -147,7 +147,7 @@ def test_of_several_texts_the_one_that_is_too_short_is_named(folder, tmp_path):
     assert result.stderr.startswith("charrnn: the held-out end of few.txt: 40 characters are too few to go back 100 in")
 
 
-def test_a_short_text_of_a_model_of_lines_leaves_the_others_how_far_back_they_remember(folder, tmp_path):
+def test_short_text_of_a_lines_model_leaves_the_gradients_of_the_others(folder, tmp_path):
     for name in ("words.pt", "words.txt"):
         shutil.copy(folder / name, tmp_path)
     (tmp_path / "verse.txt").write_text("Tin sole\n" * 12, encoding="utf-8")
@@ -161,7 +161,7 @@ def test_a_short_text_of_a_model_of_lines_leaves_the_others_how_far_back_they_re
     assert data["absent"] == {"gradients": "80 characters are too few to go back 100 in"}
 
 
-def test_one_model_without_numbers_leaves_the_others_what_they_have_and_of_none_nothing_is_shown(folder, tmp_path):
+def test_model_with_overflowing_values_leaves_the_others_their_views(folder, tmp_path):
     for name in ("words.pt", "words.txt", "tanh.pt"):
         shutil.copy(folder / name, tmp_path)
     contents = torch.load(folder / "words.pt", weights_only=True)
@@ -178,7 +178,7 @@ def test_one_model_without_numbers_leaves_the_others_what_they_have_and_of_none_
 
 @needs_browser
 @pytest.mark.parametrize("width", [1000, 500])
-def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
+def test_comparison_page_draws_itself(page, tmp_path, width):
     written, data = page
     found, console = drive(written, tmp_path, width, DRIVER)
     assert console == []
@@ -211,7 +211,7 @@ def test_a_page_of_several_models_draws_itself(page, tmp_path, width):
 
 
 @needs_browser
-def test_a_page_says_what_the_figures_of_one_of_its_models_are_of_and_what_is_missing(page, tmp_path):
+def test_comparison_page_says_what_its_figures_are_of(page, tmp_path):
     _, data = page
     data = json.loads(json.dumps(data))
     data["models"][1]["history"] = []
@@ -233,7 +233,7 @@ def test_a_page_says_what_the_figures_of_one_of_its_models_are_of_and_what_is_mi
 
 
 @needs_browser
-def test_models_that_differ_in_nothing_are_said_to_and_many_have_curves_of_their_own(page, tmp_path):
+def test_equal_models_are_reported_and_many_have_distinct_curves(page, tmp_path):
     _, data = page
     data = json.loads(json.dumps(data))
     for row in data["rows"]:

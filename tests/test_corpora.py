@@ -18,14 +18,14 @@ def test_every_text_is_listed():
 
 
 @pytest.mark.parametrize(("name", "num_bytes", "num_chars", "sha256"), ROWS)
-def test_sizes_and_hashes_are_true(name, num_bytes, num_chars, sha256):
+def test_listed_sizes_and_hashes_are_right(name, num_bytes, num_chars, sha256):
     data = (CORPORA / name).read_bytes()
     assert len(data) == int(num_bytes.replace(",", ""))
     assert len(data.decode("utf-8")) == int(num_chars.replace(",", ""))
     assert hashlib.sha256(data).hexdigest() == sha256
 
 
-def test_verse_is_long_and_no_line_of_it_stands_twice():
+def test_verse_is_long_and_has_no_repeated_line():
     lines = (CORPORA / "verse.txt").read_text().splitlines()
     spoken = [line for line in lines if line and not line.endswith(":")]
     assert sum(map(len, lines)) > 100_000

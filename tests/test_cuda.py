@@ -81,7 +81,7 @@ def no_waiting():
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_the_gpu_agrees_with_the_numpy_engine(config):
+def test_gpu_agrees_with_the_numpy_engine(config):
     model = random_model(config)
     weights = numpy_weights(model)
     gpu, engine = TorchCharRNN(config, weights, "cuda"), numpy_twin(model)
@@ -95,7 +95,7 @@ def test_the_gpu_agrees_with_the_numpy_engine(config):
 
 
 @pytest.mark.parametrize(("recall", "members", "reset_id"), [(0, 1, 4), (50, 1, None), (50, 2, None), (0, 2, 4)])
-def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, reset_id):
+def test_batched_texts_on_the_gpu_have_the_logits_of_the_numpy_engine(recall, members, reset_id):
     shape = {"cell": "lstm", "hidden_size": 9, "num_layers": 2, "embedding_dim": 6}
     model = random_model(ModelConfig(vocab_size=11, recall=recall, members=members, **shape))
     arrays = numpy_weights(model)
@@ -109,19 +109,19 @@ def test_many_texts_on_the_gpu_have_the_numpy_engines_logits(recall, members, re
 
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
 @pytest.mark.parametrize("config", VARIANTS)
-def test_gradients_are_those_of_the_processor_in_every_precision(config, precision):
+def test_gradients_equal_those_of_the_cpu_in_every_precision(config, precision):
     check_gradients(lambda: random_model(config), precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
 @pytest.mark.parametrize("config", HALF_PERSISTENT, ids=lambda config: f"{config.cell}-{config.hidden_size}")
-def test_gradients_by_other_kernels_than_the_losses_are_right_too(config, precision):
+def test_gradients_of_alternative_kernels_are_right(config, precision):
     check_gradients(lambda: build_model(config), precision)  # with more at random the largest would be chaotic
 
 
 @pytest.mark.parametrize("precision", PRECISIONS["cuda"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_weights_of_a_layer_that_learns_lie_as_cudnn_reads_them(cell, precision):
+def test_weights_of_a_trained_layer_lie_as_cudnn_reads_them(cell, precision):
     model = random_model(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=2, embedding_dim=6))
     skip_without_bfloat16(model.cuda().train(), precision)
     ids = torch.zeros((12, 16), dtype=torch.int64, device="cuda")
@@ -161,13 +161,13 @@ def check_gradients(build, precision):
     ],
     ids=lambda options: "-".join(value if isinstance(value, str) else name for name, value in options.items()),
 )
-def test_training_on_the_gpu_learns_what_it_learns_on_the_processor(options):
+def test_training_on_the_gpu_equals_that_on_the_cpu(options):
     on_host, on_gpu = (learn(device, **options) for device in ("cpu", "cuda"))
     assert on_gpu == pytest.approx(on_host, abs=0.005)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_it_learns_the_same_from_a_text_that_the_gpus_memory_is_too_small_for(monkeypatch, dtype):
+def test_text_too_large_for_gpu_memory_trains_alike(monkeypatch, dtype):
     resident = learn("cuda", ids=IDS.astype(dtype))
     monkeypatch.setattr(lane_choice, "MEMORY_SHARE", 0.0)
     monkeypatch.setattr(lane_choice, "ResidentLanes", lambda *_, **__: pytest.fail("it lies there"))
@@ -178,7 +178,7 @@ def learn(device, **options):
     return finish(start(**options, max_steps=60, state_reset=0.0, device=device))[-1].val_loss
 
 
-def test_a_precision_is_found_and_float16_trains_too():
+def test_precision_is_chosen_and_float16_trains():
     run = start(max_steps=80, device="cuda")
     assert probe_precision(run.model, 4, "auto", run.config.seq_len).precision in PRECISIONS["cuda"]
     run.settle_precision("float16")
@@ -201,7 +201,7 @@ def test_no_step_waits_for_the_gpu(options, precision):
 
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("what", ["norm", "loss", "gradient"])
-def test_a_step_that_does_not_count_changes_no_weight(what, members):
+def test_skipped_step_changes_no_weight(what, members):
     run = start(max_steps=1000, members=members, grad_clip=0.0, device="cuda")
     break_member(members_of(run.model)[-1], what, step=1)
     take_step(run)
@@ -213,7 +213,7 @@ def test_a_step_that_does_not_count_changes_no_weight(what, members):
     assert (run.step, run.health.skipped) == (2, 1)
 
 
-def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charrnn, tmp_path):
+def test_run_trains_and_samples_on_the_gpu_and_resumes_on_the_cpu_and_back(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
     trained = charrnn("train", "verse.txt", "--device", "cuda", "--hidden-size", 32, "--max-steps", 20, **ON_GPU)
     assert trained.code == 0, trained.stderr
@@ -228,7 +228,7 @@ def test_training_and_sampling_on_the_gpu_and_a_resume_on_the_cpu_and_back(charr
     assert "on cuda, before cpu: not bit for bit" in back.stderr
 
 
-def test_the_masks_after_a_time_on_a_processor_are_not_those_of_the_beginning():
+def test_masks_after_a_time_on_the_cpu_are_not_repeated():
     first, back = (start(dropout=0.2, device="cuda") for _ in range(2))
     begun = torch.cuda.get_rng_state()
     take_step(first)
@@ -240,7 +240,7 @@ def test_the_masks_after_a_time_on_a_processor_are_not_those_of_the_beginning():
     torch.testing.assert_close(torch.cuda.get_rng_state(), again)
 
 
-def test_a_deterministic_run_that_was_cut_equals_the_straight_one(charrnn, tmp_path):
+def test_deterministic_interrupted_run_equals_the_straight_one(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
     even = ["--warmup-steps", 0, "--final-learning-rate", 1, "--learning-rate", 0.01, "--evaluate-every", 10]
     flags = [
@@ -277,7 +277,7 @@ def test_a_deterministic_run_that_was_cut_equals_the_straight_one(charrnn, tmp_p
     ],
     ids=["all that no flag decides", "lines", "an ensemble that recalls", "rmsprop"],
 )
-def test_what_was_trained_on_the_gpu_writes_many_texts_there_and_learns_another(charrnn, tmp_path, flags):
+def test_model_trained_on_the_gpu_samples_and_is_fine_tuned_there(charrnn, tmp_path, flags):
     if "bfloat16" in flags and crawls_in("bfloat16", "cuda"):
         pytest.skip("this GPU has no bfloat16")
     many = "".join(map(chr, range(0x4E00, 0x4F00)))  # so that ids have two bytes
@@ -294,7 +294,7 @@ def test_what_was_trained_on_the_gpu_writes_many_texts_there_and_learns_another(
         assert [len(json.loads(line)["text"]) for line in told.splitlines()] == [20] * 300
 
 
-def test_deterministic_runs_are_equal_and_say_what_that_costs(charrnn, tmp_path):
+def test_deterministic_runs_are_equal_and_report_the_cost(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000))
     flags = ["--max-steps", 60, "--deterministic", "--precision", "float32"]
     for name in ("a.pt", "b.pt"):
@@ -304,7 +304,7 @@ def test_deterministic_runs_are_equal_and_say_what_that_costs(charrnn, tmp_path)
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_too_little_memory_is_one_line(charrnn, tmp_path):
+def test_out_of_memory_is_reported_in_one_line(charrnn, tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(5000) * 500)  # 32 characters in each lane: 512 GiB of vectors
     sizes = ["--hidden-size", 64, "--num-layers", 1, "--embedding-dim", 65536, "--batch-size", 65536]
     result = charrnn("train", "verse.txt", "--device", "cuda", *sizes, "--max-steps", 5, **ON_GPU)

@@ -17,7 +17,7 @@ def adapt_to(*arguments, **options):
 
 
 @pytest.mark.parametrize("config", [*VARIANTS[::5], dataclasses.replace(VARIANTS[0].values[0], recall=50)])
-def test_without_a_rate_it_is_the_static_score(config):
+def test_rate_zero_gives_the_static_score(config):
     model = random_model(config)
     ids = np.random.default_rng(0).integers(0, 11, 3 * SEGMENT + 5)
     np.testing.assert_allclose(
@@ -27,7 +27,7 @@ def test_without_a_rate_it_is_the_static_score(config):
     )
 
 
-def test_nothing_is_learned_from_a_character_before_it_is_predicted():
+def test_characters_are_predicted_before_they_are_learned():
     config = VARIANTS[0].values[0]
     weights = numpy_weights(random_model(config))
     ids = np.random.default_rng(1).integers(0, 11, 4 * SEGMENT)
@@ -39,7 +39,7 @@ def test_nothing_is_learned_from_a_character_before_it_is_predicted():
 
 
 @pytest.mark.parametrize("recall", [0, 50])
-def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, recall):
+def test_long_text_is_learned_in_pieces_like_the_whole(monkeypatch, recall):
     config = dataclasses.replace(VARIANTS[0].values[0], recall=recall)
     weights = numpy_weights(random_model(config))
     ids = np.tile(np.random.default_rng(2).integers(0, 11, 90, dtype=np.uint8), 5)
@@ -51,7 +51,7 @@ def test_a_long_text_is_learned_from_in_pieces_as_from_the_whole(monkeypatch, re
     assert sum(watched) == len(whole)
 
 
-def test_the_weights_given_are_left_as_they_are():
+def test_given_weights_are_not_changed():
     config = VARIANTS[0].values[0]
     weights = numpy_weights(random_model(config))
     before = {name: weight.copy() for name, weight in weights.items()}
@@ -60,7 +60,7 @@ def test_the_weights_given_are_left_as_they_are():
 
 
 @pytest.mark.parametrize(("decay", "farthest"), [(1.0, 2.0), (0.0, None)])
-def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
+def test_weights_decay_to_their_start(monkeypatch, decay, farthest):
     """One character again and again moves the weights one way: as far as a step at most, or on and on."""
     config, rate = VARIANTS[0].values[0], 1e-3
     weights = numpy_weights(random_model(config))
@@ -77,7 +77,7 @@ def test_weights_go_back_to_where_they_began(monkeypatch, decay, farthest):
     assert max(moved) < farthest if farthest else moved[-1] > 5
 
 
-def test_a_step_is_as_long_as_the_gradient_is_beside_those_so_far(monkeypatch):
+def test_step_length_is_relative_to_past_gradients(monkeypatch):
     config, rate, name = VARIANTS[0].values[0], 1e-3, "head.weight"
     weights = numpy_weights(random_model(config))
     gradients, seen, record = [2.0, -1.0, 5.0, 1.0], [], dynamic.record
@@ -97,7 +97,7 @@ def test_a_step_is_as_long_as_the_gradient_is_beside_those_so_far(monkeypatch):
     np.testing.assert_allclose(np.diff(seen) / rate, expected, rtol=0.01)
 
 
-def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
+def test_text_of_another_kind_is_learned_while_read(trained):
     contents = read_checkpoint(str(trained / "words.pt"))
     text = "".join(reversed(make_text(3000, seed=4)))
     ids = contents.encoder.encode(text)
@@ -106,7 +106,7 @@ def test_a_text_of_another_kind_is_learned_while_it_is_read(trained):
     assert adapted[-1000:].mean() < 0.8 * static[-1000:].mean()
 
 
-def test_what_does_not_count_costs_nothing_wherever_a_piece_ends(monkeypatch):
+def test_uncounted_characters_cost_nothing_across_pieces(monkeypatch):
     config = VARIANTS[0].values[0]
     weights = numpy_weights(random_model(config))
     ids = np.random.default_rng(3).integers(0, 11, 4 * SEGMENT)

@@ -60,7 +60,7 @@ def test_ids_have_the_narrowest_type(size, dtype):
     assert ids.tolist() == list(range(size))
 
 
-def test_membership_and_length():
+def test_encoder_has_sorted_characters_and_a_length():
     encoder = CharEncoder("hello")
     assert len(encoder) == 4
     assert encoder.characters == "ehlo"
@@ -70,7 +70,7 @@ def test_membership_and_length():
 
 @given(st.binary(), st.sets(st.integers(0, 255), max_size=255))
 @example("é\u20ac\U0001f98aa".encode()[1:], {*range(255)})
-def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
+def test_rare_bytes_are_read_as_unknown(data, known):
     encoder = CharEncoder("".join(map(chr, known)), unit="byte", has_unknown=True)
     ids = encoder.look_up(np.frombuffer(data, dtype=np.uint8))
     assert [i == encoder.unknown_id for i in ids] == [byte not in known for byte in data]
@@ -86,7 +86,7 @@ def test_bytes_too_rare_to_be_known_are_read_again_as_such(data, known):
 @example("\ufffd", "a\ufffd")
 @example("\ufffd\udfff", "a\ufffd\udfff")
 @example("?\ufffd", "a?\ufffd")
-def test_characters_too_rare_to_be_known_are_read_again_as_such_whatever_the_text_has_itself(known, text):
+def test_rare_characters_are_read_as_unknown(known, text):
     encoder = CharEncoder(known, has_unknown=True)
     ids = encoder.encode(text)
     assert [i == encoder.unknown_id for i in ids] == [character not in known for character in text]
@@ -96,7 +96,7 @@ def test_characters_too_rare_to_be_known_are_read_again_as_such_whatever_the_tex
 @given(ANY_TEXT)
 @example("")
 @example("aé\u20ac\U0001f98a\udc80\udcff\ud800")
-def test_a_character_becomes_as_many_ids_as_it_has_bytes(text):
+def test_character_becomes_as_many_ids_as_bytes(text):
     encoder = CharEncoder("", unit="byte", has_unknown=True)
     widths = [len(encoder.encode(character)) for character in text]
     assert encoder.widths(text).tolist() == widths
@@ -104,25 +104,25 @@ def test_a_character_becomes_as_many_ids_as_it_has_bytes(text):
     assert CharEncoder("ab").widths(text).tolist() == CharEncoder("ab").begins(text).tolist() == [1] * len(text)
 
 
-def test_a_byte_too_rare_to_be_known_is_none_that_is_known():
+def test_rare_byte_is_decoded_to_none_of_the_known():
     assert CharEncoder("ab?\xc3", unit="byte", has_unknown=True).decode([1, 4, 2]) == "a\udcffb"
 
 
-def test_what_is_no_text_is_named_by_its_number():
+def test_undisplayable_characters_are_named_by_number():
     of_bytes = CharEncoder("a\x7f\x80\xe9", unit="byte", has_unknown=True)
     assert of_bytes.names == ["a", "\x7f", "<0x80>", "<0xE9>", "<rare>"]
     assert CharEncoder("a\x80\xe9\ud800\udce9").names == ["a", "\x80", "é", "<U+D800>", "<0xE9>"]
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])
-def test_a_long_text_is_encoded_and_decoded_in_pieces(unit):
+def test_long_text_is_encoded_and_decoded_in_pieces(unit):
     text = "аб\n" * AT_ONCE
     of_it = CharEncoder(text if unit == "character" else text.encode().decode("latin-1"), unit)
     assert of_it.decode(of_it.encode(text)) == text
     assert of_it.begins(text).tolist() == ([True, False, True, False, True] if unit == "byte" else [True] * 3) * AT_ONCE
 
 
-def test_of_a_long_text_hardly_more_is_held_than_its_letters_take():
+def test_long_text_is_decoded_in_little_memory():
     ids = np.zeros(4_000_000, dtype=np.uint8)
     tracemalloc.start()
     try:

@@ -27,7 +27,7 @@ def ids():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_loss_is_that_of_the_stream_read_one_by_one(ids, cell):
+def test_loss_is_that_of_reading_character_by_character(ids, cell):
     """With one lane nothing is warmed up: the numpy engine, which reads character by character, must agree."""
     model = random_model(model_config(cell))
     assert evaluate(model, ids[:3000], batch_size=1) == pytest.approx(
@@ -58,7 +58,7 @@ def test_every_character_but_the_first_counts_once(num_chars):
 
 
 @pytest.mark.parametrize("num_chars", [2, COLD_WINDOW + 1, 3 * COLD_WINDOW + 50])
-def test_cold_loss_is_that_of_windows_read_one_by_one_from_zeros(ids, num_chars):
+def test_cold_loss_is_that_of_windows_read_from_zeros(ids, num_chars):
     model = random_model(model_config())
     windows = [ids[start : start + COLD_WINDOW + 1] for start in range(0, num_chars - 1, COLD_WINDOW)]
     windows[-1] = windows[-1][: num_chars - COLD_WINDOW * (len(windows) - 1)]
@@ -66,11 +66,11 @@ def test_cold_loss_is_that_of_windows_read_one_by_one_from_zeros(ids, num_chars)
     assert evaluate_cold(model, ids[:num_chars]) == pytest.approx(total / (num_chars - 1), abs=1e-5)
 
 
-def test_an_untrained_loss_is_near_ln_v(ids):
+def test_untrained_loss_is_near_ln_v(ids):
     assert evaluate(CharRNN(model_config()), ids) == pytest.approx(math.log(23), abs=0.2)
 
 
-def test_the_mode_is_left_as_it_was_and_dropout_is_off(ids):
+def test_evaluation_keeps_the_mode_and_disables_dropout(ids):
     model = random_model(model_config(dropout=0.5)).train()
     first = evaluate(model, ids[:500])
     assert model.training
@@ -80,13 +80,13 @@ def test_the_mode_is_left_as_it_was_and_dropout_is_off(ids):
     assert not model.training
 
 
-def test_bfloat16_changes_the_loss_by_little(ids):
+def test_bfloat16_hardly_changes_the_loss(ids):
     skip_without("bfloat16")
     model = random_model(model_config())
     assert evaluate(model, ids, precision="bfloat16") == pytest.approx(evaluate(model, ids), abs=0.02)
 
 
-def test_a_part_of_a_long_text_is_taken_from_all_over_it(ids):
+def test_part_of_a_long_text_is_taken_from_all_over_it(ids):
     """A text of three kinds: what is counted of each has its share in the mean."""
     model = random_model(model_config())
     text = np.concatenate([np.zeros(20_000), np.tile(ids, 3)[:20_000], np.full(20_000, 5)]).astype(np.uint8)
@@ -100,7 +100,7 @@ def test_a_part_of_a_long_text_is_taken_from_all_over_it(ids):
 
 
 @pytest.mark.parametrize("most", [12_000, 30_000, 10**6])
-def test_the_loss_is_over_the_characters_that_are_said_to_count(ids, most):
+def test_loss_is_over_the_counted_characters(ids, most):
     """The numpy engine reads all of the text, and only what is said to count is taken."""
     model = random_model(model_config("gru"))
     text = np.tile(ids, 4)
@@ -113,7 +113,7 @@ def test_the_loss_is_over_the_characters_that_are_said_to_count(ids, most):
         assert abs(surprisals[counted - 1].mean() - surprisals.mean()) > 3e-4, "or it could be over all of it"
 
 
-def test_no_more_is_read_than_is_asked_for_and_what_warms_it_up(ids):
+def test_evaluation_reads_only_what_counts_and_its_warmup(ids):
     model, read = CharRNN(model_config()), []
     forward = model.forward
     model.forward = lambda ids, *more: read.append(ids.numel()) or forward(ids, *more)

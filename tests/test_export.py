@@ -34,7 +34,7 @@ def run(folder, *arguments):
     return run_charrnn(folder, *arguments, text=True)
 
 
-def test_safetensors_is_as_its_format_says(contents, trained):
+def test_safetensors_follows_its_format(contents, trained):
     data = to_safetensors(contents)
     (size,) = struct.unpack("<Q", data[:8])
     assert size % 8 == 0
@@ -56,7 +56,7 @@ def test_safetensors_is_as_its_format_says(contents, trained):
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)])
-def test_the_rows_of_safetensors_are_in_the_order_of_torchs_own_layers(contents, cell, kind):
+def test_safetensors_rows_are_in_the_order_of_torch_layers(contents, cell, kind):
     """Read back as the README says, with the layers that anybody has."""
     shape = {"hidden_size": 6, "num_layers": 2, "embedding_dim": 4}
     model = random_model(ModelConfig(vocab_size=len(contents.encoder), cell=cell, **shape))
@@ -89,7 +89,7 @@ def test_the_rows_of_safetensors_are_in_the_order_of_torchs_own_layers(contents,
     torch.testing.assert_close(x @ stored["head.weight"].T + stored["head.bias"], logits, atol=1e-5, rtol=1e-5)
 
 
-def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path):
+def test_slim_checkpoint_is_readable_by_torch_and_charrnn(contents, trained, tmp_path):
     path = tmp_path / "slim.pt"
     path.write_bytes(to_slim_checkpoint(contents))
     whole, slim = (torch.load(p, weights_only=True) for p in (trained / "words.pt", path))
@@ -105,14 +105,14 @@ def test_a_slim_checkpoint_is_one_to_torch_and_to_us(contents, trained, tmp_path
     assert to_slim_checkpoint(again) == path.read_bytes()
 
 
-def test_a_byte_that_was_no_text_is_a_character_of_a_slim_checkpoint_too(contents, tmp_path):
+def test_undecodable_byte_survives_a_slim_checkpoint(contents, tmp_path):
     encoder = CharEncoder(contents.encoder.characters[:-1] + "\udcff")
     path = tmp_path / "slim.pt"
     path.write_bytes(to_slim_checkpoint(dataclasses.replace(contents, encoder=encoder)))
     assert read_checkpoint(str(path)).encoder.characters == encoder.characters
 
 
-def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_it_is(trained, tmp_path):
+def test_slim_checkpoint_samples_alike_and_its_size_is_reported(trained, tmp_path):
     result = run(tmp_path, "inspect", trained / "words.pt", "--export", "slim.pt")
     assert (result.returncode, result.stdout) == (0, "slim.pt\n")
     sizes = [path.stat().st_size for path in (tmp_path / "slim.pt", trained / "words.pt")]
@@ -126,7 +126,7 @@ def test_a_slim_checkpoint_writes_what_the_whole_one_writes_and_says_how_small_i
     assert "its state was left out, as an export does: nothing goes on from here" in checked
 
 
-def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_without(contents, tmp_path):
+def test_slim_checkpoint_contains_no_paths(contents, tmp_path):
     paths = {
         "texts": ["/home/me/secret/words.txt"], "include": ["secret*"], "exclude": ["secret*"], "cache": "secret",
         "run": "abcdef012345", "parents": ["0123456789ab"], "left_at": [5], "init_from": "C:\\secret\\old.pt",
@@ -150,9 +150,7 @@ def test_a_slim_checkpoint_tells_nobody_where_the_text_lay_and_its_card_does_wit
     assert (compared.returncode, compared.stderr) == (0, "")
 
 
-def test_a_slim_checkpoint_finds_what_was_held_out_by_name_and_tells_no_folder_of_it(
-    contents, trained, tmp_path, monkeypatch
-):
+def test_slim_checkpoint_finds_the_val_text_and_contains_no_folder(contents, trained, tmp_path, monkeypatch):
     text = (trained / "words.txt").read_bytes()
     (tmp_path / "a.txt").write_bytes(text[:18_000])
     (tmp_path / "b c.txt").write_bytes(text[18_000:])
@@ -174,7 +172,7 @@ def test_a_slim_checkpoint_finds_what_was_held_out_by_name_and_tells_no_folder_o
     assert describe_absence(slim, "slim.pt").endswith("; --corpus FILE gives both as one")
 
 
-def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
+def test_slim_checkpoint_cannot_be_resumed(trained, tmp_path):
     (tmp_path / "words.txt").write_bytes((trained / "words.txt").read_bytes())
     run(tmp_path, "inspect", trained / "words.pt", "--export", "words.pt")
     result = run(tmp_path, "train", "words.txt", "--resume", "--max-steps", 200)
@@ -186,7 +184,7 @@ def test_a_slim_checkpoint_cannot_be_trained_on_and_says_so(trained, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path):
+def test_checkpoint_from_a_pipe_has_no_size_to_compare(trained, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cp", trained / "words.pt", tmp_path / "pipe"]):
         result = run(tmp_path, "inspect", "pipe", "--export", "slim.pt")
@@ -203,7 +201,7 @@ def test_a_checkpoint_from_a_pipe_has_no_size_to_compare_with(trained, tmp_path)
         (["w.pt", "--json"], "--export writes a file; leave --json out"),
     ],
 )
-def test_what_cannot_be_written_is_one_line(trained, tmp_path, arguments, message):
+def test_unwritable_export_is_reported_in_one_line(trained, tmp_path, arguments, message):
     (tmp_path / "words.txt.pt").write_text("mine")
     result = run(tmp_path, "inspect", trained / "words.pt", "--export", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
@@ -220,7 +218,7 @@ def test_printed_path_never_looks_like_a_flag(trained, tmp_path, flag, name):
     assert (tmp_path / name).exists()
 
 
-def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
+def test_unwritable_export_is_refused_before_reading_a_checkpoint(tmp_path):
     (tmp_path / "mine.pt").write_text("mine")
     told = {"w.bin": "--export is 'w.bin'", "mine.pt": "mine.pt: exists", "none/w.pt": "none: no such folder"}
     told |= {f"mine.pt{end}": f"--export mine.pt{end}: is a folder's name, and it writes" for end in ("/", "/.", "//")}
@@ -229,7 +227,7 @@ def test_what_cannot_be_written_is_told_before_a_checkpoint_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["slim.pt", "slim.safetensors"])
-def test_an_empty_file_and_an_earlier_export_are_replaced_and_a_trainings_checkpoint_is_not(tmp_path, trained, name):
+def test_empty_file_and_earlier_export_are_replaced_but_no_training_checkpoint(tmp_path, trained, name):
     export = ("inspect", trained / "words.pt", "--export")
     (tmp_path / name).touch()  # as mktemp does
     assert run(tmp_path, *export, name).returncode == 0
@@ -249,7 +247,7 @@ def test_an_empty_file_and_an_earlier_export_are_replaced_and_a_trainings_checkp
     assert refused.stderr.startswith(f"charrnn: {name}: exists and is not an export of charrnn; ")
 
 
-def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypatch):
+def test_failed_replacement_leaves_nothing_beside_it(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EIO, "Input/output error")
 
@@ -260,7 +258,7 @@ def test_what_cannot_be_put_in_place_leaves_nothing_beside_it(tmp_path, monkeypa
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"old")]
 
 
-def test_what_killed_processes_left_beside_an_output_is_cleared_away_and_what_lives_is_not(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed_and_of_living_ones_kept(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     names = [f".x.{gone.pid}.tmp", f".x.{'9' * 30}.tmp", ".x.1.tmp", f".y.{gone.pid}.tmp"]
@@ -270,7 +268,7 @@ def test_what_killed_processes_left_beside_an_output_is_cleared_away_and_what_li
     assert sorted(path.name for path in tmp_path.iterdir()) == [".x.1.tmp", f".y.{gone.pid}.tmp", "x"]
 
 
-def test_a_file_keeps_its_mode_when_it_is_replaced(tmp_path):
+def test_replaced_file_keeps_its_mode(tmp_path):
     path = tmp_path / "x"
     for mode in (0o600, 0o664, 0o444):
         path.touch()
@@ -280,7 +278,7 @@ def test_a_file_keeps_its_mode_when_it_is_replaced(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
-def test_a_file_keeps_its_owner_when_root_replaces_it(tmp_path):
+def test_file_replaced_by_root_keeps_its_owner(tmp_path):
     path = tmp_path / "x"
     path.touch()
     os.chown(path, 12, 34)

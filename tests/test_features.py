@@ -58,7 +58,7 @@ def values(text, name):
         ("next is <0xE9>", "a\udce9b", [1, 0, 0]),
     ],
 )
-def test_a_feature_is_what_its_name_says(name, text, expected):
+def test_feature_values_match_their_names(name, text, expected):
     assert values(text, name) == expected
 
 

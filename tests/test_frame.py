@@ -98,9 +98,7 @@ def script(folder, text):
     return f"{sys.executable} script.py"
 
 
-def test_in_the_background_there_are_lines_and_in_the_foreground_again_a_display_below(
-    tmp_path, terminal, start_in_terminal
-):
+def test_display_becomes_lines_in_the_background_and_returns_in_the_foreground(tmp_path, terminal, start_in_terminal):
     master, slave = terminal
     start_in_terminal(tmp_path, slave, f"set -m; {script(tmp_path, DISPLAY)} & read -r; fg")
     shown = read_until(master, b"step 30,")
@@ -113,7 +111,7 @@ def test_in_the_background_there_are_lines_and_in_the_foreground_again_a_display
     assert b"training" in shown[2]
 
 
-def test_ctrl_z_leaves_the_terminal_in_order_and_what_follows_is_drawn_below(tmp_path, terminal, start_in_terminal):
+def test_ctrl_z_restores_the_terminal_and_drawing_resumes_below(tmp_path, terminal, start_in_terminal):
     master, slave = terminal
     command = f"set -m; {script(tmp_path, DISPLAY)}; echo at the shell >&2; read -r; fg"
     start_in_terminal(tmp_path, slave, command)
@@ -132,9 +130,7 @@ def test_ctrl_z_leaves_the_terminal_in_order_and_what_follows_is_drawn_below(tmp
 
 
 @pytest.mark.parametrize("is_held", [False, True])
-def test_a_process_that_leaves_amid_a_computation_leaves_the_terminal_in_order_unless_it_is_held(
-    tmp_path, terminal, start_in_terminal, is_held
-):
+def test_immediate_exit_restores_the_terminal_unless_held(tmp_path, terminal, start_in_terminal, is_held):
     master, slave = terminal
     process = start_in_terminal(tmp_path, slave, f"exec {script(tmp_path, LEAVES_AT_ONCE)}", "--wait")
     shown = read_until(master, b"drawn")
@@ -158,7 +154,7 @@ def test_a_process_that_leaves_amid_a_computation_leaves_the_terminal_in_order_u
         (5, b"\r\x1b[7A"),  # of which a row of wide signs fills four
     ],
 )
-def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeypatch, columns, up):
+def test_lines_wrapped_by_a_narrower_terminal_are_erased_whole(monkeypatch, columns, up):
     monkeypatch.setattr(frame, "DRAWN_EVERY", 1000.0)
     stream, size = io.StringIO(), [(40, 24)]
     lines = ["\x1b[1m" + "x" * 21 + "\x1b[0m", "漢" * 5]
@@ -173,9 +169,7 @@ def test_lines_that_a_narrower_terminal_has_wrapped_are_taken_away_whole(monkeyp
 
 
 @pytest.mark.parametrize(("told", "width"), [(132, 70), (66, 66)])
-def test_a_frame_is_no_wider_than_the_terminal_itself_whatever_the_environment_tells(
-    tmp_path, terminal, start_in_terminal, told, width
-):
+def test_frame_is_no_wider_than_the_terminal_whatever_columns_says(tmp_path, terminal, start_in_terminal, told, width):
     master, slave = terminal
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
     start_in_terminal(tmp_path, slave, f"export COLUMNS={told} LINES=99; exec {script(tmp_path, DISPLAY)}")
@@ -185,7 +179,7 @@ def test_a_frame_is_no_wider_than_the_terminal_itself_whatever_the_environment_t
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
-def test_a_frame_that_fills_the_terminal_puts_nothing_into_its_history(tmp_path):
+def test_frame_filling_the_terminal_does_not_scroll(tmp_path):
     (tmp_path / "tmux.conf").write_text("set -g status off\n")
 
     def tmux(*words):
@@ -203,7 +197,7 @@ def test_a_frame_that_fills_the_terminal_puts_nothing_into_its_history(tmp_path)
         tmux("kill-server")
 
 
-def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, terminal, monkeypatch):
+def test_lines_skipped_for_a_signal_are_not_erased(stream, terminal, monkeypatch):
     lines = ["a"]
     drawn, outlet = framed(stream, lines)
     with monkeypatch.context() as held:
@@ -225,7 +219,7 @@ def test_lines_that_are_left_out_for_a_signals_sake_are_not_taken_away(stream, t
 
 
 @pytest.mark.parametrize("amid", ["_turn", "_render", "_draw", "_leave"])
-def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, terminal, monkeypatch, amid):
+def test_ctrl_c_during_the_last_drawing_restores_the_terminal(stream, terminal, monkeypatch, amid):
     def interrupt(**_):
         interrupted.undo()
         raise KeyboardInterrupt
@@ -243,7 +237,7 @@ def test_a_ctrl_c_amid_the_last_drawing_keeps_nothing_of_the_terminal(stream, te
 
 
 @pytest.mark.parametrize("amid", ["_render", "write"])
-def test_a_process_that_is_to_end_amid_a_drawing_gives_the_cursor_back(stream, terminal, monkeypatch, amid):
+def test_exit_during_a_drawing_shows_the_cursor(stream, terminal, monkeypatch, amid):
     """As by the handler of a signal, for whose return the drawing waits in vain."""
 
     def leave(*_, **__):
@@ -260,7 +254,7 @@ def test_a_process_that_is_to_end_amid_a_drawing_gives_the_cursor_back(stream, t
     drawn.stop()
 
 
-def test_typing_is_shown_again_though_an_exception_comes_as_it_is_hidden_or_shown(stream, monkeypatch):
+def test_echo_is_restored_after_an_exception_while_switching_it(stream, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -278,7 +272,7 @@ def test_typing_is_shown_again_though_an_exception_comes_as_it_is_hidden_or_show
     assert echoes(stream)
 
 
-def test_ctrl_z_amid_a_drawing_leaves_the_terminal_in_order_once_it_is_drawn(stream, terminal, monkeypatch):
+def test_ctrl_z_during_a_drawing_restores_the_terminal_afterwards(stream, terminal, monkeypatch):
     """And but once, though it is typed again as the terminal is left."""
     stops = []
     monkeypatch.setattr(os, "kill", lambda *_: stops.append(echoes(stream)))

@@ -155,7 +155,7 @@ def mutate_records(records, opcodes, chance):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Duplicate name", "ignore:invalid escape sequence")
-def test_a_structure_that_says_something_else_is_refused_or_can_be_used(canary):
+def test_altered_structure_is_refused_or_usable(canary):
     chance, data = random.Random(2), CHECKPOINT.read_bytes()
     records = records_of(data)
     pickled = next(content for name, content in records if name.endswith("data.pkl"))
@@ -203,7 +203,7 @@ def mutate_values(contents, chance):
 
 
 @pytest.mark.slow
-def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_goes_on(canary, capsys):
+def test_invalid_values_are_refused_at_a_resume(canary, capsys):
     chance = random.Random(3)
     original = torch.load(CHECKPOINT, weights_only=True)
     text = str(CHECKPOINT.with_suffix(".txt"))
@@ -229,7 +229,7 @@ def test_values_that_are_not_what_they_should_be_are_refused_where_a_training_go
     assert refused > VALUES / 2
 
 
-def test_records_that_lie_upon_each_other_are_refused(canary):
+def test_overlapping_records_are_refused(canary):
     """A small file whose records overlap would be read many times over, and take much memory."""
     records = [(name, content) for name, content in records_of(CHECKPOINT.read_bytes()) if "/data/" not in name]
     inner = b"\0" * 5000
@@ -281,7 +281,7 @@ def central_entry(info):
         (b"\x96\x00\x00\x00\x00\xff\x00\x00\x00", "instruction BYTEARRAY8|only .* remain"),
     ],
 )
-def test_instructions_that_no_checkpoint_needs_are_not_followed(canary, instructions, message):
+def test_unneeded_pickle_instructions_are_refused(canary, instructions, message):
     records = records_of(CHECKPOINT.read_bytes())
     place = next(index for index, (name, _) in enumerate(records) if name.endswith("data.pkl"))
     name, content = records[place]
@@ -332,7 +332,7 @@ STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NNt
         (b"u", "its structure is broken"),
     ],
 )
-def test_instructions_that_would_take_more_than_the_file_are_not_followed(canary, instructions, message):
+def test_expanding_pickle_instructions_are_refused(canary, instructions, message):
     records = [(name, content) for name, content in records_of(CHECKPOINT.read_bytes()) if "/data/" not in name]
     place = next(index for index, (name, _) in enumerate(records) if name.endswith("data.pkl"))
     records[place] = (records[place][0], b"\x80\x02" + instructions + b".")

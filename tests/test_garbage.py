@@ -30,7 +30,7 @@ def searches():
         gc.unfreeze()
 
 
-def test_many_objects_make_no_search_while_modules_are_loaded(searches):
+def test_no_collection_runs_while_modules_load(searches):
     with paused_gc():
         before = len(searches)
         kept = [[] for _ in range(100 * SMALLEST_GENERATION)]
@@ -41,7 +41,7 @@ def test_many_objects_make_no_search_while_modules_are_loaded(searches):
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_the_search_is_as_it_was_even_after_an_error(is_on):
+def test_garbage_collection_is_restored_even_after_an_error(is_on):
     if not is_on:
         gc.disable()
     try:
@@ -52,7 +52,7 @@ def test_the_search_is_as_it_was_even_after_an_error(is_on):
         gc.enable()
 
 
-def test_what_was_loaded_is_not_searched_any_more_and_nothing_else_is_kept(tmp_path, monkeypatch, searches):
+def test_loaded_modules_are_frozen_out_of_garbage_collection_and_nothing_else(tmp_path, monkeypatch, searches):
     frozen = gc.get_freeze_count()
     with paused_gc():
         pass
@@ -73,7 +73,7 @@ def test_what_was_loaded_is_not_searched_any_more_and_nothing_else_is_kept(tmp_p
         ["train", "words.txt", "--hidden-size", "8", "--max-steps", "2", "--out", "new.pt"],
     ],
 )
-def test_most_of_what_a_command_has_at_its_end_is_modules_that_it_loaded_so(arguments, trained, tmp_path):
+def test_most_objects_at_the_end_of_a_command_are_frozen(arguments, trained, tmp_path):
     for name in ("words.pt", "words.txt"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     script = (

@@ -34,7 +34,7 @@ def page_faults(is_kept):
 
 
 @pytest.mark.skipif(not HAS_GLIBC, reason="another C library than glibc")
-def test_a_step_does_not_get_its_memory_from_the_system_again():
+def test_memory_of_a_step_is_reused():
     assert call(page_faults, True) < call(page_faults, False) / 4
 
 
@@ -55,7 +55,7 @@ print(held, resident() - before)
 
 
 @pytest.mark.skipif(not (HAS_GLIBC and os.path.exists("/proc/self/status")), reason="another system than Linux's")
-def test_what_is_free_can_be_given_back():
+def test_free_memory_can_be_returned():
     command = [sys.executable, "-c", FREE_MUCH]
     held, left = map(int, subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split())
     assert held > 150_000 > 10 * left, "kilobytes"

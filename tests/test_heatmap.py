@@ -36,12 +36,12 @@ def columns(text, rows=0):
     return [Column(character, 203, ("x",) * rows) for character in text]
 
 
-def test_a_text_is_cut_where_the_line_is_full_and_after_line_feeds():
+def test_text_is_wrapped_at_the_width_and_after_line_feeds():
     assert draw(columns("abcdef\ngh"), 4, colour=False) == ["abcd", "ef↵", "gh"]
     assert draw(columns("ab\n", rows=2), 9, colour=False) == ["ab↵", "xxx", "xxx", ""]
 
 
-def test_what_stands_below_stands_below_its_character_however_wide():
+def test_values_are_below_their_character_of_any_width():
     shown = draw([Column("漢", 0, ("1",)), Column("a", 0, ("字",)), Column("b", 0, ("2",))], 20, colour=False)
     assert shown == ["漢a b", "1 字2", ""]
 
@@ -53,7 +53,7 @@ def terminal_width(character):
 
 
 @given(text=ANY, width=st.integers(8, 40), colour=st.booleans())
-def test_no_text_commands_the_terminal_or_breaks_the_line(text, width, colour):
+def test_no_text_controls_the_terminal_or_breaks_the_line(text, width, colour):
     lines = draw(columns(text, rows=1), width, colour=colour)
     for line in lines:
         plain = re.sub(r"\x1b\[38;5;16;48;5;\d+m|\x1b\[0m", "", line)
@@ -62,7 +62,7 @@ def test_no_text_commands_the_terminal_or_breaks_the_line(text, width, colour):
         assert sum(terminal_width(c) for c in plain) <= width
 
 
-def test_guesses_are_shaded_by_their_probability_and_the_scale_says_how():
+def test_guesses_are_shaded_by_probability():
     assert [share_ground(share) for share in (0.05, 0.1, 0.3, 0.5, 0.99)] == [0, 194, 157, 120, 77]
     column = Column("a", 0, ("b", "c"), (194, 0))
     assert draw([column], 9, colour=True) == ["a", "\x1b[38;5;16;48;5;194mb\x1b[0m", "c", ""]
@@ -89,7 +89,7 @@ def test_colours_and_digits_rise_with_the_bits():
     assert len({signed_colour(-1), signed_colour(-0.5), signed_colour(0.5), signed_colour(1)}) == 4
 
 
-def test_the_scale_of_values_says_what_is_negative_and_how_much_the_ends_are():
+def test_scale_of_values_names_its_ends_and_negative_values():
     assert signed_scale(1.0, colour=False, has_negative=True) == "▁ -1, ▅ 0, █ 1"
     assert signed_scale(3.25, colour=False, has_negative=False) == "▅ 0, █ 3.25"
     drawn = signed_scale(1.0, colour=True, has_negative=True)
@@ -101,7 +101,7 @@ def test_the_scale_of_values_says_what_is_negative_and_how_much_the_ends_are():
     assert gate.startswith("0 ")
 
 
-def test_every_colour_has_its_like_among_eight():
+def test_every_colour_has_an_equivalent_among_eight():
     for ground in filter(None, (*HEAT, *COLD_AND_HOT, *SHARES.values())):
         shown = in_eight_colours(paint("a", ground))
         assert re.fullmatch(r"\x1b\[(30;4[236]|37;4[14])ma\x1b\[0m", shown), "white on red and blue, to be read"
@@ -126,7 +126,7 @@ class AlwaysNext:
 
 
 @pytest.mark.parametrize("length", [3, 700])
-def test_surprise_and_guesses_are_the_models(length):
+def test_surprise_and_guesses_are_those_of_the_model(length):
     encoder = CharEncoder("\nabcd")
     text = ("abcd" * length)[:length]
     seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), first_id=0, price=9.0, top_k=2)
@@ -138,13 +138,13 @@ def test_surprise_and_guesses_are_the_models(length):
     assert mean_bits(seen) == pytest.approx(np.mean(expected), abs=1e-5)
 
 
-def test_of_a_character_of_several_bytes_what_its_first_might_be_is_guessed():
+def test_first_byte_of_a_multibyte_character_is_guessed():
     encoder = CharEncoder("\nab\xa4\xc3", "byte")  # ids in the order of bytes; the last two are those of ä, turned
     seen = follow(AlwaysNext(5), encoder, encode_known("äa", encoder), first_id=0, price=9.0, top_k=1)
     assert [(one.character, one.guesses[0][0]) for one in seen] == [("ä", "a"), ("a", "\udcc3")]
 
 
-def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
+def test_unknown_character_has_its_price_and_no_guesses():
     encoder = CharEncoder("\nabcd")
     text = "aé\u2028b"
     seen = follow(AlwaysNext(5), encoder, encode_known(text, encoder), first_id=0, price=np.log(8), top_k=1)
@@ -163,7 +163,7 @@ def test_an_unknown_character_has_its_price_and_no_guesses_and_is_read_over():
         ("👍🏽", "👍🏽", 4),
     ],
 )
-def test_what_takes_no_column_lies_on_something_so_that_digits_stand_below_their_characters(text, shown, width):
+def test_zero_width_character_gets_a_column(text, shown, width):
     drawn, digits, _ = draw([Column(character, 0, ("7",)) for character in text], 40, colour=False)
     assert drawn.rstrip() == shown
     assert sum(column.width for column in columns(text)) == width == text_width(shown)
@@ -171,7 +171,7 @@ def test_what_takes_no_column_lies_on_something_so_that_digits_stand_below_their
 
 
 @given(text=ANY, width=st.integers(0, 30))
-def test_a_line_that_is_cut_fits_and_one_that_fits_is_not_cut(text, width):
+def test_line_is_cut_only_if_too_wide(text, width):
     text = visible(text).replace("\n", "")
     line = cut(text, width)
     assert text_width(line) <= width
@@ -179,12 +179,12 @@ def test_a_line_that_is_cut_fits_and_one_that_fits_is_not_cut(text, width):
     assert cut(text, 2 * len(text)) == text
 
 
-def test_what_takes_no_column_behind_its_letter_is_not_cut_from_it():
+def test_zero_width_characters_are_not_cut_from_their_letter():
     assert cut("ශ්‍රී ලංකා", 7) == "ශ්‍රී ලංකා"
     assert cut("ශ්‍රී ලංකා", 6) == "ශ්‍රී ලං…"
 
 
-def test_marks_by_themselves_get_a_circle_and_those_of_a_letter_none():
+def test_only_marks_without_a_letter_get_a_circle():
     assert with_bases("next is \u0301") == "next is ◌\u0301"
     assert with_bases("cafe\u0301") == "cafe\u0301"
     assert [spell(c) for c in ("\u0301", "\u1161", "\u200d", "\n")] == [

@@ -62,7 +62,7 @@ def gpus_of(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_each_process_takes_a_gpu_of_its_own(gpus_of, seen, numbers, device):
+def test_each_process_takes_its_own_gpu(gpus_of, seen, numbers, device):
     told = [list(ids) for ids in seen]
     for rank, ids in enumerate(seen):
         chosen = gpus_of(ids)
@@ -85,7 +85,7 @@ def test_each_process_takes_a_gpu_of_its_own(gpus_of, seen, numbers, device):
         (["", ""], ""),
     ],
 )
-def test_gpus_that_are_too_few_are_told_of_and_left_idle_by_all(gpus_of, seen, told):
+def test_too_few_gpus_are_reported_and_unused_by_all(gpus_of, seen, told):
     for rank, ids in enumerate(seen):
         chosen = gpus_of(ids)
         ranks = Told(rank, [list(ids) for ids in seen])
@@ -95,7 +95,7 @@ def test_gpus_that_are_too_few_are_told_of_and_left_idle_by_all(gpus_of, seen, t
         assert not chosen
 
 
-def test_a_process_alone_computes_on_the_gpu_that_torch_has_chosen(gpus_of):
+def test_single_process_uses_the_default_gpu(gpus_of):
     gpus_of("")
     assert choose_device("auto", ALONE) == ("cpu", "")
     chosen = gpus_of("ab")
@@ -107,7 +107,7 @@ def test_a_process_alone_computes_on_the_gpu_that_torch_has_chosen(gpus_of):
     ("local_world_size", "expected"),
     [(0, (1, 2)), (4, (3, 4))],  # nobody says, so the names of the hosts do; the launcher has said
 )
-def test_who_shares_a_host_is_known_without_being_told(monkeypatch, local_world_size, expected):
+def test_local_rank_is_derived_from_host_names(monkeypatch, local_world_size, expected):
     group = DistributedRanks(
         Place(3, 4, local_rank=3, local_world_size=local_world_size, launches=frozenset({"night_b"}))
     )
@@ -118,12 +118,12 @@ def test_who_shares_a_host_is_known_without_being_told(monkeypatch, local_world_
     assert group.launches == {"night_a", "night_b"}
 
 
-def test_a_launcher_that_numbers_no_host_says_nothing_of_how_many_share_it():
+def test_launcher_without_local_ranks_leaves_their_number_unknown():
     found = read_place({"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "host0", "MASTER_PORT": "5"})
     assert (found.local_rank, found.local_world_size) == (3, 0)
 
 
-def test_hosts_with_two_versions_part_in_one_line(monkeypatch):
+def test_different_versions_on_hosts_are_refused_in_one_line(monkeypatch):
     group = DistributedRanks(Place(1, 2))
     monkeypatch.setattr(group, "all_gather", lambda own: [("0.0.1", *own[1:]), own])
     told = rf"^the processes run charrnn 0\.0\.1 and {__version__}; install one of these on all hosts$"
@@ -131,7 +131,7 @@ def test_hosts_with_two_versions_part_in_one_line(monkeypatch):
         group._introduce()
 
 
-def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatch):
+def test_each_host_uses_its_own_cache_folder(tmp_path, monkeypatch):
     request = make_request(tmp_path, reading=ReadOptions(cache=Cache(tmp_path / "here")))
     theirs = make_request(tmp_path, reading=ReadOptions(cache=Cache(tmp_path / "there")), explicit={"seed": 3})
 
@@ -154,9 +154,7 @@ def test_each_host_keeps_encoded_texts_where_it_was_told_to(tmp_path, monkeypatc
     ("given", "explicit", "before", "threads"),
     [(False, {}, 3, [3, 8]), (True, {}, 3, [3, 3]), (False, {"threads": 3}, 3, [3, 3]), (False, {}, 2, [2, 2])],
 )
-def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_its_own(
-    monkeypatch, given, explicit, before, threads
-):
+def test_resume_gives_each_host_its_own_threads(monkeypatch, given, explicit, before, threads):
     """Those of a flag are everybody's, in an earlier command too, of which a number that nobody would choose tells."""
     monkeypatch.setattr(resume_run, "allotted_cores", lambda: 3)
     monkeypatch.setattr(resume_run.os, "cpu_count", lambda: 8)
@@ -175,7 +173,7 @@ def test_a_resume_on_hosts_of_different_size_gives_each_process_the_threads_of_i
     assert found == threads
 
 
-def test_a_resume_on_another_number_of_processes_draws_numbers_that_were_not_drawn():
+def test_resume_on_another_number_of_processes_uses_fresh_dropout_seeds():
     config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
     run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0)
     take_step(run)
@@ -188,7 +186,7 @@ def test_a_resume_on_another_number_of_processes_draws_numbers_that_were_not_dra
     assert len({state["state"]["inc"] for state in states}) == 3, "each sequence has an increment of its own"
 
 
-def test_a_host_that_has_gone_is_asked_after():
+def test_keepalive_is_set_to_notice_a_lost_host():
     with socket.create_server(("127.0.0.1", 0)) as server:
         one = socket.create_connection(server.getsockname())
         other, _ = server.accept()

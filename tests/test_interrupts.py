@@ -29,7 +29,7 @@ def press():
     signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_is_put_by_until_it_may_come():
+def test_ctrl_c_is_deferred_until_allowed():
     stop = DeferredInterrupt(ends_all=False)
     with stop.deferred():
         press()
@@ -46,7 +46,7 @@ def test_ctrl_c_is_put_by_until_it_may_come():
         press()
 
 
-def test_ctrl_c_ends_what_is_drawn_and_no_character_is_lost_that_was():
+def test_ctrl_c_ends_drawing_without_losing_a_character():
     stop = DeferredInterrupt(ends_all=False)
 
     def drawn():
@@ -71,7 +71,7 @@ def test_ctrl_c_that_ends_a_conversation_comes_at_once():
         [*stop.until(press() for _ in range(2))]
 
 
-def test_where_ctrl_c_is_ignored_it_stays_so(monkeypatch):
+def test_ignored_ctrl_c_stays_ignored(monkeypatch):
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with DeferredInterrupt(ends_all=False).deferred():
@@ -152,7 +152,7 @@ def told(monkeypatch):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_wherever_ctrl_c_comes_a_conversation_goes_on_and_its_story_is_what_is_written(told, as_json):
+def test_ctrl_c_at_any_place_keeps_conversation_and_story_consistent(told, as_json):
     found = set()
     for number in itertools.count(1):
         written, came = told(number, as_json=as_json)

@@ -30,7 +30,7 @@ def test_targets_are_the_inputs_one_character_later(shape):
 
 
 @given(SHAPES)
-def test_windows_put_end_to_end_are_the_corpus(shape):
+def test_windows_joined_are_the_corpus(shape):
     num_chars, batch_size, seq_len = shape
     lanes = Lanes(np.arange(num_chars), batch_size=batch_size, seq_len=seq_len)
     rows = np.concatenate([window.inputs for window in read_epoch(lanes)]).T
@@ -42,20 +42,20 @@ def test_windows_put_end_to_end_are_the_corpus(shape):
 
 
 @given(SHAPES)
-def test_no_window_is_a_runt(shape):
+def test_all_windows_of_an_epoch_are_of_similar_length(shape):
     num_chars, batch_size, seq_len = shape
     lanes = Lanes(np.arange(num_chars), batch_size=batch_size, seq_len=seq_len)
     lengths = {len(window.inputs) for window in read_epoch(lanes)}
     assert max(lengths) - min(lengths) <= 1
 
 
-def test_lanes_of_one_rank_tell_the_targets_of_all_and_their_own_share():
+def test_lanes_of_one_rank_know_all_targets_and_their_share():
     window = next(Lanes(np.arange(101), batch_size=4, seq_len=10, own=slice(1, 2)))
     assert window.num_targets == 4 * window.targets.size
     assert window.share == 0.25
 
 
-def test_only_an_epochs_first_window_starts_it():
+def test_only_the_first_window_of_an_epoch_resets_the_state():
     lanes = Lanes(np.arange(50), batch_size=2, seq_len=10)
     starts = [window.resets_state for window in itertools.islice(lanes, 6)]
     assert starts == [True, False, False, True, False, False]
@@ -63,7 +63,7 @@ def test_only_an_epochs_first_window_starts_it():
 
 
 @given(SHAPES, st.integers(0, 30))
-def test_seek_goes_on_where_it_was(shape, steps):
+def test_seek_resumes_at_the_place(shape, steps):
     num_chars, batch_size, seq_len = shape
     lanes, other = (Lanes(np.arange(num_chars), batch_size=batch_size, seq_len=seq_len) for _ in range(2))
     for _ in range(steps):
@@ -74,7 +74,7 @@ def test_seek_goes_on_where_it_was(shape, steps):
     assert window.resets_state == expected.resets_state
 
 
-def test_more_lanes_than_transitions_is_an_error_with_the_number_that_works():
+def test_more_lanes_than_transitions_are_refused_with_what_would_work():
     with pytest.raises(ConfigError, match=r"--batch-size 5 asks for at least 6 characters.*lower it to 4 or less"):
         Lanes(np.arange(5), batch_size=5, seq_len=8)
 
@@ -83,7 +83,7 @@ STRETCHES = st.tuples(SHAPES, st.integers(1, 100), st.integers(0, 9))
 
 
 @given(STRETCHES)
-def test_in_stretches_every_window_is_read_once_an_epoch_too_and_most_follow_the_one_before(drawn):
+def test_stretches_read_every_window_once_an_epoch_and_mostly_in_sequence(drawn):
     (num_chars, batch_size, seq_len), stretch, seed = drawn
     ids = np.arange(num_chars)
     plain = Lanes(ids, batch_size=batch_size, seq_len=seq_len)
@@ -97,7 +97,7 @@ def test_in_stretches_every_window_is_read_once_an_epoch_too_and_most_follow_the
         assert read == sorted(window.inputs.tobytes() for window in read_epoch(plain))
 
 
-def test_the_order_of_stretches_is_another_in_each_epoch_and_for_each_seed_and_a_place_can_be_found_again():
+def test_order_of_stretches_changes_with_epoch_and_seed_and_is_reproducible():
     ids = np.arange(10_001)
     sizes = {"batch_size": 4, "seq_len": 10, "stretch": 50}
     lanes, twin, other = (Lanes(ids, **sizes, seed=seed) for seed in (0, 0, 1))
@@ -108,7 +108,7 @@ def test_the_order_of_stretches_is_another_in_each_epoch_and_for_each_seed_and_a
     assert next(twin).inputs[0, 0] == epochs[1][17]
 
 
-def test_a_stretch_has_as_many_whole_windows_as_its_length():
+def test_stretch_has_whole_windows_up_to_its_length():
     lanes = Lanes(np.arange(121), batch_size=1, seq_len=4, stretch=15)
     first = [int(window.inputs[0, 0]) for window in read_epoch(lanes)]
     jumps = {place for place in range(1, 30) if first[place] != first[place - 1] + 4}
@@ -116,7 +116,7 @@ def test_a_stretch_has_as_many_whole_windows_as_its_length():
     assert jumps <= {3, 6, 9, 12, 15, 18, 21, 24, 27}
 
 
-def test_a_few_windows_in_stretches_have_been_all_over_the_text():
+def test_few_windows_in_stretches_cover_the_whole_text():
     ids = np.arange(1_000_001)
     lanes = Lanes(ids, batch_size=4, seq_len=50, stretch=200)
     some = np.concatenate([next(lanes).inputs.ravel() for _ in range(lanes.windows_per_epoch // 10)])
@@ -125,7 +125,7 @@ def test_a_few_windows_in_stretches_have_been_all_over_the_text():
 
 
 @pytest.mark.parametrize(("dtype", "fitting"), [(np.uint8, 256), (np.uint16, 64), (np.int32, 64)])
-def test_a_text_lies_on_the_gpu_where_it_takes_a_quarter_of_its_free_memory_at_most(monkeypatch, dtype, fitting):
+def test_text_is_put_on_a_gpu_up_to_a_quarter_of_its_free_memory(monkeypatch, dtype, fitting):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1024, 1 << 20))
     assert fits_on_gpu(np.zeros(fitting, dtype))
     assert not fits_on_gpu(np.zeros(fitting + 1, dtype))

@@ -22,7 +22,7 @@ from charrnn.text.unknowns import encode_known
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_surprisals_add_up_to_torchs_loss(config):
+def test_surprisals_sum_to_the_torch_loss(config):
     model = random_model(config)
     ids = np.random.default_rng(2).integers(0, 11, WINDOW + 50)
     with torch.no_grad():
@@ -34,12 +34,12 @@ def test_surprisals_add_up_to_torchs_loss(config):
     assert len(result.surprisals) == len(ids) - 1
 
 
-def test_surprisals_are_minus_log_probabilities_even_of_huge_logits():
+def test_surprisals_are_exact_for_huge_logits():
     logits = np.array([[0.0, 0.0], [5000.0, 0.0], [0.0, 5000.0]], dtype=np.float32)
     assert surprisals(logits, np.array([0, 0, 0])).tolist() == pytest.approx([math.log(2), 0.0, 5000.0])
 
 
-def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
+def test_nonfinite_losses_are_refused():
     shape = {"hidden_size": 9, "num_layers": 1, "embedding_dim": 6, "layer_norm": False}
     model = random_model(ModelConfig(vocab_size=11, cell="rnn-relu", **shape))
     weights = {name: weight.numpy() * np.float32(1e20) for name, weight in model.state_dict().items()}
@@ -52,7 +52,7 @@ def test_numbers_that_grew_without_bound_are_refused_and_not_told_as_losses():
 
 
 @pytest.mark.parametrize("config", VARIANTS[::4])
-def test_texts_read_side_by_side_are_read_as_each_alone(config):
+def test_batched_texts_are_read_like_each_alone(config):
     model = numpy_twin(random_model(config))
     generator = np.random.default_rng(5)
     texts = [generator.integers(0, 11, length) for length in (7, 1, 300, 2, 90, 300)]
@@ -65,7 +65,7 @@ def test_texts_read_side_by_side_are_read_as_each_alone(config):
 
 
 @pytest.mark.parametrize("recall", [0, 50])
-def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into(recall):
+def test_long_text_has_the_same_loss_for_any_number_of_lanes(recall):
     model = numpy_twin(random_model(dataclasses.replace(VARIANTS[0].values[0], recall=recall)))
     ids = np.random.default_rng(6).integers(0, 11, 5 * WARM_UP)
     one = read_whole(model, ids, lanes=1).surprisals
@@ -74,7 +74,7 @@ def test_a_long_text_gives_the_same_loss_however_many_lanes_it_is_cut_into(recal
 
 
 @pytest.mark.parametrize("recall", [0, 50])
-def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
+def test_text_longer_than_a_piece_is_read_like_the_whole(monkeypatch, recall):
     config = ModelConfig(vocab_size=11, cell="lstm", hidden_size=12, num_layers=1, embedding_dim=8, recall=recall)
     model = numpy_twin(random_model(config))
     ids = np.tile(np.random.default_rng(6).integers(0, 11, 90), 60)
@@ -88,7 +88,7 @@ def test_a_text_longer_than_a_piece_is_read_as_the_whole(monkeypatch, recall):
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 15)), min_size=1, max_size=20), st.integers(1, 9))
-def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characters, size):
+def test_multibyte_character_is_right_only_in_all_its_bytes(characters, size):
     """Each has a width, and a bit for each of its bytes: whether that is right. Two bytes before them do not count."""
     right = [[bool(bits >> i & 1) for i in range(width)] for width, bits in characters]
     hits = np.array([False, True, *itertools.chain(*right)])
@@ -102,7 +102,7 @@ def test_a_character_is_right_in_all_of_its_bytes_wherever_a_piece_ends(characte
 
 
 @pytest.mark.parametrize("size", [1, 3, 12])
-def test_what_does_not_count_costs_nothing_and_is_not_right_wherever_a_piece_ends(size):
+def test_uncounted_characters_cost_nothing_across_pieces(size):
     generator = np.random.default_rng(7)
     costs, (hits, counts) = generator.random(12), generator.random((2, 12)) < 0.6
     pieces = [Predictions(costs[start : start + size], hits[start : start + size]) for start in range(0, 12, size)]
@@ -122,7 +122,7 @@ def test_no_window_holds_more_than_its_share():
     assert window_length(config, 10**6) == 1
 
 
-def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
+def test_long_text_is_batched_with_few(monkeypatch):
     """What is held is bounded: a long line among short ones does not make columns of its length of all."""
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     generator = np.random.default_rng(3)
@@ -138,7 +138,7 @@ def test_a_long_text_is_read_with_few_beside_it(monkeypatch):
     assert max(widths) > 1
 
 
-def test_only_texts_of_like_length_are_read_side_by_side(monkeypatch):
+def test_only_texts_of_similar_length_are_batched(monkeypatch):
     model = numpy_twin(random_model(VARIANTS[0].values[0]))
     generator = np.random.default_rng(3)
     texts = [generator.integers(0, 11, length) for length in (5, 100, 60, 49, 25, 4, 24, 50)]

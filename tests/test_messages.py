@@ -33,7 +33,7 @@ def read_lines(reader, count):
     return read_until(reader, b"\n", times=count).decode().splitlines()
 
 
-def test_a_reader_who_is_slow_gets_every_line(pipe):
+def test_slow_reader_gets_every_line(pipe):
     reader, stream = pipe
     display = PlainDisplay(stream, shows_samples=False)
     lines = [f"{number} {'x' * 300}" for number in range(60)] + ["y" * 3 * PAGE]
@@ -47,7 +47,7 @@ def test_a_reader_who_is_slow_gets_every_line(pipe):
 
 
 @pytest.mark.parametrize("make", [JsonDisplay, PlainDisplay, LiveDisplay])
-def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(pipe, monkeypatch, make):
+def test_lines_skipped_for_a_signal_are_counted_and_reported(pipe, monkeypatch, make):
     monkeypatch.setenv("COLUMNS", str(3 * PAGE))
     reader, stream = pipe
     options = {JsonDisplay: {"path": "m.pt"}, PlainDisplay: {"shows_samples": False}}.get(make, {})
@@ -67,7 +67,7 @@ def test_lines_that_are_left_out_for_the_sake_of_a_signal_are_counted_and_told(p
         assert lines == [long, f"charrnn: {told}", "heard"]
 
 
-def test_a_drawing_is_no_line_that_is_left_out_nor_makes_up_for_one(pipe):
+def test_skipped_drawing_is_not_counted(pipe):
     reader, stream = pipe
     text = PatientStream(stream, is_hurried=lambda: True)
     for drawn in ("x" * 2 * PAGE, "lost", "lost too"):
@@ -81,7 +81,7 @@ def test_a_drawing_is_no_line_that_is_left_out_nor_makes_up_for_one(pipe):
     assert text.left_out == 0
 
 
-def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_to_all_the_same():
+def test_streams_without_a_descriptor_or_reader_are_written_to():
     text = io.StringIO()
     assert PatientStream(text).write("a\n")
     assert text.getvalue() == "a\n"
@@ -91,7 +91,7 @@ def test_a_stream_without_a_descriptor_and_one_whose_reader_is_gone_are_written_
         assert PatientStream(closed).write("a\n")
 
 
-def test_where_no_thread_can_be_started_a_line_is_written_at_once(pipe, monkeypatch):
+def test_line_is_written_at_once_if_no_thread_can_be_started(pipe, monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse_a_thread)
     reader, stream = pipe
     display = PlainDisplay(stream, shows_samples=False)

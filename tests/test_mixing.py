@@ -39,7 +39,7 @@ def expected_mixture(text):
 
 
 @pytest.mark.parametrize("length", range(1, len(TEXT) + 1))
-def test_one_text_and_many_have_the_mixtures_distribution(length):
+def test_single_and_batched_texts_have_the_mixed_distribution(length):
     model = MixedModel(PARTS)
     assert model.encoder.characters == "abcdxyz"
     read, read_many = model.reader(), model.batch_reader(2)
@@ -50,7 +50,7 @@ def test_one_text_and_many_have_the_mixtures_distribution(length):
     np.testing.assert_allclose(np.exp(many), [expected_mixture(TEXT[:length])] * 2, atol=1e-6)
 
 
-def test_texts_side_by_side_keep_their_own_states():
+def test_batched_texts_keep_their_own_states():
     model = MixedModel(PARTS)
     read = model.batch_reader(2)
     for pair in zip(model.encoder.encode("axcz"), model.encoder.encode("zbdy"), strict=True):
@@ -59,12 +59,12 @@ def test_texts_side_by_side_keep_their_own_states():
     np.testing.assert_allclose(np.exp(logits[1]), expected_mixture("zbdy"), atol=1e-6)
 
 
-def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning():
+def test_texts_with_a_common_beginning_continue_from_one_reader():
     for alike in (1, 8):
         assert_texts_go_on_from_one(MixedModel(PARTS), np.random.default_rng(1).integers(0, 7, (20, 3)), alike)
 
 
-def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_it():
+def test_model_with_a_rare_id_reads_unknown_characters_by_it():
     lumping = part("abc", 0.6, has_unknown=True)
     mixed = MixedModel([lumping, part("acxy", 0.4, "gru")])
     one, many = mixed.reader(), mixed.batch_reader(1)
@@ -77,7 +77,7 @@ def test_a_model_with_an_id_for_rare_characters_reads_the_others_characters_by_i
     np.testing.assert_allclose([np.exp(logits[1]) for logits in read], [own_b] * 2, atol=1e-6)
 
 
-def test_a_first_model_with_an_id_for_rare_characters_reads_those_that_no_model_knows_and_none_writes_them():
+def test_rare_id_of_the_first_model_is_read_and_never_written():
     lumping = part("abc", 0.6, has_unknown=True)
     mixed = MixedModel([lumping, part("acxy", 0.4, "gru")])
     assert not MixedModel([part("acxy", 0.4, "gru"), lumping]).encoder.has_unknown

@@ -40,7 +40,7 @@ def test_engine_step_by_step_equals_its_window(config):
     np.testing.assert_allclose(state[0][0], last[0][0], atol=1e-5)
 
 
-def test_engine_leaves_the_state_it_is_given_alone():
+def test_engine_does_not_change_the_state_it_is_given():
     engine = numpy_twin(
         random_model(ModelConfig(vocab_size=11, cell="lstm", hidden_size=9, num_layers=2, embedding_dim=6))
     )
@@ -53,7 +53,7 @@ def test_engine_leaves_the_state_it_is_given_alone():
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_torch_engine_gives_what_the_numpy_engine_gives(config):
+def test_torch_engine_equals_the_numpy_engine(config):
     model = random_model(config)
     weights = numpy_weights(model)
     torch_engine, engine = TorchCharRNN(config, weights, "cpu"), numpy_twin(model)
@@ -64,7 +64,7 @@ def test_torch_engine_gives_what_the_numpy_engine_gives(config):
         np.testing.assert_allclose(torch_logits, logits, atol=1e-5)
 
 
-def test_the_torch_engine_reads_with_a_cell_that_pytorch_has_no_kernel_for(monkeypatch):
+def test_torch_engine_works_without_a_kernel_for_the_cell(monkeypatch):
     monkeypatch.delattr(GRULayer, "mode")
     model = random_model(ModelConfig(vocab_size=11, cell="gru", hidden_size=9, num_layers=2, embedding_dim=5))
     weights = numpy_weights(model)
@@ -101,7 +101,7 @@ def test_gradient_reaches_the_state_and_stops_at_a_detached_edge(config):
 
 
 @pytest.mark.parametrize("hidden_size", [64, 512])
-def test_a_model_that_knows_nothing_says_so_however_wide_it_is(hidden_size):
+def test_untrained_model_has_a_uniform_loss_at_any_width(hidden_size):
     """Its loss is near ln V: that of scores of deviation s is higher by s squared over two."""
     model = CharRNN(ModelConfig(vocab_size=300, cell="rnn", hidden_size=hidden_size, num_layers=1, embedding_dim=16))
     logits, _ = model(torch.randint(300, (20, 8)), model.initial_state(8))
@@ -138,7 +138,7 @@ def test_nothing_is_dropped_outside_training(share):
     assert torch.equal(dropout.train().hide(x, 0.0), x)
 
 
-def test_hiding_takes_whole_vectors_and_leaves_the_others_as_they_are():
+def test_hide_zeroes_whole_vectors_and_leaves_the_others():
     vectors = torch.rand(300, 200, 4) + 1
     hidden = Dropout().train().hide(vectors, 0.1)
     is_hidden = (hidden == 0).all(-1)
@@ -167,7 +167,7 @@ def test_dropout_acts_between_the_layers_and_before_the_head(num_layers):
     assert widths == [(16, 0.5)] * num_layers
 
 
-def test_nothing_is_dropped_where_torch_writes():
+def test_dropout_is_off_in_the_torch_engine():
     config = ModelConfig(vocab_size=11, cell="gru", hidden_size=16, num_layers=2, embedding_dim=6, dropout=0.5)
     weights = numpy_weights(random_model(config))
     engine = TorchCharRNN(config, weights, "cpu")

@@ -47,7 +47,7 @@ def hand_made(encoder):
     return config, weights
 
 
-def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets():
+def test_counting_unit_and_bracket_unit_are_found():
     generator = np.random.default_rng(1)
     text = "".join(line + (" (aside)" if generator.random() < 0.5 else "") + "\n" for line in TEXT.split("\n"))
     encoder = CharEncoder(text)
@@ -63,7 +63,7 @@ def test_a_cell_that_counts_is_found_and_so_is_one_that_stays_on_inside_brackets
 
 
 @pytest.mark.parametrize(("p", "counts"), [(0.05, True), (0.051, False)])
-def test_what_chance_would_do_in_more_than_one_text_of_twenty_counts_for_nothing(p, counts):
+def test_finding_likely_by_chance_in_more_than_one_text_of_twenty_does_not_count(p, counts):
     findings = [Finding("word start", Unit(0, 3, "h"), 0.5, 0.5, p)]
     assert significant_findings(findings) == findings * counts
 
@@ -80,7 +80,7 @@ def wandering(length, units, seed):
     return values
 
 
-def test_neurons_that_mean_nothing_are_found_in_one_text_of_twenty_at_most():
+def test_meaningless_units_are_found_in_one_text_of_twenty_at_most():
     features = text_features(TEXT[:4000])
     units = [Unit(0, number, "h") for number in range(60)]
     texts_with_a_finding = sum(
@@ -92,7 +92,7 @@ def test_neurons_that_mean_nothing_are_found_in_one_text_of_twenty_at_most():
 
 
 @pytest.mark.parametrize(("share", "power"), [(0.35, 0.9), (0.0, 0.0)])
-def test_a_weak_but_real_effect_among_many_units_is_found(share, power):
+def test_weak_real_effect_among_many_units_is_found(share, power):
     """One unit of 60 follows word starts with a correlation of about a third."""
     features = text_features(TEXT[:4000])
     start = features["word start"]
@@ -108,7 +108,7 @@ def test_a_weak_but_real_effect_among_many_units_is_found(share, power):
     assert share or found <= 2
 
 
-def test_the_effect_is_measured_on_the_half_it_was_not_chosen_on():
+def test_effect_is_measured_on_the_half_it_was_not_chosen_on():
     generator = np.random.default_rng(2)
     feature = generator.integers(0, 2, 2000).astype(np.float32)
     values = generator.normal(size=(2000, 40)).astype(np.float32)
@@ -120,7 +120,7 @@ def test_the_effect_is_measured_on_the_half_it_was_not_chosen_on():
     assert finding.p > 0.2
 
 
-def test_a_unit_that_follows_a_feature_the_other_way_round_on_the_other_half_follows_nothing():
+def test_unit_that_reverses_its_effect_on_the_other_half_is_rejected():
     generator = np.random.default_rng(6)
     values = generator.normal(size=(2000, 8)).astype(np.float32)
     feature = (generator.random(2000) < 0.5).astype(np.float32)
@@ -129,7 +129,7 @@ def test_a_unit_that_follows_a_feature_the_other_way_round_on_the_other_half_fol
     assert (finding.unit.number, finding.chosen > 0.8, finding.effect < -0.8, finding.p) == (6, True, True, 1)
 
 
-def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
+def test_unit_that_is_off_where_a_feature_is_on_is_found():
     generator = np.random.default_rng(5)
     values = generator.normal(size=(2000, 8)).astype(np.float32)
     feature = (generator.random(2000) < 0.5).astype(np.float32)
@@ -143,7 +143,7 @@ def test_a_unit_that_is_off_where_a_feature_is_on_follows_it_too():
     ("observed", "near", "far", "p"),
     [(1.0, 0.1, 0.1, 1 / 92), (0.5, 0.5, 0.5, 1), (0.4, -0.5, -0.5, 1), (0.5, 0.9, 0.1, 1 / 92)],
 )
-def test_chance_is_what_shifts_that_are_not_short_give_in_either_direction(observed, near, far, p):
+def test_chance_is_estimated_by_long_shifts_in_both_directions(observed, near, far, p):
     correlations = np.full((100, 1), far)
     correlations[:5] = correlations[-4:] = near
     correlations[0] = observed
@@ -151,7 +151,7 @@ def test_chance_is_what_shifts_that_are_not_short_give_in_either_direction(obser
 
 
 @pytest.mark.parametrize(("cases", "found"), [(neurons.MIN_CASES, 1), (neurons.MIN_CASES - 1, 0)])
-def test_a_feature_must_stand_often_enough_in_each_half(cases, found):
+def test_feature_must_occur_often_enough_in_each_half(cases, found):
     values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
     feature = np.zeros(1000, dtype=np.float32)
     feature[:cases] = feature[500 : 500 + neurons.MIN_CASES] = 1
@@ -159,7 +159,7 @@ def test_a_feature_must_stand_often_enough_in_each_half(cases, found):
     assert len(findings) == found
 
 
-def test_a_feature_that_hardly_varies_is_left_out():
+def test_feature_that_hardly_varies_is_left_out():
     values = np.random.default_rng(3).normal(size=(1000, 5)).astype(np.float32)
     rare = np.zeros(1000, dtype=np.float32)
     rare[:30] = 1
@@ -167,7 +167,7 @@ def test_a_feature_that_hardly_varies_is_left_out():
 
 
 @pytest.mark.parametrize("config", VARIANTS[::2])
-def test_what_is_watched_is_what_the_engine_computes(config):
+def test_recorded_units_are_those_of_the_engine(config):
     model = random_model(config)
     weights = numpy_weights(model)
     ids = np.random.default_rng(4).integers(0, 11, neurons._WINDOW + 20)
@@ -190,7 +190,7 @@ def test_what_is_watched_is_what_the_engine_computes(config):
         assert ((gate.open + gate.shut) <= 1 + 1e-9).all()
 
 
-def test_each_line_is_read_from_zeros_again_where_lines_are_texts_of_their_own():
+def test_separate_lines_are_recorded_from_zeros():
     config = VARIANTS[0].values[0]
     weights = numpy_weights(random_model(config))
     ids = np.random.default_rng(5).integers(1, 11, 2 * neurons._WINDOW)
@@ -216,7 +216,7 @@ def test_gates_are_counted_open_and_shut_by_their_values():
     assert gates["output"].mean == pytest.approx(0.5)
 
 
-def test_a_gate_that_follows_something_is_found():
+def test_gate_that_follows_a_feature_is_found():
     """An LSTM whose unit 2 lets something in after a capital alone, and whose state shows nothing of it."""
     encoder = CharEncoder(TEXT)
     config = ModelConfig(
@@ -238,6 +238,6 @@ def test_a_gate_that_follows_something_is_found():
     assert found["capital"].effect == pytest.approx(1, abs=1e-3)
 
 
-def test_no_more_is_read_than_can_be_held():
+def test_readable_length_is_bounded_by_memory():
     config = ModelConfig(vocab_size=3, cell="lstm", hidden_size=4096, num_layers=8, embedding_dim=2)
     assert readable_length(config, 1) * 5 * 4096 * 8 <= neurons.ACTIVATIONS_HELD

@@ -53,7 +53,7 @@ def plain_model(texts, alphabet, order, opening=None):
 
 
 @pytest.mark.parametrize("order", [2, 3])
-def test_it_is_kneser_ney_as_defined(order):
+def test_ngram_model_is_kneser_ney_as_defined(order):
     generator = np.random.default_rng(0)
     alphabet = "abcdefghijklmnopqrst"
     weights = generator.dirichlet(np.full(20, 0.15), size=20)  # rare and frequent successors: counts of 1 to 4 and more
@@ -71,7 +71,7 @@ def test_it_is_kneser_ney_as_defined(order):
 
 @pytest.mark.parametrize("order", [2, 3, 6])
 @pytest.mark.parametrize("end", ["\n", "", "\n\n"])
-def test_where_each_line_is_a_text_of_its_own_none_is_a_context_of_another(order, end):
+def test_separate_lines_give_no_context_to_each_other(order, end):
     """A line is learned, and scored, behind a line feed, and with no other line."""
     text = (CORPORA / "names.txt").read_text()[:9000].strip().replace("\nan", "\n\nan") + end
     scored = "mario\n\nbellatrix\n\nq\nanna"
@@ -89,7 +89,7 @@ def test_where_each_line_is_a_text_of_its_own_none_is_a_context_of_another(order
     np.testing.assert_allclose(found.surprisals(encoder.encode("\n" + scored))[1:], expected, rtol=1e-9)
 
 
-def test_a_line_that_has_lost_its_beginning_is_not_taken_for_one(monkeypatch):
+def test_line_without_its_beginning_is_ignored(monkeypatch):
     """Of a huge text the end is learned, which begins within a line."""
     encoder = CharEncoder("\nabcdx")
     text = encoder.encode("ab\n" * 50 + "cxdb\n" + "ab\n" * 50)
@@ -102,7 +102,7 @@ def test_a_line_that_has_lost_its_beginning_is_not_taken_for_one(monkeypatch):
     ("times", "discounts"),
     [((100, 1, 1), (0, 0.95, 0.05, 2.95)), ((10, 100, 1), (0, 0.05, 1.95, 2.95)), ((1, 1, 0), (0, 0.5, 0.5, 0.5))],
 )
-def test_a_discount_leaves_a_little_of_a_count_and_takes_a_little(times, discounts):
+def test_discount_is_between_zero_and_the_count(times, discounts):
     """However few n-grams there are to estimate it from: so many that were counted once, twice and three times."""
     np.testing.assert_allclose(ngrams._discounts(np.repeat([1, 2, 3], times)), discounts)
 
@@ -116,7 +116,7 @@ def test_probabilities_of_all_characters_sum_to_one(context):
     assert np.exp(-np.array(last)).sum() == pytest.approx(1, abs=1e-12)
 
 
-def test_it_learns_more_from_a_longer_context():
+def test_longer_context_learns_more():
     text = make_text(20_000)
     encoder = CharEncoder(text)
     ids = encoder.encode(text)
@@ -125,7 +125,7 @@ def test_it_learns_more_from_a_longer_context():
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_no_more_than_its_share_of_a_huge_text_is_held(monkeypatch):
+def test_only_a_limited_part_of_a_huge_text_is_held(monkeypatch):
     text = make_text(4000)
     encoder = CharEncoder(text)
     ids = encoder.encode(text)
@@ -134,7 +134,7 @@ def test_no_more_than_its_share_of_a_huge_text_is_held(monkeypatch):
     np.testing.assert_array_equal(NgramModel(ids, len(encoder)).surprisals(ids[:500]), short)
 
 
-def test_characters_at_some_places_have_the_surprisals_that_they_have_in_the_whole_text(monkeypatch):
+def test_surprisals_at_some_places_equal_those_of_the_whole_text(monkeypatch):
     text = make_text(3000)
     encoder = CharEncoder(text)
     ids = encoder.encode(text)
@@ -147,7 +147,7 @@ def test_characters_at_some_places_have_the_surprisals_that_they_have_in_the_who
 
 @pytest.mark.parametrize("text", ["a", "aaaa", "ab", "\n", "a\nb\n", "\n\n\n\n\n\n\n"])
 @pytest.mark.parametrize("line_end_id", [None, 0])
-def test_tiny_texts_are_no_error(text, line_end_id):
+def test_tiny_texts_are_accepted(text, line_end_id):
     encoder = CharEncoder(text)
     model = NgramModel(encoder.encode(text), len(encoder), line_end_id=line_end_id if "\n" in text else None)
     assert np.isfinite(model.surprisals(encoder.encode(text * 3))).all()

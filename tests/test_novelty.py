@@ -25,13 +25,13 @@ def one_novelty_of_lines(text, source, is_cut):
 
 
 @given(SMALL, SMALL)
-def test_a_stretch_is_as_long_as_it_can_be(text, source):
+def test_matching_stretch_is_as_long_as_possible(text, source):
     for start, length in enumerate(matching_lengths([text], in_pieces(source))[0]):
         assert text[start : start + length] in source
         assert start + length == len(text) or text[start : start + length + 1] not in source
 
 
-def test_a_source_is_read_once_for_all_texts_however_little_of_them_stands_in_it():
+def test_source_is_read_once_for_all_texts():
     source = iter(in_pieces("abdx" * 10))
     first, second = matching_lengths(["abcabd" * 50, "xab"], source)
     assert first[:6].tolist() == [2, 1, 0, 3, 2, 1]
@@ -41,7 +41,7 @@ def test_a_source_is_read_once_for_all_texts_however_little_of_them_stands_in_it
     assert [(each.lines, each.copied_lines) for each in found] == [(2, 0.5), (2, 1.0)]
 
 
-def test_of_a_source_hardly_more_is_held_than_a_piece():
+def test_source_is_held_piece_by_piece():
     line = "a line of thirty characters ...\n"
     tracemalloc.start()
     try:
@@ -64,12 +64,12 @@ def test_copied_stretches_are_found_and_measured():
     assert one_novelty("", source).longest == []
 
 
-def test_a_stretch_as_long_as_the_one_before_it_counts_and_so_does_one_just_long_enough():
+def test_stretch_equal_to_the_previous_or_just_long_enough_counts():
     assert one_novelty("ab", "b a").longest == ["a", "b"]
     assert one_novelty("0123456789!", "0123456789?").copied[10] == pytest.approx(10 / 11)
 
 
-def test_of_stretches_that_overlap_or_say_the_same_one_is_shown():
+def test_overlapping_or_equal_stretches_are_shown_once():
     source = "the old grey mare|grey mare and foal"
     overlapping = one_novelty("the old grey mare and foal", source)
     assert overlapping.longest == ["grey mare and foal"], "not the old grey mare too"
@@ -77,14 +77,14 @@ def test_of_stretches_that_overlap_or_say_the_same_one_is_shown():
 
 
 @given(SMALL, SMALL)
-def test_the_longest_stretches_are_apart(text, source):
+def test_longest_stretches_do_not_overlap(text, source):
     longest = one_novelty(text, source).longest
     assert [len(one) for one in longest] == sorted(map(len, longest), reverse=True)
     assert not any(one in other for i, one in enumerate(longest) for other in longest[:i])
     assert sum(map(len, longest)) <= len(text)
 
 
-def test_of_lines_whole_ones_are_looked_for_and_no_stretch_goes_beyond_one():
+def test_whole_lines_are_searched_and_stretches_end_with_them():
     source = "Marigold\nSaltrock\nTorwen\n"
     text = "Saltrock\n\nTorwen\r\nWenrock\nTorw"
     assert one_novelty("Saltrock\nTorwen", source).longest == ["Saltrock\nTorwen"]
@@ -113,7 +113,7 @@ def test_stretches_of_lines_are_those_of_each_line(text, source):
     assert found.copied == pytest.approx(copied)
 
 
-def test_neighbours_are_the_rows_of_the_nearest_directions():
+def test_neighbours_are_the_nearest_directions():
     rows = np.array([[1, 0.1, 0], [3, 0, 0], [0, 1, 0], [0, 2, 0.1], [0, 0, -1]])
     found = map_embeddings(rows, count=2)
     assert [row[0] for row in found.neighbours[:4]] == [1, 0, 3, 2]
@@ -123,12 +123,12 @@ def test_neighbours_are_the_rows_of_the_nearest_directions():
     assert 0 < found.explained <= 1
 
 
-def test_what_two_directions_explain_is_their_share_of_the_variance():
+def test_explained_is_the_variance_share_of_two_directions():
     ways = np.concatenate([np.eye(3)[[0] * 4], np.eye(3)[1:]])
     assert map_embeddings(np.concatenate([ways, -ways])).explained == pytest.approx((8 + 2) / (8 + 2 + 2))
 
 
-def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
+def test_large_alphabet_is_compared_in_pieces(monkeypatch):
     rows = np.random.default_rng(1).normal(size=(50, 6))
     whole = map_embeddings(rows)
     monkeypatch.setattr(embeddings, "_COSINES_AT_ONCE", 7 * 50)
@@ -136,7 +136,7 @@ def test_a_large_alphabet_is_compared_in_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (2, 1), (3, 1)])
-def test_tiny_alphabets_have_a_map_too(shape):
+def test_tiny_alphabets_have_a_map(shape):
     found = map_embeddings(np.random.default_rng(0).normal(size=shape))
     assert found.places.shape == (shape[0], 2)
     assert np.isfinite(found.places).all()

@@ -30,7 +30,7 @@ def recalled_of_own(ids, reach, generated_from):
 
 @pytest.mark.parametrize("reach", [9, 300, 5000])
 @pytest.mark.parametrize("generated_from", [0, 1, 40, 700, 5000])
-def test_long_pieces_of_its_own_are_not_recalled_and_others_are(generated_from, reach):
+def test_long_generated_passages_are_not_recalled(generated_from, reach):
     text = few_letters(500, letters=5)
     ids = np.concatenate([text, text[100:300], text, text[450:]])  # over and over, from near and from far
     expected = recalled_of_own(ids, reach, generated_from)
@@ -46,7 +46,7 @@ def test_long_pieces_of_its_own_are_not_recalled_and_others_are(generated_from, 
 
 
 @pytest.mark.parametrize("generated_from", [None, 5000])
-def test_what_is_read_is_recalled_whole(generated_from):
+def test_read_text_is_recalled_whole(generated_from):
     ids = np.tile(few_letters(50), 4)
     memory = RecallMemory(300, 4, generated_from)
     np.testing.assert_array_equal([memory.read(i) for i in ids.tolist()], recall_text(ids, 300))
@@ -72,7 +72,7 @@ def longest_copy(ids):
     return longest
 
 
-def test_a_model_that_believes_itself_does_not_go_round_in_circles():
+def test_model_trusting_its_recall_does_not_loop():
     engine = numpy_twin(believing())
     for number in range(3):
         ever_again = Sampler(engine, [0], SamplingOptions(temperature=0.5), 1, recall_all=True).stream(400, number)
@@ -82,7 +82,7 @@ def test_a_model_that_believes_itself_does_not_go_round_in_circles():
 
 @pytest.mark.parametrize("recall_all", [False, True])
 @pytest.mark.parametrize("members", [1, 2])
-def test_every_way_to_write_recalls_alike(members, recall_all):
+def test_all_ways_of_writing_recall_alike(members, recall_all):
     model = believing(members)
     engine = numpy_twin(model)
     weights = numpy_weights(model)
@@ -116,7 +116,7 @@ class Told:
 
 
 @pytest.mark.parametrize(("recall_all", "generated_from"), [(False, 3), (True, None)])
-def test_a_model_s_own_words_begin_with_the_first_character_behind_the_prompt(recall_all, generated_from):
+def test_generated_text_begins_after_the_prompt(recall_all, generated_from):
     model = Told()
     sampler = Sampler(model, [0, 1, 2], SamplingOptions(), 0, recall_all=recall_all)
     list(sampler.stream(1))

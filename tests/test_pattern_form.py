@@ -31,7 +31,7 @@ TYPED = ["ê+é?", "[가-나 ]+", "[é-ëa]*é?", r"(é|ế)[\]ê-]", "[-ê]{2}[
         ("nfkc", "\uff76\uff9e+[\uff76\uff9e\uff97]", "\u30ac+[\u30ac\u30e9]"),
     ],
 )
-def test_a_pattern_is_brought_to_the_unicode_form_of_a_text_and_stays_the_same_pattern(form, typed, pattern):
+def test_normalized_pattern_stays_the_same_pattern(form, typed, pattern):
     assert pattern_in_form(typed, TextOptions(normalize=form), CharEncoder("abc")) == pattern
 
 
@@ -39,7 +39,7 @@ def test_a_pattern_is_brought_to_the_unicode_form_of_a_text_and_stays_the_same_p
 @example("[가-나 ]+", "각나 낙")
 @example("[é-ëa]*é?", "éaê")
 @example("(?i)[É-Ê]+", "éÊÉ")
-def test_a_pattern_for_composed_letters_means_the_same_where_a_model_has_them_decomposed(typed, line):
+def test_composed_pattern_matches_decomposed_text(typed, line):
     decomposed = unicodedata.normalize("NFD", ANY)
     pattern = pattern_in_form(typed, PLAIN, CharEncoder("".join(sorted(set(decomposed)))))
     if "[^" not in typed:  # that stands for one character, here for a part of a letter
@@ -50,7 +50,7 @@ def test_a_pattern_for_composed_letters_means_the_same_where_a_model_has_them_de
         assert pattern_in_form(unicodedata.normalize(either, typed), PLAIN, composed) == typed
 
 
-def test_a_class_of_all_syllables_becomes_a_short_pattern():
+def test_class_of_all_syllables_becomes_a_short_pattern():
     encoder = CharEncoder(
         "".join(map(chr, [0x20, *range(0x1100, 0x1113), *range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]))
     )
@@ -60,7 +60,7 @@ def test_a_class_of_all_syllables_becomes_a_short_pattern():
     assert not re.fullmatch(pattern, "\u1100")
 
 
-def test_what_a_class_cannot_mean_stays_and_is_told():
+def test_inconvertible_class_is_kept_and_reported():
     encoder = CharEncoder("aeo\u0302\u0301")
     for typed, known in {
         "[^ô]é": {"ô": "o\u0302"},
@@ -72,7 +72,7 @@ def test_what_a_class_cannot_mean_stays_and_is_told():
         assert not_in_form(pattern, encoder) == known
 
 
-def test_a_pattern_that_is_none_in_its_form_is_refused():
+def test_pattern_invalid_after_normalizing_is_refused():
     with pytest.raises(
         ConfigError, match=r"^--match is 'a\[힣-가\]'; its character 2 begins what `re` cannot read: bad"
     ):

@@ -43,7 +43,7 @@ LINES = st.text(ALPHABET.characters.replace("\n", ""), max_size=7)
 
 
 @given(ANY_PATTERNS, LINES)
-def test_a_line_fits_exactly_if_python_says_so(pattern, line):
+def test_line_matches_exactly_if_python_says_so(pattern, line):
     assert LineMatch.build(pattern, ALPHABET).fits(line) == bool(re.fullmatch(pattern, line))
 
 
@@ -52,7 +52,7 @@ FEW_PATTERNS = st.recursive(st.sampled_from(["a", "b", "1", "[ab]", "[^a]", "."]
 
 @settings(max_examples=500)
 @given(FEW_PATTERNS, st.sets(st.sampled_from("ab1")), st.text("ab1", max_size=2), st.integers(0, 3))
-def test_open_is_exactly_what_some_text_of_at_most_that_length_completes(pattern, drawn_from, beginning, left):
+def test_open_characters_are_exactly_those_that_can_be_completed(pattern, drawn_from, beginning, left):
     """Brute force: every text of a small alphabet."""
     encoder = CharEncoder("ab1\n")
     drawable = np.array([c in drawn_from for c in encoder.characters])
@@ -77,7 +77,7 @@ def test_open_is_exactly_what_some_text_of_at_most_that_length_completes(pattern
 
 
 @given(ANY_PATTERNS, st.integers(0, 30), st.integers(0, 2**32))
-def test_a_walk_at_random_writes_whole_lines_that_fit_and_stops_behind_one(pattern, length, seed):
+def test_random_walk_writes_whole_matching_lines_and_stops_after_one(pattern, length, seed):
     match = LineMatch.build(pattern, ALPHABET)
     assume(match.state.distance <= length)
     walk, generator, text = match.walk(), np.random.default_rng(seed), ""
@@ -91,7 +91,7 @@ def test_a_walk_at_random_writes_whole_lines_that_fit_and_stops_behind_one(patte
         assert length - len(text) < match.automaton.start.distance, "there was room for another line"
 
 
-def test_every_printable_character_is_read_as_python_reads_it():
+def test_every_printable_character_is_parsed_like_in_python():
     """Alone, behind a backslash, and in a class; what is refused is no single character."""
     encoder = CharEncoder(string.printable + "éßſK")
     lines = [character for character in encoder.characters if character != "\n"]
@@ -143,7 +143,7 @@ def test_every_printable_character_is_read_as_python_reads_it():
         ("(" * 51 + ")" * 51, "its character 52 lies in more than 50 groups"),
     ],
 )
-def test_what_cannot_be_followed_exactly_is_named_with_its_place(pattern, message):
+def test_unsupported_syntax_is_named_with_its_place(pattern, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_pattern(pattern)
 
@@ -161,12 +161,12 @@ def test_counts_beyond_memory_are_refused(pattern):
         ("(){1000000000}", {0}), ("(a{0}){1000000000}", {0}),
     ],
 )  # fmt: skip
-def test_counts_up_to_the_limit_and_of_nothing_are_followed(pattern, fitting):
+def test_counts_up_to_the_limit_and_of_nothing_work(pattern, fitting):
     match = LineMatch.build(pattern, ALPHABET)
     assert {n for n in (0, 1, 4999, 5000, 5001) if match.fits("a" * n)} == fitting
 
 
-def test_the_states_of_an_endless_text_are_bounded(monkeypatch):
+def test_states_of_an_endless_text_are_bounded(monkeypatch):
     """This pattern has thousands of states; forgetting some changes nothing but the memory."""
     pattern, texts = "[ab]*a[ab]{12}", []
     for kept in (automaton.STATES_KEPT, 10):

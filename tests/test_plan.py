@@ -52,7 +52,7 @@ def expected_steps(steps, seconds=10.0):
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
+def test_more_epochs_than_planned_raise_dropout_and_lower_the_rate(members):
     run = start(members)
     epochs = expected_steps(100) / run.lanes.windows_per_epoch
     told = review(Plan(2.0, BY_CLOCK), run, 100)
@@ -68,7 +68,7 @@ def test_more_passes_than_were_planned_hide_more_and_lower_the_rate(members):
 
 
 @pytest.mark.parametrize(("planned", "stays"), [(1.15, True), (1 / 1.15, True), (1.3, False), (1 / 1.3, False)])
-def test_where_about_as_many_passes_as_were_planned_are_to_come_all_stays_as_it_is(planned, stays):
+def test_about_as_many_epochs_as_planned_change_nothing(planned, stays):
     run = start()
     before = run.model.config, run.config
     epochs = expected_steps(100) / run.lanes.windows_per_epoch
@@ -76,7 +76,7 @@ def test_where_about_as_many_passes_as_were_planned_are_to_come_all_stays_as_it_
     assert (told == "", (run.model.config, run.config) == before) == (stays, stays)
 
 
-def test_more_passes_leave_the_weights_of_another_their_share_of_the_rate_and_the_rise_as_short_as_it_is():
+def test_more_epochs_keep_the_rate_factor_of_fine_tuning_and_the_short_warmup():
     run = start(warmup_steps=3)
     assert review(Plan(2.0, BY_CLOCK, rate_factor=0.5), run, 50)
     assert run.config.learning_rate == 0.5 * peak_rate("adamw", run.model.config, expected_steps(50))
@@ -84,7 +84,7 @@ def test_more_passes_leave_the_weights_of_another_their_share_of_the_rate_and_th
     assert run.config.warmup_steps == 3 < choose_warm_up(expected_steps(50))
 
 
-def test_it_is_looked_at_once_and_when_the_speed_is_known():
+def test_plan_is_reviewed_once_when_the_speed_is_known():
     run = start()
     before = run.model.config, run.config
     assert review(plan := Plan(2.0, BY_CLOCK), run, 100, progress=REVIEWED_AT / 2) == ""
@@ -96,7 +96,7 @@ def test_it_is_looked_at_once_and_when_the_speed_is_known():
     assert plan.review(run, report(run, step=9999, seconds=21.0)) == ""
 
 
-def test_a_slower_machine_hides_less():
+def test_slower_machine_lowers_dropout():
     run = start()
     told = review(Plan(3000.0, BY_CLOCK), run, 20)
     assert told.startswith("slower than it was at the start: about ")
@@ -105,7 +105,7 @@ def test_a_slower_machine_hides_less():
     assert run.model.config.dropout == choose_dropout(epochs, run.model.config)["dropout"]
 
 
-def test_a_slower_machine_has_fewer_steps_to_let_the_rate_rise_in():
+def test_slower_machine_shortens_the_warmup():
     run = start()
     run.config = dataclasses.replace(run.config, warmup_steps=80)
     assert review(Plan(30.0, BY_CLOCK), run, 20)
@@ -116,7 +116,7 @@ def test_a_slower_machine_has_fewer_steps_to_let_the_rate_rise_in():
     assert run.config.warmup_steps == 80
 
 
-def test_what_flags_have_decided_stays():
+def test_values_set_by_flags_are_kept():
     run = start()
     assert review(Plan(2.0, {**BY_CLOCK, "dropout": 0.05, "learning_rate": 3e-3}), run, 100)
     assert (run.model.config.dropout, run.config.learning_rate) == (0.05, 3e-3)
@@ -126,14 +126,14 @@ def test_what_flags_have_decided_stays():
 @pytest.mark.parametrize("plan", [
     Plan(2.0, {"time_limit": None}), Plan(2.0, {**BY_CLOCK, "epochs": 3.0}), Plan(2.0, {"max_steps": 9}),
 ])  # fmt: skip
-def test_where_anything_but_the_clock_ends_a_training_nothing_changes(plan):
+def test_plan_changes_only_for_a_training_ended_by_the_clock(plan):
     run = start()
     before = run.model.config, run.config
     assert review(plan, run, 100) == ""
     assert (run.model.config, run.config) == before
 
 
-def test_a_plan_that_changes_nothing_is_not_told():
+def test_unchanged_plan_is_not_reported():
     run = start()
     decided = {"dropout": 0.05, "input_dropout": 0.01, "learning_rate": 3e-3}
     assert review(Plan(2.0, {**BY_CLOCK, **decided}), run, 100) == ""
@@ -146,7 +146,7 @@ def expect_a_slow_machine():
 
 
 @pytest.mark.slow
-def test_a_training_whose_plan_changed_goes_on_from_its_checkpoint_as_it_was(tmp_path, charrnn):
+def test_training_with_a_changed_plan_resumes_unchanged(tmp_path, charrnn):
     """The command's own way: it is stopped as soon as it has looked at its plan again."""
     (tmp_path / "verse.txt").write_text(TEXT[:2000])  # which a machine that is busy, too, passes over several times
     flags = ["--hidden-size", 128, "--batch-size", 2, "--seq-len", 16]

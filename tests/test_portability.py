@@ -72,7 +72,7 @@ def elsewhere(folder, *arguments, stdin=""):
     return result.stdout
 
 
-def test_all_commands_work_without_what_posix_alone_has(tmp_path):
+def test_all_commands_work_without_posix_features(tmp_path):
     (tmp_path / "words.txt").write_text(make_text(4_000), encoding="utf-8")
     train = ("train", "w?rds.*xt", "--hidden-size", 16, "--log", "words.jsonl", "--cache", "kept", "-q")
     assert elsewhere(tmp_path, *train, "--max-steps", 10) == "words.pt\n"
@@ -102,18 +102,18 @@ class LibraryError(OSError):
         (OSError(errno.ENOSPC, "No space left on device"), "nt", False),
     ],
 )
-def test_a_closed_pipe_is_known_on_each_system(error, system, is_closed):
+def test_closed_pipe_is_recognized_on_each_system(error, system, is_closed):
     assert is_closed_pipe(error, system) == is_closed
 
 
 @pytest.mark.parametrize("command", [train, sample, inspect])
-def test_what_typer_fills_in_has_no_default(command):
+def test_typer_context_has_no_default(command):
     """Python 3.10 takes a default of None for an optional type, of which typer knows no such one."""
     (context,) = (one for one in signature(command).parameters.values() if one.annotation is typer.Context)
     assert context.default is context.empty
 
 
-def test_where_no_open_file_is_removed_the_lock_goes_once_it_is_closed(tmp_path, monkeypatch):
+def test_lock_is_removed_once_closed_if_open_files_cannot_be(tmp_path, monkeypatch):
     still_open, closed, unlink = True, os.close, Path.unlink
 
     def close(descriptor):
@@ -192,9 +192,7 @@ def fold_names(monkeypatch):
         ("poems Link", "POEMS/A.TXT", "poems/cafe\u0301.txt poems/u/b.txt Link/far.txt POEMS/A.TXT"),
     ],
 )
-def test_a_text_is_held_out_in_whichever_case_and_unicode_form_it_is_named(
-    tmp_path, monkeypatch, texts, held_out, read
-):
+def test_val_text_is_excluded_in_any_case_and_unicode_form_of_its_name(tmp_path, monkeypatch, texts, held_out, read):
     (tmp_path / "Poems" / "u").mkdir(parents=True)
     (tmp_path / "Link").mkdir()
     for name in ("Poems/a.txt", "Poems/cafe\u0301.txt", "Poems/u/b.txt", "Link/far.txt"):
@@ -212,7 +210,7 @@ def test_a_text_is_held_out_in_whichever_case_and_unicode_form_it_is_named(
     assert "poems/a.txt" not in [document.name for document in read_too], "what is made of a text is no part of it"
 
 
-def test_a_log_is_the_text_itself_in_whichever_case_it_is_named(tmp_path, monkeypatch):
+def test_log_named_like_the_text_in_another_case_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("Poem.txt").write_text("tin")
     fold_names(monkeypatch)
@@ -229,7 +227,7 @@ def test_a_log_is_the_text_itself_in_whichever_case_it_is_named(tmp_path, monkey
         ("linux", {}, "d/a d/system d/veiled d/veiled.d/b"),
     ],
 )
-def test_what_a_system_has_hidden_is_left_out_and_so_are_junctions(tmp_path, monkeypatch, platform, hidden, read):
+def test_hidden_files_and_junctions_of_windows_are_left_out(tmp_path, monkeypatch, platform, hidden, read):
     monkeypatch.chdir(tmp_path)
     for name in ("d/a", "d/system", "d/veiled", "d/veiled.d/b", "far/away"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +259,7 @@ def test_a_link_to_a_folder_that_the_system_hides_is_told_of_as_nothing_else_rea
     assert [(left.name, left.cause) for left in found.skipped] == [("d/link", LINKED)]
 
 
-def test_two_names_of_one_file_on_the_disk_are_two_texts(tmp_path, monkeypatch):
+def test_two_hard_links_are_two_texts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a").write_text("tin")
     os.link("a", "b")
@@ -271,7 +269,7 @@ def test_two_names_of_one_file_on_the_disk_are_two_texts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("knows", [True, False])
-def test_what_is_written_reaches_the_disk_itself_where_fsync_stops_before_it(tmp_path, monkeypatch, knows):
+def test_full_fsync_is_used_where_available(tmp_path, monkeypatch, knows):
     """As on macOS, though not on all of its file systems."""
     fsync, done = os.fsync, []
 
@@ -303,7 +301,7 @@ def refuse(times, monkeypatch):
 
 
 @pytest.mark.parametrize(("system", "refusals", "succeeds"), [("nt", 3, True), ("nt", 99, False), ("posix", 1, False)])
-def test_a_rename_waits_for_who_reads_the_target_on_windows_alone(tmp_path, monkeypatch, system, refusals, succeeds):
+def test_rename_retries_for_open_files_only_on_windows(tmp_path, monkeypatch, system, refusals, succeeds):
     new, old = tmp_path / "new", tmp_path / "old"
     new.write_text("new")
     old.write_text("old")
@@ -320,7 +318,7 @@ def test_a_rename_waits_for_who_reads_the_target_on_windows_alone(tmp_path, monk
     assert asked() == {"nt": min(refusals + 1, outputs.ATTEMPTS), "posix": 1}[system]
 
 
-def test_ids_that_another_training_has_mapped_are_mapped_too(tmp_path, monkeypatch):
+def test_ids_mapped_by_another_training_are_mapped_too(tmp_path, monkeypatch):
     cache, ids = Cache(tmp_path), np.arange(9, dtype=np.uint8)
     cache.keep("a", [ids], ids.dtype)
     refuse(2, monkeypatch)
@@ -334,19 +332,19 @@ def test_ids_that_another_training_has_mapped_are_mapped_too(tmp_path, monkeypat
     ("typed", "prompt"),
     [("Tin\n", "Tin"), ("Tin\r\n", "Tin"), ("Tin", "Tin"), ("Tin\n\n", "Tin\n"), ("Tin\r", "Tin\r")],
 )
-def test_a_prompt_from_a_pipe_ends_where_its_line_does(monkeypatch, typed, prompt):
+def test_piped_prompt_ends_with_its_line(monkeypatch, typed, prompt):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
     assert read_prompt("-", None, PLAIN) == prompt
 
 
-def test_a_command_to_type_is_quoted_as_the_shell_at_hand_wants_it(monkeypatch):
+def test_suggested_command_is_quoted_for_the_shell(monkeypatch):
     words = ("my verse.txt", "*.py")
     assert escape.shell_quoted(*words) == "'my verse.txt' '*.py'"
     monkeypatch.setattr(escape, "os", WINDOWS)
     assert escape.shell_quoted(*words) == '"my verse.txt" "*.py"'
 
 
-def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_that(tmp_path, monkeypatch):
+def test_patterns_are_expanded_on_windows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("b[1].txt", "a[1].txt", "c1.txt", "d*.txt"):
         Path(name).write_text(name)
@@ -374,7 +372,7 @@ def test_patterns_stand_for_what_fits_them_on_windows_where_no_shell_sees_to_tha
         ("\u201eit\u2019s\u201c", "'\u201eit\u2019\u2019s\u201c'"),
     ],
 )
-def test_a_command_to_type_is_quoted_for_powershell_and_where_that_can_be_for_cmd_too(monkeypatch, word, typed):
+def test_suggested_command_is_quoted_for_powershell_and_cmd(monkeypatch, word, typed):
     monkeypatch.setattr(escape, "os", WINDOWS)
     assert escape.shell_quoted(word) == typed
 
@@ -382,7 +380,7 @@ def test_a_command_to_type_is_quoted_for_powershell_and_where_that_can_be_for_cm
 @pytest.mark.skipif(shutil.which("bash") is None, reason="a system without bash")
 @given(st.lists(st.binary() | st.text().map(str.encode), min_size=1, max_size=9))
 @example([b"caf\xe9.txt", b"\xe9a", b"it's\n", b"\\\x1b]0;", "\u202e\u00e9'".encode()])
-def test_bash_reads_a_command_to_type_as_what_it_stands_for_and_a_terminal_shows_all_of_it(words):
+def test_suggested_command_round_trips_through_bash_and_is_printable(words):
     words = [word.replace(b"\0", b"") for word in words]
     typed = escape.shell_quoted(*map(os.fsdecode, words))
     assert escape.one_line(typed) == typed

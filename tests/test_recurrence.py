@@ -28,7 +28,7 @@ def gradients(outputs, leaves):
 
 
 @pytest.mark.parametrize("cell", [cell for cell in OWN_LOOPS if cell in KERNELS])
-def test_outputs_and_gradients_equal_those_of_pytorchs_kernel(cell):
+def test_outputs_and_gradients_equal_the_pytorch_kernel(cell):
     layer, inputs, state = layer_and_inputs(cell, torch.float64)
     leaves = (inputs, state, *layer.parameters())
     ours, _ = layer(inputs, (state,))
@@ -38,7 +38,7 @@ def test_outputs_and_gradients_equal_those_of_pytorchs_kernel(cell):
 
 
 @pytest.mark.parametrize("cell", OWN_LOOPS)
-def test_bfloat16_differs_from_float32_by_its_rounding_alone(cell):
+def test_bfloat16_differs_from_float32_only_by_rounding(cell):
     layer, inputs, state = layer_and_inputs(cell, torch.float32)
     if cell == "rnn-relu":  # stay above the kink, across which rounding would change the slope
         with torch.no_grad():
@@ -55,7 +55,7 @@ def test_bfloat16_differs_from_float32_by_its_rounding_alone(cell):
         assert (ours - expected).norm() < 0.05 * expected.norm()
 
 
-def test_a_gru_that_keeps_nearly_everything_forgets_nothing_to_rounding():
+def test_gru_that_keeps_nearly_everything_loses_nothing_to_rounding():
     """z = 1 - 2^-10: each step moves h by a thousandth of its way, which bfloat16's eight bits would lose."""
     layer = GRULayer(1, 1)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_a_gru_that_keeps_nearly_everything_forgets_nothing_to_rounding():
     assert 0.2 < 1 - keep**500 < 0.6
 
 
-def test_a_state_that_needs_no_gradient_gets_none():
+def test_state_without_requires_grad_gets_no_gradient():
     layer, inputs, _ = layer_and_inputs("gru", torch.float32)
     layer(inputs, (torch.zeros(B, H),))[0].sum().backward()
     assert inputs.grad is not None

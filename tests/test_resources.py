@@ -14,7 +14,7 @@ MODEL = ModelConfig(vocab_size=50, cell="lstm", hidden_size=512, num_layers=2, e
 FRESH = SimpleNamespace(resume=False, init_from=None)
 
 
-def test_a_model_that_is_too_large_is_told_before_anything_is_built(tmp_path, charrnn):
+def test_too_large_model_is_refused_before_it_is_built(tmp_path, charrnn):
     (tmp_path / "text.txt").write_text("the cat sat on the mat.\n" * 400)
     flags = ["--hidden-size", 65536, "--num-layers", 64, "--max-steps", 1]  # 2,200 billion weights
     run = charrnn("train", "text.txt", *flags, cwd=tmp_path)
@@ -35,7 +35,7 @@ def test_a_model_that_is_too_large_is_told_before_anything_is_built(tmp_path, ch
         ("adamw", "cuda", 3, 3),
     ],
 )
-def test_what_a_training_holds_at_least_follows_from_the_weights(monkeypatch, optimizer, device, processes, values):
+def test_memory_needed_follows_from_the_weights(monkeypatch, optimizer, device, processes, values):
     config = TrainConfig(optimizer=optimizer, device=device, batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
     needed = resources.needed_bytes(MODEL, config, processes)
     assert needed == 4 * values * 6_623_588
@@ -50,7 +50,7 @@ def test_what_a_training_holds_at_least_follows_from_the_weights(monkeypatch, op
 
 
 @pytest.mark.parametrize("asked", [{"resume": True}, {"init_from": "other.pt"}])
-def test_of_a_model_that_is_there_no_smaller_one_is_advised(monkeypatch, asked):
+def test_existing_model_gets_no_advice_to_be_smaller(monkeypatch, asked):
     monkeypatch.setattr(resources, "memory_limit", lambda: 1)
     config = TrainConfig(batch_size=4, seq_len=64, learning_rate=0.1, max_steps=1)
     with pytest.raises(TooLargeError, match=r"; a machine with more can train it$"):
@@ -66,7 +66,7 @@ def test_of_a_model_that_is_there_no_smaller_one_is_advised(monkeypatch, asked):
         ("4:cpu:/pod", "cpu/pod", "memory.limit_in_bytes", "2000000\n", math.inf),
     ],
 )
-def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_path, line, folder, name, text, limit):
+def test_container_memory_limit_is_read(monkeypatch, tmp_path, line, folder, name, text, limit):
     monkeypatch.setattr(cores, "CGROUP", tmp_path / "group")
     monkeypatch.setattr(cores, "CGROUPS", tmp_path / "groups")
     (tmp_path / "group").write_text(f"{line}\n")
@@ -77,7 +77,7 @@ def test_a_container_has_the_memory_that_its_groups_may_take(monkeypatch, tmp_pa
     assert resources.memory_limit() == limit + 5000
 
 
-def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
+def test_physical_memory_is_known_if_the_system_reports_it(monkeypatch):
     assert 1e8 < resources._physical_bytes() < 1e14
     monkeypatch.delattr(resources.os, "sysconf")
     assert resources._physical_bytes() == math.inf
@@ -86,9 +86,7 @@ def test_the_machine_s_memory_is_known_where_the_system_tells_it(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "swap"), [("MemTotal: 9 kB\nSwapTotal:  5 kB\n", 5120), ("MemTotal: 9 kB\n", 0), (None, math.inf)]
 )
-def test_what_a_disk_lends_is_known_where_linux_tells_it_and_elsewhere_taken_for_enough(
-    monkeypatch, tmp_path, text, swap
-):
+def test_swap_is_counted_on_linux_and_assumed_enough_elsewhere(monkeypatch, tmp_path, text, swap):
     monkeypatch.setattr(resources, "MEMINFO", tmp_path / "meminfo")
     if text is not None:
         (tmp_path / "meminfo").write_text(text)

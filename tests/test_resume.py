@@ -133,7 +133,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("cell", "precision", "settings", "cut"), MATRIX)
-def test_a_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
+def test_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, precision, settings, cut):
     """Twenty-eight kinds of run, each cut three times: at random or at evaluations, and on the last step."""
     skip_without(precision, cell)
     straight = begin(cell, precision, settings)
@@ -169,7 +169,7 @@ def assert_alike(run, straight):
             assert state[name] == value, name
 
 
-def test_a_run_cut_before_its_first_evaluation_goes_back_to_its_first_weights_as_the_straight_one_does(tmp_path):
+def test_run_cut_before_its_first_evaluation_goes_back_like_the_straight_one(tmp_path):
     straight, cut, run = (begin(WHOLE, "float32", "dropout") for _ in range(3))
     break_forward(straight, {3, 4, 5})
     train_until(straight, EVERY)
@@ -186,7 +186,7 @@ def train_until(run, step):
     assert any(report.step == step for report in train(run))
 
 
-def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
+def test_figures_of_another_held_out_part_are_forgotten(tmp_path):
     measured, run = start(max_steps=2), start(max_steps=2, val_fraction=0.2)
     finish(measured)
     assert measured.cold_loss is not None
@@ -197,7 +197,7 @@ def test_what_was_measured_on_another_held_out_piece_is_forgotten(tmp_path):
     torch.testing.assert_close(run.fallback_weights, dict(measured.model.state_dict()), rtol=0, atol=0)
 
 
-def test_a_pass_that_was_begun_is_over_where_another_way_to_read_is_forced(tmp_path):
+def test_forced_reading_order_ends_the_current_epoch(tmp_path):
     before, run = start(max_steps=2), start(max_steps=2, batch_size=3)
     finish(before)
     assert 0 < before.lanes.index < before.lanes.windows_per_epoch
@@ -206,7 +206,7 @@ def test_a_pass_that_was_begun_is_over_where_another_way_to_read_is_forced(tmp_p
     assert (run.lanes.epoch, run.lanes.index) == (1, 0)
 
 
-def test_another_rate_that_is_forced_rises_from_its_beginning_and_what_went_wrong_is_over(tmp_path):
+def test_forced_rate_warms_up_again_and_clears_trouble(tmp_path):
     before, run = start(max_steps=2), start(max_steps=2, learning_rate=0.1)
     finish(before)
     before.health.skipped, before.rewinds, before.pace.stale = 1, 1, 1
@@ -216,7 +216,7 @@ def test_another_rate_that_is_forced_rises_from_its_beginning_and_what_went_wron
     assert (run.pace.stale, run.pace.lowest) == (0, math.inf)
 
 
-def test_patience_and_rewinds_are_under_way_where_it_is_cut():
+def test_matrix_covers_patience_and_rewinds():
     """The matrix above would prove little if its runs never went back or ended early."""
     run = begin("lstm", "float32", "patience")
     reports = list(train(run))
@@ -225,7 +225,7 @@ def test_patience_and_rewinds_are_under_way_where_it_is_cut():
     assert reports[-1].step < STEPS
 
 
-def test_a_file_of_the_first_format_version_goes_on(charrnn, tmp_path):
+def test_file_of_the_first_format_version_can_be_resumed(charrnn, tmp_path):
     """Written by the first version, and read for ever."""
     folder = CORPORA.parent / "tests" / "checkpoints"
     for name in ("version-1.pt", "version-1.txt"):
@@ -257,7 +257,7 @@ MOVED = "threads: 2, before 3 (fewer cores are free): not bit for bit"
         ({"cores": "8"}, True, {"threads": 9}, 9, ""),
     ],
 )
-def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unless_it_is_asked_to(
+def test_resume_limits_threads_to_the_cores_unless_requested(
     tmp_path, monkeypatch, denormals_stay, made, given, explicit, threads, told
 ):
     """On two cores, that which no flag decides; on a machine of as many cores as before it is what it was."""
@@ -270,16 +270,14 @@ def test_a_run_of_a_larger_machine_has_no_more_threads_than_there_are_cores_unle
     assert prepared.reason == "going on after step 0, epoch 0.00" + (f", {told}" if told else "")
 
 
-def test_a_file_alone_asks_for_no_more_threads_than_a_few_for_each_core(tmp_path, monkeypatch, denormals_stay):
+def test_checkpoint_alone_cannot_request_many_threads(tmp_path, monkeypatch, denormals_stay):
     monkeypatch.setattr(resume_run, "MOST_THREADS", 1)
     monkeypatch.setattr(resume_run.os, "cpu_count", lambda: 2)
     assert resume_with_threads(tmp_path, {}, True, {}).run.config.threads == 2
 
 
 @pytest.mark.parametrize(("given", "explicit"), [(False, {}), (True, {}), (False, {"threads": 3})])
-def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_resume(
-    tmp_path, monkeypatch, denormals_stay, given, explicit
-):
+def test_requested_threads_are_kept_fixed_after_a_resume(tmp_path, monkeypatch, denormals_stay, given, explicit):
     fixed = []
     monkeypatch.setattr(resume_run, "allotted_cores", lambda: 4)
     monkeypatch.setattr(resume_run, "default_threads", lambda processes: min(4, torch.get_num_threads()))
@@ -290,7 +288,7 @@ def test_a_number_of_threads_that_was_asked_for_gives_no_way_to_others_after_a_r
     assert fixed == [given or bool(explicit)]
 
 
-def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypatch, denormals_stay):
+def test_resume_on_more_cores_keeps_its_threads(tmp_path, monkeypatch, denormals_stay):
     """So it goes on bit for bit."""
     monkeypatch.setattr(resume_run, "allotted_cores", lambda: 8)
     monkeypatch.setattr(resume_run, "default_threads", lambda processes: 8)
@@ -307,9 +305,7 @@ def test_a_run_that_is_moved_to_more_cores_keeps_its_threads(tmp_path, monkeypat
         (True, {}, "cuda", "auto"),
     ],
 )
-def test_a_precision_that_was_asked_for_stays_on_its_device_however_it_crawls(
-    monkeypatch, given, explicit, device_before, precision
-):
+def test_requested_slow_precision_is_kept_on_its_device(monkeypatch, given, explicit, device_before, precision):
     monkeypatch.setattr(resume_run, "crawls_in", lambda precision, device: True)
     config = dataclasses.replace(start().config, precision="bfloat16")
     before = dataclasses.replace(config, device=device_before)
@@ -317,7 +313,7 @@ def test_a_precision_that_was_asked_for_stays_on_its_device_however_it_crawls(
     assert resume_run._settle_precision(config, stored, explicit).precision == precision
 
 
-def test_a_branch_of_a_branch_knows_from_which_runs_it_comes_and_where_it_left_them(tmp_path, denormals_stay):
+def test_branch_of_a_branch_knows_its_ancestors(tmp_path, denormals_stay):
     before = Origin(texts=["verse.txt"], run="b" * 12, parents=["a" * 12], left_at=[7])
     prepared = resume_with_threads(
         tmp_path, {}, False, {}, before, resume=False, resume_from=str(tmp_path / "verse.pt")

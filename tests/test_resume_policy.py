@@ -39,22 +39,22 @@ OTHER = {"dropout": 0.5, "input_dropout": 0.5, "recall_dropout": 0.5}
 """Another value of each field of a model that may be changed by force."""
 
 
-def test_every_flag_means_something_at_a_resume_or_is_no_option():
+def test_every_flag_has_a_resume_policy_or_is_no_option():
     parameters = set(inspect.signature(train).parameters)
     assert parameters == {*RESUME_POLICY, *NO_OPTIONS}
     assert not RESUME_POLICY.keys() & NO_OPTIONS
 
 
-def test_what_a_checkpoint_keeps_of_the_flags_is_what_it_is_to_have_again():
+def test_checkpoint_keeps_the_flags_that_a_resume_needs():
     kept = trained_with(STORED).keys() & RESUME_POLICY.keys()
     assert kept == RESUME_POLICY.keys() - {*UNKEPT, *options_of(ResumePolicy.ALPHABET)}
 
 
-def test_what_may_change_says_how_a_model_is_trained_and_not_what_it_is():
+def test_changeable_flags_are_training_settings():
     assert set(MAY_CHANGE) <= TRAINING_FIELDS
 
 
-def test_what_may_be_forced_changes_no_weights_shape():
+def test_forceable_flags_change_no_weight_shape():
     forced = MODEL_FIELDS.intersection(options_of(ResumePolicy.FORCED))
     assert forced == OTHER.keys()
     assert {"vocab_size", *MODEL_SHAPE, *forced} == MODEL_FIELDS
@@ -63,7 +63,7 @@ def test_what_may_be_forced_changes_no_weights_shape():
         assert parameter_shapes(replace(MODEL, **{name: value})) == parameter_shapes(MODEL), name
 
 
-def test_with_another_order_or_another_piece_to_train_on_a_place_in_the_text_means_nothing():
+def test_other_order_or_training_part_resets_the_place():
     others = {"batch_size": 3, "seq_len": 5, "stretch": 16, "seed": 1, "state_reset": 0.5, "grad_clip": 2.0}
     config = replace(TRAINING, batch_size=2, seq_len=4, stretch=8)
     reordering = {name for name, value in others.items() if order(replace(config, **{name: value})) != order(config)}
@@ -77,7 +77,7 @@ def order(config):
 
 
 @pytest.mark.parametrize("name", RESUME_POLICY)
-def test_another_value_is_a_change_where_that_is_refused_or_forced(name):
+def test_another_value_is_a_change_if_refused_or_forced(name):
     is_kept = RESUME_POLICY[name] not in (
         ResumePolicy.END,
         ResumePolicy.FREE,
@@ -88,7 +88,7 @@ def test_another_value_is_a_change_where_that_is_refused_or_forced(name):
     assert changes_of(STORED, {name: value}) == ({name: value} if is_kept else {})
 
 
-def test_the_readme_lists_what_may_change_and_what_holds_for_one_command():
+def test_readme_lists_what_may_change_and_what_holds_for_one_command():
     told = " ".join(README.split())
     (may_change,) = re.findall(r"\*\*What may change at `--resume`\*\*: (.*?), and all that is only shown", told)
     assert re.findall(r"--[a-z-]+", may_change) == listed(may_change, MAY_CHANGE)

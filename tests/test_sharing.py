@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are s
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 9])
 @pytest.mark.parametrize("num_pieces", [0, 1, 2, 7])
-def test_results_come_in_the_order_of_the_pieces_from_as_many_processes_as_there_are(processes, num_pieces):
+def test_results_come_in_order_from_all_processes(processes, num_pieces):
     done = list(in_order(lambda piece: (piece * 2, os.getpid()), range(num_pieces), processes))
     assert [result for result, _ in done] == [2 * piece for piece in range(num_pieces)]
     workers = {worker for _, worker in done}
@@ -29,7 +29,7 @@ def test_results_come_in_the_order_of_the_pieces_from_as_many_processes_as_there
     assert not multiprocessing.active_children()
 
 
-def test_what_goes_wrong_in_a_process_is_raised_after_the_results_before_it():
+def test_error_in_a_process_is_raised_after_the_results_before_it():
     def work(piece):
         if piece == 3:
             raise DivergenceError("no numbers any more")
@@ -42,7 +42,7 @@ def test_what_goes_wrong_in_a_process_is_raised_after_the_results_before_it():
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_is_killed_is_told():
+def test_killed_process_is_reported():
     def work(piece):
         if piece == 2:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -53,7 +53,7 @@ def test_a_process_that_is_killed_is_told():
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_is_killed_within_a_result_is_told():
+def test_process_killed_within_a_result_is_reported():
     def work(piece):
         if piece == 2:
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
@@ -69,7 +69,7 @@ def test_a_process_that_is_killed_within_a_result_is_told():
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
-def test_what_no_process_can_be_started_for_is_done_in_this_one(monkeypatch, most):
+def test_work_runs_in_this_process_if_none_can_be_started(monkeypatch, most):
     fork, forked = os.fork, []
 
     def fork_a_few():
@@ -85,7 +85,7 @@ def test_what_no_process_can_be_started_for_is_done_in_this_one(monkeypatch, mos
     assert not multiprocessing.active_children()
 
 
-def test_ctrl_c_at_the_very_start_of_a_process_is_left_to_the_one_that_forked_it():
+def test_ctrl_c_at_the_start_of_a_worker_is_left_to_its_parent():
     script = (
         "import os, signal\nfrom charrnn.cli.sampler.sharing import in_order\n"
         "os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
@@ -95,7 +95,7 @@ def test_ctrl_c_at_the_very_start_of_a_process_is_left_to_the_one_that_forked_it
     assert (done.returncode, done.stdout, done.stderr) == (0, "['0', '1', '2', '3']\n", "")
 
 
-def test_who_wants_no_more_leaves_no_process_behind():
+def test_abandoned_results_leave_no_process_behind():
     results = in_order(lambda piece: (os.getpid(), b"x" * 10**6), range(100), 2)
     next(results)
     assert len(multiprocessing.active_children()) == 2
@@ -103,7 +103,7 @@ def test_who_wants_no_more_leaves_no_process_behind():
     assert not multiprocessing.active_children()
 
 
-def test_processes_end_with_the_one_that_forked_them():
+def test_workers_end_with_their_parent():
     script = (
         "import os, sys, time\nfrom charrnn.cli.sampler.sharing import in_order\n"
         "for pid in in_order(lambda piece: time.sleep(600 * (piece > 1)) or os.getpid(), range(4), 2):\n"

@@ -21,7 +21,7 @@ def most_folded(request, monkeypatch):
 
 @pytest.mark.usefixtures("most_folded")
 @pytest.mark.parametrize("config", VARIANTS)
-def test_the_stepper_gives_the_engines_logits(config):
+def test_stepper_gives_the_logits_of_the_engine(config):
     engine = numpy_twin(random_model(config))
     read, state = engine.reader(), engine.initial_state()
     for character in np.random.default_rng(0).integers(0, config.vocab_size, 60):
@@ -31,7 +31,7 @@ def test_the_stepper_gives_the_engines_logits(config):
 
 @pytest.mark.usefixtures("most_folded")
 @pytest.mark.parametrize("config", VARIANTS)
-def test_texts_side_by_side_have_the_engines_logits(config):
+def test_batch_stepper_gives_the_logits_of_the_engine(config):
     engine = numpy_twin(random_model(config))
     read, state = engine.batch_reader(3), engine.initial_state(3)
     for characters in np.random.default_rng(0).integers(0, config.vocab_size, (40, 3)):
@@ -40,7 +40,7 @@ def test_texts_side_by_side_have_the_engines_logits(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_texts_that_begin_alike_go_on_from_one_that_has_read_the_beginning(config):
+def test_texts_with_a_common_beginning_continue_from_one_reader(config):
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (30, 3))
     model = random_model(config)
     weights = numpy_weights(model)
@@ -52,7 +52,7 @@ UNBOUNDED = [name for name, cell in CELLS.items() if not cell.is_bounded]
 
 
 @pytest.mark.parametrize("cell", UNBOUNDED)
-def test_units_that_are_all_alike_have_no_spread_below_zero(cell):
+def test_equal_units_have_no_negative_variance(cell):
     """Where they are large, the difference of mean squares is rounding alone, of either sign."""
     config = ModelConfig(vocab_size=5, cell=cell, hidden_size=48, num_layers=1, embedding_dim=4, layer_norm=True)
     weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
@@ -66,7 +66,7 @@ def test_units_that_are_all_alike_have_no_spread_below_zero(cell):
 
 
 @pytest.mark.parametrize("cell", UNBOUNDED)
-def test_units_without_bounds_that_are_large_keep_their_spread(cell):
+def test_large_unbounded_units_keep_their_variance(cell):
     """Of a spread of one about a mean of a thousand, a difference of mean squares in float32 leaves a digit."""
     config = ModelConfig(vocab_size=11, cell=cell, hidden_size=128, num_layers=2, embedding_dim=32)
     weights = {name: array.numpy().copy() for name, array in random_model(config).state_dict().items()}
@@ -82,7 +82,7 @@ def test_units_without_bounds_that_are_large_keep_their_spread(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_texts_of_one_model_do_not_touch_each_other(cell):
+def test_two_readers_of_one_model_are_independent(cell):
     config = ModelConfig(vocab_size=11, cell=cell, hidden_size=8, num_layers=2, embedding_dim=5)
     engine = numpy_twin(random_model(config))
     alone, first, second = engine.reader(), engine.reader(), engine.reader()
@@ -93,7 +93,7 @@ def test_two_texts_of_one_model_do_not_touch_each_other(cell):
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, config):
+def test_weights_folded_in_blocks_are_the_same(monkeypatch, config):
     weights = numpy_weights(random_model(config))
     whole = FoldedWeights(config, dict(weights))
     monkeypatch.setattr(folding, "ROWS", 4)
@@ -105,7 +105,7 @@ def test_weights_that_are_folded_some_rows_at_a_time_are_the_same(monkeypatch, c
 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
-def test_what_is_folded_of_a_large_alphabet_does_not_grow_with_its_square(num_layers):
+def test_folded_size_does_not_grow_with_the_square_of_the_alphabet(num_layers):
     config = ModelConfig(vocab_size=3000, cell="lstm", hidden_size=16, num_layers=num_layers, embedding_dim=16)
     assert config.is_residual(0), "the head reads the embedding too"
     weights = numpy_weights(random_model(config))
@@ -117,7 +117,7 @@ def test_what_is_folded_of_a_large_alphabet_does_not_grow_with_its_square(num_la
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_an_engine_that_keeps_no_weights_reads_as_one_that_does(members):
+def test_engine_without_stored_weights_reads_the_same(members):
     config = ModelConfig(
         vocab_size=11, cell="gru", hidden_size=128, num_layers=2, embedding_dim=64, recall=8, members=members
     )

@@ -26,7 +26,7 @@ def make_model(**options):
 
 @pytest.mark.parametrize("generated_from", [None, 3])
 @pytest.mark.parametrize("members", [1, 2])
-def test_what_follows_a_story_is_what_follows_the_same_text_read_at_once(generated_from, members):
+def test_story_continues_like_the_same_text_read_at_once(generated_from, members):
     model, generator = make_model(members=members), np.random.default_rng(0)
     story, text = Story(model, [1, 2, 3], generated_from), [1, 2, 3]
     for length in (0, 1, 40, 2 * MOST_UNREAD):
@@ -69,7 +69,7 @@ class Logging:
         return Logged(self, [])
 
 
-def test_ctrl_c_amid_the_reading_of_a_story_leaves_it_whole():
+def test_ctrl_c_while_reading_a_story_leaves_it_whole():
     model = Logging()
     story = Story(model, [1, 2, 3, 4], None)
     read = story.begin
@@ -81,7 +81,7 @@ def test_ctrl_c_amid_the_reading_of_a_story_leaves_it_whole():
         assert (story.begin()(story.last), story.last) == ([1, 2, 3, 4], 4)
 
 
-def test_of_what_is_drawn_and_stands_there_nothing_is_read_again():
+def test_drawn_characters_are_not_read_again():
     model = Logging()
     story, told = Story(model, [1], None), [1]
     for length in (1, 3 * MOST_UNREAD, 2):
@@ -97,7 +97,7 @@ def test_of_what_is_drawn_and_stands_there_nothing_is_read_again():
 
 
 @pytest.mark.parametrize("length", [1, 40])
-def test_what_is_drawn_and_taken_back_is_no_part_of_a_story_and_little_is_read_again(length):
+def test_characters_taken_back_leave_the_story_and_little_is_read_again(length):
     """Of a piece, so many characters long, all is drawn before it is taken."""
     model = Logging()
     story, told = Story(model, [1], None), [1]
@@ -145,7 +145,7 @@ def begun(monkeypatch):
     return begin
 
 
-def test_a_story_has_each_character_that_was_given_on_before_ctrl_c(begun):
+def test_story_has_each_character_given_before_ctrl_c(begun):
     def drawn():
         yield from (("b", 0.0), ("c", 0.0))
         raise KeyboardInterrupt
@@ -158,7 +158,7 @@ def test_a_story_has_each_character_that_was_given_on_before_ctrl_c(begun):
     assert taken == [1, 2, 4]
 
 
-def test_of_a_character_that_the_end_of_a_text_has_cut_a_story_has_nothing(begun):
+def test_story_drops_a_character_cut_at_the_end_of_a_text(begun):
     """It is drawn anew, and what was typed before is whole, though its bytes are drawn one by one."""
     encoder = CharEncoder("a\xe2\x82\xac\xff", "byte")
     own, taken = begun(encoder)

@@ -26,7 +26,7 @@ def files_limited_to(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_save_never_holds_the_file_in_memory(tmp_path):
+def test_save_never_holds_the_file_in_memory(tmp_path):
     tracemalloc.start()
     try:
         checkpoint.write(tmp_path / "m.pt", CONTENTS)
@@ -37,7 +37,7 @@ def test_a_save_never_holds_the_file_in_memory(tmp_path):
     assert peak < SIZE / 8
 
 
-def test_the_file_is_what_torch_itself_writes(tmp_path):
+def test_written_file_equals_that_of_torch(tmp_path):
     checkpoint.write(tmp_path / "m.pt", CONTENTS)
     expected = io.BytesIO()
     torch.save(CONTENTS, expected)
@@ -45,7 +45,7 @@ def test_the_file_is_what_torch_itself_writes(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 30, 1000, 300_000, SIZE // 2, SIZE + 500])
-def test_a_disk_that_fills_on_the_way_is_told_as_such_and_leaves_the_old_file(tmp_path, size):
+def test_disk_that_fills_during_a_save_is_reported_and_the_old_file_kept(tmp_path, size):
     (tmp_path / "m.pt").write_bytes(b"old")
     with (
         pytest.raises(OutputError, match=r"m\.pt: the checkpoint cannot be written \(File too large\)"),

@@ -19,7 +19,7 @@ from charrnn.surrogates import (
 
 @given(st.binary())
 @example(bytes(range(256)))
-def test_what_could_not_be_decoded_is_written_as_it_was(data):
+def test_undecodable_bytes_are_written_unchanged(data):
     text = data.decode("utf-8", "surrogateescape")
     assert to_bytes(text) == data
     kept = "".join(UNDECODABLE.findall(text))
@@ -40,13 +40,13 @@ def test_what_could_not_be_decoded_is_written_as_it_was(data):
         ("\ue000", "\ue000", "\ue000", b"\xee\x80\x80"),
     ],
 )
-def test_a_surrogate_is_named_by_the_byte_that_it_stands_for_or_by_its_own_number(character, byte, surrogate, written):
+def test_surrogate_is_named_by_its_byte_or_number(character, byte, surrogate, written):
     assert (name_byte(character), name_surrogate(character)) == (byte, surrogate)
     assert to_bytes(f"a{character}\udce9") == b"a" + written + b"\xe9"
 
 
 @pytest.mark.parametrize("character", ["é", "詩", "🦊"])
-def test_the_beginning_of_a_character_at_the_end_of_a_text_is_left_out_however_much_of_it_is_there(character):
+def test_unfinished_character_at_the_end_is_left_out(character):
     data = character.encode()
     for length in range(1, len(data)):
         assert join_bytes("a" + data[:length].decode("utf-8", "surrogateescape"), is_whole=False) == "a"
@@ -55,7 +55,7 @@ def test_the_beginning_of_a_character_at_the_end_of_a_text_is_left_out_however_m
 
 
 @given(st.binary(max_size=12))
-def test_a_text_that_is_taken_apart_into_bytes_is_put_together_again(data):
+def test_text_split_into_bytes_is_joined_again(data):
     text = data.decode("utf-8", "surrogateescape")
     assert [*split_bytes(text)] == [bytes([byte]).decode("ascii", "surrogateescape") for byte in data]
     assert join_bytes(split_bytes(text)) == join_bytes(text) == text

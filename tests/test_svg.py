@@ -16,7 +16,7 @@ def parse(drawn):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-def test_any_text_is_a_sound_picture_of_all_its_characters(text):
+def test_any_text_is_a_valid_picture_of_all_its_characters(text):
     root, shown = parse(picture([Tinted(c, 0.5, ("<",)) for c in text], text))
     assert len(shown) == len(text)
     assert all(
@@ -32,7 +32,7 @@ def test_any_text_is_a_sound_picture_of_all_its_characters(text):
     ]
 
 
-def test_colours_are_as_strong_as_the_values_and_lines_end_where_they_should():
+def test_colours_follow_the_values_and_lines_end_at_line_feeds():
     root, _ = parse(picture([Tinted("a", 1), Tinted("b", -0.5), Tinted("\n", 0), Tinted("c", 2)], "t"))
     tints = [(node.get("class"), node.get("opacity")) for node in root.iter(f"{SVG}rect")][1:]
     assert tints == [("hot", "0.85"), ("cold", "0.42"), ("hot", "0.85")]
@@ -52,7 +52,7 @@ def run(trained, *arguments):
     return run_charrnn(trained, "inspect", "words.pt", *arguments, text=True)
 
 
-def test_a_view_of_a_text_becomes_a_picture(trained):
+def test_view_of_a_text_becomes_a_picture(trained):
     for name, view in {"surprise.svg": ["--top-k", "2"], "cell.svg": ["--cell", "0:3"]}.items():
         result = run(trained, "--text", "Tin <b>&", "--svg", name, *view)
         assert (result.returncode, result.stderr, result.stdout) == (0, "", f"{name}\n")
@@ -61,7 +61,7 @@ def test_a_view_of_a_text_becomes_a_picture(trained):
         assert "".join(shown) == ("Tin <b>&" if name == "surprise.svg" else "Tin b")
 
 
-def test_a_picture_of_a_beginning_says_so(trained):
+def test_picture_of_a_beginning_says_so(trained):
     (trained / "twice.txt").write_text((trained / "words.txt").read_text() * 2)
     part = "the first 20,000 of 40,000 characters of twice.txt"
     for view, told in (([], "; --score FILE --by line reads all of it"), (["--cell", "0:3"], "")):
@@ -69,7 +69,7 @@ def test_a_picture_of_a_beginning_says_so(trained):
         assert (result.returncode, result.stderr, result.stdout) == (0, f"{part}{told}\n", "part.svg\n")
 
 
-def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
+def test_svg_takes_one_text_and_replaces_only_pictures(trained):
     (trained / "notes.txt").write_text("mine")
     for arguments, message in {
         ("--svg", "a.svg"): "--svg draws one text; give --text or --text-file alone, or one --cell",
@@ -83,14 +83,14 @@ def test_a_picture_is_of_one_text_and_replaces_nothing_else(trained):
     assert (trained / "notes.txt").read_text() == "mine"
 
 
-def test_a_link_stays_one_and_what_it_points_to_is_written(trained):
+def test_link_is_kept_and_its_target_written(trained):
     (trained / "link.svg").symlink_to("real.svg")
     assert run(trained, "--svg", "link.svg", "--text", "Tin").returncode == 0
     assert (trained / "link.svg").is_symlink()
     parse((trained / "real.svg").read_text(encoding="utf-8"))
 
 
-def test_a_legend_stands_below_the_text_and_within_the_picture(trained):
+def test_legend_is_below_the_text_and_within_the_picture(trained):
     legends = {}
     for name, view in {
         "surprise": [],
@@ -110,7 +110,7 @@ def test_a_legend_stands_below_the_text_and_within_the_picture(trained):
     assert re.fullmatch(r"orange: above 0, up to (0\.\d\d|1\.00)(; blue: below 0, down to -\1)?", legends["cell"])
 
 
-def test_the_readmes_pictures_are_sound_and_small():
+def test_pictures_of_the_readme_are_valid_and_small():
     targets = re.findall(r"\]\((\S+\.svg)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(targets) == 2
     for target in targets:
@@ -131,7 +131,7 @@ def seen(text):
     ]
 
 
-def test_letters_that_are_read_from_the_right_stand_so_and_numbers_and_others_among_them_do_not():
+def test_right_to_left_text_is_reordered_around_numbers_and_latin():
     assert seen("אב גד 12, ab cd!\n")[0] == ["↵!ab cd ,12 דג בא"]
     assert seen("אב 1,5% ג")[0] == ["ג 1,5% בא"]
     assert seen("ab אב 12 cd")[0] == ["ab 12 בא cd"]
@@ -145,7 +145,7 @@ def test_letters_that_are_read_from_the_right_stand_so_and_numbers_and_others_am
     assert whole[1] == "↵bc", "a line that goes on is read as it began"
 
 
-def test_brackets_among_letters_that_are_read_from_the_right_are_mirrored():
+def test_brackets_in_right_to_left_text_are_mirrored():
     assert seen("אב (גד) [ה]")[0] == ["[ה] (דג) בא"]
     assert seen("אב «(12)» <a (b) c>")[0] == ["<a (b) c> «(12)» בא"]
     assert seen("ab (אב) cd")[0] == ["ab (בא) cd"]
@@ -158,14 +158,14 @@ def test_brackets_among_letters_that_are_read_from_the_right_are_mirrored():
     assert (first, guesses) == ("ab ג(ב)א", [first, "≤≤≤≥≥≥≥≥"]), "and what was expected there"
 
 
-def test_a_mark_stays_with_its_letter():
+def test_mark_stays_with_its_letter():
     assert seen("אב cafe\u0301 גד")[0] == ["דג cafe◌\u0301 בא"]
     assert seen("ab של\u05b0 cd")[0] == ["ab ◌\u05b0לש cd"]
     assert seen("ab של" + "\u05b0" * COLUMNS)[0][1] == "◌\u05b0" * 5, "on the next line too"
     assert seen("\u0301אב\n\u0301ab")[0] == ["↵בא◌\u0301", "◌\u0301ab"]
 
 
-def test_a_mark_lies_on_a_circle_and_not_on_its_neighbour():
+def test_mark_is_drawn_on_a_circle():
     root = ElementTree.fromstring(picture([Tinted("t", 0.5, ("e",)), Tinted("\u0361", 0, ("\u0301",))], "t"))
     drawn = [(node.get("class"), node.text) for node in root.iter(f"{SVG}text")]
     assert drawn == [(None, "t"), ("below", "e"), ("mark", "◌\u0361"), ("below mark", "◌\u0301")]
@@ -173,7 +173,7 @@ def test_a_mark_lies_on_a_circle_and_not_on_its_neighbour():
     assert seen("\u200b\U000e0067\u20dd")[0] == ["□□◌\u20dd"], "what cannot be seen is no mark"
 
 
-def test_a_mark_over_two_letters_has_the_room_of_two():
+def test_mark_over_two_letters_has_room_for_two():
     root, _ = parse(picture([Tinted(c, 0.5) for c in "t\u0361s\u0301x"], "t"))
     first, second, third, fourth, last = [float(node.get("x")) for node in root.iter(f"{SVG}text")]
     assert (third - second, last - fourth) == (2 * (second - first), fourth - third)

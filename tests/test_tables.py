@@ -22,7 +22,7 @@ HEAD = ["layer", "gate", "mean value", "cells always open"]
 ROWS = [["0", "input", "0.53", "12 of 128"], ["1", "forget", "0.61", "3 of 128"]]
 
 
-def test_a_table_has_its_head_in_one_line_or_in_several_or_is_told_in_sentences():
+def test_table_head_is_one_line_several_or_sentences_by_width():
     assert format_columns(HEAD, ROWS, 80)[:2] == [
         "layer  gate    mean value  cells always open", "0      input   0.53        12 of 128",
     ]  # fmt: skip
@@ -36,7 +36,7 @@ def test_a_table_has_its_head_in_one_line_or_in_several_or_is_told_in_sentences(
     ]  # fmt: skip
 
 
-def test_a_comparison_has_columns_or_rows_or_columns_below_each_other():
+def test_comparison_is_in_columns_rows_or_stacked_columns_by_width():
     names, rows = ["one", "another"], [["loss, nats", "1.2345", "2.3456"], ["perplexity", "3.437", "10.44"]]
     assert format_comparison([""], names, rows, 40) == [
         "            one     another", "loss, nats  1.2345  2.3456", "perplexity  3.437   10.44",
@@ -55,7 +55,7 @@ def test_a_comparison_has_columns_or_rows_or_columns_below_each_other():
 
 
 @given(st.text("ab 漢字éािी\u0947👍🏽", max_size=60), st.integers(10, 30), st.sampled_from([0, 4]))
-def test_a_sentence_in_any_script_fits_and_loses_nothing(sentence, width, indent):
+def test_sentence_in_any_script_is_wrapped_without_loss(sentence, width, indent):
     lines = wrapped(sentence, width, indent)
     assert all(text_width(line) <= max(width, indent + 8) for line in lines)
     assert "".join("".join(lines).split()) == "".join(sentence.split())
@@ -63,7 +63,7 @@ def test_a_sentence_in_any_script_fits_and_loses_nothing(sentence, width, indent
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["a", "漢", "é", "□", "字", "◌\u0301", "\u115f\u1161"]))))
-def test_a_row_of_a_map_keeps_its_width_whatever_covers_what(puts):
+def test_row_of_a_map_keeps_its_width(puts):
     row = [" "] * 10
     for column, character in puts:
         _put(row, column, character)
@@ -71,12 +71,12 @@ def test_a_row_of_a_map_keeps_its_width_whatever_covers_what(puts):
     assert not puts or puts[-1][1] in row
 
 
-def test_columns_stand_below_each_other_where_a_cell_has_marks():
+def test_columns_with_combining_marks_are_aligned():
     lines = format_columns(["character", "alike"], [["◌\u0301", "x"], ["e", "x"]], 40)
     assert lines[1:] == ["◌\u0301          x", "e          x"]
 
 
-def test_the_longest_stretches_are_cut_by_columns():
+def test_longest_stretches_are_cut_by_columns():
     found = Novelty(characters=90, median=45, copied={}, longest=["漢字" * 45, "ก\u0e49" * 30])
     wide, narrow = _draw_novelty([found, found], "the sample", 40)[-2:]
     assert wide == "  90  " + "漢字" * 8 + "…"
@@ -87,7 +87,7 @@ words = st.text("abc 漢é", min_size=1, max_size=12).map(lambda text: text.stri
 
 
 @given(st.data(), st.integers(12, 90), st.integers(1, 4), st.integers(1, 4))
-def test_nothing_is_wider_than_it_may_be_and_no_cell_is_lost(data, width, columns, rows):
+def test_no_table_is_too_wide_or_loses_a_cell(data, width, columns, rows):
     numbers = itertools.count(1000)
     head = [data.draw(words) for _ in range(columns + 1)]
     cells = [[str(next(numbers)) for _ in range(columns + 1)] for _ in range(rows)]
@@ -105,7 +105,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("arguments", VIEWS, ids=" ".join)
-def test_whatever_inspect_shows_fits_the_terminal(trained, arguments, width):
+def test_every_inspect_output_fits_the_terminal(trained, arguments, width):
     (trained / "tanh.pt").write_bytes((trained / "words.pt").read_bytes())
     shown = in_terminal(trained, width, "words.pt", *arguments)
     too_wide = [line for line in shown.splitlines() if len(line) > width]
@@ -154,7 +154,7 @@ def seem_a_terminal():
     sys.stdout.isatty = lambda: True
 
 
-def test_a_word_of_many_thousand_characters_is_cut_at_once():
+def test_very_long_word_is_wrapped_quickly():
     """As an alphabet is, which has no spaces; a time of its square would be minutes."""
     word = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     lines = wrapped(word, 40)
@@ -162,7 +162,7 @@ def test_a_word_of_many_thousand_characters_is_cut_at_once():
     assert "".join(lines) == word
 
 
-def test_a_map_of_an_alphabet_shows_its_blanks():
+def test_map_of_an_alphabet_shows_its_blanks():
     alphabet = "ab \t\n"
     found = map_embeddings(np.random.default_rng(1).normal(size=(len(alphabet), 4)).astype(np.float32))
     drawn = _draw_embeddings(list(alphabet), found, list(range(len(alphabet))), 60, "character")
@@ -170,7 +170,7 @@ def test_a_map_of_an_alphabet_shows_its_blanks():
     assert "□" not in "".join(drawn)
 
 
-def test_a_byte_that_is_a_part_of_a_character_is_listed_by_its_number():
+def test_partial_bytes_of_a_character_are_listed_by_number():
     names = CharEncoder("\t\xa0\xad\xc3", unit="byte").names
     found = map_embeddings(np.random.default_rng(1).normal(size=(len(names), 4)).astype(np.float32))
     drawn = _draw_embeddings(names, found, list(range(len(names))), 60, "byte")

@@ -14,7 +14,7 @@ def test_known_characters_are_encoded_and_the_others_marked():
     assert readable.num_unknown == 2
 
 
-def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
+def test_unknown_character_costs_an_escape_and_a_uniform_choice():
     """With it, the probabilities of all code points sum to one, but for the n-th part taken from the known ones."""
     escape = 1 / 1001
     assert math.exp(-unknown_surprisal(1000, 60)) * (0x110000 - 60) == pytest.approx(escape)
@@ -96,7 +96,7 @@ def test_an_unknown_character_costs_an_escape_and_a_choice_among_all_others():
         (",.", "\u3001\u3002", ",."),
     ],
 )
-def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet, text, expected):
+def test_nearest_is_an_equivalent_form_and_never_a_part(alphabet, text, expected):
     assert to_nearest(text, CharEncoder(alphabet)) == expected
 
 
@@ -108,10 +108,10 @@ def test_the_nearest_is_another_form_of_the_same_and_never_a_part_of_it(alphabet
         ("a\n" * 99 + "\r", False),
     ],
 )  # fmt: skip
-def test_whether_lines_end_by_cr_lf_is_told_by_the_counts_of_both(text, expected):
+def test_crlf_is_detected_by_the_counts_of_cr_and_lf(text, expected):
     encoder = CharEncoder(text)
     assert ends_lines_by_cr_lf(encoder, [text.count(character) for character in encoder.characters]) == expected
 
 
-def test_a_line_feed_that_has_its_carriage_return_gets_no_other():
+def test_with_cr_lf_adds_no_second_carriage_return():
     assert with_cr_lf("\na\r\n\nb") == "\r\na\r\n\r\nb"

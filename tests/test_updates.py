@@ -30,7 +30,7 @@ def start_late(precision="float32", **options):
 
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
-def test_reading_later_changes_no_weight_and_no_figure(optimizer, members):
+def test_reading_figures_late_changes_no_weight_and_no_figure(optimizer, members):
     options = {"max_steps": 40, "evaluations": 3, "dropout": 0.2, "optimizer": optimizer, "members": members}
     at_once, late = start(**options), start_late(**options)
     assert late.reads_late
@@ -41,7 +41,7 @@ def test_reading_later_changes_no_weight_and_no_figure(optimizer, members):
     torch.testing.assert_close(weights(at_once), weights(late), rtol=0, atol=0)
 
 
-def test_figures_are_read_all_at_once_and_none_is_left_at_a_report(monkeypatch):
+def test_figures_are_read_together_and_completely_at_a_report(monkeypatch):
     run = start_late(max_steps=10_000)
     reads = []
     means = run.ranks.all_reduce_mean
@@ -57,7 +57,7 @@ def test_figures_are_read_all_at_once_and_none_is_left_at_a_report(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
-def test_the_first_step_may_be_the_one_that_is_left_out(optimizer):
+def test_first_step_may_be_skipped(optimizer):
     even = {"warmup_steps": 0, "final_learning_rate": 1.0, "state_reset": 0.0}
     run, twin = (start_late(max_steps=1000, optimizer=optimizer, **even) for _ in range(2))
     break_forward(run, {0})
@@ -74,7 +74,7 @@ def test_the_first_step_may_be_the_one_that_is_left_out(optimizer):
 @pytest.mark.parametrize("grad_clip", [0.0, 1.0])
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("what", ["norm", "loss", "gradient"])
-def test_the_same_steps_are_left_out_whether_they_are_read_at_once_or_later(what, members, grad_clip):
+def test_skipped_steps_are_the_same_read_at_once_or_late(what, members, grad_clip):
     """A norm that overflows though no number does, a loss beyond measure with a good gradient; of one member alone."""
     options = {"max_steps": 1000, "warmup_steps": 0, "final_learning_rate": 1.0}  # the rate is that of every step
     runs = [begin(**options, members=members, grad_clip=grad_clip) for begin in (start, start_late)]
@@ -109,7 +109,7 @@ def break_member(member, what, step):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_step_that_is_not_finite_is_left_out_without_being_read(value):
+def test_nonfinite_step_is_skipped_before_it_is_read(value):
     run, twin = start_late(max_steps=1000), start_late(max_steps=1000)
     for other in (run, twin):
         take_step(other)
@@ -123,7 +123,7 @@ def test_a_step_that_is_not_finite_is_left_out_without_being_read(value):
     assert math.isfinite(run.pace.loss)
 
 
-def test_steps_that_go_wrong_one_after_another_bring_back_the_weights():
+def test_consecutive_bad_steps_restore_the_weights():
     run = start_late(max_steps=1000)
     first = weights(run)
     take_step(run)
@@ -149,7 +149,7 @@ def test_steps_that_go_wrong_one_after_another_bring_back_the_weights():
         ),
     ],
 )
-def test_what_went_wrong_is_told_with_the_step_after_which_it_did(broken, told):
+def test_trouble_is_reported_with_its_step(broken, told):
     for run in (start(max_steps=1000), start_late(max_steps=1000)):
         break_forward(run, broken)
         for _ in range(READ_EVERY):
@@ -158,14 +158,14 @@ def test_what_went_wrong_is_told_with_the_step_after_which_it_did(broken, told):
         assert run.health.recovered_at == (2 if run.health.recoveries else 0)
 
 
-def test_a_training_of_which_no_step_counts_ends_as_one_that_reads_at_once_does():
+def test_training_without_a_good_step_ends_alike_read_at_once_or_late():
     for run in (start(max_steps=60), start_late(max_steps=60)):
         break_forward(run, range(10**6))
         with pytest.raises(DivergenceError, match="lower --learning-rate"):
             finish(run)
 
 
-def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
+def test_float16_scales_the_loss_and_not_the_gradient():
     run, twin = start_late("float16"), start()
     seen = []
     run.model.head.bias.register_hook(lambda gradient: seen.append(gradient.clone()))
@@ -177,7 +177,7 @@ def test_under_float16_the_loss_is_scaled_and_the_gradient_is_not():
     assert ratio.item() == pytest.approx(FLOAT16_SCALE, rel=1e-3)
 
 
-def test_a_spike_that_only_the_scale_lets_overflow_brings_nothing_back():
+def test_overflow_caused_by_the_loss_scale_restores_nothing():
     run = start_late("float16", max_steps=1000)
 
     def overflow(gradient):  # as float16's would, with a scale that is too large by five halvings
@@ -191,7 +191,7 @@ def test_a_spike_that_only_the_scale_lets_overflow_brings_nothing_back():
     assert (run.health.skipped, run.health.trouble) == (0, ""), "as they are in any long training"
 
 
-def test_under_float16_too_a_loss_that_is_no_number_is_told_and_so_are_gradients_that_overflow_whatever_the_scale():
+def test_float16_reports_nan_losses_and_overflows_at_any_scale():
     lost, overflowing = (start_late("float16", max_steps=1000) for _ in range(2))
     break_forward(lost, {1})
     overflowing.model.head.bias.register_hook(lambda gradient: gradient * math.inf)
@@ -207,7 +207,7 @@ def test_under_float16_too_a_loss_that_is_no_number_is_told_and_so_are_gradients
     )
 
 
-def test_members_whose_scales_are_too_large_one_after_another_bring_nothing_back():
+def test_members_with_too_large_scales_in_turn_restore_nothing():
     run = start_late("float16", max_steps=1000, members=BAD_STEPS)
     for number, (member, update) in enumerate(zip(run.model.members, run.updates, strict=True)):
         member.head.bias.register_hook(overflow_at(number, update))
@@ -229,7 +229,7 @@ def is_first_scale(update):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
-def test_lanes_that_lie_on_the_device_are_those_of_the_host(dtype, monkeypatch):
+def test_lanes_on_the_device_equal_those_of_the_host(dtype, monkeypatch):
     monkeypatch.setattr("charrnn.training.lane_choice.CHUNK", 1000)
     ids = IDS[:3001].astype(dtype)
     sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}

@@ -95,11 +95,11 @@ def history(train, val, rates=None, first_step=100):
         ([], [], "no evaluation on record"),
     ],
 )
-def test_what_the_losses_say_is_said_in_words(train, val, words):
+def test_verdict_describes_the_losses(train, val, words):
     assert re.match(words, verdict(history(train, val), vocab_size=61))
 
 
-def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
+def test_training_loss_under_dropout_is_no_sign_of_underfitting():
     losses = history([2.0, 1.9, 1.8, 1.8, 1.8, 1.8], [1.9, 1.7, 1.6, 1.6, 1.6, 1.6])
     told = verdict(losses, vocab_size=61, train_loss_is_comparable=False)
     assert told.startswith("levelled off: no gain in 3 evaluations, since step 300")
@@ -118,11 +118,11 @@ def test_a_training_loss_of_a_harder_task_is_no_sign_of_a_model_too_small():
         ([2.0, 1.5, 1.2, 1.0, 0.8, 0.6], [1.9, 1.6, 1.5, 1.52, 1.6, 1.7], "overfitting since step 300"),
     ],
 )
-def test_a_loss_of_a_harder_task_that_is_clearly_the_lower_proves_overfitting(train, val, words):
+def test_clearly_lower_training_loss_under_dropout_proves_overfitting(train, val, words):
     assert re.match(words, verdict(history(train, val), vocab_size=61, train_loss_is_comparable=False))
 
 
-def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
+def test_loss_of_a_blind_guess_means_nothing_learned():
     losses = history([4.12, 4.11, 4.11, 4.11], [4.115, 4.113, 4.112, 4.1118])
     assert verdict(losses, vocab_size=61) == (
         "nothing learned: the best loss is 4.1118 nats, and that of a blind guess 4.1109; the learning rate, 1 at "
@@ -147,7 +147,7 @@ def test_a_model_as_good_as_a_blind_guess_has_learned_nothing():
         ([0.3, 0.02, 0.0175, 0.0175], [0.3, 0.02, 0.02, 0.02], "overfitting: the training loss is 0.0025 nats below"),
     ],
 )  # fmt: skip
-def test_of_low_losses_differences_that_no_text_would_show_tell_nothing(train, val, words):
+def test_tiny_differences_of_low_losses_are_ignored(train, val, words):
     assert re.match(words, verdict(history(train, val), vocab_size=61))
 
 
@@ -161,7 +161,7 @@ def test_of_low_losses_differences_that_no_text_would_show_tell_nothing(train, v
         ([0.3, 0.1, 0.0021, 0.0022, 0.0021], 18, "levelled off: "),
     ],
 )
-def test_where_hardly_a_loss_is_left_nothing_more_is_advised(val, vocab_size, words):
+def test_nearly_zero_loss_gets_no_advice(val, vocab_size, words):
     assert re.match(words, verdict(history(val, val), vocab_size=vocab_size))
 
 
@@ -172,7 +172,7 @@ def test_where_hardly_a_loss_is_left_nothing_more_is_advised(val, vocab_size, wo
         ({"input_dropout": 0.1}, False), ({"recall": 64, "recall_dropout": 0.5}, False), ({"members": 2}, False),
     ],
 )  # fmt: skip
-def test_losses_compare_only_where_training_is_no_harder(changes, compare):
+def test_losses_compare_only_without_dropout_recall_and_members(changes, compare):
     shape = {"vocab_size": 5, "cell": "gru", "hidden_size": 8, "num_layers": 1, "embedding_dim": 4}
     plain = {"dropout": 0.0, "input_dropout": 0.0, "recall": 0, "members": 1}
     assert ModelConfig(**{**shape, **plain, **changes}).train_loss_is_comparable is compare
@@ -188,7 +188,7 @@ def test_losses_compare_only_where_training_is_no_harder(changes, compare):
         ([1.45] * 6, [2.0, 1.5, 1.507, 1.508, 1.51, 1.516], "worse since step 200: .*risen by 0.0160 nats"),
     ],
 )
-def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words):
+def test_rising_validation_loss_is_never_called_improving(train, val, words):
     assert re.match(words, verdict(history(train, val), vocab_size=61))
 
 
@@ -207,13 +207,13 @@ def test_a_validation_loss_that_rises_is_never_said_to_improve(train, val, words
         ((70, 80, 90, 100), [1.5053, 1.505, 1.503, 1.5], "levelled off: .*fell by 0.0053 nats over the last 30 of 100"),
     ],
 )  # fmt: skip
-def test_the_end_of_a_training_is_judged_over_the_steps_that_are_named(steps, val, words):
+def test_end_of_training_is_judged_over_the_named_steps(steps, val, words):
     """Few evaluations leave none at two thirds: what is to be gained is more where these steps are more."""
     rows = [replace(row, step=step) for row, step in zip(history([1.5] * 4, val), steps, strict=True)]
     assert re.match(words, verdict(rows, vocab_size=61))
 
 
-def test_the_training_loss_too_is_judged_over_the_steps_since():
+def test_training_loss_is_judged_over_the_same_steps():
     for first, told in ((1.813, "underfitting"), (1.816, "levelled off: .*training loss still falls")):
         rows = history([first, 1.81, 1.805, 1.8], [1.6] * 4)  # 0.4 % of 1.8 in a third are 0.0144 in two of them
         rows = [replace(row, step=step) for row, step in zip(rows, (100, 201, 250, 300), strict=True)]
@@ -235,7 +235,7 @@ RISEN = [1e-3, 5e-4, 2e-5]
         ([1.34, 1.34, 1.34, 1.34], "levelled off: no gain in 3 evaluations, since step 400"),
     ],
 )  # fmt: skip
-def test_a_training_that_went_on_to_a_later_end_is_judged_by_what_came_since(val, words):
+def test_resumed_training_is_judged_since_its_resume(val, words):
     rates = RISEN + [9e-4 - 1e-4 * k for k in range(len(val))]
     rows = history([1.4] * len(rates), [1.5, 1.4, 1.3, *val], rates)
     assert re.match(words, verdict(rows, vocab_size=61))
@@ -244,17 +244,17 @@ def test_a_training_that_went_on_to_a_later_end_is_judged_by_what_came_since(val
 @pytest.mark.parametrize(
     ("rise", "words"), [(1.52, "still improving: .*since the learning"), (1.48, "worse since step 200")]
 )
-def test_a_learning_rate_has_risen_again_where_it_is_half_as_high_again(rise, words):
+def test_rate_half_as_high_again_has_risen_again(rise, words):
     rows = history([1.4] * 5, [1.5, 1.3, 1.36, 1.34, 1.33], [1e-3, 1e-4, 1e-4 * rise, 1e-4, 1e-4])
     assert re.match(words, verdict(rows, vocab_size=61))
 
 
-def test_a_learning_rate_that_rises_from_the_beginning_has_not_risen_again():
+def test_initial_warmup_is_not_a_second_rise():
     rows = history([1.4] * 5, [1.3, 1.36, 1.37, 1.38, 1.39], [1e-4, 1e-3, 9e-4, 8e-4, 7e-4])
     assert verdict(rows, vocab_size=61).startswith("worse since step 100")
 
 
-def test_the_training_loss_of_another_trainings_weights_compares_with_none_measured_under_dropout():
+def test_initial_loss_without_dropout_is_not_compared_with_later_ones():
     """Before the first step it is measured without dropout, and is the lower by that alone."""
     fallen = history([1.1, 1.6, 1.5, 1.4], [1.30, 1.34, 1.35, 1.36], first_step=0)
     assert re.match("overfitting since step 0: .*risen by 0.0600 nats while", verdict(fallen, vocab_size=61))
@@ -268,14 +268,14 @@ def test_the_training_loss_of_another_trainings_weights_compares_with_none_measu
     ("steps", "begins"),
     [(9, "too early to tell: 9 steps; the validation loss fell by 0.4000 nats"), (10, "still improving: ")],
 )
-def test_a_few_steps_tell_nothing_however_often_they_were_evaluated(steps, begins):
+def test_few_steps_give_no_verdict_however_often_evaluated(steps, begins):
     rows = [
         replace(row, step=step) for row, step in zip(history([3, 3, 3], [2.9, 2.7, 2.5]), (2, 5, steps), strict=True)
     ]
     assert verdict(rows, vocab_size=61).startswith(begins)
 
 
-def test_a_fall_that_no_decimal_shows_is_none():
+def test_fall_below_the_shown_decimals_is_none():
     rows = history([0.002] * 6, [0.0021, 0.0021, 0.0021, 0.0021, 0.00209, 0.00208])
     assert verdict(rows, vocab_size=61).startswith("levelled off: the validation loss has not fallen over the last 200")
 
@@ -295,7 +295,7 @@ FEW = "a layer of 8 units is small, where 128 at least would be chosen"
         (0.3, 8, 2.1, ["its learning rate of 0.3 is 18 times", FEW]),
     ],
 )
-def test_of_a_model_far_behind_an_n_gram_model_settings_far_from_the_usual_are_named(rate, units, loss, told):
+def test_unusual_settings_of_a_model_far_behind_the_baseline_are_named(rate, units, loss, told):
     model = ModelConfig(vocab_size=61, cell="lstm", hidden_size=units, num_layers=1, embedding_dim=64)
     config = TrainConfig(batch_size=8, seq_len=64, learning_rate=rate, max_steps=120)
     found = handicaps(model, config, steps=120, loss=loss, baseline_loss=1.66)
