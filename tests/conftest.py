@@ -120,7 +120,7 @@ Runner = Callable[..., Result]
 
 
 class LastAlone:
-    """Texts side by side of a model to be pretended, which looks at nothing but the last character of each."""
+    """A fake model: its logits depend only on the last character of each text."""
 
     def __init__(self, read: Callable[[np.ndarray], np.ndarray]) -> None:
         self.read = read
@@ -133,7 +133,7 @@ class LastAlone:
 
 
 def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None:
-    """Texts, shape (T, N), that begin alike have the logits of their own where one alone has read the beginning.
+    """Check that texts, shape (T, N), with a common beginning get right logits if one reader read it for all.
 
     So have some of them that go on without the others, and one that is read by itself.
     """

@@ -43,7 +43,7 @@ def test_small_alphabet_is_kept_whole():
 
 
 def test_large_alphabet_loses_at_most_a_thousandth_of_the_text():
-    """A law of powers, as in a novel whose rarest characters stand in it once."""
+    """A power law, as in a novel whose rarest characters occur once."""
     times = [round(60_000 / rank**1.3) for rank in range(1, 4001)]
     text = "".join(chr(0x4E00 + rank) * number for rank, number in enumerate(times))
     encoder = choose(text)

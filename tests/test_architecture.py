@@ -1,4 +1,4 @@
-"""The plan of the house: who may import whom, and what must not be loaded."""
+"""Import rules: which module may import which, and what a command must not load."""
 
 import ast
 import shutil
@@ -221,12 +221,12 @@ MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for p
 
 
 def room_of(name):
-    """The folder that a module lies in, `cli` with all of its own; one of the ground floor is a room by itself."""
+    """The top folder of a module, with all of `cli` as one; a top-level module is a room by itself."""
     return name.split(".")[0]
 
 
 def chamber_of(name):
-    """The same, with the rooms of `cli` told apart."""
+    """The same, with the folders of `cli` distinguished."""
     return name.rpartition(".")[0] if room_of(name) == "cli" else room_of(name)
 
 
@@ -254,7 +254,7 @@ def test_module_imports_only_what_the_plan_allows(room, module):
 
 
 def test_no_imports_are_circular():
-    """Nor for typing: what two modules need of each other belongs below both."""
+    """Imports for typing count too: what two modules need of each other belongs in a module below both."""
     by_module = {name: own_imports(name, even_for_typing=True) for name in MODULES}
     by_room = {chamber_of(name): set() for name in MODULES}
     for name, imported in by_module.items():

@@ -313,7 +313,7 @@ def test_other_byte_order_is_refused(path):
 
 
 def test_duplicate_zip_entry_is_refused(path):
-    """Which of the two is read, programs may take differently."""
+    """Programs may differ in which of the two they read."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("other/version", b"3\n")
     with pytest.raises(CheckpointError, match="record 'other/version' stands twice"):
@@ -324,7 +324,7 @@ def test_duplicate_zip_entry_is_refused(path):
     ("more", "message"), [(2**30, "its records are larger than the file"), (4, "data/0 is shorter than the file says")]
 )
 def test_record_claiming_more_than_its_size_is_refused(path, more, message):
-    """Else memory would be taken for the asking, or what happens to lie in it would be read as numbers."""
+    """Otherwise the file could make it allocate any amount of memory, or read uninitialized memory as numbers."""
     data = bytearray(path.read_bytes())
     place = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0")) + 24  # its size, in the directory
     size = int.from_bytes(data[place : place + 4], "little")
@@ -357,7 +357,7 @@ def test_exponentially_nested_structure_is_read_at_once(path):
 
 
 def test_twenty_thousand_texts_and_evaluations_are_read(path):
-    """Of the names that each row has, the file says every one once."""
+    """The pickle stores each field name once, not in every row."""
     texts = [f"a folder/of many letters/{number}.txt" for number in range(20_000)]
     rows = [asdict(replace(HISTORY[0], step=step)) for step in range(20_000)]
     rewrite(

@@ -68,7 +68,7 @@ def not_permitted(*_):
 
 
 @ON_POSIX
-def test_a_file_or_link_that_another_user_has_put_there_is_not_used(tmp_path, monkeypatch):
+def test_file_or_link_of_another_user_is_not_used(tmp_path, monkeypatch):
     cache = Cache(tmp_path)
     planted = tmp_path / "key.ids"
     planted.write_bytes(bytes(IDS.nbytes))
@@ -108,7 +108,7 @@ def test_kept_file_is_synced_before_its_rename(tmp_path, monkeypatch):
 
 
 def test_concurrent_writers_each_get_all_ids(tmp_path):
-    """As two containers that share the folder do, in which both processes may have the same number."""
+    """Two containers that share a folder may have equal process ids."""
     cache, mapped = Cache(tmp_path), []
 
     def pieces():
@@ -122,7 +122,7 @@ def test_concurrent_writers_each_get_all_ids(tmp_path):
 
 
 def test_file_kept_and_mapped_by_another_is_not_replaced(tmp_path):
-    """On a network's disk a mapped file that is replaced is gone, and whoever reads on in it dies of that."""
+    """On a network disk a mapped file that is replaced disappears, and a process that reads on in it is killed."""
     inodes = []
     for ids in (IDS, IDS, IDS[:500]):
         assert Cache(tmp_path).keep("key", [ids], IDS.dtype).tolist() == ids.tolist()

@@ -152,7 +152,7 @@ def test_weights_start_within_the_root_of_the_width_and_orthogonal(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_bounded_cells_have_bounded_outputs(cell):
-    """However large what a layer reads."""
+    """Even for very large inputs."""
     layer, inputs, state = random_layer(cell)
     outputs, _ = layer(100 * inputs, tuple(torch.zeros_like(part) for part in state))
     assert (outputs.abs() <= 1).all() == CELLS[cell].is_bounded

@@ -21,13 +21,13 @@ def tally_of(texts, kept_bytes=1 << 20):
 
 
 def many(number):
-    """So many characters that are not ASCII, in disorder."""
+    """A shuffled text of that many characters that are not ASCII."""
     return "".join(chr(0x100 + (7919 * place) % number) for place in range(number))
 
 
 @pytest.fixture(autouse=True, scope="module", params=[4, 1 << 23])
 def block(request):
-    """Of few characters, so that there are many of them, and as it is."""
+    """Texts with few distinct characters, so that these repeat, and arbitrary ones."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(char_counter, "BLOCK", request.param)
         patch.setattr(char_counter, "PIECE", max(3, request.param >> 5))

@@ -226,7 +226,7 @@ def test_interactive_line_may_exceed_the_length_by_what_is_typed(sample):
 
 
 def test_interactive_line_may_begin_with_characters_not_allowed(sample):
-    """Each beginning is asked of once it is there, an empty one too."""
+    """Whether a line can match is checked for each beginning, an empty one too."""
     flags = ["--match", "[A-Z][a-z]+ t[a-z ]*", "--allow", r"abentu \n", "-i", "-q"]
     result = sample(*flags, input=b"\nTin\nBana\n")
     assert re.fullmatch("Tin[aentbu]* t[abentu ]*\nBana[aentbu]* t[abentu ]*\n", result.stdout.decode())

@@ -66,7 +66,7 @@ def test_first_command_of_a_run_is_kept_through_every_resume(folder):
     ("charrnn train verse.txt --resume-from=a.pt", False), ("charrnn train verse.txt --force-resume --seed 3", False),
 ])  # fmt: skip
 def test_resume_command_is_not_recorded_as_the_first_command(folder, command, began):
-    """A checkpoint of an older charrnn has the last command alone."""
+    """A checkpoint of an older version has only the last command."""
     before = contents(folder)
     torch.save({**before, "made": {**before["made"], "command": command}}, folder / "verse.pt")
     assert train(folder, "--resume", "--max-steps", 21).process.exitcode == 0
@@ -385,7 +385,7 @@ def die_before_the_last_save():
 
 
 def stop_in_step(last):
-    """Let a training, whose every step is reported, get a signal amid one of them."""
+    """Send a training a signal during a step; each step is reported."""
     take_step = loop.take_step
 
     def take_and_stop(run):

@@ -82,7 +82,7 @@ def test_printed_seed_reproduces_the_text(sample):
     assert sample("-n", 80).done.stdout != first.stdout
 
 
-def test_stdin_stays_unread_without_a_flag_that_asks_for_it(trained):
+def test_stdin_is_read_only_on_request(trained):
     """As in a `while read` loop of a shell."""
     reader, writer = os.pipe()
     os.write(writer, b"Tin\nBa\n")
@@ -165,7 +165,7 @@ def test_many_texts_are_the_same_from_one_process_or_several(trained):
 
 
 def free_three_cores():
-    """Let there be three free cores, whatever others do, and tell among how many processes texts are shared."""
+    """Pretend that three cores are free, and print how many processes share the texts."""
     del os.environ["OPENBLAS_NUM_THREADS"]  # as where the user has not set it
     cores.free_cores = lambda: 3
 
@@ -1142,7 +1142,7 @@ def test_impossible_stop_leaves_the_default_length(sample):
 
 
 def test_default_length_of_lines_is_ten_mean_lines_and_reported_when_reached(sample, trained):
-    """A temperature of 0: what has learned nothing yet ends no line."""
+    """At temperature 0 an untrained model never ends a line."""
     (trained / "long.txt").write_text("".join(f"{'ab ' * 33}\n" for _ in range(30)))
     train_briefly(trained, "long.txt", "--hidden-size", "8", "--max-steps", "1")
     flags = ["-t", 0, "--lines", 2, "-q"]
@@ -1275,7 +1275,7 @@ def test_mixing_a_model_with_itself_changes_nothing(sample, lines):
 
 
 def test_conversation_prepares_its_model_before_the_first_interruptible_text(monkeypatch):
-    """Ctrl-C ends a text, not the conversation: amid the folding of the weights it would leave them half done."""
+    """Ctrl-C ends a text, not the conversation: while the weights are folded it would leave them incomplete."""
     order, form = [], InputForm(PLAIN, CharEncoder("a"), has_cr_lf=False)
     model = SimpleNamespace(reader=lambda: order.append("ready"))
     monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
@@ -1321,7 +1321,7 @@ def test_interactive_continues_the_prompt_after_an_empty_line(sample):
 
 
 def test_interactive_reads_the_prompt_before_each_beginning_and_never_writes_it(sample):
-    """A temperature of 0: what is written depends on what was read alone."""
+    """At temperature 0 the text depends only on what was read."""
     flags = ["-n", 30, "-t", 0, "-q", "--lines", 1]
     result = sample("-i", "-p", "Sole nap\nT", *flags, input=b"in\n\nuna\n")
     written = [sample("-p", f"Sole nap\nT{typed}", *flags).done.stdout.decode() for typed in ("in", "", "una")]
@@ -1409,7 +1409,7 @@ def test_keep_stop_keeps_the_stop_and_the_record_names_it(sample, number):
 
 
 def test_story_continues_as_one_unbroken_text(sample):
-    """A temperature of 0: what is written depends on what was read alone."""
+    """At temperature 0 the text depends only on what was read."""
     flags = ["-t", 0, "-q", "--recall-all", "-n", 40]
     first, second, third = records_of(sample("-i", "--story", "-p", "Sole n", *flags, "--json", input=b"ap\n\n Ti\n"))
     assert [record["prompt"] for record in (first, second, third)] == ["ap", "", " Ti"], "what was typed"
@@ -1421,7 +1421,7 @@ def test_story_continues_as_one_unbroken_text(sample):
 
 
 def test_story_of_a_byte_model_is_one_text_though_characters_are_cut(sample, trained):
-    """The model has learned hardly more than that one character of two bytes often comes."""
+    """The model has learned little more than that one two-byte character is frequent."""
     (trained / "cut.txt").write_text(make_text(5000).replace("a", "\u00e9"), encoding="utf-8")
     train_briefly(trained, "cut.txt", "--unit", "byte", "--hidden-size", "32", "--max-steps", "40")
     flags = ["-t", 0, "-q", "--recall-all"]
@@ -1452,7 +1452,7 @@ def test_story_without_a_beginning_starts_like_a_text_without_a_prompt(sample):
 
 
 def test_story_line_fits_its_pattern_together_with_its_beginning(sample):
-    """A beginning that no line can go on from is refused, and leaves the story as it is."""
+    """A beginning that cannot be continued to a matching line is refused and leaves the story unchanged."""
     flags = ["--match", "[A-Z][a-z ]+", "--forbid", r"\n", "-n", 9, "--seed", 1, "-q", "--json"]
     first, refused, last = records_of(sample("-i", "--story", *flags, input=b"Tin\nB\nna\n"), code=1)
     assert (refused["prompt"], "error" in refused) == ("B", True)
@@ -1539,7 +1539,7 @@ def test_prompt_of_which_nothing_is_left_warns(sample):
 
 
 @pytest.mark.parametrize("way", [["-p", "9éa9"], ["-i"]])
-def test_what_is_read_of_a_prompt_as_rare_characters_is_told_unless_it_is_to_be_quiet(sample, trained, way):
+def test_prompt_characters_read_as_rare_are_listed_unless_quiet(sample, trained, way):
     """A refusal is for whoever asks for it: a name in a Chinese prompt may well have a rare character."""
     characters = torch.load(trained / "words.pt", weights_only=True)["characters"]
     save_like(trained, "rare.pt", characters=characters[:-1], has_unknown=True)
@@ -1563,7 +1563,7 @@ def test_what_is_read_of_a_prompt_as_rare_characters_is_told_unless_it_is_to_be_
     assert run("--unknown", "skip")[1][0] == "a"
 
 
-def test_what_nothing_is_near_of_what_is_typed_is_read_as_rare_characters_where_these_have_an_id(capfd):
+def test_unknown_typed_characters_are_read_as_rare_ones_if_these_have_an_id(capfd):
     encoder = CharEncoder("ae", has_unknown=True)
     assert fit_prompt("9éa", encoder, None, "a.pt", is_typed=True) == "9ea"
     assert capfd.readouterr().err == "prompt has '9' (U+0039), which this model reads as rare characters\n"
@@ -1578,7 +1578,7 @@ def test_skipped_prompt_characters_are_listed_unless_quiet(sample, flags):
 
 
 def test_ctrl_c_ends_a_text_and_end_of_input_ends_the_conversation(trained, start):
-    """Of vowels alone, a text neither ends by itself nor has a line feed."""
+    """A text of vowels only neither ends by itself nor has a line feed."""
     process = start(trained, "sample", "words.pt", "-i", "-q", "-n", -1, "--allow", "aeiou")
     for typed in (b"Tin", b"Ba"):
         process.stdin.write(typed + b"\n")
@@ -1662,7 +1662,7 @@ def test_ctrl_c_ends_a_text_and_ctrl_d_ends_the_conversation_on_a_terminal(train
     ],
 )
 def test_unknown_typed_characters_are_skipped_on_a_terminal_by_default(trained, start, flags, told):
-    """Who is amid a conversation can give no flag."""
+    """No flag can be given during a conversation."""
     master, slave = pty.openpty()
     process = start(trained, "sample", "words.pt", "-i", "-n", 3, "--allow", "a", *flags, stdin=slave, stdout=slave)
     os.close(slave)
@@ -1698,7 +1698,7 @@ def test_line_editing_works_by_characters_in_any_locale(trained, start, variable
 
 
 def test_typed_text_may_have_escaped_lines_and_lookalike_characters(trained, start):
-    """The model has a curly apostrophe, and no straight one."""
+    """The model knows a curly apostrophe and no straight one."""
     contents = torch.load(trained / "words.pt", weights_only=True)
     characters = contents["characters"]
     assert "u" in characters
@@ -1753,7 +1753,7 @@ def test_lines_pasted_together_are_one_beginning(trained, start):
 
 
 def test_long_typed_line_is_read_whole_with_stdout_piped(trained, start):
-    """A terminal hands on no more than 4,095 bytes of a line that is not edited."""
+    """Without line editing, a terminal passes on at most 4,095 bytes of a line."""
     pytest.importorskip("readline")
     master, slave = pty.openpty()
     words = ["sample", "words.pt", "-i", "-q", "-n", 0]
@@ -1847,7 +1847,7 @@ def test_output_does_not_depend_on_the_locale(sample, encoded, flags):
     ("cell", "layers", "hidden", "members"), [("lstm", 2, 512, 1), ("gru", 1, 1024, 1), ("lstm", 1, 512, 4)]
 )
 def test_sampling_holds_the_weights_in_memory_once(trained, cell, layers, hidden, members):
-    """Its weights fill 12 to 19 MB; as they are stored they lie in memory beside the folded ones one at a time."""
+    """The weights take 12 to 19 MB; only one stored weight at a time is in memory beside the folded ones."""
     stored = read_checkpoint(str(trained / "words.pt")).model
     config = replace(stored, cell=cell, num_layers=layers, hidden_size=hidden, members=members)
     save_like(trained, "large.pt", random_model(config))

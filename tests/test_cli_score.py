@@ -190,7 +190,7 @@ def test_unknown_characters_are_counted_skipped_replaced_or_refused(command, tra
 def test_carriage_return_is_excluded_from_a_line_if_the_model_has_crlf(
     command, trained, newline, returns, rule, is_end
 ):
-    """Bits stay as they are: they are over what the model reads."""
+    """The bits do not change: they are over what the model reads."""
     (trained / "ends.txt").write_bytes(
         b"".join(b"Tin" + b"\r" * (i < returns * 100) + b"\n" for i in range(100)) + b"sole nap tuna\n" * 2
     )
@@ -503,7 +503,7 @@ def test_lines_are_scored_in_constant_memory(trained):
 
 @pytest.mark.parametrize(("unit", "is_dynamic"), [("character", False), ("byte", False), ("byte", True)])
 def test_whole_text_score_holds_little_more_than_the_text(trained, monkeypatch, unit, is_dynamic):
-    """What a text three times as long takes more, for each character: its ids, which of its bytes begin one."""
+    """Additional memory per character of a text three times as long: its ids, and which bytes begin a character."""
     (subject,) = read_subjects([str(trained / "words.pt")])
     config = ModelConfig(vocab_size=23, cell="gru", hidden_size=4, num_layers=1, embedding_dim=4, recall=20)
     contents = replace(

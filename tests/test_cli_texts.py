@@ -598,7 +598,7 @@ def test_missing_home_folder_matters_only_for_a_large_text(charrnn, tmp_path):
 
 
 def leave_home():
-    """The user's number is nobody's, as a container's may be."""
+    """The user id has no entry in the password file, as in some containers."""
 
     def no_home():
         raise RuntimeError("Could not determine home directory.")
@@ -607,7 +607,7 @@ def leave_home():
 
 
 def leave_home_with_all():
-    """And every text is a large one."""
+    """The same, and every text counts as large."""
     leave_home()
     map_all()
 

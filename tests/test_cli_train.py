@@ -220,7 +220,7 @@ def test_thread_failure_is_one_line_and_one_thread_suffices(charrnn, text, flags
 
 
 def refuse_threads(name):
-    """Let none start whose name begins so."""
+    """Refuse to start threads whose name begins so."""
     begin = threading.Thread.start
 
     def start(thread):

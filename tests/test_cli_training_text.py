@@ -11,7 +11,7 @@ SMALL = ["--hidden-size", 8, "--batch-size", 4, "--seq-len", 16, "--precision", 
 
 @pytest.fixture
 def told_of_6_gram(charrnn):
-    """What the card says of the yardstick, for which it takes the text."""
+    """The row of the baseline in the card, which needs the text."""
 
     def tell(*arguments):
         card = charrnn("inspect", *arguments)

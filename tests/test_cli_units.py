@@ -141,7 +141,7 @@ def test_encoding_is_refused_for_a_byte_model(folder, arguments):
 
 
 def test_line_ends_are_converted_only_in_a_typed_prompt_of_a_byte_model(folder):
-    """What is no text may have as many CR as LF, and none that ends a line."""
+    """Binary data may have as many CR as LF, none of which ends a line."""
     (folder / "data").write_bytes(bytes(range(256)) * 20)
     train_briefly(folder, "data", "--unit", "byte", "--hidden-size", "8", "--max-steps", "1", "--out", "data.pt")
     prompt = b"\x00\n\xff\r\n\r\xfe\n\n"

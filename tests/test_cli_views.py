@@ -51,7 +51,7 @@ def run_in(folder, *arguments):
 
 
 def in_terminal(folder, *arguments, columns=0, **environment):
-    """What a terminal gets to see; one of no columns, which tells of none, has 80 by the environment."""
+    """What is shown on a terminal; one that reports no columns has 80 by the environment."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
@@ -523,7 +523,7 @@ def test_every_cell_type_can_be_inspected(inspect, trained, cell):
 
 
 def test_skipped_characters_do_not_change_the_others(trained):
-    """Of a model that reads letters and marks composed: without what stands between them, these would be one."""
+    """The model reads letters and marks composed: without the character between them, these would become one."""
     characters = torch.load(trained / "words.pt", weights_only=True)["characters"].replace("u", "\u0301")
     save_like(trained, "composed.pt", characters=characters, text={"normalize": "nfc"})
     given = ("--text", "Tin sole§\u0301 nap", "--unknown", "skip")

@@ -171,7 +171,7 @@ def test_numpy_gets_one_thread_in_training_if_torch_has_its_own_blas(monkeypatch
 
 @pytest.fixture
 def look_after(monkeypatch, tmp_path):
-    """Look at the others after so many seconds in which two cores and this process did so much."""
+    """Measure the load of others after so many seconds, given the work of two cores and of this process."""
     file = tmp_path / "stat"
     monkeypatch.setattr(cpu_load, "STAT", file)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
@@ -215,7 +215,7 @@ def test_load_of_others_is_that_of_the_cores_less_our_own(look_after, monkeypatc
 
 @pytest.mark.skipif(not cpu_load.STAT.exists(), reason="only Linux tells what its cores do")
 def test_busy_program_on_this_machine_is_noticed():
-    """It has this process's own importance, whatever that is."""
+    """The program has the priority of this process."""
     endless = "print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE) as program:
         program.stdout.readline()

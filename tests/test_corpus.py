@@ -145,7 +145,7 @@ def test_val_text_is_not_trained_on(tmp_path):
 
 
 def test_val_text_begins_a_new_word_when_lowercased(tmp_path):
-    """A capital sigma that ends one is another small letter."""
+    """A capital sigma at the end of a word has another lowercase form."""
     paths = [write(tmp_path, text.encode(), name) for text, name in (("ΑΒ", "a"), ("Σ.", "b"))]
     options = TextOptions(lowercase=True)
     assert decoded(read_corpus(paths[:1], ReadOptions(options=options, val_texts=(paths[1],)))) == "αβσ."
@@ -301,7 +301,7 @@ def test_file_changed_between_passes_is_refused_and_not_cached(tmp_path, monkeyp
 
 
 def test_file_with_fewer_characters_is_refused_though_its_signature_is_equal(tmp_path, monkeypatch):
-    """One that is copied over another may have its size, and its time too."""
+    """A file copied over another may have the same size and time."""
     path = Path(write(tmp_path, b"befoore"))
     change_between_passes(monkeypatch, path, "béfore".encode())
     monkeypatch.setattr(Document, "signature", lambda document: (1, 1, 1))
@@ -441,7 +441,7 @@ def test_invalid_utf8_is_refused_with_place_and_remedies(tmp_path):
 
 
 def test_odd_one_of_several_encodings_suggests_a_conversion(tmp_path):
-    """Each would ask for its own encoding, and so for the other's again."""
+    """Otherwise each file would suggest its own encoding in turn."""
     verse = "“So,” he said, “it is café noir.” " * 9
     for name, encoding in {"a": "utf-8", "b": "cp1252", "c": "utf-16-le"}.items():
         (tmp_path / name).write_bytes(verse.encode(encoding))

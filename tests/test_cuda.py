@@ -64,7 +64,7 @@ SMALL = ["--hidden-size", 32, "--max-steps", 20]
 
 @pytest.fixture(autouse=True)
 def no_tf32(request, monkeypatch):
-    """In float32, products are not TF32's; without these PyTorch has cuDNN compute bfloat16 as nobody does."""
+    """float32 products do not use TF32; without these settings cuDNN computes bfloat16 in a way that no user gets."""
     case = getattr(request.node, "callspec", None)
     if case is None or case.params.get("precision", "float32") == "float32":
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)

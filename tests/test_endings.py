@@ -12,7 +12,7 @@ TEXTS = st.text("ab\n", max_size=40)
 
 
 def feed(text, rules, beginning=""):
-    """What is given out, piece by piece, and the ending afterwards."""
+    """The pieces given out, and the ending afterwards."""
     ending, pieces = Ending(rules, beginning), []
     for number, character in enumerate(text):
         pieces.append(ending.feed(character, -float(number)))
@@ -333,7 +333,7 @@ def test_line_of_spaces_counts_as_empty_if_known_lines_are_left_out():
     assert (joined(pieces), ending.reason) == ("b", "stop")
 
 
-def test_a_blank_line_counts_for_none_whether_or_not_a_prompt_has_begun_it():
+def test_blank_line_never_counts_whether_or_not_begun_by_the_prompt():
     for drawn in (" \nb\n", "\nb\n"):
         pieces, ending = feed(drawn, Rules(unique=True, lines=1), beginning="a\n ")
         assert (joined(pieces), ending.lines, ending.reason) == (drawn, 1, "lines")
@@ -342,7 +342,7 @@ def test_a_blank_line_counts_for_none_whether_or_not_a_prompt_has_begun_it():
 
 
 @pytest.mark.parametrize("rules", [Rules(known_lines=KnownLines({"a", "aéaé"})), Rules(unique=True)])
-def test_a_known_line_s_beginning_is_left_out_also_where_it_ends_within_a_character(rules):
+def test_beginning_of_a_known_line_cut_within_a_character_is_left_out(rules):
     for end in ("aé", "aé".encode()[:2].decode("utf-8", "surrogateescape")):
         pieces, ending = feed(split_bytes("aéaé\n") + split_bytes(end), rules)
         assert (joined(pieces).rpartition("\n")[2], ending.is_begun_left_out) == ("", True)

@@ -151,7 +151,7 @@ def test_concurrent_members_share_the_threads_and_respect_no_grad():
 
 @pytest.mark.parametrize("state_reset", [0.0, 0.5])
 def test_members_reset_different_lanes(state_reset):
-    """In the first window no lane has a state yet."""
+    """In the first window no lane has a state."""
     run = start(members=2, state_reset=state_reset, batch_size=64, max_steps=100)
     first, second = run.model.members
     second.load_state_dict(first.state_dict())

@@ -1,4 +1,4 @@
-"""Signals that come while Python cannot heed them, amid a computation of minutes."""
+"""Signals that arrive during a long computation, when Python cannot handle them."""
 
 import contextlib
 import hashlib
@@ -176,7 +176,7 @@ def test_signals_that_end_a_process_at_once(clock, before, number, is_under_way,
 
 
 def test_ctrl_c_sent_twice_at_the_same_moment_counts_once(clock, signals):
-    """As the terminal sends it, and `timeout` again to what it runs."""
+    """The terminal sends it, and `timeout` sends it again to its child."""
     for _ in range(2):
         assert not signals._must_leave(signal.SIGINT)
         signals._remember(signal.SIGINT, None)
@@ -189,7 +189,7 @@ def test_ctrl_c_sent_twice_at_the_same_moment_counts_once(clock, signals):
 
 
 def test_ctrl_c_that_python_delivers_late_counts_once(clock, signals):
-    """It came amid a step of the model, when only the thread beside it could hear."""
+    """It arrived during a step of the model, when only the watchdog thread could receive it."""
     assert not signals._must_leave(signal.SIGINT)
     clock[0] += 10
     signals._remember(signal.SIGINT, None)

@@ -57,7 +57,7 @@ def test_safetensors_follows_its_format(contents, trained):
 
 @pytest.mark.parametrize(("cell", "kind"), [("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)])
 def test_safetensors_rows_are_in_the_order_of_torch_layers(contents, cell, kind):
-    """Read back as the README says, with the layers that anybody has."""
+    """Read back with the layers of PyTorch, as the README says."""
     shape = {"hidden_size": 6, "num_layers": 2, "embedding_dim": 4}
     model = random_model(ModelConfig(vocab_size=len(contents.encoder), cell=cell, **shape))
     arrays = numpy_weights(model)

@@ -281,7 +281,7 @@ def test_resume_does_not_wait_for_a_pipe_given_as_init_from(tmp_path):
 
 @pytest.mark.slow
 def test_repeated_fine_tuning_command_resumes_and_keeps_its_origin(folder):
-    """As a job does that a cluster has queued again, whose script adds --resume where there is a checkpoint."""
+    """A cluster may queue a job again, whose script adds --resume if there is a checkpoint."""
     flags = ["--init-from", "./base.pt", "--out", "tuned.pt", "--min-count", 10_000, "--max-steps"]
     begun = train(folder, *flags, 5)
     assert begun.process.exitcode == 0, begun.stderr
@@ -354,7 +354,7 @@ def test_init_from_replaced_while_the_text_is_read_is_refused(folder):
 
 
 def replace_meanwhile():
-    """Let a model be another one when its text has been read."""
+    """Replace the model while the text is read."""
     read = entry_point.read_texts
 
     def read_and_replace(*what):
@@ -586,7 +586,7 @@ def write_text(described):
 
 
 def test_lines_held_out_otherwise_by_an_older_version_count_as_learned():
-    """It held lines out whatever their length."""
+    """The older version held out lines of any length."""
     older = TrainConfig(batch_size=4, seq_len=16, max_steps=1, learning_rate=0.1, val_spread=True)
     assert overlaps(older, replace(older, val_bounded=True))
     assert not overlaps(older, older)

@@ -238,7 +238,7 @@ def test_ctrl_c_during_the_last_drawing_restores_the_terminal(stream, terminal, 
 
 @pytest.mark.parametrize("amid", ["_render", "write"])
 def test_exit_during_a_drawing_shows_the_cursor(stream, terminal, monkeypatch, amid):
-    """As by the handler of a signal, for whose return the drawing waits in vain."""
+    """As from a signal handler that never returns to the drawing."""
 
     def leave(*_, **__):
         frame.abandon_all()
@@ -273,7 +273,7 @@ def test_echo_is_restored_after_an_exception_while_switching_it(stream, monkeypa
 
 
 def test_ctrl_z_during_a_drawing_restores_the_terminal_afterwards(stream, terminal, monkeypatch):
-    """And but once, though it is typed again as the terminal is left."""
+    """And only once, though it is typed again while the terminal is restored."""
     stops = []
     monkeypatch.setattr(os, "kill", lambda *_: stops.append(echoes(stream)))
     drawn, _ = framed(stream, ["a"])

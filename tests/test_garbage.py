@@ -1,4 +1,4 @@
-"""While modules are loaded, no garbage is searched for, and afterwards as before."""
+"""Garbage collection is paused while modules are loaded and restored afterwards."""
 
 import gc
 import importlib
@@ -15,7 +15,7 @@ SMALLEST_GENERATION = gc.get_threshold()[0]
 
 @pytest.fixture
 def searches():
-    """The searches for garbage so far; what a test has frozen thaws."""
+    """The garbage collections so far; objects frozen by a test are unfrozen."""
     begun = []
 
     def count(phase, info):

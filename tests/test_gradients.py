@@ -77,7 +77,7 @@ def test_gradient_flow_equals_autograd_for_every_cell(config):
 
 @pytest.mark.parametrize(("ends_as_it_begins", "flows"), [(True, True), (False, False)])
 def test_gradient_flows_through_the_recall_of_the_last_character(ends_as_it_begins, flows):
-    """Where the head gives every character the same score, there is no other way."""
+    """The head gives every character the same score, so that there is no other path."""
     ids = np.arange(LEAD_IN + REACH + 2)
     if ends_as_it_begins:
         ids[-9:-1] = ids[:8]

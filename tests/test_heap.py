@@ -19,7 +19,7 @@ HAS_GLIBC = "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {})
 
 
 def page_faults(is_kept):
-    """In three steps of training, in a process that has made none yet."""
+    """Page faults in three steps of training in a new process."""
     if is_kept:
         keep_freed_memory()
     config = ModelConfig(vocab_size=65, cell="lstm", hidden_size=256, num_layers=2, embedding_dim=64, dropout=0.2)

@@ -226,7 +226,7 @@ def test_similar_spelling_suggests_a_flag(typed, meant):
 
 @pytest.fixture(scope="module")
 def desk(trained, tmp_path_factory):
-    """A folder of somebody who writes: names with spaces, and a checkpoint without an ending."""
+    """A writer's folder: names with spaces, and a checkpoint without an extension."""
     desk = tmp_path_factory.mktemp("desk")
     names = ["Chapter 01.txt", "Chapter 02.txt", "new chapter.txt", "Book final FINAL.txt", "poem.txt", "book.txt"]
     (desk / "My Novel").mkdir()
@@ -434,7 +434,7 @@ def test_choices_of_a_flag_are_completed(charrnn, line, words):
 
 
 def complete(charrnn, line):
-    """What a shell is told of the last word of a line."""
+    """The completions that a shell gets for the last word of a line."""
     told = {"_CHARRNN_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     return charrnn(env=told)
 
@@ -525,7 +525,7 @@ def test_out_of_memory_while_pytorch_loads_is_reported(tmp_path):
     assert len(run.stderr.splitlines()) == 1
 
 
-def test_where_numpy_is_missing_sampling_says_so_in_one_line(trained):
+def test_missing_numpy_is_reported_in_one_line(trained):
     script = "import sys\nsys.modules['numpy'] = None\nfrom charrnn.cli import main\nmain()"
     command = [sys.executable, "-c", script, "sample", "words.pt", "-n", "9", "-q"]
     run = subprocess.run(command, cwd=trained, capture_output=True, text=True)
@@ -573,14 +573,14 @@ SHELLS_TOLD = "name one of bash, zsh, fish, powershell or pwsh, as in `charrnn {
     ("shell", "of_its_own"),
     [("bash", "COMPREPLY"), ("fish", "complete --command charrnn"), ("zsh", "#compdef"), ("pwsh", "PSReadLine")],
 )
-def test_completion_is_for_the_shell_that_is_named(charrnn, shell, of_its_own):
+def test_completion_script_is_for_the_named_shell(charrnn, shell, of_its_own):
     for line in (["--show-completion", shell], [f"--show-completion={shell}"]):
         shown = charrnn(*line)
         assert (shown.code, shown.stderr) == (0, "")
         assert of_its_own in shown.text
 
 
-def test_completion_is_installed_for_the_shell_that_is_named_and_no_other(charrnn, tmp_path):
+def test_completion_is_installed_only_for_the_named_shell(charrnn, tmp_path):
     installed = charrnn("--install-completion", "fish", env={"HOME": str(tmp_path)})
     assert (installed.code, installed.stderr) == (0, "")
     files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
@@ -588,7 +588,7 @@ def test_completion_is_installed_for_the_shell_that_is_named_and_no_other(charrn
 
 
 @pytest.mark.parametrize("flag", ["--show-completion", "--install-completion"])
-def test_a_shell_that_has_no_completion_or_is_not_found_is_told_in_one_line(charrnn, tmp_path, flag):
+def test_unknown_shell_for_completion_is_reported_in_one_line(charrnn, tmp_path, flag):
     home = {"HOME": str(tmp_path)}
     refused = charrnn(flag, "nosuch", env=home)
     assert (refused.code, refused.text) == (2, "")
@@ -598,7 +598,7 @@ def test_a_shell_that_has_no_completion_or_is_not_found_is_told_in_one_line(char
     assert refused.stderr == f"charrnn: {flag}: the shell is not known here; {SHELLS_TOLD.format(flag)}"
 
 
-def test_a_startup_file_that_is_not_utf_8_is_told_in_one_line_and_stays(charrnn, tmp_path):
+def test_startup_file_that_is_not_utf8_is_reported_and_kept(charrnn, tmp_path):
     startup = tmp_path / ".bashrc"
     startup.write_bytes(b"# caf\xe9\n")
     refused = charrnn("--install-completion", "bash", env={"HOME": str(tmp_path), "PYTHONUTF8": "1"}, cold=True)
@@ -611,7 +611,7 @@ def test_a_startup_file_that_is_not_utf_8_is_told_in_one_line_and_stays(charrnn,
 
 
 def leave_shell():
-    """No shell is above the program, as in a container that starts it."""
+    """The program has no shell as a parent, as in a container."""
     import shellingham
 
     def find_none():
@@ -621,7 +621,7 @@ def leave_shell():
 
 
 def leave_home():
-    """The user's number is nobody's, as a container's may be."""
+    """The user id has no entry in the password file, as in some containers."""
     import pwd
 
     os.environ.pop("HOME")
@@ -691,7 +691,7 @@ def test_help_lists_every_flag_once_in_the_order_of_the_readme(charrnn, module):
 
 
 def test_flag_without_its_value_is_not_an_unknown_flag(charrnn):
-    """For -T somebody may mean the temperature, and -t is it."""
+    """Somebody may type -T for the temperature, which is -t."""
     refused = charrnn("sample", "a.pt", "-t")
     assert refused.code == 2
     assert refused.stderr.startswith("charrnn: option '-t' requires an argument")

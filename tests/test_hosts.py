@@ -25,7 +25,7 @@ from charrnn.training.torchrun import Place, read_place
 
 
 class Told(Part):
-    """One of several ranks, which knows what all of them have to tell."""
+    """A rank that knows what all ranks report."""
 
     def __init__(self, rank, told):
         super().__init__(rank, len(told))

@@ -1,4 +1,4 @@
-"""Ctrl-C in a conversation, wherever it comes."""
+"""Ctrl-C at any place of a conversation."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""What a training says to a reader who stops reading: nothing is lost unless a signal asks for something meanwhile."""
+"""Messages to a reader who stops reading: none is lost unless a signal arrives meanwhile."""
 
 import fcntl
 import io

@@ -1,4 +1,4 @@
-"""The n-gram yardstick against a model written plainly, with dictionaries."""
+"""The n-gram baseline against a plain model with dictionaries."""
 
 from collections import Counter, defaultdict
 

@@ -101,7 +101,7 @@ def test_all_ways_of_writing_recall_alike(members, recall_all):
 
 
 class Told:
-    """A model to be pretended, which notes from which place on the characters are said to be its own."""
+    """A fake model that records from which position the characters count as its own."""
 
     def __init__(self):
         self.generated_from = []

@@ -381,7 +381,7 @@ window.addEventListener("load", () => {
 
 
 @needs_browser
-def test_a_page_is_read_by_keyboard_alone(report, tmp_path):
+def test_page_can_be_read_by_keyboard(report, tmp_path):
     found, console = drive(report, tmp_path, driver=KEYS)
     assert console == []
     walked = found["walked"]
@@ -403,7 +403,7 @@ tell({ kept: [".text", ".legend", ".character"].map(adjust), others: adjust("h2"
 
 
 @needs_browser
-def test_colours_that_are_what_a_page_shows_stay_where_a_reader_has_chosen_high_contrast(report, tmp_path):
+def test_colours_of_a_page_survive_a_high_contrast_setting(report, tmp_path):
     found, _ = drive(report, tmp_path, driver=FORCED)
     assert (found["kept"], found["others"]) == (["none"] * 3, "auto")
 
@@ -590,7 +590,7 @@ def test_every_text_contrasts_with_its_background(is_dark):
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_curves_whose_colours_look_alike_to_some_readers_differ_in_lightness(is_dark):
+def test_colours_of_curves_differ_in_lightness(is_dark):
     colours = colours_of(render({}), is_dark)
     for alike in (("first", "fourth", "fifth"), ("second", "third", "sixth")):  # without red and green
         for one, other in itertools.combinations(alike, 2):

@@ -1,4 +1,4 @@
-"""A training by the clock is looked at again once its true speed is known."""
+"""The plan of a timed training is reviewed once its true speed is known."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""What is there on Linux alone is missed by nobody: other systems are played by hiding it."""
+"""Nothing depends on functions that only Linux has; other systems are simulated by hiding these."""
 
 import errno
 import io
@@ -247,7 +247,7 @@ def test_hidden_files_and_junctions_of_windows_are_left_out(tmp_path, monkeypatc
     assert [(left.name, left.cause) for left in found.skipped] == [("d/jump", LINKED)]
 
 
-def test_a_link_to_a_folder_that_the_system_hides_is_told_of_as_nothing_else_reads_it(tmp_path, monkeypatch):
+def test_link_to_a_hidden_folder_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("d/a", "e/b", "e/veiled/c"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)

@@ -139,7 +139,7 @@ REFUSED = "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A model that seems to be on a GPU, where every precision is as fast as the next; a function to let some fail."""
+    """A model that seems to be on a GPU where all precisions are equally fast; a function lets some of them fail."""
     model, failures = make_model(), {}
 
     def measure(model, lanes, candidate, seq_len):
@@ -216,7 +216,7 @@ def test_moderately_slower_precision_is_tried(monkeypatch):
 
 
 def test_product_is_timed_by_processor_time():
-    """At a resume on a busy machine a pause must not look like arithmetic that is not there."""
+    """At a resume on a busy machine a pause must not look like missing arithmetic."""
 
     class Waiting:
         def __matmul__(self, other):

@@ -67,7 +67,7 @@ LINE_FEED = int(ENCODER.encode("\n")[0])
 
 
 class Part(Ranks):
-    """One of several ranks, with nobody to talk to: what it finds is its own part."""
+    """A rank without peers: its collective calls return its own part."""
 
     def __init__(self, rank, world_size):
         self.rank, self.world_size = rank, world_size
@@ -253,7 +253,7 @@ def test_invalid_flags_are_reported_before_invalid_launcher_variables(charrnn, f
     ],
 )
 def test_rank_without_a_master_address_is_refused(missing, told):
-    """Each of them would: as many runs of one training, of which only one may write."""
+    """Otherwise each rank would train alone, and all would write to one output."""
     given = {name: value for name, value in {**place(0, 2, 5), **missing}.items() if value is not None}
     told = f"^WORLD_SIZE=2 in the environment, and {told}or unset WORLD_SIZE to train alone$"
     with pytest.raises(ConfigError, match=told):
@@ -379,7 +379,7 @@ def test_one_process_per_host_encodes_a_large_text_and_the_others_map_it(tmp_pat
 
 
 def make_request(folder, **changes):
-    """One to train on a text that is there, unless it is to be another."""
+    """A request to train on an existing text, unless other texts are given."""
     if "texts" not in changes:
         (folder / "verse.txt").write_text(TEXT, encoding="utf-8")
     flags = dict.fromkeys(["cache", "val_text", "include", "exclude", "min_count", "max_vocab"])
@@ -410,7 +410,7 @@ def model_config(cell="lstm", members=1, recall=0):
 
 
 def begin_lives(store, ranks, world=3):
-    """The names and numbers of a life that some ranks begin, in their order."""
+    """The names and numbers of the incarnation that some ranks join, in their order."""
     with ThreadPoolExecutor() as threads:
         found = [threads.submit(join_incarnation, store, Place(rank, world), timedelta(seconds=20)) for rank in ranks]
     return [each.result() for each in found]
@@ -615,7 +615,7 @@ def test_networks_share_a_group_with_a_short_timeout_until_connected(monkeypatch
 
 
 class Placed(torch.nn.Module):
-    """A network as far as it goes where it lies."""
+    """A fake network that has only a device."""
 
     def __init__(self, on_gpu):
         super().__init__()
@@ -697,7 +697,7 @@ def test_error_of_a_later_rank_names_process_and_rank(monkeypatch, capsys):
 
 
 class OnGpu:
-    """A model as far as its random numbers go."""
+    """A fake model that has only its random state."""
 
     device = torch.device("cuda")
 
@@ -706,7 +706,7 @@ class OnGpu:
         self.dropout = Dropout()
 
 
-def test_each_rank_begins_with_dropout_masks_of_its_own():
+def test_each_rank_starts_with_its_own_dropout_masks():
     config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
     models = [
         TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part).model for part in parts(3)
@@ -726,7 +726,7 @@ def test_stored_random_state_of_a_gpu_is_restored(monkeypatch):
 
 
 def test_resume_on_a_gpu_after_a_cpu_uses_fresh_dropout_seeds(monkeypatch):
-    """It, or another, may have trained on before the processor did, and have used up what the seed gives."""
+    """A GPU may have trained before the CPU did and have used the first numbers of the seed."""
     seeds = seeds_of_gpu(monkeypatch)
     model = OnGpu()
     for step in (20, 20, 30):
@@ -909,7 +909,7 @@ def save_slowly_and_break(rank):
 
 @pytest.mark.slow
 def test_lost_rank_is_reported_before_a_slow_save_ends(folder):
-    """A launcher kills what stays too long, with the last word unsaid."""
+    """A launcher kills a process that stays too long, before its last message."""
     first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=save_slowly_and_soon_tell)
     first.wait_for("saves")
     second.kill(signal.SIGKILL)
@@ -943,7 +943,7 @@ def test_surviving_rank_knows_that_the_save_of_the_other_failed(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("saves", [1, 2])
 def test_surviving_rank_states_only_the_step_that_it_knows_to_be_saved(folder, saves):
-    """The first may have saved since, and have told nobody; of its first save the other has not heard either."""
+    """The first rank may have saved since without reporting it, even its first save."""
     prepare = functools.partial(die_after_saves, saves)
     first, second = start_ranks(folder, 2, *FLAGS, *SAVING, "--max-steps", 10**6, prepare=prepare)
     assert [first.wait(), second.wait()] == [-signal.SIGKILL, 1]
@@ -1051,7 +1051,7 @@ def test_restart_ignores_a_checkpoint_of_an_earlier_job_with_the_same_id(folder,
 
 @pytest.mark.slow
 def test_two_hosts_go_on_if_only_one_counts_the_restart(folder, torchrun):
-    """The second rank leaves the first a second to speak; its host finds it well, and begins anew with the other."""
+    """The second rank waits a second for the first to report; its host finds it healthy and restarts with the other."""
     meeting = [
         "--nnodes",
         2,
@@ -1074,7 +1074,7 @@ def test_two_hosts_go_on_if_only_one_counts_the_restart(folder, torchrun):
 
 @pytest.mark.slow
 def test_two_hosts_go_on_if_one_does_not_notice_the_restart(folder, torchrun):
-    """Its own process is well, amid a long step, while the other one's host begins another life."""
+    """Its own process is healthy, in a long step, while the other host restarts."""
     (folder / "slow.py").write_text(SLOW_STEPS)
     meeting = ["--nnodes", 2, "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
     meeting = [*map(str, meeting), f"127.0.0.1:{free_port()}"]
@@ -1122,7 +1122,7 @@ PORTS = itertools.count(10_000 + 10 * os.getpid() % 20_000)
 
 
 def free_port():
-    """A port that nobody else takes until it is bound."""
+    """A free port, reserved until it is bound."""
     return next(port for port in PORTS if not answers(port))
 
 
@@ -1173,14 +1173,14 @@ def take_place(rank, world, port, step_takes=0.0, prepare=None):
 
 
 def place(rank, world, port):
-    """What a launcher tells a process."""
+    """The environment variables of a launcher for a process."""
     names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
     store = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
     return {**store, **{name: str(value) for name, value in names.items()}}
 
 
 def wait_for_checkpoint(folder, *launchers):
-    """Wait until there is one, as long as none of what is to write it has ended."""
+    """Wait until there is a checkpoint, unless a process that should write it has ended."""
     end = time.monotonic() + 60
     while not (folder / "verse.pt").exists() or (folder / "verse.pt").stat().st_size < 1000:
         assert time.monotonic() < end

@@ -154,7 +154,7 @@ def test_learning_rate_warms_up_again_after_going_back():
 
 
 def test_going_back_resets_the_state():
-    """It was made by weights that are no more."""
+    """The state was computed with weights that have been replaced since."""
     run = start(max_steps=1000)
     take_step(run)
     assert any((tensor != 0).any() for layer in run.state for tensor in layer)
@@ -365,7 +365,7 @@ def test_harder_text_is_no_explosion():
 
 
 def test_start_far_worse_than_guessing_is_no_explosion():
-    """As one on another text does, whose first weights are sure of what is wrong there."""
+    """Such as fine-tuning on another text, for which the first weights are confidently wrong."""
     run = start(learning_rate=1e-3, max_steps=200)
     run.model.head.bias.data[:2] = 40.0
     run.fallback_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
@@ -426,7 +426,7 @@ def test_troubled_and_resumed_run_equals_the_straight_one(cut):
 
 
 def test_denormal_numbers_are_flushed_in_every_thread():
-    """They are computed with twenty times more slowly; in a process of its own, for it changes all that follows."""
+    """Arithmetic with them is twenty times slower; in its own process, since the setting stays."""
     assert processes.call(count_denormals) == (0, 0)
 
 

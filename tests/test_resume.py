@@ -217,7 +217,7 @@ def test_forced_rate_warms_up_again_and_clears_trouble(tmp_path):
 
 
 def test_matrix_covers_patience_and_rewinds():
-    """The matrix above would prove little if its runs never went back or ended early."""
+    """The matrix above would prove little if its runs never rewound or ended early."""
     run = begin("lstm", "float32", "patience")
     reports = list(train(run))
     assert run.rewinds >= 1
@@ -226,7 +226,7 @@ def test_matrix_covers_patience_and_rewinds():
 
 
 def test_file_of_the_first_format_version_can_be_resumed(charrnn, tmp_path):
-    """Written by the first version, and read for ever."""
+    """Written by the first version, and readable by all later ones."""
     folder = CORPORA.parent / "tests" / "checkpoints"
     for name in ("version-1.pt", "version-1.txt"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

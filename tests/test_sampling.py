@@ -179,7 +179,7 @@ def test_batched_texts_have_their_own_place_in_a_temperature_range():
 
 
 class Cycle:
-    """A model of one line, "ab": at temperature 0 it writes nothing else, and in great heat anything."""
+    """A model of one line, "ab": at temperature 0 it writes only that, and at a high temperature anything."""
 
     def reader(self, generated_from=None):
         return lambda id_: 20 * np.eye(3)[(id_ + 1) % 3]

@@ -147,7 +147,7 @@ def test_saving_takes_about_one_percent_of_the_time_and_waiting_for_the_disk_lit
 
 
 def test_pause_during_a_save_does_not_count_as_its_duration(monkeypatch, clock):
-    """As by Ctrl-Z, of which the thread that writes is not told, and the main one only once it looks."""
+    """Such as by Ctrl-Z, which the saving thread does not notice, and the main thread only later."""
     watch = Clock()
     monkeypatch.setattr("charrnn.cli.trainer.background_saver.CLOCK", watch)
 
@@ -442,7 +442,7 @@ def test_second_training_on_one_log_is_refused_unless_locks_are_impossible(tmp_p
 
 
 def test_lock_file_removed_before_it_was_locked_does_not_count(tmp_path, monkeypatch):
-    """Its owner ends, and removes it, between our opening and our locking it."""
+    """Its owner ends and removes it after we opened it and before we locked it."""
     flock, removed = lock.fcntl.flock, []
 
     def late(descriptor, how):
@@ -593,7 +593,7 @@ def test_log_is_continued_after_a_step_without_its_torn_line(tmp_path):
 @pytest.mark.parametrize("is_evaluated", [True, False])
 @pytest.mark.parametrize("run", [RUN, PARENT])
 def test_unsaved_evaluation_of_the_last_step_is_cut_off_the_log(tmp_path, run, is_evaluated):
-    """As where a training that goes on to an end that it has passed is killed before it saves what that has shown."""
+    """A training resumed to an end that has passed may be killed before it saves that evaluation."""
     path = tmp_path / "train.log"
     log = TrainingLog(path, Origin(texts=[], run=run), after_step=0)
     for step, loss in ((99, 0.7), (100, None), (100, 0.6)):
@@ -990,7 +990,7 @@ def test_stop_before_the_first_save_is_reported_with_json_and_quiet(folder):
 
 
 def stop_before_a_step(folder, *flags):
-    """What a training says last that is stopped while it reads its text."""
+    """The last message of a training that is stopped while it reads its text."""
     training = Training(folder, *flags, prepare=slow_start)
     training.wait_for("waiting")
     training.kill(signal.SIGTERM)
@@ -1054,7 +1054,7 @@ def put(placer, path, data=b"ours", step=1):
 
 
 def put_beside(placer, path, data=b"ours", step=1):
-    """The same, where it must not be put there; what lies there stays, and nothing else lies beside it."""
+    """The same, where it must not be put there: the file there stays, and only the save lies beside it."""
     there, beside = path.read_bytes(), path.with_name("m.unplaced.pt")
     told = (
         f"{path}: cannot be replaced (another file was put there meanwhile); the checkpoint lies beside it, as {beside}"
@@ -1078,7 +1078,7 @@ def checkpoint_of(trained, run, step):
 
 @pytest.fixture
 def tick(monkeypatch):
-    """Let no two files have the same time, however fast they are written, nor any the same inode twice."""
+    """Write a file with a time and an inode that no other file has."""
     number, stat = itertools.count(1), os.stat
 
     def stat_anew(path, **options):
@@ -1378,7 +1378,7 @@ def test_failing_run_names_its_save_beside_the_path(folder):
 
 
 def put_another_file_there(then):
-    """Put one there before the first step, and do something at the thirtieth and later."""
+    """Put a file there before the first step, and call a function from the thirtieth step on."""
     from charrnn.training import loop
 
     take_step = loop.take_step

@@ -590,7 +590,7 @@ def test_missing_text_suggests_one_beside_it(tmp_path, monkeypatch, typed, told)
     assert str(caught.value).startswith(f"{typed}: no such file; {told}")
 
 
-def test_without_a_home_folder_nothing_is_said_of_it(monkeypatch):
+def test_missing_home_folder_is_not_mentioned_in_errors(monkeypatch):
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where HOME is not set and the user is unknown
     with pytest.raises(CorpusError, match=r"^~/mybook.txt: no such file; give a text file, or - for standard input$"):
         find_documents(["~/mybook.txt"])

@@ -1,4 +1,4 @@
-"""Bytes that are no text: each is kept, named and written as the byte that it was."""
+"""Undecodable bytes: each is kept, named and written unchanged."""
 
 import pytest
 from hypothesis import example, given

@@ -129,7 +129,7 @@ def test_card_in_any_script_fits_its_terminal(trained, width):
     assert "charrnn train  " in told, "as many blanks as were typed"
 
 
-def test_names_in_a_table_are_dim_where_the_terminal_has_colours(capsys, monkeypatch):
+def test_table_names_are_dim_on_a_colour_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     for environment, line in (
@@ -143,7 +143,7 @@ def test_names_in_a_table_are_dim_where_the_terminal_has_colours(capsys, monkeyp
 
 
 def in_terminal(folder, width, *arguments):
-    """What is shown on a terminal of a width, without its colours."""
+    """The output on a terminal of that width, without colours."""
     environment = {**clean_environment(), "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "xterm"}
     result = run_charrnn(folder, "inspect", *arguments, text=True, env=environment, prepare=seem_a_terminal)
     assert result.returncode == 0, result.stderr
@@ -155,7 +155,7 @@ def seem_a_terminal():
 
 
 def test_very_long_word_is_wrapped_quickly():
-    """As an alphabet is, which has no spaces; a time of its square would be minutes."""
+    """An alphabet has no spaces; quadratic time would be minutes."""
     word = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     lines = wrapped(word, 40)
     assert {text_width(line) for line in lines} == {40}

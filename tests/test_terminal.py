@@ -150,7 +150,7 @@ def test_ctrl_backslash_exits_at_once_and_restores_the_terminal(folder):
 
 @pytest.mark.slow
 def test_typed_ctrl_c_and_resizing_leave_no_trace_in_the_display(folder, start_in_terminal):
-    """The terminal's own `^C`, or the line of an Enter, would move the cursor, and with it all that is redrawn."""
+    """An echoed `^C` or Enter would move the cursor, and with it the display."""
     master, slave = pty.openpty()
     process = start_in_terminal(folder, slave, f"exec {TRAIN} --epochs 1e6", "--wait")
     shown = read_until(master, b"char/s")

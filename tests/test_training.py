@@ -250,7 +250,7 @@ def test_best_weights_are_those_of_the_best_evaluation(monkeypatch):
 
 
 def test_first_of_equal_evaluations_is_the_best(monkeypatch):
-    """As the history says: what a card tells of the best step must be of the weights that are kept."""
+    """As in the history: the best step on the card must be that of the weights kept."""
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: 1.0)
     run = start(max_steps=20, evaluations=2)
     kept = [{name: t.clone() for name, t in run.best_weights.items()} for report in train(run) if report.val_loss]
@@ -657,7 +657,7 @@ def test_training_ended_by_the_clock_during_a_report_is_complete_in_it(monkeypat
 
 
 def test_one_slow_evaluation_takes_little_of_the_remaining_time(monkeypatch, clock):
-    """As where memory had to come back from a disk; nor does it push down the learning rate."""
+    """As when memory was swapped in; nor does it lower the learning rate."""
     make_slow(monkeypatch, clock, (1.0, loop, "take_step"), (1.0, validation, "evaluate_cold"))
     run = start(max_steps=None, time_limit=100.0, evaluations=4, warmup_steps=0)
 
@@ -717,7 +717,7 @@ def test_evaluation_is_repeated_only_on_a_gpu_and_not_at_the_end(monkeypatch, de
 
 
 def test_time_before_a_first_evaluation_is_not_counted_as_training(monkeypatch, clock):
-    """Where what is held out has changed, or a finished run goes on after its evaluation in cold windows."""
+    """As when the held-out text has changed, or a finished run continues after its cold evaluation."""
     make_slow(monkeypatch, clock, (2.0, loop, "take_step"))
     run = start(max_steps=3, evaluate_every=3)
     run.load_state_dict({**run.state_dict(), "seconds": 600.0})

@@ -195,7 +195,7 @@ def test_text_with_other_character_counts_is_rejected(contents, trained):
     "flags", [["b.txt"], ["b.txt", "--lines"], ["--lines", "b.txt"], ["--lines", "--val-text", "b.txt"]]
 )
 def test_several_texts_are_found_only_together(tmp_path, monkeypatch, flags):
-    """Of lines each text leaves one open, which a line feed of no file's ends."""
+    """For lines, each text ends in an unfinished line, which gets a line feed that is in no file."""
     monkeypatch.chdir(tmp_path)
     texts = {"a.txt": make_text(2000).rstrip("\n"), "b.txt": make_text(900, seed=1).rstrip("\n")}
     for name, text in texts.items():
@@ -295,7 +295,7 @@ def with_training(contents, **changes):
 
 @pytest.mark.parametrize("lines", [False, True])
 def test_baseline_is_measured_over_the_characters_of_the_losses(contents, trained, lines):
-    """One of a model of lines learns and reads each of them by itself, as that does."""
+    """The baseline of a lines model learns and reads each line by itself, like the model."""
     text = (trained / "words.txt").read_text()
     held_out = text[-2000:]
     contents = dataclasses.replace(contents, text_options=dataclasses.replace(contents.text_options, lines=lines))
@@ -351,7 +351,7 @@ def test_difference_to_the_baseline_is_given_per_unit(contents):
 
 
 def test_share_of_rare_characters_is_reported(contents):
-    """Its loss is the lower for it."""
+    """Rare characters lower the loss."""
     assert "  rare" not in dict(card(contents))
     known = CharEncoder(contents.encoder.characters[:-1], has_unknown=True)
     counts = [*contents.corpus.counts[:-1], 290]
@@ -476,7 +476,7 @@ def test_files_are_joined_by_the_separator_even_if_empty(letters, trained, tmp_p
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/pagemap"), reason="only Linux has such files")
 def test_proc_file_in_a_folder_is_not_opened(letters, trained, tmp_path, monkeypatch):
-    """It has no size, and may never end."""
+    """Such a file has size 0 and may be endless."""
     opened = []
     monkeypatch.setattr(candidate_files, "why_no_text", lambda document, *_: opened.append(document.name))
     (tmp_path / "letters" / "x.txt").symlink_to("/proc/self/pagemap")

@@ -304,6 +304,6 @@ def test_unusual_settings_of_a_model_far_behind_the_baseline_are_named(rate, uni
 
 
 @pytest.mark.parametrize(("has_lines", "enough"), [(False, 500), (True, 10)])
-def test_a_model_is_judged_by_500_characters_or_10_lines_and_by_no_fewer(has_lines, enough):
+def test_verdict_needs_500_characters_or_10_lines(has_lines, enough):
     measure = measure_of(2_000, "character", has_lines=has_lines)
     assert [measure.has_few_to_judge(held_out) for held_out in (enough - 1, enough)] == [True, False]

@@ -37,7 +37,7 @@ from charrnn.text.options import PLAIN
 
 
 class Reciting:
-    """A model that says the same again and again, whatever it reads."""
+    """A fake model that writes the same text over and over, whatever it reads."""
 
     def __init__(self, encoder, text):
         self._rows = [np.eye(len(encoder))[id_] * 50 for id_ in encoder.encode(text)]
