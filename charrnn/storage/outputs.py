@@ -128,6 +128,11 @@ def names_beside(path: Path, word: str) -> Iterator[Path]:
     return (path.with_name(f"{path.stem}.{each}{path.suffix}") for each in words)
 
 
+def free_name_beside(path: Path, word: str) -> Path:
+    """The first of `names_beside` that is not taken."""
+    return next(name for name in names_beside(path, word) if not os.path.lexists(name))
+
+
 def strays_beside(path: Path) -> list[Path]:
     """The temporary files beside a path, of any process; none if its folder cannot be read."""
     target = Path(os.path.realpath(path))

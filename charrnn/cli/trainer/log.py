@@ -26,7 +26,7 @@ from charrnn.disk import sync
 from charrnn.errors import OutputError
 from charrnn.metrics import finite_or_none
 from charrnn.storage.origin import Origin
-from charrnn.storage.outputs import names_beside, replace_file
+from charrnn.storage.outputs import free_name_beside, replace_file
 
 EVALUATED = re.compile(rb'"step": [1-9].*"val_loss": [^n]')
 """Matches a log line that reports an evaluation after a step: its validation loss is not null."""
@@ -203,7 +203,7 @@ def _put_aside(path: Path) -> str:
     try:
         if not (begins_as_log(path) and EVALUATED.search(path.read_bytes())):
             return ""
-        kept = _free_name(path)
+        kept = free_name_beside(path, "before")
         path.rename(kept)
     except OSError:  # reported when the log is opened
         return ""
@@ -228,14 +228,9 @@ def _told_of(kept: _Kept, after_step: int, aside: Path | None, *, is_branch: boo
 
 def _copy_aside(data: bytes, path: Path) -> Path:
     """Copy a parent run's log beside itself before a branch cuts it: it may be the only one that the parent has."""
-    kept = _free_name(path)
+    kept = free_name_beside(path, "before")
     replace_file(kept, lambda file: file.write(data))
     return kept
-
-
-def _free_name(path: Path) -> Path:
-    """A name beside a log's path that is not taken."""
-    return next(name for name in names_beside(path, "before") if not os.path.lexists(name))
 
 
 def _is_of(run: str | None, path: Path) -> bool:

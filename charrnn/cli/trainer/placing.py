@@ -16,7 +16,7 @@ from pathlib import Path
 
 from charrnn.errors import OutputError
 from charrnn.storage.archive import read_run_and_step
-from charrnn.storage.outputs import folder_of, names_beside, put_in_place
+from charrnn.storage.outputs import folder_of, free_name_beside, names_beside, put_in_place
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Placer:
             self._require_own(target)
             put_in_place(temporary, target)
         except OSError as error:
-            aside = self.unplaced or self._free_name()
+            aside = self.unplaced or free_name_beside(folder_of(self.path) / self.path.name, "unplaced")
             if self._mode is not None:  # the temporary file has the permissions of the other file
                 temporary.chmod(self._mode)
             put_in_place(temporary, aside)
@@ -102,11 +102,6 @@ class Placer:
         is_known = step <= self._step or step == self._aside
         if not (is_known if run == self._run else run is not None and run == self._found.run):
             raise FileExistsError(errno.EEXIST, "another file was put there meanwhile")
-
-    def _free_name(self) -> Path:
-        """The first free name of `verse.unplaced.pt`, `verse.unplaced2.pt` and so on."""
-        names = names_beside(folder_of(self.path) / self.path.name, "unplaced")
-        return next(name for name in names if not os.path.lexists(name))
 
 
 def identify(path: Path) -> ExistingFile:
