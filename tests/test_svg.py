@@ -35,7 +35,9 @@ def test_any_text_is_a_valid_picture_of_all_its_characters(text):
 def test_colours_follow_the_values_and_lines_end_at_line_feeds():
     root, _ = parse(picture([Tinted("a", 1), Tinted("b", -0.5), Tinted("\n", 0), Tinted("c", 2)], "t"))
     tints = [(node.get("class"), node.get("opacity")) for node in root.iter(f"{SVG}rect")][1:]
-    assert tints == [("hot", "0.85"), ("cold", "0.42"), ("hot", "0.85")]
+    assert tints == [("hot", "0.85"), ("cold", "0.42"), ("sign", "0.42"), ("hot", "0.85")], (
+        "a line for what is below zero"
+    )
     letters = list(root.iter(f"{SVG}text"))
     assert letters[3].get("x") == letters[0].get("x")
     assert float(letters[3].get("y")) > float(letters[2].get("y"))
@@ -107,7 +109,9 @@ def test_legend_is_below_the_text_and_within_the_picture(trained):
     assert legends["surprise"] == "orange: surprising, the strongest 8 bits or more"
     assert legends["guesses"] == f"{legends['surprise']}; below: what was expected"
     assert re.fullmatch(r"orange: above 0, up to 1\.00", legends["gate"])
-    assert re.fullmatch(r"orange: above 0, up to (0\.\d\d|1\.00)(; blue: below 0, down to -\1)?", legends["cell"])
+    assert re.fullmatch(
+        r"orange: above 0, up to (0\.\d\d|1\.00)(; blue, underlined: below 0, down to -\1)?", legends["cell"]
+    )
 
 
 def test_pictures_of_the_readme_are_valid_and_small():

@@ -18,11 +18,11 @@ COLUMNS = 72
 
 _ADVANCE, _SMALL_ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 7.25, 20, 12, 15, 8
 _STYLE = f"""
-  text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
+  .sign, text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
   .below {{ font-size: 12px; fill: #6b655b; }} .mark {{ font: 11px sans-serif; }} .paper {{ fill: #fdfcfa; }}
   .hot {{ fill: #e27028; }} .cold {{ fill: #5496de; }}
   @media (prefers-color-scheme: dark) {{
-    text {{ fill: #e6e1d8; }} .below {{ fill: #968f83; }} .paper {{ fill: #171614; }} .hot {{ fill: #ac4a10; }}
+    .sign, text {{ fill: #e6e1d8; }} .below {{ fill: #968f83; }} .paper {{ fill: #171614; }} .hot {{ fill: #ac4a10; }}
     .cold {{ fill: #205caa; }}
   }}
 """
@@ -107,6 +107,8 @@ def _draw(one: Tinted, x: int, y: int, width: int) -> str:
     tint = "hot" if one.value > 0 else "cold"
     drawn = f'<rect class="{tint}" x="{x}" y="{y}" width="{width}" height="{_LINE}" opacity="{strength:.2f}"/>'
     drawn = drawn if strength >= 0.01 else ""
+    if drawn and one.value < 0:  # a line, as in grey its colour is that of what is above zero
+        drawn += f'<rect class="sign" x="{x}" y="{y + 17}" width="{width}" height="2" opacity="{strength:.2f}"/>'
     drawn += f'<text{_class("", one.character)} x="{x}" y="{y + 15}">{_letter(one.character)}</text>'
     for row, below in enumerate(one.below, 1):
         drawn += f'<text{_class("below", below)} x="{x + 1}" y="{y + row * _LINE + 13}">{_letter(below)}</text>'

@@ -98,7 +98,7 @@ def cell_view(recording: Recording, name: str, *, shown: int | None) -> View:
     scale = scale_of(values)
     tinted = tuple(Tinted(*pair) for pair in zip(piece.text, (values / scale).tolist(), strict=True))
     legend = f"orange: above 0, up to {scale:.2f}"
-    legend += f"; blue: below 0, down to {-scale:.2f}" if values.min() < 0 else ""
+    legend += f"; blue, underlined: below 0, down to {-scale:.2f}" if values.min() < 0 else ""
     return View(
         "cell",
         data,
