@@ -34,13 +34,13 @@ def test_texts_from_pipe_files_folder_or_archive_give_the_same_weights(charrnn, 
     (tmp_path / "all" / "picture.txt").write_bytes(b"\x89PNG\0\0")
     both = (tmp_path / "all" / "a.txt").read_bytes() + (tmp_path / "all" / "b.txt").read_bytes()
     (tmp_path / "both.gz").write_bytes(gzip.compress(both))
-    assert charrnn("train", "-", "-o", "pipe.pt", *SMALL, "-q", stdin=both).code == 0
+    assert charrnn("train", "-", *SMALL, "-q", stdin=both).done.stdout == b"stdin.pt\n"
     assert charrnn("train", "all/a.txt", "all/b.txt", "-o", "files.pt", *SMALL, "-q").code == 0
     folder = charrnn("train", "all", *SMALL, "--include", "*.txt")
     assert (folder.code, folder.stdout) == (0, b"all.pt\n"), folder.stderr
     assert charrnn("train", "both.gz", "-o", "packed.pt", *SMALL, "-q").code == 0
     for other in ("files.pt", "all.pt", "packed.pt"):
-        assert_same_weights(tmp_path, "pipe.pt", other)
+        assert_same_weights(tmp_path, "stdin.pt", other)
     assert "all: 3,507 characters in 2 files" in folder.stderr
     assert "1 file left out, a picture (PNG), not text: all/picture.txt; --exclude leaves such files" in folder.stderr
     resumed = charrnn("train", "all/a.txt", "all/b.txt", "-o", "all.pt", "--resume", "--max-steps", 6, "-q")

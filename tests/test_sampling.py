@@ -634,6 +634,7 @@ def test_byte_stop_ends_the_text_even_within_a_character(data, stops, keep_stop)
         ({"top_k": 0}, "--top-k is 0; it must be at least 1"),
         ({"top_p": 0.0}, "--top-p is 0.0; it must be more than 0 and at most 1"),
         ({"top_p": 1.1}, "--top-p is 1.1"),
+        ({"min_p": 2.0}, "--min-p is 2.0"),
         ({"min_p": -0.1}, "--min-p is -0.1; it must be at least 0 and at most 1"),
         ({"allowed": ()}, "--allow and --forbid leave no character"),
     ],
