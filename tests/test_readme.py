@@ -430,7 +430,7 @@ def test_changelog_names_the_version():
 
 
 def test_links_inside_the_project_resolve():
-    for document in [*DOCUMENTS, BENCHMARKS / "RECIPES.md"]:
+    for document in [*DOCUMENTS, BENCHMARKS / "RECIPES.md", BENCHMARKS / "SPEEDS.md"]:
         for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
             path, _, heading = target.partition("#")
             if not target.startswith("http"):

@@ -27,7 +27,7 @@ SPIN_COUNT = "3000"
 """How long a thread of torch's thread library (GNU OpenMP) spins, waiting for the others, before it sleeps.
 
 Shorter than by default, since a spinning thread keeps other threads, also of other programs, off its core; see
-`tests/benchmarks/RECIPES.md`.
+`tests/benchmarks/SPEEDS.md`.
 """
 
 

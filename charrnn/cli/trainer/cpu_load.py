@@ -16,7 +16,7 @@ NICE, IDLE, WAITING = 1, 3, 4
 SHARED, FREE = 0.45, 0.35
 """Share of a core used by others above which its thread is given up, and share below which the thread comes back.
 
-Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/RECIPES.md`.
+Two threads and a program that works half of the time are as fast as one thread; see `tests/benchmarks/SPEEDS.md`.
 """
 
 
