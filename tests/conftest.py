@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import select
@@ -397,3 +398,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "words.txt").write_text(make_text(20_000), encoding="utf-8")
     train_briefly(folder, "words.txt", "--hidden-size", "48", "--max-steps", "120")
     return folder
+
+
+@pytest.fixture
+def sample(trained):
+    """Run `charrnn sample words.pt` beside the trained checkpoint."""
+
+    def run(*arguments, checkpoint="words.pt", **options):
+        return run_charrnn(trained, "sample", checkpoint, *arguments, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def lines(trained):
+    """The name of a model that learned line by line."""
+    train_briefly(trained, "words.txt", "-o", "lines.pt", "--lines", "--hidden-size", "48", "--max-steps", "60")
+    return "lines.pt"
+
+
+def records_of(result, *, code=0):
+    assert result.returncode == code, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]

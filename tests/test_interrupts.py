@@ -15,8 +15,10 @@ from charrnn.cli.sampler.forms import InputForm
 from charrnn.cli.sampler.interactive import converse
 from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
+from charrnn.generation.endings import Ending
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.rules import Rules
+from charrnn.generation.samples import Sample
 from charrnn.generation.sampling import Sampler
 from charrnn.generation.story import Story
 from charrnn.text.encoder import CharEncoder
@@ -160,3 +162,28 @@ def test_ctrl_c_at_any_place_keeps_conversation_and_story_consistent(told, as_js
         if not came:
             break
     assert {4, 5, 6} <= found, "it came where nothing was drawn yet of a text, where something was, and behind it"
+
+
+def test_conversation_prepares_its_model_before_the_first_interruptible_text(monkeypatch):
+    """Ctrl-C ends a text, not the conversation: while the weights are folded it would leave them incomplete."""
+    order, form = [], InputForm(PLAIN, CharEncoder("a"), has_cr_lf=False)
+    model = SimpleNamespace(reader=lambda: order.append("ready"))
+    monkeypatch.setattr(interactive, "_begin_editing", lambda: None)
+    monkeypatch.setattr(interactive, "_is_of_file", lambda: False)
+    monkeypatch.setattr(interactive, "read_lines", lambda *_, **__: order.append("a beginning") or iter([]))
+    assert interactive.converse(
+        SimpleNamespace(sampler=SimpleNamespace(model=model), prompt="", form=form),
+        SimpleNamespace(quiet=True, story=False, encoding=None),
+    )
+    assert order == ["ready", "a beginning"]
+
+
+def test_record_of_an_interrupted_text_holds_what_was_written():
+    def drawn():
+        yield "a", -1.0
+        raise KeyboardInterrupt
+
+    sample = interactive._sample_of(DeferredInterrupt(ends_all=False).until(drawn()), Ending(Rules()), 3)
+    assert sample == Sample(3, "a", [-1.0], "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        interactive._sample_of(DeferredInterrupt(ends_all=True).until(drawn()), Ending(Rules()), 3)

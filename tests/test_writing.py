@@ -457,3 +457,20 @@ def test_json_keeps_harmless_characters():
     assert (
         to_json({"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}) == '{"text": "caf\u00e9 \U0001f469\u200d\U0001f680"}'
     )
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(lines=99)])
+def test_samples_do_not_depend_on_batch_size_or_processes(rules):
+    config = ModelConfig(vocab_size=9, cell="lstm", hidden_size=16, num_layers=1, embedding_dim=4)
+    sampler = Sampler(numpy_twin(random_model(config)), [1], SamplingOptions(), 3)
+    written = []
+    for at_once, processes in ((2, 1), (5, 1), (2, 2), (5, 3)):
+        job = Job(
+            sampler=sampler, form=InputForm(PLAIN, CharEncoder("abcdefghi"), has_cr_lf=False), before=[], prompt="",
+            echo=True, length=20, rules=rules, num_samples=5, separator="", at_once=at_once, processes=processes,
+        )  # fmt: skip
+        out = io.BytesIO()
+        write_many(out, job)
+        written.append(out.getvalue().split())
+    assert written == [written[0]] * 4
+    assert len(set(written[0])) == 5
