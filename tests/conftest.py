@@ -420,3 +420,9 @@ def lines(trained):
 def records_of(result, *, code=0):
     assert result.returncode == code, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    return tmp_path

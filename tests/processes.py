@@ -242,3 +242,18 @@ def _run(
     from charrnn.cli import main
 
     main()
+
+
+SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
+ENDLESS = ["--max-steps", 10**8]
+
+
+def step_of(path):
+    return torch.load(path, weights_only=True)["training"]["step"]
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
