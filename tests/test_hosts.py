@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_ranks import IDS, Part, make_request, model_config, parts
+from ranks import IDS, Part, make_request, model_config, parts
 
 from charrnn import __version__
 from charrnn.cli.trainer import entry_point, machine, resume_run

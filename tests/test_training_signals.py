@@ -213,3 +213,29 @@ def slow_start():
             time.sleep(0.01)
 
     reading.read_corpus = read
+
+
+def test_stop_sent_by_terminal_and_launcher_counts_once():
+    with TrainingSignals(is_launched=True) as signals:
+        signals.under_way = True
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert signals.received == signal.SIGTERM
+
+
+def test_stop_while_pytorch_loads_is_deferred():
+    loaded = []
+
+    def load(number):
+        with TrainingSignals() as signals, signals.held_back():
+            os.kill(os.getpid(), number)
+            loaded.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        load(signal.SIGINT)
+    with pytest.raises(SystemExit, match="143"):
+        load(signal.SIGTERM)
+    assert loaded == [signal.SIGINT, signal.SIGTERM]
+    with TrainingSignals() as signals, signals.held_back():
+        pass
+    assert not signals.received
