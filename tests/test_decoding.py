@@ -29,6 +29,9 @@ RUSSIAN = "Все счастливые семьи похожи друг на д�
 ARABIC = "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق "
 CHINESE, JAPANESE = "春天的风吹过山谷，老人坐在门前。", "昨日の夜はとても静かでしたカタカナ。"
 KOREAN = "안녕하세요 나는 학교에 갑니다."
+SANGUO = "話說天下大勢，分久必合，合久必分：周末七國分爭，并入於秦；及秦滅之後，楚、漢分爭，又并入於漢。"
+TANG = "空山不見人，但聞人語響。返景入深林，復照青苔上。千山鳥飛絕，萬徑人蹤滅。孤舟簑笠翁，獨釣寒江雪。"
+MESSAGES = "エラー: ファイル '%s' オープン失敗。ディレクトリ指定エラー。オプション '-x' 使用不可。プロセス終了。"
 ENCODINGS = [
     "utf-8", "utf-16", "utf-16-be", "utf-32", "utf-7", "gb18030", "gbk", "hz", "big5", "big5hkscs", "shift_jis",
     "cp932", "euc_jp", "iso2022_jp", "euc_kr", "johab", "iso2022_kr", "cp1252",
@@ -377,6 +380,12 @@ OTHERS = "Czech, Polish, Hungarian: windows-1250; Turkish: windows-1254"
 IN_OTHER_LETTERS = [
     (CHINESE, "gb18030", "gb18030"),
     ("這是一個不大的地方，我們在那裡有人。", "big5", "big5hkscs"),
+    (SANGUO, "big5", "big5hkscs"),
+    (SANGUO, "gb18030", "gb18030"),
+    (TANG, "big5", "big5hkscs"),
+    (TANG, "gb18030", "gb18030"),
+    (MESSAGES, "shift_jis", "cp932"),
+    (MESSAGES, "euc_jp", "euc-jp"),
     (JAPANESE, "shift_jis", "cp932"),
     (JAPANESE, "euc_jp", "euc-jp"),
     (f"{JAPANESE}①", "euc_jis_2004", "euc_jis_2004"),

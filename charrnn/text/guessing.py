@@ -14,7 +14,14 @@ ENOUGH = 50
 
 _ARABIC = ("اليمنوتر", 0.5)
 _CYRILLIC = ("оеаинтсря", 0.5)  # Windows and Mac encode the last letter differently
-_JAPANESE, _CHINESE = ("のにるたはいしをとが", 0.25), ("的一是不了在人有", 0.08)
+_JAPANESE = ("".join(map(chr, range(0x3041, 0x30FF))), 0.4)  # the kana
+_KOREAN = ("이다는에을가의지하로고기사도니를은한리인", 0.15)
+_CHINESE = (  # simplified and traditional, of modern and classical texts
+    "的一是不了在人有我他个個中大上以和国國地到可也你生能而子那得于於下自之年用道行所然家事成方多如都同看定天分"
+    "好小部其主理心本前但因只日者意力文三正高由最手西月回名信先太何此使令今故相言非知明公四二山水王十曰乃又则則"
+    "无無为為与與来來时時说說会會们們这這对對后後见見长長",
+    0.15,
+)
 
 _COMMONEST = {
     "windows-1251": _CYRILLIC,
@@ -29,7 +36,7 @@ _COMMONEST = {
     "cp932": _JAPANESE,
     "euc-jp": _JAPANESE,
     "euc_jis_2004": _JAPANESE,
-    "cp949": ("이다는에을가의지", 0.09),
+    "cp949": _KOREAN,
     "gb18030": _CHINESE,
     "big5hkscs": _CHINESE,
 }
