@@ -51,7 +51,7 @@ ALLOWED = {
         "encoder": "arrays errors escape options surrogates",
         "unpacking": "errors",
         "kinds": "errors options unpacking",
-        "misread": "options",
+        "misread": "guessing options",
         "guessing": "",
         "advice": "guessing kinds misread options surrogates",
         "decoding": "advice errors kinds misread options",

@@ -820,12 +820,12 @@ def test_forced_val_text_is_held_out(charrnn, tmp_path):
         (
             "昨日の夜はとても静かでした。" * 9,
             "cp932",
-            "--encoding is probably another, such as utf-8, windows-1252, gb18030, cp932",
+            "--encoding is probably another, such as utf-8, windows-1252, gb18030, big5hkscs",
         ),
         (
             "春天的风吹过山谷。" * 20,
             "utf-8",
-            "--encoding is probably another, such as utf-8, windows-1252, gb18030, cp932",
+            "--encoding is probably another, such as utf-8, windows-1252, gb18030, big5hkscs",
         ),
         (
             "昨日の夜は\n" * 20,
@@ -900,6 +900,21 @@ def test_utf8_texts_read_in_another_encoding_warn(charrnn, tmp_path):
     assert f"\nmore/a and 1 other text are {told}" in both.stderr
     right = charrnn("train", "more/a", "--init-from", "own.pt", "--encoding", "utf-8", "-o", "u.pt", "--max-steps", 2)
     assert (right.code, "UTF-8" in right.stderr) == (0, False), right.stderr
+
+
+def test_text_in_another_encoding_than_the_given_one_warns(charrnn, tmp_path):
+    text = "エラー: ファイルを開けません。もう一度、別の名前で試してください。\n" * 50
+    for encoding in ("euc_jp", "gb18030"):
+        (tmp_path / encoding).write_text(text, encoding=encoding)
+    flags = ["--encoding", "gb18030", *SMALL]
+    quiet = charrnn("train", "euc_jp", "-q", *flags)
+    told = "is probably in euc-jp, and read as gb18030; give --encoding euc-jp if that is what is meant"
+    assert (quiet.code, quiet.stderr) == (0, f"charrnn: euc_jp: {told}\n")
+    own = charrnn("train", "gb18030", "-q", *flags)
+    assert (own.code, own.stderr) == (0, "")
+    told = "is probably in euc-jp, and is read as gb18030, as the model's text was; if it is euc-jp, give --encoding "
+    scored = charrnn("inspect", "gb18030.pt", "--score", "euc_jp", "--unknown", "skip")
+    assert (scored.code, scored.stderr.splitlines()[0]) == (0, f"charrnn: euc_jp: {told}euc-jp")
 
 
 @pytest.mark.slow

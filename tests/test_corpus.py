@@ -327,7 +327,7 @@ def test_length_reads_only_the_first_bytes_of_a_grown_text(tmp_path, monkeypatch
 def test_misread_text_is_listed_once_though_read_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus_module, "MAPPED_BYTES", 1)
     path = write(tmp_path, "naïve, café".encode())
-    assert read_corpus([path], ReadOptions(options=TextOptions(encoding="latin-1"))).misread == [path]
+    assert read_corpus([path], ReadOptions(options=TextOptions(encoding="latin-1"))).misread == {path: "utf-8"}
 
 
 @pytest.mark.parametrize(

@@ -653,9 +653,9 @@ def test_utf8_read_in_a_permissive_encoding_warns_once(text, encoding, read_in, 
     options = TextOptions(encoding=read_in, errors="replace")
     for pieces in ([data], [data[:-1]], [b"ASCII " * 99, data, data], [b"ASCII " * 99, data[:-1], data[-1:]]):
         told.clear()
-        read = "".join(decode_document(pieces, "t", options, doubt=told.append))
+        read = "".join(decode_document(pieces, "t", options, doubt=lambda *doubt: told.append(doubt)))
         assert read == b"".join(pieces).decode(read_in, "replace").removeprefix("\ufeff")
-        assert told == ["t"] * is_told
+        assert told == [("t", "utf-8")] * is_told
 
 
 @pytest.mark.parametrize(
@@ -676,8 +676,9 @@ def test_utf8_read_in_a_permissive_encoding_warns_once(text, encoding, read_in, 
 def test_utf8_read_in_a_wide_encoding_warns_once_even_for_ascii(data, read_in, is_told):
     told, options = [], TextOptions(encoding=read_in, errors="replace")
     pieces = [data[:3], data[3:], data]
-    assert "".join(decode_document(pieces, "t", options, doubt=told.append)) == (data + data).decode(read_in, "replace")
-    assert told == ["t"] * is_told
+    read = "".join(decode_document(pieces, "t", options, doubt=lambda *doubt: told.append(doubt)))
+    assert read == (data + data).decode(read_in, "replace")
+    assert told == [("t", "utf-8")] * is_told
 
 
 @pytest.mark.parametrize("read_in", ["utf-16-le", "utf-16-be", "utf-32-le"])
@@ -699,10 +700,47 @@ def test_ascii_ending_within_a_wide_character_suggests_utf8(read_in):
 )
 def test_lines_too_short_to_tell_utf8_from_chinese_leave_it_to_later_ones(lines, is_told):
     told = []
-    look = FirstLook("t", told.append, TextOptions(encoding="gb18030"))
+    look = FirstLook("t", lambda *doubt: told.append(doubt), TextOptions(encoding="gb18030"))
     for line in lines:
         look.take(line, line.decode("gb18030", "surrogateescape"))
-    assert told == ["t"] * is_told
+    assert told == [("t", "utf-8")] * is_told
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "read_in", "likely"),
+    [
+        (JAPANESE, "euc_jp", "gb18030", "euc-jp"),
+        (JAPANESE, "cp932", "gb18030", "cp932"),
+        (JAPANESE, "cp932", "latin-1", "cp932"),
+        (TANG, "big5", "gb18030", "big5hkscs"),
+        (TANG, "big5", "cp932", "big5hkscs"),
+        (KOREAN, "cp949", "gb18030", "cp949"),
+        (CHINESE, "gb18030", "euc_jis_2004", "gb18030"),
+    ],
+)
+def test_text_likelier_in_another_east_asian_encoding_warns_once(text, encoding, read_in, likely):
+    data, told = (text * 9).encode(encoding), []
+    options = TextOptions(encoding=read_in, errors="replace")
+    for pieces in ([data], [b"ASCII " * 999 + data, data]):
+        told.clear()
+        for _ in decode_document(pieces, "t", options, doubt=lambda *doubt: told.append(doubt)):
+            pass
+        assert told == [("t", likely)]
+
+
+@pytest.mark.parametrize(
+    ("text", "read_in"),
+    [(CHINESE, encoding) for encoding in ("gb2312", "gbk", "gb18030")]
+    + [(JAPANESE, encoding) for encoding in ("shift_jis", "cp932", "shift_jis_2004", "euc_jp", "euc_jis_2004")]
+    + [(TANG, encoding) for encoding in ("big5", "cp950", "big5hkscs", "gbk")]
+    + [(KOREAN, encoding) for encoding in ("euc_kr", "cp949", "johab")]
+    + [(RUSSIAN, encoding) for encoding in ("windows-1251", "koi8-r", "gb18030", "euc_jp", "cp949")],
+)
+def test_text_in_its_own_encoding_warns_of_no_other(text, read_in):
+    told, options = [], TextOptions(encoding=read_in)
+    data = (text * 9).encode(read_in)
+    assert "".join(decode_document([data], "t", options, doubt=lambda *doubt: told.append(doubt))) == text * 9
+    assert not told
 
 
 def test_holds_utf8_ignores_a_start_within_a_character():

@@ -60,7 +60,7 @@ class Corpus:
         val_name: name of the first text given as held out, formed like `name`; empty if none is given.
         num_held_out: characters at the end that belong to such texts; 0 if `split` chooses what to hold out.
         told_of_patterns: message about patterns that matched nothing; empty if all matched.
-        misread: names of documents that are valid UTF-8 but were read in another encoding.
+        misread: names of documents that seem to be misread, each with the likelier encoding.
         html: names of documents that begin as HTML does.
         endings: file extensions of the documents, such as .txt, and how many have each, the commonest first.
     """
@@ -78,7 +78,7 @@ class Corpus:
     val_name: str = ""
     num_held_out: int = 0
     told_of_patterns: str = ""
-    misread: Sequence[str] = ()
+    misread: Mapping[str, str] = field(default_factory=dict)
     html: Sequence[str] = ()
     endings: Mapping[str, int] = field(default_factory=dict)
 
@@ -179,7 +179,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         val_name=_name(reading.val_texts[0]) if reading.val_texts else "",
         num_held_out=int(counts.sum()) - num_learned if reading.val_texts else 0,
         told_of_patterns=found.told_of_patterns,
-        misread=[*stream.misread],
+        misread=stream.misread,
         html=[*stream.html],
         endings=dict(Counter(Path(document.name).suffix for document in found.documents).most_common()),
     )

@@ -125,7 +125,7 @@ def decode_document(
     *,
     mend: str = "",
     is_alone: bool = True,
-    doubt: Doubt = lambda name: None,
+    doubt: Doubt = lambda name, likely: None,
 ) -> Iterator[str]:
     """Decode a document's bytes and remove its byte-order mark; where the unit is the byte, decode them as Latin-1.
 

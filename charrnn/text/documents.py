@@ -33,7 +33,7 @@ def read_text(
     path: str,
     options: TextOptions,
     *,
-    doubt: Doubt = lambda name: None,
+    doubt: Doubt = lambda name, likely: None,
     takes_nulls: bool = True,
     watch: ByteFilter = iter,
 ) -> str:
@@ -53,7 +53,7 @@ def read_text(
 
 
 def read_beginning(
-    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name: None
+    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name, likely: None
 ) -> tuple[str, bool]:
     """Read a text as `read_text` does, up to a length in characters, without waiting for more of a pipe.
 
@@ -85,7 +85,7 @@ def read_in_each(
     options: TextOptions,
     encodings: Sequence[str],
     *,
-    doubt: Doubt = lambda name: None,
+    doubt: Doubt = lambda name, likely: None,
     takes_nulls: bool = True,
     watch: ByteFilter = iter,
 ) -> Iterator[str]:

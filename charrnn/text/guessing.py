@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 READ = 1 << 12
-"""First bytes of a text that are examined."""
+"""Bytes of a text that are examined, from the first on that is not ASCII."""
 
 ENOUGH = 50
 """Non-ASCII characters that are needed for a guess."""
@@ -46,6 +46,9 @@ koi8-r, which has box-drawing characters for Ukrainian letters, and tis-620, whi
 marks, are missing: koi8-u and cp874 decode texts in them just as well. euc_jis_2004 is euc-jp with more characters.
 """
 
+EAST_ASIAN = [encoding for encoding, common in _COMMONEST.items() if common in (_JAPANESE, _KOREAN, _CHINESE)]
+"""Encodings of Chinese, Japanese and Korean, which have two bytes a character."""
+
 LIKELY = 0.8
 """Factor of that share that a text must reach to count as being in the encoding; a wrong one usually reaches half."""
 
@@ -58,11 +61,18 @@ def are_of_other_letters(runs: Iterable[int]) -> bool:
     return 3 * sum(length for length in lengths if length > 2) > sum(lengths)  # Latin runs have at most two bytes
 
 
-def likely_encoding(head: bytes) -> str:
+def head_of(data: bytes) -> bytes:
+    """The bytes of a text that are examined."""
+    first = _NO_ASCII.search(data)
+    return data[first.start() : first.start() + READ] if first else b""
+
+
+def likely_encoding(head: bytes, among: Iterable[str] = tuple(_COMMONEST)) -> str:
     """The encoding in which a text's first bytes best match the letters common in it; empty if none matches well."""
-    if not are_of_other_letters(map(len, _NO_ASCII.findall(head[:READ]))):
+    head = head_of(head)
+    if not are_of_other_letters(map(len, _NO_ASCII.findall(head))):
         return ""
-    shares = {encoding: _share(head[:READ], encoding) for encoding in _COMMONEST}
+    shares = {encoding: _share(head, encoding) for encoding in among}
     best = max(shares, key=lambda encoding: shares[encoding])
     return best if shares[best] >= LIKELY else ""
 

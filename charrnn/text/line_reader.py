@@ -35,7 +35,7 @@ def read_lines(
     *,
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
-    doubt: Doubt = lambda name: None,
+    doubt: Doubt = lambda name, likely: None,
     watch: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Iterator[list[str]]:
     """Decode a text line by line, in constant memory except for the longest line; only a line feed ends a line.

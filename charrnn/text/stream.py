@@ -28,7 +28,7 @@ class TextStream:
 
     Attributes:
         num_learned: characters before the documents given as held out, known after `read`.
-        misread: names of documents that are valid UTF-8 but read in another encoding, known after `read`.
+        misread: names of documents that seem to be misread, each with the likelier encoding, known after `read`.
         html: names of documents that begin as HTML does, known after `read`.
     """
 
@@ -40,8 +40,8 @@ class TextStream:
         self._mend = settled if reading.is_settled else ""
         self._signatures = self._sign()
         self.num_learned = 0
-        self.misread: dict[str, None] = {}  # ordered sets: a document may be read again
-        self.html: dict[str, None] = {}
+        self.misread: dict[str, str] = {}  # a document may be read again
+        self.html: dict[str, None] = {}  # an ordered set
 
     @property
     def is_costly(self) -> bool:
@@ -97,8 +97,8 @@ class TextStream:
         yield first
         yield from pieces
 
-    def _note(self, name: str) -> None:
-        self.misread[name] = None
+    def _note(self, name: str, likely: str) -> None:
+        self.misread[name] = likely
 
     def read_again(self, num_chars: int) -> Iterator[str]:
         """Read the text once more, each document up to its size in the first pass.

@@ -7,18 +7,19 @@ from charrnn.text.misread import Doubt
 
 
 def doubt_of(encoding: str, given: str | None) -> Doubt:
-    """Make the function that warns that a text to be read by a model may be UTF-8, unless the user chose the encoding.
+    """Make the function that warns that a text for a model may be in another encoding, unless the user chose this one.
 
     Args:
         encoding: the encoding in which the text is read.
         given: the encoding that the user has given; None if it is that of the model's text.
     """
 
-    def warn(name: str) -> None:
+    def warn(name: str, likely: str) -> None:
         if given is None:
+            seems, kind = ("valid UTF-8", "UTF-8") if likely == "utf-8" else (f"probably in {likely}", likely)
             write_warning(
-                f"{name}: is valid UTF-8, and is read as {encoding}, as the model's text was; if it is UTF-8, give "
-                "--encoding utf-8"
+                f"{name}: is {seems}, and is read as {encoding}, as the model's text was; if it is {kind}, give "
+                f"--encoding {likely}"
             )
 
     return warn

@@ -62,7 +62,7 @@ def warnings(prepared: PreparedRun) -> list[str]:
     """The remarks about the text that are shown even with --quiet, one line each."""
     corpus = prepared.corpus
     told = _told_of_skipped(prepared, [left for left in corpus.skipped if left.cause != MADE])
-    told += [] if prepared.run.step else [_told_of_utf8(corpus), _told_of_no_text(corpus)]
+    told += [] if prepared.run.step else [*_told_of_misread(corpus), _told_of_no_text(corpus)]
     return list(filter(None, told))
 
 
@@ -208,7 +208,7 @@ def _doubts(corpus: Corpus) -> list[str]:
     def times(characters: str) -> int:
         return sum(corpus.counts[corpus.encoder.characters.index(c)] for c in characters if c in corpus.encoder)
 
-    lines = [_told_of_utf8(corpus), _told_of_no_text(corpus)]
+    lines = [*_told_of_misread(corpus), _told_of_no_text(corpus)]
     if lines[-1] and corpus.options.is_wide:  # otherwise the lines below name a better encoding
         return lines
     if returns := times("\r"):
@@ -246,12 +246,15 @@ def _advice_on_kept(nulls: int, corpus: Corpus) -> str:
     return f"; of a text in {kind.upper()}, --encoding {kind}-le or -be leaves none"
 
 
-def _told_of_utf8(corpus: Corpus) -> str:
-    """Warn of texts that are valid UTF-8 but read in another encoding, perhaps a checkpoint's; empty if none are."""
-    if not corpus.misread:
-        return ""
-    told = f"valid UTF-8, and read as {corpus.options.encoding}; give --encoding utf-8 if that is what is meant"
-    return f"{_these_are(corpus.misread)} {told}"
+def _told_of_misread(corpus: Corpus) -> list[str]:
+    """Warn of texts that are likelier in another encoding than they are read in, a line for each such encoding."""
+    lines = []
+    for likely in dict.fromkeys(corpus.misread.values()):
+        names = [name for name, encoding in corpus.misread.items() if encoding == likely]
+        is_in = "valid UTF-8" if likely == "utf-8" else f"probably in {likely}"
+        told = f"read as {corpus.options.encoding}; give --encoding {likely} if that is what is meant"
+        lines.append(f"{_these_are(names)} {is_in}, and {told}")
+    return lines
 
 
 def _told_of_html(corpus: Corpus) -> str:
