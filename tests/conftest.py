@@ -426,3 +426,16 @@ def records_of(result, *, code=0):
 def folder(tmp_path):
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def ended(tmp_path_factory):
+    """A folder with a text, a training of twenty steps that is over, and its log."""
+    from processes import SMALL, train
+
+    folder = tmp_path_factory.mktemp("ended") / "work"
+    folder.mkdir()
+    (folder / "verse.txt").write_text(make_text(3000), encoding="utf-8")
+    training = train(folder, *SMALL, "--max-steps", 20, "--log", "verse.log")
+    assert training.process.exitcode == 0, training.stderr
+    return folder

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -257,3 +259,24 @@ def wait_until(condition, seconds=30):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def contents(folder):
+    return torch.load(folder / "verse.pt", weights_only=True)
+
+
+def steps(folder):
+    return [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
+
+
+def stop_in_step(last):
+    """Send a training a signal during a step; each step is reported."""
+    take_step = loop.take_step
+
+    def take_and_stop(run):
+        found = take_step(run)
+        if run.step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    loop.take_step = take_and_stop
