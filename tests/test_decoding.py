@@ -162,14 +162,13 @@ def test_byte_order_mark_inside_a_text_is_kept():
     assert outcome([piece.encode() for piece in pieces]) == 300 * "a" + "\ufeffb\ufeff"
 
 
-def test_utf16_without_a_mark_asks_for_the_byte_order():
-    data = "hello".encode("utf-16-le")
+@pytest.mark.parametrize("text", ["hello", CHINESE * 9])
+def test_utf16_without_a_mark_asks_for_the_byte_order(text):
+    data = text.encode("utf-16-le")
     for name in ("utf-16", "utf16", "U16"):
-        with pytest.raises(
-            DecodingError, match="does not start with BOM; name its byte order: --encoding utf-16-le or -be"
-        ):
-            decode([data], encoding=name)
-    assert decode([data], encoding="utf-16-le") == "hello"
+        told = outcome([data], encoding=name)
+        assert told.endswith("does not start with BOM; name its byte order: --encoding utf-16-le")
+    assert decode([data], encoding="utf-16-le") == text
 
 
 @pytest.mark.parametrize("errors", CHOICES["errors"])
@@ -321,7 +320,7 @@ def test_utf32_without_a_mark_is_suggested(text, order):
     for encoding in ("utf-16", f"utf-32-{other}", *(["utf-32"] if order == "be" else [])):
         assert outcome([data], encoding=encoding).endswith(f"give --encoding utf-32-{order}")
     if order == "le":
-        told = "t: UTF-32 stream does not start with BOM; name its byte order: --encoding utf-32-le or -be"
+        told = "t: UTF-32 stream does not start with BOM; name its byte order: --encoding utf-32-le"
         assert outcome([data], encoding="utf-32") == told
     assert outcome([data], encoding=f"utf-32-{order}") == text * 9
 
@@ -471,6 +470,18 @@ def test_utf16_with_few_nul_bytes_is_suggested():
         DecodingError, match=r"it holds NUL bytes, as UTF-16 does \(--encoding utf-16-le or utf-16-be\) "
     ):
         decode([(JAPANESE + "abc\n").encode("utf-16-le")])
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [CHINESE, TANG, JAPANESE, KOREAN, RUSSIAN, JAPANESE + "abc\n", "Café "])
+def test_utf16_without_a_mark_is_suggested_with_its_byte_order(text, order):
+    data = (text * 9).encode(order)
+    for read_in in ("utf-8", "ascii"):
+        told = outcome([data + b"\xff\xff"], encoding=read_in)
+        assert told.endswith(f"; if it is UTF-16 without a mark, give --encoding {order}")
+    assert outcome([data], encoding=order) == text * 9
+    told = outcome([data * 99 + "\ud800a".encode(order, "surrogatepass")], encoding=order)
+    assert told.endswith("; name the right --encoding, or pass over such bytes with --errors replace")
 
 
 def test_single_error_in_valid_utf8_suggests_to_fix_it():

@@ -6,7 +6,7 @@ import codecs
 import re
 
 from charrnn.surrogates import UNDECODABLE
-from charrnn.text.guessing import are_of_other_letters, likely_encoding
+from charrnn.text.guessing import are_of_other_letters, likely_byte_order, likely_encoding
 from charrnn.text.kinds import LONGEST_HEAD
 from charrnn.text.misread import holds_utf8, is_hardly_wide
 from charrnn.text.options import TextOptions
@@ -98,7 +98,8 @@ def refusal(
     if is_cut and (not is_ascii or (is_utf8 and len(error.object) > 1)):
         advice = _advice_on_cut(options, is_settled=bool(mend))
     else:
-        advice = advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
+        is_right = _wide_without_mark(head) == options.codec
+        advice = "" if is_right else advice_on_nulls(head, is_settled=bool(mend), is_alone=is_alone)
         if not advice and is_cut and is_utf8:  # it may also be the only accent in another encoding
             told = "if it is UTF-8, it ends within a character, cut off or still being written; "
         if mend in ("", OTHER_ENCODING):
@@ -143,9 +144,10 @@ def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> s
 
 def _advice_on_order(head: bytes, options: TextOptions) -> str:
     """Advice on a text read as UTF-16 or UTF-32 without a mark: name the byte order, or if not wide, its encoding."""
-    head = head[:LONGEST_HEAD]
-    if (likely := _wide_without_mark(head)) and not likely.startswith(options.codec):
-        return f"it seems to be {_kind_of(likely)}: give --encoding {likely}"
+    likely, head = _wide_without_mark(head), head[:LONGEST_HEAD]
+    if likely:
+        seems = f"it seems to be {_kind_of(likely)}: give"
+        return f"{'name its byte order:' if likely.startswith(options.codec) else seems} --encoding {likely}"
     if 0 not in head and head.count(b" ") * _RARELY_SPACES > len(head):
         if head.isascii() or holds_utf8(head):
             return "it is valid UTF-8: give --encoding utf-8"
@@ -218,18 +220,20 @@ def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes,
 
 
 def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
-    """Advice on invalid bytes in a text that begins with many NUL bytes; empty if there are hardly any.
+    """Advice on invalid bytes in UTF-16 and UTF-32, or else in a text that begins with many NUL bytes; otherwise empty.
 
     Args:
-        head: the text's first bytes; UTF-16 and UTF-32 are recognised by their mark, or by where the NUL bytes are.
+        head: the text's first bytes.
         is_settled: whether the encoding is the model's, which no flag changes.
         is_alone: see `charrnn.text.decoding.decode_document`.
     """
-    head = head[:LONGEST_HEAD]
-    if head.count(0) * MANY <= len(head) or _marked_as(head):
+    if _marked_as(head):
         return ""
     if likely := _wide_without_mark(head):
         return "" if is_settled else _if_it_is(f"{_kind_of(likely)} without a mark", likely, is_alone=is_alone)
+    head = head[:LONGEST_HEAD]
+    if head.count(0) * MANY <= len(head):
+        return ""
     if is_settled:
         return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
     return (
@@ -239,14 +243,15 @@ def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> 
 
 
 def _wide_without_mark(head: bytes) -> str:
-    """Recognise UTF-32 or UTF-16 by where a text's first bytes are NUL; empty if it seems to be neither."""
+    """Recognise UTF-32 or UTF-16 by where a text's first bytes are NUL, or by its letters; empty if it seems not so."""
+    first = head[:LONGEST_HEAD]
     for encoding in ("utf-32-be", "utf-32-le"):
-        if _is_utf32(head, encoding):
+        if _is_utf32(first, encoding):
             return encoding
-    for order, (high, low) in {"be": (head[::2], head[1::2]), "le": (head[1::2], head[::2])}.items():
+    for order, (high, low) in {"be": (first[::2], first[1::2]), "le": (first[1::2], first[::2])}.items():
         if 4 * high.count(0) > 3 * len(high) and 4 * low.count(0) < len(low):
             return f"utf-16-{order}"
-    return ""
+    return likely_byte_order(head)
 
 
 def _marked_as(head: bytes) -> str:

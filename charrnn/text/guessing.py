@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 READ = 1 << 12
 """Bytes of a text that are examined, from the first on that is not ASCII."""
@@ -72,17 +72,26 @@ def likely_encoding(head: bytes, among: Iterable[str] = tuple(_COMMONEST)) -> st
     head = head_of(head)
     if not are_of_other_letters(map(len, _NO_ASCII.findall(head))):
         return ""
-    shares = {encoding: _share(head, encoding) for encoding in among}
+    return _best({encoding: _share(head, encoding, *_COMMONEST[encoding]) for encoding in among})
+
+
+def likely_byte_order(head: bytes) -> str:
+    """UTF-16 in the byte order in which a text's first bytes match the letters common in a script; empty if neither."""
+    commonest = dict.fromkeys(_COMMONEST.values())
+    orders = ("utf-16-le", "utf-16-be")
+    return _best({order: max(_share(head[:READ], order, *common) for common in commonest) for order in orders})
+
+
+def _best(shares: Mapping[str, float]) -> str:
     best = max(shares, key=lambda encoding: shares[encoding])
     return best if shares[best] >= LIKELY else ""
 
 
-def _share(head: bytes, encoding: str) -> float:
+def _share(head: bytes, encoding: str, letters: str, usual: float) -> float:
     """The share of common letters in bytes, cut anywhere, relative to the usual share; 0 if that cannot be told."""
-    letters, usual = _COMMONEST[encoding]
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return 0.0
     foreign = [character for character in text if character > "\x7f"]
     if len(foreign) < ENOUGH:
