@@ -1,9 +1,10 @@
 import math
+import unicodedata
 
 import pytest
 
 from charrnn.text.encoder import CharEncoder
-from charrnn.text.likeness import ends_lines_by_cr_lf, to_nearest, with_cr_lf
+from charrnn.text.likeness import ends_lines_by_cr_lf, in_known_form, to_nearest, with_cr_lf
 from charrnn.text.unknowns import encode_known, unknown_surprisal
 
 
@@ -88,6 +89,9 @@ def test_unknown_character_costs_an_escape_and_a_uniform_choice():
         ("\u0645\u0640", "\u0645\u0640", "\u0645\u0640"),
         ("\uc548", "\u110b\u1161\u11ab", "\uc548"),
         ("\u110b\u1161\u11ab", "\uc548", "\u110b\u1161\u11ab"),
+        ("\u095e\u093e", "\u092b\u093c\u093e", "\u095e\u093e"),
+        ("\u092b\u095e", "\u092b\u093c", "\u095e"),
+        ("\u092b\u093c\u095e", "\u092b\u093c", "\u092b\u093c"),
         ("~\uff5e", "\u301c", "\uff5e"),
         ("\u301c", "\uff5e~", "\u301c\u301c"),
         ("\u3001\u3002", ",.\uff64\uff61", "\u3001\u3002\u3001\u3002"),
@@ -98,6 +102,12 @@ def test_unknown_character_costs_an_escape_and_a_uniform_choice():
 )
 def test_nearest_is_an_equivalent_form_and_never_a_part(alphabet, text, expected):
     assert to_nearest(text, CharEncoder(alphabet)) == expected
+
+
+@pytest.mark.parametrize("letter", ["\u0958", "\u095e", "\u09dc", "\ufb2a", "\u00e9", "\uac00"])
+def test_known_form_is_the_composed_letter_even_if_nfc_never_composes_it(letter):
+    apart, encoder = unicodedata.normalize("NFD", letter), CharEncoder(f"a{letter}\u093e")
+    assert in_known_form(f"a{apart}\u093e{apart}", encoder) == f"a{letter}\u093e{letter}"
 
 
 @pytest.mark.parametrize(

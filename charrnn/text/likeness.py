@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from charrnn.text.encoder import CharEncoder
 
@@ -121,8 +122,18 @@ def _behind_letters(text: str) -> str:
 
 def _known_form(letter: str, encoder: CharEncoder, *, decomposes: bool = True) -> str | None:
     """A letter unchanged, composed or decomposed, whichever first form the model knows entirely; None if none."""
-    forms = [letter, unicodedata.normalize("NFC", letter), *[unicodedata.normalize("NFD", letter)] * decomposes]
+    composed = unicodedata.normalize("NFC", letter)
+    forms = [letter, composed, *[unicodedata.normalize("NFD", letter)] * decomposes]
+    for form, known in _never_composed(encoder.characters).items():
+        composed = composed.replace(form, known)
+    forms.append(composed)  # in the alphabet's own composed letters
     return next((form for form in forms if all(c in encoder for c in form)), None)
+
+
+@lru_cache
+def _never_composed(alphabet: str) -> dict[str, str]:
+    """Characters of an alphabet by their NFC, where that is another form, as for Hindi letters with a dot below."""
+    return {form: c for c in alphabet if (form := unicodedata.normalize("NFC", c)) != c}
 
 
 def _nearest_accents(letter: str, encoder: CharEncoder) -> str:
