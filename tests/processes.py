@@ -247,6 +247,7 @@ def _run(
 
 
 SMALL = ["--hidden-size", 16, "--batch-size", 4, "--seq-len", 16, "--precision", "float32"]
+FOUR_STEPS = [*SMALL, "--max-steps", 4]
 ENDLESS = ["--max-steps", 10**8]
 
 
@@ -280,3 +281,7 @@ def stop_in_step(last):
         return found
 
     loop.take_step = take_and_stop
+
+
+def assert_same_weights(folder, one, other):
+    torch.testing.assert_close(weights_of(folder / one), weights_of(folder / other), rtol=0, atol=0)
