@@ -346,7 +346,7 @@ def test_short_slow_text_is_read_once(tmp_path, monkeypatch, data, options):
     assert decoded(read_corpus([str(path)], ReadOptions(options=TextOptions(**options)))) == "before"
 
 
-@pytest.mark.parametrize("step", ["_tally", "settle_alphabet"])
+@pytest.mark.parametrize("step", ["_count", "settle_alphabet"])
 def test_file_deleted_before_reading_is_reported_as_changed(tmp_path, monkeypatch, step):
     for name in ("text1.txt", "text2.txt"):
         write(tmp_path, b"text", name)

@@ -85,8 +85,8 @@ def stream(terminal, monkeypatch):
 
 
 def framed(stream, lines):
-    outlet = PatientStream(stream)
-    return Frame(stream, outlet, lambda: lines, lambda: (40, 24), stays=True, hides_typing=True), outlet
+    patient = PatientStream(stream)
+    return Frame(stream, patient, lambda: lines, lambda: (40, 24), stays=True, hides_typing=True), patient
 
 
 def echoes(descriptor):
@@ -199,19 +199,19 @@ def test_frame_filling_the_terminal_does_not_scroll(tmp_path):
 
 def test_lines_skipped_for_a_signal_are_not_erased(stream, terminal, monkeypatch):
     lines = ["a"]
-    drawn, outlet = framed(stream, lines)
+    drawn, patient = framed(stream, lines)
     with monkeypatch.context() as held:
-        held.setattr(outlet, "write", lambda _, **__: False)
+        held.setattr(patient, "write", lambda _, **__: False)
         drawn.start()
     drawn.write("note\n")
     drawn.stop()
     assert read_until(terminal[0], SHOW_CURSOR) == b"note\r\n" + HIDE_CURSOR + b"a\r\n" + SHOW_CURSOR
     assert echoes(stream), "as it did before the first of two beginnings"
-    drawn, outlet = framed(stream, lines)
+    drawn, patient = framed(stream, lines)
     drawn.start()
     lines += ["b", "c"]
     with monkeypatch.context() as held:
-        held.setattr(outlet, "write", lambda _, **__: False)
+        held.setattr(patient, "write", lambda _, **__: False)
         drawn.write("lost\n")
     drawn.write("above\n")
     assert read_until(terminal[0], b"c") == HIDE_CURSOR + b"a\r" + CLEAR + b"above\r\na\r\nb\r\nc"
@@ -246,10 +246,10 @@ def test_exit_during_a_drawing_shows_the_cursor(stream, terminal, monkeypatch, a
         return ["a"]
 
     monkeypatch.setattr(frame, "HURRY_SECONDS", 0.5)
-    drawn, outlet = framed(stream, ["a"])
+    drawn, patient = framed(stream, ["a"])
     drawn.start()
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(outlet if amid == "write" else drawn, amid, leave)
+        interrupted.setattr(patient if amid == "write" else drawn, amid, leave)
         drawn.write("above\n")
     drawn.stop()
 

@@ -56,8 +56,8 @@ def test_lines_skipped_for_a_signal_are_counted_and_reported(pipe, monkeypatch, 
     for message in (long, "lost", "lost too"):
         display.note(message)
     first = read_lines(reader, 1)
-    display._outlet._writer.join(60)
-    assert not display._outlet._writer.is_alive()
+    display._patient._writer.join(60)
+    assert not display._patient._writer.is_alive()
     display.note("heard")
     lines = first + read_lines(reader, 2)
     told = "2 lines were left out while nobody read"

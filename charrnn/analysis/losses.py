@@ -64,7 +64,7 @@ def read_pieces(
         on_progress: called with the number of characters read since the last call.
 
     Yields:
-        The reading of one `PIECE` after another, which bounds the memory for a long text.
+        The predictions of one `PIECE` after another, which bounds the memory for a long text.
 
     Raises:
         DivergenceError: a surprisal is not finite.
@@ -88,33 +88,33 @@ def _read_piece(
         of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
         recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
     share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
-    readings = score_batch(model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read))
+    predictions = score_batch(model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read))
     skipped = bounds[:-1] - starts
-    pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(readings, skipped, strict=True)]
+    pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(predictions, skipped, strict=True)]
     surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
     require_finite(surprisals)
     return Predictions(surprisals, hits)
 
 
-def mask_uncounted(readings: Iterable[Predictions], counted_mask: NDArray[np.bool_]) -> Iterator[Predictions]:
-    """Mask readings: set the surprisals of ids that do not count to 0, and their hits to False.
+def mask_uncounted(predictions: Iterable[Predictions], counted_mask: NDArray[np.bool_]) -> Iterator[Predictions]:
+    """Mask predictions: set the surprisals of ids that do not count to 0, and their hits to False.
 
     Args:
-        readings: of a text in pieces.
+        predictions: of a text in pieces.
         counted_mask: whether each id but the first counts, shape (num_chars - 1,).
     """
     place = 0
-    for reading in readings:
-        own = counted_mask[place : place + len(reading.hits)]
-        yield Predictions(np.where(own, reading.surprisals, 0.0), reading.hits & own)
+    for piece in predictions:
+        own = counted_mask[place : place + len(piece.hits)]
+        yield Predictions(np.where(own, piece.surprisals, 0.0), piece.hits & own)
         place += len(own)
 
 
-def add_up(readings: Iterable[Predictions], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
-    """Sum the readings of a text over its pieces.
+def add_up(predictions: Iterable[Predictions], begins: NDArray[np.bool_], unread: int) -> tuple[float, int]:
+    """Sum the predictions of a text over its pieces.
 
     Args:
-        readings: of all ids of the text but the first.
+        predictions: of all ids of the text but the first.
         begins: for each id after the `unread` ones, whether it is the first of its character, shape (num_counted,). A
             character of several bytes may begin in one piece and continue in the next.
         unread: number of ids at the start that do not count.
@@ -124,9 +124,9 @@ def add_up(readings: Iterable[Predictions], begins: NDArray[np.bool_], unread: i
     """
     losses, right = list[float](), 0
     place, last = 0, np.zeros(0, dtype=np.bool_)  # hits of the piece's last character, which may continue
-    for reading in readings:
-        losses.append(float(reading.surprisals[unread:].sum()))
-        hits = np.concatenate([last, reading.hits[unread:]])
+    for piece in predictions:
+        losses.append(float(piece.surprisals[unread:].sum()))
+        hits = np.concatenate([last, piece.hits[unread:]])
         starts = np.flatnonzero(begins[place : place + len(hits)])
         right += int(np.count_nonzero(np.logical_and.reduceat(hits, starts)[:-1]))
         place, last, unread = place + int(starts[-1]), hits[starts[-1] :], 0
@@ -150,7 +150,7 @@ def score_batch(
     if recalled is None and model.config.recall and texts:
         recalled = recall_texts(texts, model.config.recall)
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-    readings: list[Predictions] = [Predictions(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
+    predictions: list[Predictions] = [Predictions(np.zeros(0), np.zeros(0, dtype=bool))] * len(texts)
     while order:
         longest = len(texts[order[0]])
         columns = max(1, min(MAX_LANES, MOST_PADDED // longest))  # a long text is read with few beside it
@@ -158,9 +158,9 @@ def score_batch(
         chosen, order = order[:columns], order[columns:]
         found = None if recalled is None else [recalled[index] for index in chosen]
         together = _read_sorted(model, [texts[index] for index in chosen], found, on_progress)
-        for index, reading in zip(chosen, together, strict=True):
-            readings[index] = reading
-    return readings
+        for index, each in zip(chosen, together, strict=True):
+            predictions[index] = each
+    return predictions
 
 
 def surprisals(logits: Singles, targets: Ids) -> Doubles:

@@ -139,7 +139,7 @@ class LiveDisplay(Display):
         self._stream = stream
         self._lines = PlainDisplay(stream, shows_samples=False, is_hurried=is_hurried)
         self._drawing = _Drawing(stream)
-        self._frame = Frame(stream, self._outlet, self._draw, self._drawing.size, stays=True, hides_typing=True)
+        self._frame = Frame(stream, self._patient, self._draw, self._drawing.size, stays=True, hides_typing=True)
         self._report: Report | None = None
         self._evaluated: Report | None = None
         self._sample: tuple[int, str] | None = None

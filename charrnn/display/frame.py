@@ -36,7 +36,7 @@ class Frame:
 
     Args:
         stream: a terminal.
-        outlet: writes to the stream.
+        patient: writes to the stream, whose reader may stop reading.
         render: returns the lines, without control characters except for colours, none wider than the terminal.
         size: returns the terminal's columns and rows.
         stays: whether the last drawing is left on the terminal.
@@ -46,14 +46,14 @@ class Frame:
     def __init__(
         self,
         stream: TextIO,
-        outlet: PatientStream,
+        patient: PatientStream,
         render: Callable[[], Sequence[str]],
         size: Callable[[], tuple[int, int]],
         *,
         stays: bool,
         hides_typing: bool,
     ) -> None:
-        self._stream, self._outlet, self._render, self._size = stream, outlet, render, size
+        self._stream, self._patient, self._render, self._size = stream, patient, render, size
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
         self._former: Any = None
@@ -111,7 +111,7 @@ class Frame:
         self._done.set()
         has_turn = self._lock.acquire(timeout=HURRY_SECONDS / 2)
         if not has_turn:
-            self._outlet = PatientStream(self._stream)  # the former outlet may be blocked as well
+            self._patient = PatientStream(self._stream)  # the former one may be blocked as well
         try:
             self._leave()
         finally:
@@ -122,7 +122,7 @@ class Frame:
         """Write whole lines above what is drawn."""
         with self._turn():
             if self._lines is None:
-                self._outlet.write(text)
+                self._patient.write(text)
             else:
                 self._draw(text)
 
@@ -147,7 +147,7 @@ class Frame:
     def _draw(self, above: str = "", *, is_last: bool = False) -> None:
         if not self._has_terminal():
             if above:
-                self._outlet.write(above)
+                self._patient.write(above)
             return
         self._drawn_at = time.monotonic()
         begins, (columns, rows) = self._lines is None, self._size()
@@ -157,7 +157,7 @@ class Frame:
         hidden = _HIDE_CURSOR if begins and self._hides_typing else ""
         shown = hidden + self._erasure(columns) + above + "\n".join(lines)
         former, self._lines = self._lines, [_COLOURS.sub("", line) for line in lines]
-        if not self._outlet.write(shown, counts=bool(above)):
+        if not self._patient.write(shown, counts=bool(above)):
             self._lines = former
 
     def _has_terminal(self) -> bool:
@@ -179,7 +179,7 @@ class Frame:
         if self._has_terminal() and self._lines is not None:
             end = "\n" if self._stays else self._erasure(self._size()[0])
             self._lines = None
-            self._outlet.write(end + (_SHOW_CURSOR if self._hides_typing else ""), counts=False)
+            self._patient.write(end + (_SHOW_CURSOR if self._hides_typing else ""), counts=False)
         show_typing()
 
     def _heed_ctrl_z(self, *_: object) -> None:

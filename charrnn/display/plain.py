@@ -36,7 +36,7 @@ class Display:
     unit = "character"
 
     def __init__(self, stream: TextIO, *, is_hurried: Callable[[], bool] = never) -> None:
-        self._outlet = PatientStream(stream, is_hurried)
+        self._patient = PatientStream(stream, is_hurried)
 
     def __enter__(self) -> Display:
         return self
@@ -73,11 +73,11 @@ class Display:
 
     def write(self, line: str) -> None:
         """Write a line unchanged, preceded by a warning if lines were dropped since the last one."""
-        self._outlet.write(f"{self._told_of_lost()}{line}\n")
+        self._patient.write(f"{self._told_of_lost()}{line}\n")
 
     def _told_of_lost(self) -> str:
         """A warning line on how many lines were dropped since the last one; empty for none."""
-        lost = self._outlet.left_out
+        lost = self._patient.left_out
         told = f"{lost:,} line{'s were' if lost > 1 else ' was'} left out while nobody read"
         return f"{self._warning(told)}\n" if lost else ""
 

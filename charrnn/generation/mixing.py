@@ -56,7 +56,7 @@ class MixedModel:
         characters = "".join(part.encoder.characters for part in parts)
         self.encoder = CharEncoder(characters, first.unit, first.has_unknown)
         self._parts = parts
-        # Shape (V + 1,): UNKNOWN for characters without an id, and at the end, which the index NONE reads.
+        # Shape (V + 1,): UNKNOWN for characters without an id, and at the end, which the index `NO_FORECAST` reads.
         self._own_ids = [_ids_in(part.encoder, self.encoder) for part in parts]
         self._reaches = {part.model.config.recall for part in parts} - {0}
         self._places = [self.encoder.look_up(part.encoder.points).astype(np.intp) for part in parts]

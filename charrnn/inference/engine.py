@@ -96,7 +96,7 @@ class Engine:
         return self.begin_one(RecallMemory(config.recall, config.vocab_size, generated_from) if config.recall else None)
 
     def begin_one(self, memory: RecallMemory | None = None) -> EngineReader:
-        """Begin one text, whose forecasts come from a memory or are passed to `Text.read`."""
+        """Begin one text, whose forecasts come from a memory or are passed to `EngineReader.read`."""
         return EngineReader([member.stepper() for member in self._members], memory)
 
     def batch_reader(self, num_texts: int, generated_from: int | None = None) -> EngineBatchReader:

@@ -158,8 +158,8 @@ def _why_not(document: Document, reading: ReadOptions, meter: Meter) -> Cause | 
 
 def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> Corpus:
     stream = TextStream(found, reading, meter)
-    tally = _tally(stream)
-    counts, num_learned = tally.counts, stream.num_learned
+    counter = _count(stream)
+    counts, num_learned = counter.counts, stream.num_learned
     _refuse_short(counts, num_learned, name, reading)
     _refuse_without_lines(counts, name, reading)
     encoder = settle_alphabet(counts, name, reading)
@@ -167,7 +167,7 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
         raise ForeignTextError(f"{name}: is another text")
     return Corpus(
         name=name,
-        ids=_encode(stream, encoder, tally, reading, meter),
+        ids=_encode(stream, encoder, counter, reading, meter),
         encoder=encoder,
         counts=counts_by_id(counts, encoder),
         num_bytes=meter.num_bytes,
@@ -185,12 +185,12 @@ def _read_found(found: Found, name: str, reading: ReadOptions, meter: Meter) -> 
     )
 
 
-def _tally(stream: TextStream) -> CharCounter:
+def _count(stream: TextStream) -> CharCounter:
     """Make the first pass: count the characters, and keep the text if it is costly to read and not large."""
-    tally = CharCounter(MAPPED_BYTES if stream.is_costly else 0)
+    counter = CharCounter(MAPPED_BYTES if stream.is_costly else 0)
     for text in stream.read():
-        tally.add(code_points(text))
-    return tally
+        counter.add(code_points(text))
+    return counter
 
 
 def _refuse_short(counts: Counts, num_learned: int, name: str, reading: ReadOptions) -> None:
@@ -216,9 +216,9 @@ def _refuse_without_lines(counts: Counts, name: str, reading: ReadOptions) -> No
     raise CorpusError(f"{name}: no line feed, and --lines needs lines; {mend}")
 
 
-def _encode(stream: TextStream, encoder: CharEncoder, tally: CharCounter, reading: ReadOptions, meter: Meter) -> Ids:
+def _encode(stream: TextStream, encoder: CharEncoder, counter: CharCounter, reading: ReadOptions, meter: Meter) -> Ids:
     """Encode the text, from what the first pass kept or by a second pass, in memory or, if large, in the cache."""
-    kept, num_chars = tally.ids(encoder), int(tally.counts.sum())
+    kept, num_chars = counter.ids(encoder), int(counter.counts.sum())
     if kept is not None:
         return kept
     pieces = (encoder.look_up(code_points(text)) for text in stream.read_again(num_chars))

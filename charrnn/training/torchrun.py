@@ -21,8 +21,8 @@ RUN_ID = "TORCHELASTIC_RUN_ID"
 """The variable in which torchrun, and no other launcher, gives `--rdzv-id`."""
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-"""The variable in which torchrun names a file for this process: `attempt_LIFE/RANK/error.json` in a folder that is new
-for each torchrun, and the same through all restarts of the processes that it starts."""
+"""The variable in which torchrun names a file for this process: `attempt_NUMBER/RANK/error.json` in a folder that is
+new for each torchrun, and the same through all restarts of the processes that it starts."""
 
 
 @dataclass(frozen=True)

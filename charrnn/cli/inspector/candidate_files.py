@@ -201,16 +201,14 @@ def _require_ordinary(path: str, visit: Callable[[int], None]) -> None:
 def _walk(folder: str, visit: Callable[[int], None]) -> None:
     """Visit everything in a folder, except the contents of symbolic links and of folders whose names begin with a dot.
 
-    That is what is read, at least: what only the system hides is not asked for here.
+    So at least what a training reads is visited; what only the system hides is visited too.
     """
     folders = [folder]
     while folders:
         with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 visit(1)
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(
-                    "."
-                ):  # at least what is read is visited
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                     folders.append(entry.path)
 
 

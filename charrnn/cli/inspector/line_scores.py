@@ -139,8 +139,8 @@ def _bits(subject: Subject, texts: Sequence[EncodedText], rule: str) -> list[Dou
     A line of which everything but the line end is left out has a single NaN.
     """
     encoder, price = subject.contents.encoder, unknown_price(subject)
-    beginning = first_id(encoder, subject.contents.corpus.counts)
-    readings = score_batch(subject.engine, [np.concatenate([[beginning], text.ids]) for text in texts])
+    first = first_id(encoder, subject.contents.corpus.counts)
+    readings = score_batch(subject.engine, [np.concatenate([[first], text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):
         values = reading.surprisals

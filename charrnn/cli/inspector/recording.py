@@ -142,7 +142,7 @@ class Recording:
 
 
 def describe_extent(fields: dict[str, Any]) -> str:
-    """Say how much of which text was read, from `Piece.fields`."""
+    """Say how much of which text was read, from `Excerpt.fields`."""
     read, whole = fields["characters"], fields["of"]
     part = number_of(read, "character")
     if whole is None:
@@ -236,16 +236,16 @@ def _name_held_out(subject: Subject) -> str:
 def _known_piece(subject: Subject, given: Excerpt, rule: str, length: int) -> Excerpt:
     enough = given.text[: READ_FOR_ONE * length]
     is_all = len(enough) == given.whole
-    readable = fit_text(subject, enough, given.source, rule)
-    seen = readable.known[:length]
-    known = "".join(compress(readable.text, seen))
+    encoded = fit_text(subject, enough, given.source, rule)
+    seen = encoded.known[:length]
+    known = "".join(compress(encoded.text, seen))
     if not known:
-        which = f" among the first {len(seen):,}" if not is_all or len(readable.known) > length else ""
-        known_to = f"{which} that {name_of(subject.path)} knows" if readable.text else ""
+        which = f" among the first {len(seen):,}" if not is_all or len(encoded.known) > length else ""
+        known_to = f"{which} that {name_of(subject.path)} knows" if encoded.text else ""
         raise CorpusError(f"{given.source}: no characters{known_to}; give a text to read")
     gaps = np.cumsum(seen)[~seen]
-    whole = len(readable.known_text) if is_all else given.whole
-    is_held_back = len(readable.text) > length
+    whole = len(encoded.known_text) if is_all else given.whole
+    is_held_back = len(encoded.text) > length
     return Excerpt(known, given.source, whole, tuple(gaps.tolist()), is_held_back=is_held_back, is_fitted=True)
 
 

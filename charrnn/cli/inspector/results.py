@@ -1,4 +1,4 @@
-"""The types of what a view finds about a model: plain values, and a drawing for a terminal or a picture."""
+"""What a view finds about a model: plain values, how much of a text a page shows, and a drawing."""
 
 from __future__ import annotations
 

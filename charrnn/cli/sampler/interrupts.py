@@ -22,7 +22,7 @@ class DeferredInterrupt:
 
     def __init__(self, *, ends_all: bool) -> None:
         self._ends_all = ends_all
-        self._may_come = self._is_put_by = False
+        self._may_come = self._is_deferred = False
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -39,11 +39,11 @@ class DeferredInterrupt:
 
     def __enter__(self) -> None:
         self._may_come = True
-        if self._is_put_by:
+        if self._is_deferred:
             self._come()
 
     def __exit__(self, *_: object) -> None:
-        self._may_come = self._is_put_by = False
+        self._may_come = self._is_deferred = False
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
         """Pass items on; Ctrl-C is raised while one is made, and deferred while it is used."""
@@ -65,10 +65,10 @@ class DeferredInterrupt:
                 raise
 
     def _take(self, *_: object) -> None:
-        if self._may_come or self._is_put_by:
+        if self._may_come or self._is_deferred:
             self._come()
-        self._is_put_by = True
+        self._is_deferred = True
 
     def _come(self) -> None:
-        self._may_come = self._is_put_by = False
+        self._may_come = self._is_deferred = False
         raise KeyboardInterrupt

@@ -33,7 +33,7 @@ class Request:
         explicit: the options that were given on the command line.
         log: path of the log; None for no log.
         resume: go on from a checkpoint.
-        resume_or_start: resume if there is a checkpoint, else start; `joining.settle` decides.
+        resume_or_start: resume if there is a checkpoint, else start; `effective_request.settle` decides.
         resume_from: path of the checkpoint to go on from; None for the output checkpoint itself.
         init_from: path of the checkpoint that gives the initial weights; None for random ones from the seed.
         force: resume even with another text or other flags.
