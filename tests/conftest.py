@@ -439,3 +439,10 @@ def ended(tmp_path_factory):
     training = train(folder, *SMALL, "--max-steps", 20, "--log", "verse.log")
     assert training.process.exitcode == 0, training.stderr
     return folder
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "verse.txt"
+    path.write_text(make_text(3000), encoding="utf-8")
+    return path

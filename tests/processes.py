@@ -285,3 +285,14 @@ def stop_in_step(last):
 
 def assert_same_weights(folder, one, other):
     torch.testing.assert_close(weights_of(folder / one), weights_of(folder / other), rtol=0, atol=0)
+
+
+def all_but_the_clock(path):
+    """Everything of a checkpoint that a resumed run must have in common with a straight one."""
+    contents = torch.load(path, weights_only=True)
+    training = contents["training"]
+    for row in contents["history"]:
+        del row["seconds"]
+    timed = {"seconds", "evaluation_seconds", "pace", "config"}
+    kept = {name: value for name, value in training.items() if name not in timed}
+    return {"weights": contents["weights"], "history": contents["history"], "training": kept}

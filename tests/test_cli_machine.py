@@ -1,14 +1,24 @@
 """What the machine cannot do: a resume on another device or in another precision, failing GPUs, too little memory."""
 
 import functools
+import json
+import re
 import shutil
 import sys
+import threading
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import make_text
 from processes import SMALL, contents, stop_in_step, train
+
+from charrnn.cli.trainer import machine
+from charrnn.errors import ConfigError
+from charrnn.network import torch_engine
+from charrnn.training.ranks import ALONE
 
 
 @pytest.fixture
@@ -270,3 +280,103 @@ TOLD_BY_OTHERS = [
     OSError("libtorch_global_deps.so: failed to map segment from shared object"),
     RuntimeError("could not create a primitive"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "refused", "code"),
+    [(["--threads", 2], "", 2), (["--threads", 2, "--members", 2], "member", 2), (["--threads", 1], "", 0)],
+)
+def test_thread_failure_is_one_line_and_one_thread_suffices(charrnn, text, flags, refused, code):
+    prepare = partial(refuse_threads, refused)
+    result = charrnn("train", "verse.txt", *SMALL, "--max-steps", 2, "-q", *flags, prepare=prepare)
+    told = (
+        "charrnn: no more threads can be started here; raise the limit (`ulimit -u`, or the container's on processes), "
+        "or use --threads 1\n"
+    )
+    assert (result.code, result.stderr) == (code, told if code else "")
+
+
+def refuse_threads(name):
+    """Refuse to start threads whose name begins so."""
+    begin = threading.Thread.start
+
+    def start(thread):
+        if thread.name.startswith(name):
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    threading.Thread.start = start
+
+
+OLD_PROCESSOR = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_processor_without_avx512_trains_as_well(charrnn, text, cell):
+    flags = ["--hidden-size", 64, "--max-steps", 30, "--cell", cell, "--json", "--overwrite"]
+    losses = []
+    for environment in (OLD_PROCESSOR, {}):
+        result = charrnn("train", "verse.txt", *flags, env=environment, cold=True)
+        assert result.code == 0, result.stderr
+        losses.append(json.loads(result.stderr.splitlines()[-1])["best_val_loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_missing_gpu_is_reported_in_one_line(charrnn, text):
+    result = charrnn("train", "verse.txt", "--device", "cuda")
+    assert result.code == 2
+    assert result.stderr.startswith("charrnn: --device cuda: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        (
+            None,
+            "this PyTorch is built without CUDA; install another build (pytorch.org), or leave --device out to run",
+        ),
+        ("13.0", "torch finds no GPU; leave --device out to run on the CPU"),
+    ],
+)
+def test_pytorch_without_cuda_suggests_a_build_with_it(monkeypatch, version, told):
+    monkeypatch.setattr(torch.version, "cuda", version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch_engine, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
+    with pytest.raises(ConfigError, match=re.escape(f"--device cuda: {told}")):
+        torch_engine.require_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "has_kernels"),
+    [
+        ((6, 1), ["sm_75", "sm_90"], False),
+        ((6, 1), ["sm_50", "sm_60", "sm_90"], True),
+        ((8, 0), ["sm_86", "sm_90"], False),
+        ((12, 1), ["sm_75", "sm_90a", "compute_90"], True),
+        ((12, 1), ["sm_75", "sm_120", "compute_130"], True),
+        ((7, 0), ["sm_75", "compute_75"], False),
+        ((9, 0), [], True),  # nothing is said
+    ],
+)
+def test_gpu_without_kernels_in_this_pytorch_is_refused(monkeypatch, capability, built_for, has_kernels):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="GPU-0"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+    for module in (machine, torch_engine):
+        monkeypatch.setattr(module, "gpu_trouble", torch_engine.gpu_trouble.__wrapped__)
+    assert machine.choose_device("auto", ALONE) == ("cuda" if has_kernels else "cpu", "")
+    if not has_kernels:
+        told = (
+            "--device cuda: this PyTorch has no kernels for GPUs of compute capability "
+            f"{'.'.join(map(str, capability))}; install another build (pytorch.org), or leave --device out to run "
+            "on the CPU"
+        )
+        with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
+            machine.choose_device("cuda", ALONE)

@@ -10,9 +10,8 @@ from datetime import timedelta
 
 import pytest
 import torch
-from processes import Training
+from processes import Training, all_but_the_clock
 from ranks import FLAGS, SAVING, start_ranks
-from test_cli_train import all_but_the_clock
 from test_recovery import break_forward
 from torch import distributed as dist
 

@@ -9,7 +9,14 @@ import signal
 import pytest
 import torch
 from conftest import make_text
-from processes import contents, steps, stop_in_step, train
+from processes import SMALL, contents, steps, stop_in_step, train
+
+from charrnn.cli.trainer.announce import doubt
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.clock import CLOCK
+from charrnn.training.loop import take_step
+from charrnn.training.run import TrainingRun
 
 
 @pytest.fixture
@@ -179,3 +186,30 @@ def test_contradictory_counts_are_refused(folder, counts, history):
     damage = "pace counts characters or evaluations that there are none of"
     told = f"verse.pt: its training state is damaged, or of a later version ({damage}); train again"
     assert (training.process.exitcode, training.stderr) == (1, f"charrnn: {told}\n")
+
+
+@pytest.mark.slow
+def test_resume_of_a_finished_run_changes_nothing(charrnn, text):
+    charrnn("train", "verse.txt", *SMALL, "--max-steps", 5, "--time", "10m", "-q")
+    before = text.with_name("verse.pt").read_bytes()
+    told = "charrnn: verse.pt: already at its end; give a larger --epochs, --max-steps or --time to train on\n"
+    for quiet in ([], ["-q"]):
+        result = charrnn("train", "verse.txt", "--resume", *quiet)
+        assert (result.code, result.stdout) == (0, b"verse.pt\n")
+        assert told == result.stderr if quiet else told in result.stderr
+    assert text.with_name("verse.pt").read_bytes() == before
+
+
+def test_resumed_run_at_its_end_says_that_it_is_only_evaluated():
+    text = make_text(3000)
+    encoder = CharEncoder(text)
+    model = ModelConfig(vocab_size=len(encoder), cell="gru", hidden_size=8, num_layers=1, embedding_dim=4)
+    ids = encoder.encode(text)
+    passed = "already at its end: the steps since its last evaluation are evaluated, and no more are made"
+    for max_steps, seconds, told in ((2, 0, ""), (2, 4000, ""), (1, 0, passed), (3, 4000, passed)):
+        config = TrainConfig(batch_size=2, seq_len=8, max_steps=max_steps, learning_rate=0.01, time_limit=3600.0)
+        run = TrainingRun.start(model, config, ids[:2000], ids[2000:], started=CLOCK.now() - seconds)
+        take_step(run)
+        take_step(run)
+        assert (run.progress, run.finished) == (1, False)
+        assert doubt(run).partition(";")[0] == told

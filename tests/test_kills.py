@@ -10,8 +10,7 @@ import time
 import pytest
 import torch
 from conftest import make_text
-from processes import Training, train
-from test_cli_train import all_but_the_clock
+from processes import Training, all_but_the_clock, train
 
 from charrnn.cli.trainer import background_saver
 from charrnn.storage import outputs

@@ -18,7 +18,7 @@ import typer
 from conftest import clean_environment, make_text
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_cli_train import NO_FLAGS
+from runs import NO_FLAGS
 
 from charrnn import disk, escape, paths
 from charrnn.cli.common.streams import is_closed_pipe

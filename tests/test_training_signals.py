@@ -12,7 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import ENDLESS, FIRST_STEP, SMALL, Training, step_of, tell_first_step, train, wait_until
+import torch
+from processes import (
+    ENDLESS,
+    FIRST_STEP,
+    SMALL,
+    Training,
+    all_but_the_clock,
+    step_of,
+    tell_first_step,
+    train,
+    wait_until,
+)
 
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
@@ -239,3 +250,77 @@ def test_stop_while_pytorch_loads_is_deferred():
     with TrainingSignals() as signals, signals.held_back():
         pass
     assert not signals.received
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupted_and_resumed_run_equals_a_straight_one_bit_for_bit(text, threads):
+    folder, steps = text.parent, 100
+    options = [*SMALL, "--num-layers", 2, "--dropout", 0.3, "--max-steps", steps]
+    straight = train(folder, *options, "--out", "straight.pt", "-q", threads=threads)
+    assert straight.process.exitcode == 0, straight.stderr
+    cut = train(folder, *options, prepare=stop_amid_it, threads=threads)
+    assert cut.process.exitcode == 130, cut.stderr
+    assert "validation" in cut.stderr
+    assert STOP_AT <= saved_step(text) < steps
+    assert train(folder, "--resume", "-q", threads=threads).process.exitcode == 0
+    straight, resumed = (all_but_the_clock(folder / name) for name in ("straight.pt", "verse.pt"))
+    assert resumed["history"] == straight["history"]
+    torch.testing.assert_close(resumed["weights"], straight["weights"], rtol=0, atol=0)
+    assert resumed["training"]["random_state"] == straight["training"]["random_state"]
+    for part in ("weights", "optimizer", "state"):
+        torch.testing.assert_close(resumed["training"][part], straight["training"][part], rtol=0, atol=0)
+
+
+STOP_AT = 40
+"""Steps, of which there is an evaluation at every 25th."""
+
+
+def stop_amid_it():
+    step = loop.take_step
+
+    def take_step(run):
+        if run.step == STOP_AT:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(run)
+
+    loop.take_step = take_step
+
+
+def test_json_ends_with_the_path_after_a_signal_and_at_the_end(text):
+    for prepare, code, flags, end in (
+        (stop_amid_it, 130, ["--max-steps", 100], "interrupted"),
+        (None, 0, ["--resume", "--max-steps", 60], None),
+        (None, 0, ["--resume"], "finished"),
+    ):
+        training = train(text.parent, *SMALL, *flags, "--json", prepare=prepare)
+        assert training.process.exitcode == code, training.stderr
+        last = json.loads(training.stderr.splitlines()[-1])
+        stored = {"step": saved_step(text), "checkpoint": "verse.pt"}
+        assert {name: last[name] for name in stored} == stored
+        assert end is None or last == {**stored, end: True}
+
+
+def saved_step(text):
+    return torch.load(text.with_name("verse.pt"), weights_only=True)["training"]["step"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGXCPU, 152),
+])  # fmt: skip
+def test_signal_saves_and_prints_the_resume_command(charrnn, text, number, code):
+    training = Training(text.parent, *SMALL, "--max-steps", 10**8, prepare=tell_first_step)
+    training.wait_for(FIRST_STEP)
+    training.kill(number)
+    assert training.wait() == code
+    assert training.stdout == ""
+    assert "go on with: charrnn train verse.txt --resume" in training.stderr
+    assert "Traceback" not in training.stderr
+    step = saved_step(text)
+    assert f"stopped after step {step:,}, saved" in training.stderr
+    assert charrnn("inspect", "verse.pt").code == 0
+    assert len(charrnn("sample", "verse.pt", "-n", 10).text) == 10
+    resumed = charrnn("train", "verse.txt", "--resume", "--max-steps", step + 5)
+    assert resumed.code == 0, resumed.stderr
+    assert f"going on after step {step:,}" in resumed.stderr
