@@ -446,3 +446,15 @@ def text(tmp_path):
     path = tmp_path / "verse.txt"
     path.write_text(make_text(3000), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def command(trained):
+    """Arguments of a command on the trained model and on one of other letters, and how to run it."""
+    save_like(trained, "zoo.pt", characters="".join(sorted("BKMNRST\n abeiklmnoprst" + "z")))  # z for u
+
+    def run(*arguments, stdin=""):
+        given = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogateescape")
+        return run_charrnn(trained, "inspect", *arguments, input=given)
+
+    return run
