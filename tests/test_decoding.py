@@ -754,6 +754,15 @@ def test_text_in_its_own_encoding_warns_of_no_other(text, read_in):
     assert not told
 
 
+@pytest.mark.parametrize(
+    ("line", "encoding"), [("持版本", "gb18030"), ("個以上", "cp932"), ("にもか", "euc-jp"), ("の指定", "euc-jp")]
+)
+def test_short_line_is_not_taken_for_utf8_that_begins_within_a_character(line, encoding):
+    told, data = [], line.encode(encoding)
+    FirstLook("t", lambda *doubt: told.append(doubt), TextOptions(encoding=encoding)).take(data, line)
+    assert told == []
+
+
 def test_holds_utf8_ignores_a_start_within_a_character():
     data = CHINESE.encode()
     assert all(holds_utf8(data[start:end]) for start in range(4) for end in range(40, 44))

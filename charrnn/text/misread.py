@@ -40,7 +40,9 @@ class FirstLook:
     """Checks whether the first chunk of a text with non-ASCII bytes is valid UTF-8, which is hardly ever by chance.
 
     A chunk of too few such bytes for that, as a line of one character may be, is passed over. One that is not UTF-8 may
-    be likelier in another encoding of Chinese, Japanese or Korean; most lines are too short to tell.
+    be likelier in another encoding of Chinese, Japanese or Korean; most lines are too short to tell. A chunk
+    counts as beginning with a character, as a text or a line does: to pass over continuation bytes would find many by
+    chance.
 
     Args:
         name: of the text.
@@ -58,7 +60,7 @@ class FirstLook:
         """Look at the next bytes and the text decoded from them."""
         if self._is_over or (data.isascii() and not self._is_wide):
             return
-        is_utf8 = is_hardly_wide(data) if self._is_wide else holds_utf8(data)
+        is_utf8 = is_hardly_wide(data) if self._is_wide else not (_decode(data) or "").isascii()
         is_told_by_few = self._is_wide or len(text) == len(data)
         self._is_over = not is_utf8 or is_told_by_few or len(data.translate(None, _ASCII)) >= FEWEST_PAIRED
         if is_utf8 and self._is_over:
