@@ -542,6 +542,17 @@ def test_larger_variant_of_an_encoding_is_suggested(encoding, larger, text):
     assert decode([text.encode(larger)], encoding=larger) == text
 
 
+@pytest.mark.parametrize(
+    ("kanji", "told"), [(b"\x8f\xf4\xfb", "iconv -f EUC-JP-MS"), (b"\xfc\xe2", "name the right --enc")]
+)
+def test_kanji_of_windows_in_euc_jp_do_not_suggest_an_encoding_in_which_they_are_others(kanji, told):
+    data = (JAPANESE * 9).encode("euc_jp") + kanji
+    in_euc_jp, in_utf8 = outcome([data], encoding="euc_jp"), outcome([data])
+    assert told in in_euc_jp
+    assert "euc_jis_2004" not in in_euc_jp
+    assert "probably euc-jp," in in_utf8
+
+
 def test_byte_order_mark_suggests_a_wide_encoding_only_at_the_start():
     with pytest.raises(DecodingError, match="at byte 300 ") as caught:
         decode([300 * b"a", b"\xff\xfea"])

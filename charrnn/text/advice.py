@@ -6,7 +6,7 @@ import codecs
 import re
 
 from charrnn.surrogates import UNDECODABLE
-from charrnn.text.guessing import are_of_other_letters, likely_byte_order, likely_encoding
+from charrnn.text.guessing import are_of_other_letters, is_of_row_13, likely_byte_order, likely_encoding
 from charrnn.text.kinds import LONGEST_HEAD
 from charrnn.text.misread import holds_utf8, is_hardly_wide
 from charrnn.text.options import TextOptions
@@ -45,11 +45,14 @@ _LARGER = {
     "gb2312": "gb18030",
     "gbk": "gb18030",
     "shift_jis": "cp932",
-    "euc_jp": "euc_jis_2004",
+    "euc_jp": "euc_jis_2004",  # for some signs of Windows only: see `is_of_row_13`
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
 """Supersets of encodings; a text labelled with the smaller encoding often uses the larger one."""
+
+_THREE_BYTES = 0x8F
+"""Begins the characters of three bytes in EUC-JP."""
 
 _AROUND = 1000
 """Bytes before and after an invalid one that are examined to guess the text's encoding."""
@@ -166,10 +169,14 @@ def _if_it_is(kind: str, encoding: str, aside: str = "", *, is_alone: bool) -> s
 def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: bytes, *, is_alone: bool) -> str:
     """Advice on a text to train on."""
     probable = _other_encoding(head, options)
+    bad = error.object[error.start]
+    if options.codec == "euc_jp" and not is_of_row_13(bad):
+        kanji = "if it has kanji of Windows, convert it (iconv -f EUC-JP-MS -t utf-8) or name the right --encoding"
+        return f"{kanji if bad == _THREE_BYTES else _name_right(probable)}, {_PASSING}"
     if options.codec in _LARGER and probable in ("", _LARGER[options.codec]):
         return f"if it is {_LARGER[options.codec]}, which has more characters, give --encoding that, {_PASSING}"
     if options.codec != "utf-8":
-        return f"name the right --encoding{probable and f', probably {probable}'}, {_PASSING}"
+        return f"{_name_right(probable)}, {_PASSING}"
     marked = "" if offset else _marked_as(error.object)
     if not marked:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
@@ -185,6 +192,10 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
         return f"{latin}, {_PASSING}"
     kind = _kind_of(marked)
     return _if_it_is(kind, kind.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
+
+
+def _name_right(probable: str) -> str:
+    return f"name the right --encoding{probable and f', probably {probable}'}"
 
 
 def _other_encoding(head: bytes, options: TextOptions) -> str:

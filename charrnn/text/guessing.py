@@ -72,7 +72,9 @@ def likely_encoding(head: bytes, among: Iterable[str] = tuple(_COMMONEST)) -> st
     head = head_of(head)
     if not are_of_other_letters(map(len, _NO_ASCII.findall(head))):
         return ""
-    return _best({encoding: _share(head, encoding, *_COMMONEST[encoding]) for encoding in among})
+    best = _best({encoding: _share(head, encoding, *_COMMONEST[encoding]) for encoding in among})
+    is_of_windows = best == "euc_jis_2004" and not _has_row_13_of_windows(head)
+    return "euc-jp" if is_of_windows else best  # its refusal says what to do
 
 
 def likely_byte_order(head: bytes) -> str:
@@ -85,6 +87,23 @@ def likely_byte_order(head: bytes) -> str:
 def _best(shares: Mapping[str, float]) -> str:
     best = max(shares, key=lambda encoding: shares[encoding])
     return best if shares[best] >= LIKELY else ""
+
+
+def is_of_row_13(lead: int) -> bool:
+    """Whether a byte of EUC-JP text begins a sign of Windows that is the same in euc_jis_2004, such as ① or ㈱.
+
+    The kanji of Windows, as in 髙橋 and 山﨑, are at other places, where euc_jis_2004 has other kanji.
+    """
+    return lead == 0xAD
+
+
+def _has_row_13_of_windows(head: bytes) -> bool:
+    """Whether the first bytes that are not EUC-JP are of that row."""
+    try:
+        codecs.getincrementaldecoder("euc-jp")().decode(head)
+    except UnicodeDecodeError as error:
+        return is_of_row_13(head[error.start])
+    return False
 
 
 def _share(head: bytes, encoding: str, letters: str, usual: float) -> float:
