@@ -128,18 +128,16 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
 
 
 def _is_trusted(path: Path, size: int) -> bool:
-    """Whether a file has this size and nobody else has put it there: others can choose its name and its content.
+    """Whether a file has this size and is the user's: others can choose its name, its content and the folder's mode.
 
-    It is the user's, or the folder owner's where nobody else may write: network file systems show other owners.
+    A network file system that shows another owner cannot be told from a folder of that owner: nothing is trusted there.
     """
     try:
-        found, folder = path.lstat(), path.parent.stat()
+        found = path.lstat()
     except FileNotFoundError:
         return False
-    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
-        return False
-    is_shared = folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return os.name == "nt" or found.st_uid == os.geteuid() or (found.st_uid == folder.st_uid and not is_shared)
+    is_own = os.name == "nt" or found.st_uid == os.geteuid()
+    return stat.S_ISREG(found.st_mode) and found.st_size == size and is_own
 
 
 def release_pages(ids: Ids) -> None:
