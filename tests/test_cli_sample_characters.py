@@ -121,6 +121,15 @@ def test_prompt_characters_read_as_rare_are_listed_unless_quiet(sample, trained,
     assert run("--unknown", "skip")[1][0] == "a"
 
 
+def test_rare_characters_of_prompts_in_a_file_are_listed_in_one_line(sample, trained):
+    characters = torch.load(trained / "words.pt", weights_only=True)["characters"]
+    save_like(trained, "rare.pt", characters=characters[:-1], has_unknown=True)
+    result = sample("-i", "-n", 2, "--seed", 1, checkpoint="rare.pt", input="9é\na\né\\9\n".encode())
+    told, *others = sorted(result.stderr.decode().splitlines())
+    assert told.startswith("prompt has '9' (U+0039), 'é' (U+00E9), '\\' (U+005C), which this model reads as rare")
+    assert others == ["seed 1"]
+
+
 def test_unknown_typed_characters_are_read_as_rare_ones_if_these_have_an_id(capfd):
     encoder = CharEncoder("ae", has_unknown=True)
     assert fit_prompt("9éa", encoder, None, "a.pt", is_typed=True) == "9ea"

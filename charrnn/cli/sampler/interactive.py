@@ -13,7 +13,7 @@ from charrnn.cli.common.encodings import doubt_of
 from charrnn.cli.sampler.flags import SampleFlags
 from charrnn.cli.sampler.interrupts import DeferredInterrupt
 from charrnn.cli.sampler.job import Job
-from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt
+from charrnn.cli.sampler.prompts import IN_CONVERSATION, fit_prompt, tell_rare
 from charrnn.cli.sampler.telling import Shortfall, tell_short
 from charrnn.cli.sampler.turns import Turns
 from charrnn.cli.sampler.writing import record_of, write_record, write_stream
@@ -57,11 +57,12 @@ def converse(job: Job, flags: SampleFlags) -> bool:
         if is_typed
         else interrupt.each(_read_beginnings(job.form.text_options, flags.encoding))
     )
-    is_each_continued = True
+    is_each_continued, rare = True, dict[str, None]()
     with interrupt.deferred():
         for number, line in enumerate(read):
             try:
                 typed = _fitted(line, job, flags)
+                rare |= dict.fromkeys(job.form.encoder.without_own_id(typed))
                 turn = turns.begin(typed)
             except CharRNNError as error:
                 _tell_refused(error, line, number, flags)
@@ -72,6 +73,8 @@ def converse(job: Job, flags: SampleFlags) -> bool:
                 turn.sampler, job.form.encoder, turn.length, ending, number, with_log_probabilities=flags.as_json
             )
             _answer(turn, typed, turns.heard(interrupt.until(drawn)), ending, number, flags)
+    if rare and not is_typed and not flags.quiet:
+        tell_rare("".join(rare), flags.unknown, IN_CONVERSATION)
     return is_each_continued
 
 
@@ -94,20 +97,20 @@ def _answer(turn: Job, typed: str, drawn: Iterable[Drawn], ending: Ending, numbe
 
 
 def _fitted(line: str, job: Job, flags: SampleFlags) -> str:
-    """Bring a beginning to the form that the model reads.
+    """Bring a beginning to the form that the model reads; rare characters are reported only if it is typed.
 
     Raises:
         CharRNNError: characters are left that the model does not know.
     """
-    prepared = job.form.with_line_ends(prepare(line, job.form.text_options))
+    prepared, is_typed = job.form.with_line_ends(prepare(line, job.form.text_options)), sys.stdin.isatty()
     return fit_prompt(
         prepared,
         job.form.encoder,
         flags.unknown,
         flags.checkpoint,
         IN_CONVERSATION,
-        is_typed=sys.stdin.isatty(),
-        quiet=flags.quiet,
+        is_typed=is_typed,
+        quiet=flags.quiet or not (is_typed or flags.unknown == "skip"),
     )
 
 

@@ -121,8 +121,7 @@ def fit_prompt(
     if unknown == "skip" or (is_lenient and not encoder.has_unknown):
         fitted = _skip(fitted, encoder, quiet=quiet)
     elif lacking:
-        told, help_ = f"prompt has {describe_characters(lacking)}, which this model", _MENDS[unknown or "error"]
-        help_ += f"; {of_backslash}" if "\\" in lacking else ""
+        told, help_ = _told_of(lacking), _help(lacking, unknown, of_backslash)
         if unknown == "error" or not encoder.has_unknown:
             verb = "does not know" if encoder.has_unknown else "never saw"  # it may have seen rare ones
             known = f"{number_of(len(encoder), encoder.unit)}{told_where_listed(model)}"
@@ -132,6 +131,19 @@ def fit_prompt(
     if prompt and not fitted:
         write_warning("nothing is left of the prompt, of which the model knows no character")
     return fitted
+
+
+def tell_rare(lacking: str, unknown: str | None, of_backslash: str) -> None:
+    """Report which characters of several prompts, not typed but read, a model reads as rare ones."""
+    write_line(f"{_told_of(lacking)} reads as rare characters; {_help(lacking, unknown, of_backslash)}")
+
+
+def _told_of(lacking: str) -> str:
+    return f"prompt has {describe_characters(lacking)}, which this model"
+
+
+def _help(lacking: str, unknown: str | None, of_backslash: str) -> str:
+    return _MENDS[unknown or "error"] + (f"; {of_backslash}" if "\\" in lacking else "")
 
 
 def _skip(prompt: str, encoder: CharEncoder, *, quiet: bool) -> str:
