@@ -22,10 +22,18 @@ Values = NDArray[np.float32]
 NEXT_CHARACTERS = 12
 """Number of the most frequent characters, each of which has a "next is ..." feature."""
 
-BRACKETS = {"( )": ("(（", ")）"), "[ ]": "[]", "{ }": "{}", "< >": "<>", "《 》": "《》"}  # noqa: RUF001
+BRACKETS = {
+    "( )": ("(（", ")）"),  # noqa: RUF001
+    "[ ]": ("[［", "]］"),  # noqa: RUF001
+    "{ }": ("{｛", "}｝"),  # noqa: RUF001
+    "< >": ("<＜", ">＞"),  # noqa: RUF001
+    "《 》": ("《", "》"),
+    "【 】": ("【", "】"),
+}
 """The opening and the closing signs of each kind of brackets."""
 
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 VOWELS = frozenset("aeiouyæøœıаеёиоуыэюяіїєαεηιουω")  # noqa: RUF001
 SHORT = frozenset("йўЙЎ")
 """Cyrillic consonants whose Unicode decomposition is a vowel and a breve."""
@@ -51,7 +59,8 @@ def text_features(text: str) -> dict[str, Values]:
         **{f"inside {name}": _inside_brackets(text, *pair) for name, pair in BRACKETS.items()},
         "inside a comment": _inside_comment(text),
     }
-    return {**lines, **words, **kinds, **regions, **_next_features(text)}
+    starts = np.append(words["word start"][1:], np.zeros(min(len(text), 1), dtype=np.float32))
+    return {**lines, **words, **kinds, **regions, "next starts a word": starts, **_next_features(text)}
 
 
 def name_character(character: str) -> str:
@@ -137,8 +146,8 @@ def _word_features(text: str) -> dict[str, Values]:
 
 
 def _continues_word(character: str) -> bool:
-    """Whether a sign after a letter belongs to its word: an apostrophe, an accent or a vowel sign."""
-    return character in APOSTROPHES or (character > "\u02ff" and unicodedata.category(character)[0] == "M")
+    """Whether a sign after a letter belongs to its word: an apostrophe, an accent, a vowel sign or a joiner."""
+    return character in APOSTROPHES + JOINERS or (character > "\u02ff" and unicodedata.category(character)[0] == "M")
 
 
 def _opens(sign: str, text: str) -> bool:
@@ -188,12 +197,7 @@ def _inside_comment(text: str) -> Values:
 def _next_features(text: str) -> dict[str, Values]:
     frequent = [character for character, _ in Counter(text).most_common(NEXT_CHARACTERS)]
     following = (text + "\0")[1:]
-    starts = _yes(other.isalnum() and not c.isalnum() and not _continues_word(c)
-                  for c, other in zip(text, following, strict=True))  # fmt: skip
-    return {
-        "next starts a word": starts,
-        **{f"next is {name_character(c)}": _yes(other == c for other in following) for c in frequent},
-    }
+    return {f"next is {name_character(c)}": _yes(other == c for other in following) for c in frequent}
 
 
 def _yes(values: Iterable[bool]) -> Values:
