@@ -154,6 +154,16 @@ def seem_a_terminal():
     sys.stdout.isatty = lambda: True
 
 
+def test_word_of_wide_blanks_is_measured_as_any_other():
+    assert wrapped("\u3000 漢字漢字漢字漢字 a", 12) == ["\u3000", "漢字漢字漢字", "漢字 a"]
+
+
+def test_long_word_is_cut_before_a_letter_and_not_before_its_vowel_sign():
+    lines = wrapped("bcdefghनि नि", 8)
+    assert lines == ["bcdefgh", "नि नि"]
+    assert wrapped("a" + "ि" * 12 + "क", 8) == ["a" + "ि" * 7, "ि" * 5 + "क"], "one letter may be wider than a line"
+
+
 def test_very_long_word_is_wrapped_quickly():
     """An alphabet has no spaces; quadratic time would be minutes."""
     word = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))

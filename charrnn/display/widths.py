@@ -91,27 +91,29 @@ def wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> lis
     for whole in sentence.split(" "):
         *pieces, word = _cut_word(whole, width - max(len(first), len(others)))
         for piece in pieces:  # a word longer than a line
-            if line.strip():
-                lines.append(line.rstrip())
+            if line.strip(" "):
+                lines.append(line.rstrip(" "))
                 line = others
             lines.append(line + piece)
             line = others
-        begun = f"{line} {word}" if line.strip() else line + word
+        begun = f"{line} {word}" if line.strip(" ") else line + word
         if sum(map(_most, begun)) > width:
-            lines.append(line.rstrip())
+            lines.append(line.rstrip(" "))
             begun = others + word
         line = begun
-    return [*lines, line.rstrip()] if line.strip() else lines
+    return [*lines, line.rstrip(" ")] if line.strip(" ") else lines
 
 
 def _cut_word(word: str, width: int) -> Iterator[str]:
-    """Cut a word into pieces, each as wide as possible."""
-    start = used = 0
+    """Cut a word into pieces, each as wide as possible; a mark or vowel sign stays with its letter."""
+    start = used = letter = 0
     for place, character in enumerate(word):
         size = _most(character)
-        if used + size > width and place > start:
-            yield word[start:place]
-            start, used = place, 0
+        letter = letter if unicodedata.category(character)[0] == "M" else place
+        while used + size > width and place > start:
+            end = letter if letter > start else place
+            yield word[start:end]
+            start, used = end, sum(map(_most, word[end:place]))
         used += size
     yield word[start:]
 
