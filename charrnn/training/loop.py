@@ -51,38 +51,45 @@ def train(
             which the caller may stop.
 
     Yields:
-        A report at these intervals and after every evaluation, including that of the last step. A run at its end whose
-        last steps are not evaluated yet takes no more, unless their evaluation is a gain, which renews its patience.
+        A report at these intervals and after every evaluation, including that of the last step. A run that was
+        resumed past its end evaluates the steps that are not evaluated yet. It takes more only if that is a gain, which
+        renews its patience.
 
     Raises:
         DivergenceError: the numbers went wrong too often; see `charrnn.training.recovery`, and `give_up`.
     """
     run.model.train()
     _end_set_up(run)
-    asked, is_over, first = run.ranks.now(), run.finished, run.step
-    has_passed = run.progress >= 1 or run.is_out_of_patience
-    if not is_over and has_passed and run.pace.steps:  # resumed with an end that it has passed already
+    first_step = run.step
+    is_over = run.finished
+    clock_from = run.ranks.now()  # from here, `REPORT_SECONDS` are counted
+    has_passed_end = run.progress >= 1 or run.is_out_of_patience
+    if not is_over and has_passed_end and run.pace.steps:  # resumed with an end that it has passed already
         report = _evaluate(run)
         yield report
-        asked, is_over = run.ranks.now(), report.is_last
+        is_over = report.is_last
+        clock_from = run.ranks.now()
     while not is_over:
         is_sound_so_far = take_step(run)
-        if run.step <= first + SETTLING_STEPS:
+        if run.step <= first_step + SETTLING_STEPS:
             give_back_freed_memory()
         if not is_sound_so_far:
             continue
-        is_due, is_told = evaluation_is_due(run), report_every is not None and run.step % report_every == 0
-        if run.unread and (is_due or is_told):
+        evaluates = evaluation_is_due(run)
+        reports = report_every is not None and run.step % report_every == 0
+        if run.unread and (evaluates or reports):
             read_figures(run)
-            is_due = evaluation_is_due(run)
+            evaluates = evaluation_is_due(run)
         if run.unread or not run.pace.steps:  # a report by the clock waits until the figures are read
             continue
-        if not (is_due or is_told) and run.ranks.now() - asked >= REPORT_SECONDS:
-            asked, is_told = run.ranks.now(), report_every is None or is_wanted()
-        if is_due or is_told:
-            report = _evaluate(run) if is_due else _report(run, run.seconds)
+        if not (evaluates or reports) and run.ranks.now() - clock_from >= REPORT_SECONDS:
+            clock_from = run.ranks.now()
+            reports = report_every is None or is_wanted()
+        if evaluates or reports:
+            report = _evaluate(run) if evaluates else _report(run, run.seconds)
             yield report
-            asked, is_over = run.ranks.now(), report.is_last
+            is_over = report.is_last
+            clock_from = run.ranks.now()
 
 
 def first_report(run: TrainingRun, seconds_left: float) -> Report:
