@@ -242,8 +242,11 @@ def _evaluate(run: TrainingRun) -> Report:
     )
     run.history.append(row)
     if is_best:
-        run.best, run.cold_loss, run.health.tries, run.fallback_weights = row, None, 0, {}
+        run.best = row
         run.best_weights = copy_weights(run.model)
+        run.fallback_weights = {}
+        run.cold_loss = None
+        run.health.tries = 0
     report = _report(run, began, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
@@ -271,8 +274,15 @@ def _rewind(run: TrainingRun) -> None:
 
 
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:
-    """Make the report of where a run stands; its last step ended when `run.seconds` was `trained_until`."""
-    pace, highest_norm, run.highest_norm = run.pace, run.highest_norm, 0.0
+    """Report where a run stands, and clear what it counts from report to report.
+
+    Args:
+        run: its highest norm and its trouble are cleared.
+        trained_until: `run.seconds` at the end of its last step.
+        val_loss: of an evaluation since that step; None without one.
+        is_best: whether that is the best so far.
+    """
+    pace = run.pace
     training_seconds = trained_until - pace.seconds
     return Report(
         step=run.step,
@@ -286,7 +296,7 @@ def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = 
         is_best=is_best,
         learning_rate=run.learning_rate,
         gradient_norm=pace.norm / pace.steps if pace.steps else None,
-        gradient_norm_max=highest_norm or None,  # 0 where there was no step
+        gradient_norm_max=run.take_highest_norm() or None,  # 0 where there was no step
         clipped=pace.clipped / pace.steps if pace.steps else None,
         chars_per_second=pace.chars / max(training_seconds, 1e-9) if pace.steps else None,
         seconds=run.seconds,

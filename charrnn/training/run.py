@@ -166,6 +166,11 @@ class TrainingRun:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
+    def take_highest_norm(self) -> float:
+        """Return the largest gradient norm since the last report, and begin anew."""
+        highest, self.highest_norm = self.highest_norm, 0.0
+        return highest
+
     @property
     def rate_factor(self) -> float:
         """Factor on the learning rate for the rewinds and recoveries so far."""
