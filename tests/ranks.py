@@ -51,7 +51,7 @@ def make_request(folder, **changes):
 
 def save_checkpoint(path, job="", step=0, **contents):
     run = TrainingRun.start(model_config(), TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01),
-                            IDS, IDS[:500], started=0.0)  # fmt: skip
+                            IDS, IDS[:500], started_at=0.0)  # fmt: skip
     write_checkpoint(
         path, model=run.model.config, encoder=ENCODER, weights=run.model.state_dict(), history=[],
         made={"job": job, "command": command_line()},

@@ -208,8 +208,8 @@ def test_resumed_run_at_its_end_says_that_it_is_only_evaluated():
     passed = "already at its end: the steps since its last evaluation are evaluated, and no more are made"
     for max_steps, seconds, told in ((2, 0, ""), (2, 4000, ""), (1, 0, passed), (3, 4000, passed)):
         config = TrainConfig(batch_size=2, seq_len=8, max_steps=max_steps, learning_rate=0.01, time_limit=3600.0)
-        run = TrainingRun.start(model, config, ids[:2000], ids[2000:], started=CLOCK.now() - seconds)
+        run = TrainingRun.start(model, config, ids[:2000], ids[2000:], started_at=CLOCK.now() - seconds)
         take_step(run)
         take_step(run)
-        assert (run.progress, run.finished) == (1, False)
+        assert (run.progress, run.is_finished) == (1, False)
         assert doubt(run).partition(";")[0] == told

@@ -38,7 +38,7 @@ def test_loss_is_that_of_reading_character_by_character(ids, cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_loss_does_not_depend_on_the_batch_size(ids, cell):
     config = TrainConfig(batch_size=8, seq_len=32, max_steps=30, learning_rate=3e-3, warmup_steps=5)
-    run = TrainingRun.start(model_config(cell), config, ids, ids, started=0)
+    run = TrainingRun.start(model_config(cell), config, ids, ids, started_at=0)
     for _ in range(30):
         take_step(run)
     losses = [evaluate(run.model, ids, batch_size=lanes) for lanes in (1, 2, 7, 16)]

@@ -175,12 +175,12 @@ def test_resume_gives_each_host_its_own_threads(monkeypatch, given, explicit, be
 
 def test_resume_on_another_number_of_processes_uses_fresh_dropout_seeds():
     config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
-    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0)
+    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started_at=0.0)
     take_step(run)
     stored = run.state_dict()
     states = [*stored["random_state"]]
     for part in parts(2):
-        resumed = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part)
+        resumed = TrainingRun.start(model_config(), config, IDS, IDS[:500], started_at=0.0, ranks=part)
         resumed.load_state_dict(stored)
         states.append(resumed.model.dropout.random_state)
     assert len({state["state"]["inc"] for state in states}) == 3, "each sequence has an increment of its own"

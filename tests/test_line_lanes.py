@@ -250,10 +250,10 @@ def test_step_learns_from_the_lines_and_not_from_padding():
     lines = [[1, 2, 3, 4, 5, 1, 2], [3]]
     config = TrainConfig(batch_size=2, seq_len=32, max_steps=1, learning_rate=0.1, optimizer="sgd", grad_clip=1e9)
     ids = join(lines)
-    run = TrainingRun.start(model_config(), config, ids, ids, started=0, line_end_id=LINE_FEED)
+    run = TrainingRun.start(model_config(), config, ids, ids, started_at=0, line_end_id=LINE_FEED)
     take_step(run)
     together = [parameter.grad.clone() for parameter in run.model.parameters()]
-    twin = TrainingRun.start(model_config(), config, ids, ids, started=0, line_end_id=LINE_FEED).model
+    twin = TrainingRun.start(model_config(), config, ids, ids, started_at=0, line_end_id=LINE_FEED).model
     loss = 0.0
     for line in lines:
         text = torch.tensor([LINE_FEED, *line, LINE_FEED])

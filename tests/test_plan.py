@@ -32,7 +32,7 @@ def start(members=1, **options):
     )  # fmt: skip
     config = TrainConfig(batch_size=4, seq_len=25, learning_rate=3e-3, **{**BY_CLOCK, **options})
     ids = encoder.encode(TEXT)
-    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started=0.0)
+    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started_at=0.0)
 
 
 def report(run, *, step, seconds, seconds_left=80.0, progress=REVIEWED_AT):

@@ -78,7 +78,7 @@ def test_shared_evaluation_has_the_loss_of_one_process(world, recall):
 def test_fewer_lanes_than_processes_are_refused_in_one_line():
     config = TrainConfig(batch_size=2, seq_len=16, max_steps=5, learning_rate=0.01)
     with pytest.raises(ConfigError, match=r"^2 lanes are fewer than 3 processes; start fewer "):
-        TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=Part(0, 3))
+        TrainingRun.start(model_config(), config, IDS, IDS[:500], started_at=0.0, ranks=Part(0, 3))
 
 
 def test_one_process_per_host_encodes_a_large_text_and_the_others_map_it(tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def learn_as(folder, rank, world, port):
 def break_one(ranks):
     """Counts and the clock after two steps, in the first of which the last rank finds no number, and the weights."""
     config = TrainConfig(batch_size=4, max_steps=2, seq_len=16, learning_rate=0.01)
-    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started=ranks.now(), ranks=ranks)
+    run = TrainingRun.start(model_config(), config, IDS, IDS[:500], started_at=ranks.now(), ranks=ranks)
     if not ranks.is_first:
         run.model.head.register_forward_hook(lambda head, inputs, scores: scores * math.nan)
     before = run.seconds
@@ -160,7 +160,7 @@ def learn(ranks):
         model = model_config(**{name: options.pop(name) for name in ("cell", "members", "recall") if name in options})
         config = TrainConfig(**options, seq_len=16, learning_rate=0.01, state_reset=0.0)
         run = TrainingRun.start(
-            model, config, ids, IDS[:500], started=ranks.now(), line_end_id=line_end_id, ranks=ranks
+            model, config, ids, IDS[:500], started_at=ranks.now(), line_end_id=line_end_id, ranks=ranks
         )
         losses = []
         for _ in range(config.max_steps):
@@ -284,7 +284,7 @@ class OnGpu:
 def test_each_rank_starts_with_its_own_dropout_masks():
     config = TrainConfig(batch_size=4, seq_len=16, max_steps=5, learning_rate=0.01)
     models = [
-        TrainingRun.start(model_config(), config, IDS, IDS[:500], started=0.0, ranks=part).model for part in parts(3)
+        TrainingRun.start(model_config(), config, IDS, IDS[:500], started_at=0.0, ranks=part).model for part in parts(3)
     ]
     assert len({str(model.dropout.random_state) for model in models}) == 3
 

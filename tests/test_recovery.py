@@ -331,7 +331,7 @@ def test_overfitting_is_no_explosion():
         batch_size=4, seq_len=25, max_steps=120, evaluate_every=30, rewind=False,
         learning_rate=0.05, final_learning_rate=1.0, warmup_steps=10,
     )  # fmt: skip
-    run = TrainingRun.start(model, config, ids[:100], ids[100:], started=0.0)
+    run = TrainingRun.start(model, config, ids[:100], ids[100:], started_at=0.0)
     finish(run)
     assert run.history[-1].val_loss > 4, "far worse than a guess, ln 2 = 0.7"
     assert run.history[-1].train_loss < 0.1

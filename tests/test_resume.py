@@ -142,7 +142,7 @@ def test_run_cut_anywhere_and_resumed_equals_the_straight_run(tmp_path, cell, pr
     places = range(1, straight.step + 1) if cut == "anywhere" else range(EVERY, straight.step + 1, EVERY)
     cuts = {*chance.sample(places, 2), straight.step}
     run, retold = begin(cell, precision, settings), []
-    while not run.finished:
+    while not run.is_finished:
         for report in train(run):
             retold.append(figures(report))
             if report.step in cuts:

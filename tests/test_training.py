@@ -39,7 +39,7 @@ def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=ID
     )  # fmt: skip
     defaults = {"batch_size": 4, "seq_len": 25, "max_steps": 12, "learning_rate": 3e-3, "warmup_steps": 3}
     config = TrainConfig(**{**defaults, **options})
-    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started=0.0, line_end_id=line_end_id)
+    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started_at=0.0, line_end_id=line_end_id)
 
 
 def finish(run):
@@ -485,12 +485,12 @@ def test_unevaluated_steps_leave_a_training_unfinished():
     """As where it is stopped by a signal just before its end and goes on."""
     run = start(max_steps=12, evaluations=1)
     finish(run)
-    assert run.finished
+    assert run.is_finished
     run.config = dataclasses.replace(run.config, max_steps=14)
     take_step(run)
     take_step(run)
     assert run.progress == 1
-    assert not run.finished
+    assert not run.is_finished
 
 
 def test_end_passed_before_a_resume_is_evaluated_without_a_step():
@@ -517,14 +517,14 @@ def test_patience_spent_before_a_resume_ends_training_unless_the_last_steps_gain
     later = start(max_steps=8, evaluate_every=3, patience=2)
     later.load_state_dict(run.state_dict())
     later.history, later.best, later.best_weights = run.history, run.best, run.best_weights
-    assert not later.finished
+    assert not later.is_finished
     assert expected_seconds(later, chars_per_second=1.0) == 2 * run.evaluation_seconds, (
         "it has no more to look forward to"
     )
     reports = [report for report in train(later) if report.val_loss is not None]
     assert [report.step for report in reports] == evaluated
     assert (reports[-1].is_last, reports[-1].ended_by) == (True, ended_by)
-    assert (later.finished, reports[-1].best_cold_loss) == (True, later.cold_loss)
+    assert (later.is_finished, reports[-1].best_cold_loss) == (True, later.cold_loss)
     assert later.cold_loss is not None
 
 
@@ -540,7 +540,7 @@ def test_earlier_training_time_counts_after_a_resume(clock):
     clock[0] = 500.0
     take_step(run)
     other = start()
-    other.started = clock[0]
+    other.started_at = clock[0]
     run.evaluation_seconds = 3.0
     other.load_state_dict(run.state_dict())
     assert (other.seconds, other.evaluation_seconds) == (500.0, 3.0)

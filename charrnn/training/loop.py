@@ -61,7 +61,7 @@ def train(
     run.model.train()
     _end_set_up(run)
     first_step = run.step
-    is_over = run.finished
+    is_over = run.is_finished
     clock_from = run.ranks.now()  # from here, `REPORT_SECONDS` are counted
     has_passed_end = run.progress >= 1 or run.is_out_of_patience
     if not is_over and has_passed_end and run.pace.steps:  # resumed with an end that it has passed already
@@ -253,7 +253,7 @@ def _evaluate(run: TrainingRun) -> Report:
     if run.config.rewind and stale and stale % REWIND_AFTER == 0:
         _rewind(run)
         report = replace(report, rewinds=run.rewinds)
-    if run.finished:
+    if run.is_finished:
         run.cold_loss = measure_cold(run)
         report = replace(
             report, best_cold_loss=run.cold_loss, seconds_left=0.0, is_last=True, ended_by=run.ended_by,

@@ -46,7 +46,7 @@ class TrainingRun:
         val_ids: the held-out piece, shape (num_chars,).
         val_recalled: forecasts in the held-out piece; None for a model that does not recall.
         state: hidden state after the last window, detached.
-        started: the value of `ranks.now()` at which `seconds` is 0.
+        started_at: the value of `ranks.now()` at which `seconds` is 0.
         step: optimizer updates made.
         first_step: step at which epoch 0 began: 0, unless --force-resume changed how the text is read; may be negative.
         set_up_began_at: `seconds` when this process began or resumed the run; None once it trains.
@@ -75,7 +75,7 @@ class TrainingRun:
     lanes: WindowReader
     val_ids: Ids
     state: State
-    started: float
+    started_at: float
     step: int = 0
     first_step: int = 0
     set_up_began_at: float | None = 0.0
@@ -105,7 +105,7 @@ class TrainingRun:
         train_ids: Ids,
         val_ids: Ids,
         *,
-        started: float,
+        started_at: float,
         line_end_id: int | None = None,
         ranks: Ranks = ALONE,
     ) -> TrainingRun:
@@ -116,7 +116,7 @@ class TrainingRun:
             config: how it is trained.
             train_ids: shape (num_chars,).
             val_ids: shape (num_chars,).
-            started: `CLOCK.now()` at the moment from which a time limit counts.
+            started_at: `CLOCK.now()` at the moment from which a time limit counts.
             line_end_id: the id that ends a line, where each line is a text of its own.
             ranks: the processes that train this model; all of them must call this.
 
@@ -139,7 +139,7 @@ class TrainingRun:
             lanes=build_lanes(train_ids, config, line_end_id, own, model_config.recall),
             val_ids=val_ids,
             state=model.initial_state(own.stop - own.start),
-            started=started,
+            started_at=started_at,
             line_end_id=line_end_id,
             val_recalled=recalled_in(val_ids, model_config.recall) if model_config.recall else None,
             ranks=ranks,
@@ -179,7 +179,7 @@ class TrainingRun:
     @property
     def seconds(self) -> float:
         """Wall-clock time of the run, without the gaps between an interruption and its resume."""
-        return self.ranks.now() - self.started
+        return self.ranks.now() - self.started_at
 
     @property
     def new_set_up_seconds(self) -> float:
@@ -225,8 +225,8 @@ class TrainingRun:
         return self.config.patience is not None and self.pace.stale >= self.config.patience
 
     @property
-    def finished(self) -> bool:
-        """Whether nothing is left to do: an end, or that of its patience, is reached and the last step is evaluated."""
+    def is_finished(self) -> bool:
+        """Whether the run is over: its last step is evaluated, and it is at an end or out of patience."""
         is_evaluated = bool(self.history and self.step) and self.pace.steps == 0
         return is_evaluated and (self.is_out_of_patience or self.progress >= 1)
 
@@ -286,7 +286,7 @@ class TrainingRun:
         own_lanes = self.ranks.shard(self.config.batch_size)
         self.state = map_state(lambda tensor: tensor[own_lanes].to(self.model.device), state["state"])
         vars(self).update({name: state[name] for name in FIGURES})
-        self.started -= state["seconds"]
+        self.started_at -= state["seconds"]
         self.set_up_began_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
         self.set_learning_rate(state["learning_rate"])
         self.fallback_weights = state.get("beginning", {})

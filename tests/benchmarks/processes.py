@@ -76,7 +76,7 @@ def _serve(pipe: Connection, rank: int, world: int, threads: int, port: int, siz
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
     config = replace(TRAINING, batch_size=batch_size, precision=precision, state_reset=0.0)
     model = model_config(num_layers, hidden_size)
-    run = TrainingRun.start(model, config, ids, ids[:1000], started=time.perf_counter(), ranks=ranks)
+    run = TrainingRun.start(model, config, ids, ids[:1000], started_at=time.perf_counter(), ranks=ranks)
     run.model.train()
     while steps := pipe.recv():
         for _ in range(steps):

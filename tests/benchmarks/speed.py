@@ -188,7 +188,7 @@ def start_run(config: ModelConfig, batch_size: int, seq_len: int, device: str = 
     """A run on random characters in the precision that is fastest here."""
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
     options = replace(TRAINING, batch_size=batch_size, seq_len=seq_len, device=device)
-    run = TrainingRun.start(config, options, ids, ids[:1000], started=time.perf_counter())
+    run = TrainingRun.start(config, options, ids, ids[:1000], started_at=time.perf_counter())
     run.settle_precision(probe_precision(run.model, batch_size, "auto", seq_len).precision)
     run.model.train()
     return run

@@ -68,14 +68,14 @@ def settings(prepared: PreparedRun) -> dict[str, Any]:
 def doubt(run: TrainingRun) -> str:
     """Say why a run that is about to begin will make no step, or only one; empty if it will make more."""
     limit = run.config.time_limit
-    if run.is_out_of_patience and (run.finished or run.progress < 1):
+    if run.is_out_of_patience and (run.is_finished or run.progress < 1):
         later = ": the steps since the last one are evaluated, and no more are made unless they have gained"
         return (
             f"already at its end, {number_of(run.pace.stale, 'evaluation')} without a gain"
-            f"{'' if run.finished else later}; give a larger --patience, or a larger --epochs, --max-steps or --time, "
-            "to train on"
+            f"{'' if run.is_finished else later}; give a larger --patience, or a larger --epochs, --max-steps or "
+            "--time, to train on"
         )
-    if run.finished:
+    if run.is_finished:
         over = f": {format_seconds(run.seconds)} are over, and --time counts from the very start"
         used = over if run.ended_by == "time" else ""
         return f"already at its end{used}; give a larger --epochs, --max-steps or --time to train on"
@@ -149,6 +149,6 @@ def _threads(now: int, most: int) -> str:
 
 
 def _duration(run: TrainingRun, chars_per_second: float) -> str:
-    if run.finished:
+    if run.is_finished:
         return "nothing is left to do"
     return f"takes about {format_seconds(expected_seconds(run, chars_per_second))}"

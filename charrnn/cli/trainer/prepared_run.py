@@ -112,7 +112,7 @@ def begin(
     if corpus.line_end_id is not None:
         val_ids = take_lines(val_ids, corpus.line_end_id, config.evaluated)
     return TrainingRun.start(
-        model, config, train_ids, val_ids, started=request.started, line_end_id=corpus.line_end_id, ranks=ranks
+        model, config, train_ids, val_ids, started_at=request.started, line_end_id=corpus.line_end_id, ranks=ranks
     )
 
 

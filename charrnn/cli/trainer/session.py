@@ -116,7 +116,7 @@ class Session:
         signals.under_way = True
         signals.keep_time_to_save(self._run.config.threads)  # the most that may run at once
         try:
-            if self._run.step and self._saver.saved_step is None and not self._run.finished:
+            if self._run.step and self._saver.saved_step is None and not self._run.is_finished:
                 self._saver.save_first()  # a branch: the checkpoint names the run before the log does
             for report in train(self._run, self._request.options["report_every"], lambda: self._is_asked(signals)):
                 self._handle(report)
@@ -144,7 +144,7 @@ class Session:
         """
         if self._log is not None and self._log.notice:
             self._display.warn(self._log.notice)
-        if self._run.finished:
+        if self._run.is_finished:
             if not _is_kept(self._request, self._prepared):
                 if self._run.cold_loss is None:
                     self._run.cold_loss = measure_cold(self._run)
@@ -247,7 +247,7 @@ def _is_kept(request: Request, prepared: PreparedRun) -> bool:
     """Whether a run is finished and its file already holds all of it, so that nothing is written."""
     run = prepared.run
     is_whole = not prepared.differs and (run.cold_loss is not None or run.line_end_id is not None)
-    return run.finished and request.is_in_place and is_whole
+    return run.is_finished and request.is_in_place and is_whole
 
 
 def _make_display(request: Request, unit: str, ranks: Ranks, signals: TrainingSignals) -> Display:
