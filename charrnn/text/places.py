@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,22 @@ from charrnn.arrays import Ids
 from charrnn.text.cache import release_pages
 
 Positions = NDArray[np.signedinteger[Any]]
-"""Positions in a text, in four bytes each where possible, since three are held for each line."""
+"""Positions in a text, or lengths, in four bytes each where possible, since three are held for each line."""
 
 PIECE = 1 << 22
 """Characters that are searched for line feeds at once."""
+
+
+class Lines(NamedTuple):
+    """The lines of a text, or the pieces that they are cut into.
+
+    Attributes:
+        starts: position of the first character of each, shape (num_lines,).
+        lengths: characters of each, its line feed included, shape (num_lines,).
+    """
+
+    starts: Positions
+    lengths: Positions
 
 
 def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
@@ -23,8 +35,8 @@ def lane_starts(num_chars: int, batch_size: int) -> NDArray[np.int64]:
     return np.arange(batch_size, dtype=np.int64) * (num_chars - 1) // batch_size
 
 
-def find_lines(ids: Ids, line_end_id: int) -> tuple[Positions, Positions]:
-    """Find where each line of a text begins and how long it is, its line feed included; both shape (num_lines,)."""
+def find_lines(ids: Ids, line_end_id: int) -> Lines:
+    """Find where each line of a text begins and how long it is."""
     dtype = np.int32 if len(ids) <= np.iinfo(np.int32).max else np.int64
     starts = [np.zeros(min(1, len(ids)), dtype=dtype)]
     for place in range(0, len(ids) - 1, PIECE):  # a line feed at the very end begins no line
@@ -32,26 +44,26 @@ def find_lines(ids: Ids, line_end_id: int) -> tuple[Positions, Positions]:
         starts.append((found + (place + 1)).astype(dtype))
         release_pages(ids)
     of_all = np.concatenate(starts)
-    return of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype))
+    return Lines(of_all, np.diff(of_all, append=np.array([len(ids)], dtype=dtype)))
 
 
-def cut_lines(starts: Positions, lengths: Positions, limit: int) -> tuple[Positions, Positions]:
+def cut_lines(lines: Lines, limit: int) -> Lines:
     """Cut each line into the fewest pieces of at most `limit` characters, whose lengths differ by one at most.
 
     Args:
-        starts: positions of the lines, shape (num_lines,).
-        lengths: of the lines, at least 1 each, shape (num_lines,).
+        lines: of at least one character each.
         limit: at least 1.
 
     Returns:
-        Starts and lengths of the pieces, in order, both shape (num_pieces,).
+        The pieces, in order.
     """
+    starts, lengths = lines
     pieces = -(-lengths // limit)
     first = np.cumsum(pieces, dtype=np.int64) - pieces  # each line's first piece
     number = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(first, pieces)
     of_line, in_line = np.repeat(lengths.astype(np.int64), pieces), np.repeat(pieces, pieces)
     begin, end = number * of_line // in_line, (number + 1) * of_line // in_line
-    return (np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype)
+    return Lines((np.repeat(starts, pieces) + begin).astype(starts.dtype), (end - begin).astype(lengths.dtype))
 
 
 def next_line(ids: Ids, place: int, line_end_id: int) -> int:

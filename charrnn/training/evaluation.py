@@ -124,9 +124,9 @@ def evaluate_lines(
         Mean loss in nats over all characters, line feeds included.
     """
     lines = find_lines(ids, line_end_id)
-    starts, lengths = cut_lines(*lines, LONGEST_PIECE)
+    starts, lengths = cut_lines(lines, LONGEST_PIECE)
     by_length = np.argsort(lengths, kind="stable")[ranks.rank :: ranks.world_size]  # similar lengths
-    is_first = np.isin(starts[by_length], lines[0])
+    is_first = np.isin(starts[by_length], lines.starts)
     opened = np.concatenate([np.array([line_end_id], dtype=ids.dtype), ids])
     total = 0.0
     with inference_context(model, precision):

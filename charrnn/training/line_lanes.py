@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
 from charrnn.text.cache import release_pages
-from charrnn.text.places import Positions, cut_lines, find_lines
+from charrnn.text.places import Lines, Positions, cut_lines, find_lines
 from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
 
 LEAST_WINDOWS = 16
@@ -46,13 +46,13 @@ class LineLanes(WindowReader):
     ) -> None:
         super().__init__()
         self._ids, self._line_end_id, self._seed = ids, line_end_id, seed
-        self._starts, self._lengths = find_lines(ids, line_end_id)
-        if len(self._starts) < batch_size:
+        lines = find_lines(ids, line_end_id)
+        if len(lines.starts) < batch_size:
             raise ConfigError(
-                f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(self._starts):,}; "
-                f"lower it to {len(self._starts)} or less"
+                f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(lines.starts):,}; "
+                f"lower it to {len(lines.starts)} or less"
             )
-        self._starts, self._lengths = _cut_longest(self._starts, self._lengths, batch_size, seq_len)
+        self._starts, self._lengths = _cut_longest(lines, batch_size, seq_len)
         self._num_batches = -(-len(self._starts) // batch_size)
         self._batch_size, self._own = batch_size, own
         self._windows = _windows(self._lengths, batch_size, seq_len)
@@ -100,18 +100,19 @@ def _windows(lengths: Positions, batch_size: int, seq_len: int) -> NDArray[np.in
     return -(-longest // seq_len)
 
 
-def _cut_longest(starts: Positions, lengths: Positions, batch_size: int, seq_len: int) -> tuple[Positions, Positions]:
+def _cut_longest(lines: Lines, batch_size: int, seq_len: int) -> Lines:
     """Cut lines so long that they would leave other lanes empty into nearly equal pieces, no shorter than necessary.
 
     Returns:
-        Starts and lengths of all pieces and uncut lines.
+        All pieces and uncut lines.
     """
+    lengths = lines.lengths
     longest = int(lengths.max())
     fewest = int((-(-lengths // seq_len)).sum(dtype=np.int64)) / batch_size  # with no lane ever empty
     if longest <= LEAST_WINDOWS * seq_len or _windows(lengths, batch_size, seq_len).sum() <= (1 + MAX_EMPTY) * fewest:
-        return starts, lengths
+        return lines
     halvings = 1 + int(np.log2(longest / (LEAST_WINDOWS * seq_len)))
     limits = [-(-longest // 2**number) for number in range(halvings)]
-    costs = [int(_windows(cut_lines(starts, lengths, limit)[1], batch_size, seq_len).sum()) for limit in limits]
+    costs = [int(_windows(cut_lines(lines, limit).lengths, batch_size, seq_len).sum()) for limit in limits]
     chosen = next(limit for limit, cost in zip(limits, costs, strict=True) if cost <= (1 + MAX_EMPTY) * min(costs))
-    return cut_lines(starts, lengths, chosen)
+    return cut_lines(lines, chosen)
