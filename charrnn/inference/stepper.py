@@ -3,7 +3,7 @@
 The equations are those of `numpy_network`, with everything that can be precomputed folded into the weights:
 
 - the contribution of an embedding is looked up by character;
-- the weights of all readers of a layer's output (the layer itself a step later, the layers above, the head) form one
+- the weights of all consumers of a layer's output (the layer itself a step later, the layers above, the head) form one
   matrix, so that a layer costs one product; layer normalisation's gain and centring are in that matrix too, its offset
   is in the tables, and only its division is left;
 - the halves of sigmoid(x) = (1 + tanh(x / 2)) / 2 are in the weights, so that all gates share one tanh.
@@ -45,7 +45,7 @@ class Stepper:
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
-        self._gather = [_gatherer(folded, reader, self._layers, columns) for reader in range(config.num_layers + 1)]
+        self._gather = [_gatherer(folded, consumer, self._layers, columns) for consumer in range(config.num_layers + 1)]
         scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # later calls reuse this array
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
         self._all_logits = self._logits.reshape(-1)
@@ -130,11 +130,11 @@ class Stepper:
 
 
 def _gatherer(
-    folded: FoldedWeights, reader: int, layers: list[_Layer], columns: tuple[int, ...]
+    folded: FoldedWeights, consumer: int, layers: list[_Layer], columns: tuple[int, ...]
 ) -> Callable[[Any], Singles]:
-    """Make the function that sums up all inputs of a reader: a layer, or the head, numbered num_layers."""
-    table = folded.tables[reader]
-    parts = [layer.given[reader] for layer in layers[:reader] if reader in layer.given]
+    """Make the function that sums up all inputs of a consumer: a layer, or the head, numbered num_layers."""
+    table = folded.tables[consumer]
+    parts = [layer.contributions[consumer] for layer in layers[:consumer] if consumer in layer.contributions]
     total = np.empty((table.shape[-1], *columns), dtype=np.float32)
     by_character = table.ndim == 2
     if columns:
@@ -155,7 +155,7 @@ def _gatherer(
             add(total, part, total)
         return total
 
-    if folded.head is None or reader < len(layers):
+    if folded.head is None or consumer < len(layers):
         return gather
     weight, bias = folded.head
     scores = np.empty((len(bias), *columns), dtype=np.float32)
@@ -172,7 +172,7 @@ class _Layer:
     """A layer's state and the product of its weights with it.
 
     Attributes:
-        given: the layer's contribution to each of its readers, by reader: views of the product.
+        contributions: the layer's contribution to each of its consumers, by consumer: views of the product.
         memory: all arrays that carry over to the next character, shape (.,) or (., N).
         step: reads inputs of shape (G * H,) or (G * H, N) and updates all arrays in place.
     """
@@ -181,7 +181,7 @@ class _Layer:
         matrix = folded.matrices[layer]
         product = np.zeros((len(matrix), *columns), dtype=np.float32)
         rows = len(CELLS[config.cell].blocks) * config.hidden_size
-        self.given = {reader: product[place] for reader, place in folded.rows_by_reader[layer].items()}
+        self.contributions = {consumer: product[place] for consumer, place in folded.rows_by_consumer[layer].items()}
         hidden = np.zeros((config.hidden_size, *columns), dtype=np.float32)
         update, kept = make_update(config.cell, product[:rows], hidden, folded.half_biases_hn[layer])
         self.memory = [product, hidden, *kept]
@@ -200,7 +200,7 @@ class _Layer:
 
 
 def _product(matrix: Singles, hidden: Singles, product: Singles, rows: int, config: ModelConfig) -> Callable[[], None]:
-    """Make the function that multiplies a layer's matrix with its h, and normalises the rows that readers take.
+    """Make the function that multiplies a layer's matrix with its h, and normalises the rows that consumers take.
 
     With layer normalisation, these rows are divided by the standard deviation of h.
     """
