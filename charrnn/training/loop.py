@@ -21,7 +21,7 @@ from charrnn.training.heap import give_back_freed_memory
 from charrnn.training.optimizers import scheduled_rate
 from charrnn.training.pace import Pace, StepMetrics
 from charrnn.training.passes import forward_and_backward
-from charrnn.training.recovery import go_back, skip_step
+from charrnn.training.recovery import go_back, rewind, skip_step
 from charrnn.training.run import TrainingRun
 from charrnn.training.timetable import evaluation_is_due, seconds_left
 from charrnn.training.validation import copy_weights, measure_cold, validate
@@ -251,7 +251,7 @@ def _evaluate(run: TrainingRun) -> Report:
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
     if run.config.rewind and stale and stale % REWIND_AFTER == 0:
-        _rewind(run)
+        rewind(run)
         report = replace(report, rewinds=run.rewinds)
     if run.is_finished:
         run.cold_loss = measure_cold(run)
@@ -260,17 +260,6 @@ def _evaluate(run: TrainingRun) -> Report:
             progress=run.progress,
         )  # fmt: skip
     return report
-
-
-def _rewind(run: TrainingRun) -> None:
-    """Go back to the best weights with a lower rate: a text too short for the time given is overfitted otherwise.
-
-    The optimizer's moments and the place in the text stay what they are.
-    """
-    run.model.load_state_dict(run.best_weights)
-    run.rewinds += 1
-    assert run.best is not None, "without a gain since the first evaluation"
-    run.pace.lowest = run.best.val_loss
 
 
 def _report(run: TrainingRun, trained_until: float, *, val_loss: float | None = None, is_best: bool = False) -> Report:

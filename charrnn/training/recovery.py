@@ -3,7 +3,7 @@
 A step whose loss or gradient is not sound is skipped. After several in a row, or when the training loss explodes,
 training goes back to its best weights, with an empty optimizer state and half the learning rate. The position in the
 text and the step count go on, so that training does not run into the same text again, and steps in a log never
-decrease.
+decrease. Where only the gain stays away, `rewind` goes back and keeps the optimizer state.
 """
 
 from __future__ import annotations
@@ -63,6 +63,17 @@ def go_back(run: TrainingRun, reason: str) -> None:
     run.health.add_trouble(
         f"{where}: back to {weights} with half the learning rate ({run.health.tries} of {RECOVERIES} tries)"
     )
+
+
+def rewind(run: TrainingRun) -> None:
+    """Go back to the best weights with a lower rate: a text too short for the time given is overfitted otherwise.
+
+    The optimizer's moments and the place in the text stay what they are.
+    """
+    run.model.load_state_dict(run.best_weights)
+    run.rewinds += 1
+    assert run.best is not None, "without a gain since the first evaluation"
+    run.pace.lowest = run.best.val_loss
 
 
 def _advice(run: TrainingRun) -> str:
