@@ -1,9 +1,33 @@
-"""Runs of trainings in tests: what they are called, and a request without flags."""
+"""Runs of trainings in tests: small ones in the process of a test, what they are called, a request without flags."""
+
+from conftest import make_text
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.text.encoder import CharEncoder
+from charrnn.training.loop import train
+from charrnn.training.run import TrainingRun
 
 RUN, PARENT, OTHER = (digit * 12 for digit in "abc")
-
 
 NO_FLAGS = {
     "options": {}, "explicit": {}, "log": None, "resume": False, "resume_from": None, "force": False,
     "overwrite": False, "quiet": True, "as_json": False, "started": 0.0,
 }  # fmt: skip
+
+TEXT = make_text(6000)
+IDS = CharEncoder(TEXT).encode(TEXT)
+VOCAB_SIZE = len(CharEncoder(TEXT))
+
+
+def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=IDS, line_end_id=None, **options):
+    model = ModelConfig(
+        vocab_size=VOCAB_SIZE, cell=cell, hidden_size=32, num_layers=num_layers, embedding_dim=8, dropout=dropout,
+        members=members, recall=recall, recall_dropout=options.pop("recall_dropout", 0.6),
+    )  # fmt: skip
+    defaults = {"batch_size": 4, "seq_len": 25, "max_steps": 12, "learning_rate": 3e-3, "warmup_steps": 3}
+    config = TrainConfig(**{**defaults, **options})
+    return TrainingRun.start(model, config, ids[:5000], ids[5000:], started_at=0.0, line_end_id=line_end_id)
+
+
+def finish(run):
+    return list(train(run))

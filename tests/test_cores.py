@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import random_model
-from test_training import start
+from runs import start
 
 from charrnn.cli.common import cores
 from charrnn.cli.common.cores import leave_busy_cores, prepare_training, spread_over_cores

@@ -18,7 +18,7 @@ import torch
 from conftest import NOWHERE, make_text, numpy_weights, run_charrnn
 from processes import Training, slow_steps, train
 from ranks import make_request, save_checkpoint
-from test_training import IDS, TEXT, finish, start
+from runs import IDS, TEXT, finish, start
 
 from charrnn.cli.trainer import entry_point, fine_tuning
 from charrnn.cli.trainer.effective_request import settle

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_model, skip_without
-from test_training import start
+from runs import start
 from torch.nn import functional
 
 from charrnn.cli.trainer import machine, resume_run

@@ -14,7 +14,7 @@ import processes
 import pytest
 import torch
 from conftest import make_text
-from test_training import finish, start
+from runs import finish, start
 
 from charrnn.cli.trainer.machine import set_up_torch
 from charrnn.cli.trainer.resume_state import restore

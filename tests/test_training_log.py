@@ -5,9 +5,8 @@ import json
 import os
 
 import pytest
-from runs import OTHER, PARENT, RUN
+from runs import OTHER, PARENT, RUN, start
 from test_resume import saver_of
-from test_training import start
 
 from charrnn.cli.common.training_outputs import begins_as_log
 from charrnn.cli.trainer.log import TrainingLog
