@@ -598,6 +598,19 @@ def test_unknown_shell_for_completion_is_reported_in_one_line(charrnn, tmp_path,
     assert refused.stderr == f"charrnn: {flag}: the shell is not known here; {SHELLS_TOLD.format(flag)}"
 
 
+def test_completion_for_a_shell_that_is_missing_is_reported_in_one_line(charrnn, tmp_path):
+    refused = charrnn("--install-completion", "pwsh", env={"HOME": str(tmp_path), "PATH": str(tmp_path)})
+    assert (refused.code, refused.text) == (1, "")
+    assert refused.stderr == "charrnn: pwsh is not installed here, or not in PATH; name the shell that you use\n"
+
+
+@pytest.mark.parametrize("line", [["--show-completion", "--help"], ["help", "--show-completion"]])
+def test_flag_beside_that_for_completion_is_no_shell(charrnn, line):
+    shown = charrnn(*line)
+    assert (shown.code, shown.stderr) == (0, "")
+    assert shown.text.startswith("Usage: charrnn")
+
+
 def test_startup_file_that_is_not_utf8_is_reported_and_kept(charrnn, tmp_path):
     startup = tmp_path / ".bashrc"
     startup.write_bytes(b"# caf\xe9\n")

@@ -17,15 +17,18 @@ SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def is_asked_for(words: Sequence[str]) -> bool:
-    """Whether the first word of a command line is one of the flags, with or without a shell's name."""
-    return words[0].partition("=")[0] in FLAGS
+    """Whether the first word of a command line is one of the flags, with or without a shell's name.
+
+    Beside another flag, typer's own take over.
+    """
+    return words[0].partition("=")[0] in FLAGS and not any(word.startswith("-") for word in words[1:])
 
 
 def serve(ctx: Any, words: Sequence[str]) -> None:
     """Print or install the script, and exit.
 
     Raises:
-        CharRNNError: the shell's startup file cannot be decoded.
+        CharRNNError: the shell's startup file cannot be decoded, or PowerShell, which is asked for its own, is missing.
     """
     flag, *named = [part for part in (*words[0].partition("=")[::2], *words[1:]) if part]
     shell = " ".join(named) or _running_shell()
@@ -41,6 +44,10 @@ def serve(ctx: Any, words: Sequence[str]) -> None:
             "the startup file of your shell is not UTF-8; save what `charrnn --show-completion` prints, "
             "and have your shell read it"
         ) from None
+    except FileNotFoundError as error:
+        if error.filename != shell:
+            raise
+        raise CharRNNError(f"{shell} is not installed here, or not in PATH; name the shell that you use") from None
 
 
 def _running_shell() -> str:
