@@ -628,6 +628,7 @@ def test_large_alphabet_and_long_history_are_shown_in_part(trained, monkeypatch)
     monkeypatch.setattr(alphabet_view, "MOST_MAPPED", 7)
     monkeypatch.setattr(unit_views, "MOST_POINTS", 20)
     (subject,) = read_subjects(["words.pt"])
+    assert "note" not in alphabet_view.embeddings_view(subject).data
     shown = alphabet_view.embeddings_section(subject)["embeddings"]
     counts = subject.contents.corpus.counts
     assert (len(shown["characters"]), shown["all"]) == (7, len(counts))
@@ -639,7 +640,10 @@ def test_large_alphabet_and_long_history_are_shown_in_part(trained, monkeypatch)
     alike = view.data["expected_alike"]
     assert list(alike) == [name for name in names if name in frequent]
     assert {name for near in alike.values() for name, _ in near} <= set(frequent)
-    drawn = [line.split()[0] for line in view.lines(80, False)[-9:]]
+    *lines, blank, note = view.lines(80, False)
+    assert blank == ""
+    assert note == view.data["note"] == "the 9 most frequent of 23 characters are compared"
+    drawn = [line.split()[0] for line in lines[-9:]]
     assert [one for one in drawn if one.isalpha()][1:] == [one for one in frequent if one.isalpha()], "space has a name"
     gates = unit_views.gates_section(Recording(subject, Excerpt("Tin sole", "x", 8)))["gates"]["gates"]
     assert [(len(gate["open"]), gate["step"]) for gate in gates] == [(16, 3)] * 3

@@ -31,22 +31,28 @@ def embeddings_view(subject: Subject) -> View:
     """Show similar characters: those predicted in the same places (head), and those with similar embeddings."""
     frequent = subject.contents.ids_by_frequency[:MOST_COMPARED]
     ids = sorted(frequent)
-    names = subject.contents.encoder.names
+    names, unit = subject.contents.encoder.names, subject.contents.encoder.unit
     characters = [names[i] for i in ids]
     weights = subject.contents.member(0).weights  # the first member's
     head = weights["head.weight"][ids].astype(np.float64)  # double precision, so that the mean does not overflow
     found = map_embeddings(head - head.mean(axis=0))  # a vector common to all rows does not affect predictions
     read = map_embeddings(weights["embedding.weight"][ids])
-    data = {
+    data: dict[str, Any] = {
         "expected_alike": _neighbours(characters, found),
         "read_alike": _neighbours(characters, read),
         "places": {c: [round(float(x), 4) for x in place] for c, place in zip(characters, found.places, strict=True)},
         "explained": found.explained,
     }
+    if len(frequent) < len(names):
+        data["note"] = f"the {len(frequent):,} most frequent of {len(names):,} {unit}s are compared"
     place_of = {i: place for place, i in enumerate(ids)}
     order = [place_of[i] for i in frequent]
-    unit = subject.contents.encoder.unit
-    return View("embeddings", data, lambda width, _: _draw_embeddings(characters, found, order, width, unit))
+
+    def draw(width: int, _: bool) -> list[str]:
+        note = wrapped(data["note"], width) if "note" in data else []
+        return [*_draw_embeddings(characters, found, order, width, unit), *[""] * bool(note), *note]
+
+    return View("embeddings", data, draw)
 
 
 def embeddings_section(subject: Subject) -> Section:
