@@ -91,7 +91,8 @@ class FoldedWeights:
         to_h = state_scale(config.cell)
         places, end = {}, len(self._weights[f"layers.{layer}.bias"])
         for consumer in consumers:
-            places[consumer] = slice(end, end := end + self._num_rows(consumer))
+            first, end = end, end + self._num_rows(consumer)
+            places[consumer] = slice(first, end)
         matrix = np.empty((end + config.layer_norm, config.hidden_size), dtype=np.float32)
         self._fill_recurrent(layer, matrix)
         for consumer in consumers:
@@ -118,12 +119,14 @@ class FoldedWeights:
         Yields:
             The slice of rows, their weights, shape (R, H) or (R, E), and their biases, shape (R,).
         """
-        end = 0
+        above = 0  # rows of the blocks before
         for weight, bias, scale in self._blocks(consumer):
             for first in range(0, len(bias), ROWS):
-                own = slice(first, first + ROWS)
-                exact = bias[own].astype(np.float64) * scale
-                yield slice(end, end := end + len(exact)), weight[own].astype(np.float64) * scale, exact
+                last = min(first + ROWS, len(bias))
+                exact_weight = weight[first:last].astype(np.float64) * scale
+                exact_bias = bias[first:last].astype(np.float64) * scale
+                yield slice(above + first, above + last), exact_weight, exact_bias
+            above += len(bias)
 
     def _blocks(self, consumer: int) -> list[tuple[Singles, Singles, float]]:
         """A consumer's weights, biases and the factors to scale them by: one for each gate, or for head and recall."""

@@ -45,8 +45,9 @@ class Stepper:
         self._columns = np.arange(num_texts or 0)
         columns = () if num_texts is None else (num_texts,)
         self._layers = [_Layer(config, folded, layer, columns) for layer in range(config.num_layers)]
-        self._gather = [_gatherer(folded, consumer, self._layers, columns) for consumer in range(config.num_layers + 1)]
-        scores = self._gather[-1](0 if num_texts is None else 0 * self._columns)  # later calls reuse this array
+        consumers = range(config.num_layers + 1)
+        *self._gather, self._score = [_gatherer(folded, consumer, self._layers, columns) for consumer in consumers]
+        scores = self._score(0 if num_texts is None else np.zeros_like(self._columns))  # later calls reuse this array
         self._logits, self._raised = scores[: config.vocab_size], scores[config.vocab_size :]
         self._all_logits = self._logits.reshape(-1)
         if num_texts is None:  # changing one logit through a memoryview costs half of what it does through numpy
@@ -65,9 +66,9 @@ class Stepper:
         if character == self._reset_id:
             for layer in self._layers:
                 layer.forget(...)
-        for layer, gather in zip(self._layers, self._gather, strict=False):  # the last gather function is the head's
+        for layer, gather in zip(self._layers, self._gather, strict=True):
             layer.step(gather(character))
-        self._gather[-1](character)
+        self._score(character)
         if self._recalls:
             logits = self._each_logit
             for forecast, raised in zip(recalled, self._raised.tolist(), strict=True):
@@ -124,9 +125,9 @@ class Stepper:
         if self._reset_id >= 0 and (begins := characters == self._reset_id).any():
             for layer in self._layers:
                 layer.forget((slice(None), begins))
-        for layer, gather in zip(self._layers, self._gather, strict=False):
+        for layer, gather in zip(self._layers, self._gather, strict=True):
             layer.step(gather(characters))
-        self._gather[-1](characters)
+        self._score(characters)
 
 
 def _gatherer(
