@@ -60,11 +60,11 @@ class _Tail:
         """How many of the last characters are not left out."""
         return sum(self._is_kept[-count:]) if count else 0
 
-    def num_begun(self) -> int:
+    def num_in_begun_stop(self) -> int:
         """How many of the last characters may be the beginning of a stop, not counting those left out."""
-        return max(map(self._num_begun, self.stops), default=0)
+        return max(map(self._num_in_begun_stop, self.stops), default=0)
 
-    def _num_begun(self, stop: str) -> int:
+    def _num_in_begun_stop(self, stop: str) -> int:
         longest = min(len(stop) - 1, len(self.text))
         return self.num_kept(next((n for n in range(longest, 0, -1) if self.text.endswith(stop[:n])), 0))
 
@@ -91,10 +91,10 @@ class Ending:
     def __init__(self, rules: Rules, prompt: str = "") -> None:
         self._rules = rules
         self.takes_text = rules.keep_all
-        *before, begun = prompt.split("\n")
-        self._begun = [begun] if begun else []  # the released part of the current line, if a rule needs it, in pieces
-        self._keeps_begun = rules.unique or rules.is_cut is not None
-        self._written = KnownLines(before) if rules.unique else None
+        *lines_before, unfinished = prompt.split("\n")
+        self._line_start = [unfinished] if unfinished else []  # of the current line, what is not held, in pieces
+        self._keeps_line_start = rules.unique or rules.is_cut is not None
+        self._written = KnownLines(lines_before) if rules.unique else None
         self._held: list[Drawn] = []
         self._text = ""
         self._is_within_line = False  # whether a part of the current line was released
@@ -119,7 +119,7 @@ class Ending:
             self._end_by(stop)
             if self._rules.fits is not None and not self._rules.fits(self._line(self._text)):
                 self._drop(self._line_length(self._text))
-                self._begun.clear()
+                self._line_start.clear()
             is_whole = stop.startswith(LINE_ENDS) and not self._rules.keep_stop
             return self._finish(is_whole=is_whole, is_counted=is_whole and stop not in LINE_ENDS)
         if character == "\n" and self._end_line():
@@ -128,21 +128,24 @@ class Ending:
 
     def feed_text(self, text: str) -> None:
         """Take several characters at once, if `takes_text`; the sample ends where it would with `feed`."""
-        before, lines = self._tail.text, self._rules.lines
+        before, most_lines = self._tail.text, self._rules.lines
         seen = before + text
-        stops = [(place + len(stop), place) for stop in self._tail.stops if (place := seen.find(stop)) >= 0]
-        end, begun = min(stops, default=(len(seen) + 1, len(seen)))
-        kept = end if stops and self._rules.keep_stop else begun
-        text = seen[len(before) : end - 1]  # a line feed at the end of a stop does not count a line here
-        if stops:
-            self.reason, self.stop = "stop", seen[begun:end]
-        if lines is not None and self.lines + text.count("\n") >= lines:
-            text = text.removesuffix(text.split("\n", lines - self.lines)[-1])
-            self.reason, self.stop, kept = "lines", None, len(before) + len(text)
+        kept = len(seen)  # how many characters of it belong to the sample
+        found = [(place + len(stop), place) for stop in self._tail.stops if (place := seen.find(stop)) >= 0]
+        if found:
+            stop_end, stop_start = min(found)  # the first that is whole; of several the longest
+            self.reason, self.stop = "stop", seen[stop_start:stop_end]
+            kept = stop_end if self._rules.keep_stop else stop_start
+            text = seen[len(before) : stop_end - 1]  # a line feed at the end of a stop does not count a line here
+        if most_lines is not None and self.lines + text.count("\n") >= most_lines:
+            text = text.removesuffix(text.split("\n", most_lines - self.lines)[-1])
+            self.reason, self.stop = "lines", None
+            kept = len(before) + len(text)
         if text:
             self._is_within_line = not text.endswith("\n")
-            self._begin(text)
-        self.lines += text.count("\n") + (self._rules.keep_stop and (self.stop or "").endswith("\n"))
+            self._extend_line_start(text)
+        stop_ends_line = self._rules.keep_stop and self.stop is not None and self.stop.endswith("\n")
+        self.lines += text.count("\n") + stop_ends_line
         self.surplus = len(seen) - kept
         self._tail.replace(seen)
 
@@ -179,7 +182,7 @@ class Ending:
             self.is_begun_left_out = length > 0
             self._drop(length)
         released = self._release(len(self._held))
-        if self._rules.fits is not None and (self._is_within_line or self._begun):
+        if self._rules.fits is not None and (self._is_within_line or self._line_start):
             is_cut = self._rules.is_cut if self.reason != "stop" else None
             self.lines += is_cut is None or not is_cut(self._line(""))
         return released
@@ -226,7 +229,7 @@ class Ending:
         """The lines that the last line of a text must not equal: none if a part of it was released or is a prompt's."""
         if self._rules.known_lines is not None and self._is_held(text):
             yield self._rules.known_lines
-        if self._written is not None and self._is_held(text) and ("\n" in text or not self._begun):
+        if self._written is not None and self._is_held(text) and ("\n" in text or not self._line_start):
             yield self._written
 
     def _is_empty(self, text: str) -> bool:
@@ -247,7 +250,7 @@ class Ending:
     def _line(self, text: str) -> str:
         """The last line of a text, with the part of it that was released or stood before the sample."""
         _, end, line = text.rpartition("\n")
-        return line if end else "".join([*self._begun, line])
+        return line if end else "".join([*self._line_start, line])
 
     def _line_length(self, text: str) -> int:
         return len(text.rpartition("\n")[2])
@@ -259,14 +262,14 @@ class Ending:
             self._tail.leave_out(length)
         self._drop(length)
         if not self._text:
-            self._begun.clear()
+            self._line_start.clear()
 
     def _certain(self) -> int:
         """How many of the held characters no rule can drop any more."""
         stops = self._tail.stops
         if not stops and not self._rules.leave_out_lines:
             return len(self._text)
-        rest = self._text[: len(self._text) - (0 if self._rules.keep_stop else self._tail.num_begun())]
+        rest = self._text[: len(self._text) - (0 if self._rules.keep_stop else self._tail.num_in_begun_stop())]
         takes_all_of_a_line = bool(stops) and self._rules.fits is not None
         if takes_all_of_a_line or self._begins_known(rest):
             return len(rest) - self._line_length(rest)
@@ -286,12 +289,12 @@ class Ending:
         released, self._held = self._held[:count], self._held[count:]
         text, self._text = self._text[:count], self._text[count:]
         self._is_within_line = text[-1] != "\n"
-        self._begin(text)
+        self._extend_line_start(text)
         return released
 
-    def _begin(self, text: str) -> None:
-        """Remember the released part of the current line, in pieces, since the line may be long."""
+    def _extend_line_start(self, text: str) -> None:
+        """Add what was released to the start of the current line; in pieces, since the line may be long."""
         if "\n" in text:
-            self._begun.clear()
-        if self._keeps_begun and self._is_within_line:
-            self._begun.append(text.rpartition("\n")[2])
+            self._line_start.clear()
+        if self._keeps_line_start and self._is_within_line:
+            self._line_start.append(text.rpartition("\n")[2])
