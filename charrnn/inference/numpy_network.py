@@ -48,7 +48,7 @@ def gru_step(blocks: Floats, state: LayerState, weight_hh: Floats, bias_hn: Floa
     """r, z = sigmoid(...); n = tanh(W_xn x + b_n + r * (W_hn h + b_hn)); h' = (1 - z) * n + z * h."""
     (h,) = state
     width = h.shape[-1]
-    recurrent = h @ weight_hh.T  # (N, 3H)
+    recurrent = h @ weight_hh.T  # (N, 3 * H)
     gates, n = blocks[..., : 2 * width], blocks[..., 2 * width :]
     gates[:] = sigmoid(gates + recurrent[..., : 2 * width])
     r, z = gates[..., :width], gates[..., width:]
@@ -65,7 +65,7 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
     h, c = state
     width = h.shape[-1]
     halves, offsets = _lstm_halves(width)
-    blocks += h @ weight_hh.T  # (N, 4H): i, f, g, o
+    blocks += h @ weight_hh.T  # (N, 4 * H): i, f, g, o
     blocks *= halves
     np.tanh(blocks, out=blocks)
     blocks *= halves
@@ -79,7 +79,7 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
 
 @functools.lru_cache
 def _lstm_halves(width: int) -> tuple[Singles, Singles]:
-    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4H,) each."""
+    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4 * H,) each."""
     halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
     return halves, 1 - halves
 

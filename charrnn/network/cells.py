@@ -31,11 +31,11 @@ class RecurrentLayer(nn.Module):
 
     Attributes:
         mode: PyTorch's name for the cell; None where PyTorch has no kernel for it.
-        num_blocks: blocks of H rows in each weight matrix.
-        weight_ih: W_xh, shape (num_blocks * H, I); initially uniform within +-1 / sqrt(H).
-        weight_hh: W_hh, shape (num_blocks * H, H); each block initially orthogonal, so that gradients neither vanish
+        num_blocks: G, blocks of H rows in each weight matrix.
+        weight_ih: W_xh, shape (G * H, I); initially uniform within +-1 / sqrt(H).
+        weight_hh: W_hh, shape (G * H, H); each block initially orthogonal, so that gradients neither vanish
             nor explode at first (Saxe, McClelland, Ganguli 2014, https://arxiv.org/abs/1312.6120).
-        bias: b_h, shape (num_blocks * H,); initially zero.
+        bias: b_h, shape (G * H,); initially zero.
     """
 
     mode: str | None = None

@@ -98,7 +98,7 @@ class CharRNN(nn.Module):
         return self.head.weight.device
 
     def initial_state(self, batch_size: int) -> State:
-        """The state before any character: zeros."""
+        """The state before any character: zeros, each tensor of shape (batch_size, H)."""
         zeros = self.head.weight.new_zeros(batch_size, self.config.hidden_size)
         return tuple((zeros,) * CELLS[self.config.cell].states for _ in range(self.config.num_layers))
 

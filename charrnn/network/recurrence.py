@@ -80,8 +80,8 @@ class GRURecurrence(Function):
 
         Args:
             ctx: autograd's.
-            projected: W_x x_t + b of the blocks r, z, n for every step, shape (T, B, 3 H).
-            weight_hh: W_hr, W_hz, W_hn, shape (3 H, H), in the precision of `projected`.
+            projected: W_x x_t + b of the blocks r, z, n for every step, shape (T, B, 3 * H).
+            weight_hh: W_hr, W_hz, W_hn, shape (3 * H, H), in the precision of `projected`.
             bias_hn: b_hn, shape (H,), in the precision of `projected`.
             state: h before the first step, shape (B, H), in that precision or a finer one.
 
@@ -144,10 +144,10 @@ def _before(state: Tensor, outputs: Tensor) -> Tensor:
 
 
 def _weight_gradient(d_sums: Tensor, state: Tensor, outputs: Tensor) -> Tensor:
-    """Gradient of W_hh, shape (N, H): the gradient of each step's sums times h before the step, over steps and lanes.
+    """Gradient of W_hh, shape (G * H, H): that of each step's sums times h before the step, over steps and lanes.
 
     Args:
-        d_sums: gradient of each step's sums, shape (T, B, N).
+        d_sums: gradient of each step's sums, shape (T, B, G * H).
         state: h before the first step, shape (B, H).
         outputs: h_t for every step, shape (T, B, H).
     """

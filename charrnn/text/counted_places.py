@@ -44,7 +44,7 @@ def counted_lanes(num_chars: int, most: int | None, batch_size: int | None = Non
 
     Returns:
         For each lane the place of the first character that it reads, and the place of the last that it predicts; it
-        predicts all that follow the first. Both have shape (lanes,).
+        predicts all that follow the first. Both have shape (B,).
     """
     whole = num_chars - 1
     count = whole if most is None else min(most, whole)

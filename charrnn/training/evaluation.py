@@ -30,7 +30,7 @@ from charrnn.training.ranks import ALONE, Ranks
 from charrnn.training.recalled_text import Recalled, recalled_in
 
 ForecastSource = Callable[[int, int], Forecasts]
-"""From (first, last), the forecasts after characters `first` to `last` - 1 of each lane, shape (T, lanes, C)."""
+"""From (first, last), the forecasts after characters `first` to `last` - 1 of each lane, shape (T, B, C)."""
 
 VALUES_AT_ONCE = 1 << 21
 """Activations or logits of one window, at most: eight megabytes; more where `FEWEST_AT_ONCE` characters take more."""
@@ -162,7 +162,7 @@ def _look_up_cold(model: Model, ids: Ids, starts: Places) -> ForecastSource | No
 def _sum_of_losses(
     model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: ForecastSource | None = None
 ) -> float:
-    """Read lanes side by side from `starts` to `ends`, both of shape (lanes,), and add up all losses."""
+    """Read lanes side by side from `starts` to `ends`, both of shape (B,), and add up all losses."""
     longest = int((ends - starts).max(initial=0))
     window = _window(model, len(starts))
     total = torch.zeros((), dtype=torch.float64, device=model.device)  # read once, not to wait for a GPU at each window

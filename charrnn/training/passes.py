@@ -64,7 +64,7 @@ def forward_and_backward(
         state: state after the characters before.
         precision: "float32" or one of `ROUNDED`.
         grad_clip: largest norm of a member's gradient.
-        recalled: the forecasts after the inputs, for a model that recalls.
+        recalled: the forecasts after the inputs, shape (T, B, C), for a model that recalls.
         updates: the `Update` of each member, which computes its gradient; None where no update follows.
         ranks: the processes that read a window together, each its own lanes; the gradient is that over all lanes.
         share: this process's share of all targets that count.
