@@ -124,7 +124,8 @@ class _Texts:
         rows = np.arange(len(progresses))
         walks = None if match is None else [match.walk() for _ in progresses]
         read = prompt.read.selected(np.zeros_like(rows))
-        return cls(rows, read, prompt.logits.repeat(len(progresses), axis=0), progresses, walks)
+        logits = prompt.logits.repeat(len(progresses), axis=0)
+        return cls(rows=rows, read=read, logits=logits, progresses=progresses, walks=walks)
 
     def over(self, drawn: int) -> NDArray[np.bool_]:
         """Which texts are over after `drawn` characters."""
@@ -138,7 +139,13 @@ class _Texts:
         kept = np.flatnonzero(~over)
         progresses = [self.progresses[row] for row in kept.tolist()]
         walks = None if self.walks is None else [self.walks[row] for row in kept.tolist()]
-        return _Texts(self.rows[kept], self.read.selected(kept), self.logits[kept], progresses, walks)
+        return _Texts(
+            rows=self.rows[kept],
+            read=self.read.selected(kept),
+            logits=self.logits[kept],
+            progresses=progresses,
+            walks=walks,
+        )
 
     def open_logits(self, drawn: int, over: NDArray[np.bool_]) -> Floats:
         """The logits after `drawn` characters, minus infinity for ids that the pattern forbids.

@@ -109,7 +109,17 @@ def _read_sections(contents: Mapping[str, Any]) -> Header:
     _check_training(training)
     history = _read_history(contents["history"], training["step"])
     _check_weights(model, contents["weights"])
-    return Header(model, encoder, text_options, contents["weights"], history, corpus, origin, made, training)
+    return Header(
+        model=model,
+        encoder=encoder,
+        text_options=text_options,
+        weights=contents["weights"],
+        history=history,
+        corpus=corpus,
+        origin=origin,
+        made=made,
+        training=training,
+    )
 
 
 def _read_alphabet(characters: str, has_unknown: bool, model: ModelConfig, text_options: TextOptions) -> CharEncoder:

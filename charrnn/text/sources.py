@@ -187,7 +187,7 @@ def find_documents(
             _refuse_known(documents, known)
         found.extend(documents)
         skipped.extend(left for left in left_out if not _is_read_otherwise(left, read, patterns))
-    return Found(found, skipped, held_out_from, patterns.told_of_idle)
+    return Found(documents=found, skipped=skipped, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
 
 
 def _identities(paths: Sequence[str]) -> set[Identity]:

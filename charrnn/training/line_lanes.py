@@ -91,7 +91,13 @@ class LineLanes(WindowReader):
         targets = self._ids[np.minimum(places, end)].astype(np.int64)
         own = counts[:, self._own]
         num_targets = int(counts.sum())
-        return Window(inputs, np.where(own, targets, IGNORED), resets_state, num_targets, int(own.sum()) / num_targets)
+        return Window(
+            inputs=inputs,
+            targets=np.where(own, targets, IGNORED),
+            resets_state=resets_state,
+            num_targets=num_targets,
+            share=int(own.sum()) / num_targets,
+        )
 
 
 def _windows(lengths: Positions, batch_size: int, seq_len: int) -> NDArray[np.int64]:
