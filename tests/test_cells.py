@@ -84,7 +84,7 @@ def test_layer_equals_a_naive_loop(cell):
 def test_gpu_kernel_gets_the_weights_in_one_contiguous_piece(cell, dtype):
     layer, inputs, state = random_layer(cell, torch.float32)
     given, weights = [], layer._weights()
-    layer._run_on_gpu(lambda x, h, w, *how: given.extend(w) or (x, x[:1]), inputs.to(dtype), state)
+    layer._run_on_gpu(lambda x, h, w, **how: given.extend(w) or (x, x[:1]), inputs.to(dtype), state)
     ends = np.cumsum([weight.numel() for weight in weights])
     assert [view.storage_offset() for view in given] == [0, *ends[:-1]]
     assert {view.untyped_storage().data_ptr() for view in given} == {given[0].data_ptr()}

@@ -21,6 +21,11 @@ from charrnn.network.recurrence import GRURecurrence, PlainRecurrence
 
 LayerState = tuple[Tensor, ...]
 
+_KERNEL_OPTIONS: dict[str, Any] = {
+    "has_biases": True, "num_layers": 1, "dropout": 0.0, "bidirectional": False, "batch_first": False,
+}  # fmt: skip
+"""Arguments of PyTorch's recurrent kernels that are the same for all layers."""
+
 
 class RecurrentLayer(nn.Module):
     """Base class of the layers: weights, their initialisation, and the call of cuDNN's kernels on a GPU.
@@ -92,10 +97,8 @@ class RecurrentLayer(nn.Module):
         with torch.autocast("cuda", enabled=False):
             weights = [weight.to(dtype) for weight in self._frozen] or self._flat_weights(dtype)
             first = tuple(tensor[None].to(dtype) for tensor in state)
-            outputs, *last = kernel(
-                inputs.to(dtype), first if len(first) > 1 else first[0],
-                weights, True, 1, 0.0, self.training, False, False,
-            )  # fmt: skip
+            hx = first if len(first) > 1 else first[0]
+            outputs, *last = kernel(inputs.to(dtype), hx, weights, train=self.training, **_KERNEL_OPTIONS)
         return outputs, self._keep(*last)
 
     def _flat_weights(self, dtype: torch.dtype) -> list[Tensor]:
@@ -198,9 +201,7 @@ class LSTMLayer(RecurrentLayer):
         if inputs.is_cuda:
             return self._run_on_gpu(torch.lstm, inputs, state)
         h, c = state
-        outputs, h, c = torch.lstm(
-            inputs, (h[None], c[None]), self._weights(), True, 1, 0.0, self.training, False, False
-        )
+        outputs, h, c = torch.lstm(inputs, (h[None], c[None]), self._weights(), train=self.training, **_KERNEL_OPTIONS)
         return outputs, self._keep(h, c)
 
 
