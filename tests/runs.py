@@ -1,8 +1,14 @@
 """Runs of trainings in tests: small ones in the process of a test, what they are called, a request without flags."""
 
+import math
+from types import SimpleNamespace
+
+import torch
 from conftest import make_text
 
+from charrnn.cli.trainer.resume_state import restore
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.storage.tensorfile import map_leaves
 from charrnn.text.encoder import CharEncoder
 from charrnn.training.loop import train
 from charrnn.training.run import TrainingRun
@@ -31,3 +37,30 @@ def start(cell="lstm", *, dropout=0.0, num_layers=1, members=1, recall=0, ids=ID
 
 def finish(run):
     return list(train(run))
+
+
+def break_forward(run, calls, value=math.nan):
+    """Let the model's output be wrong at some of its calls while training, counted from 0."""
+    forward, count = run.model.forward, iter(range(10**9))
+
+    def wrong(ids, state, recalled=None):
+        logits, new_state = forward(ids, state, recalled)
+        if run.model.training and next(count) in calls:
+            logits = logits + value
+            new_state = tuple(tuple(tensor * value for tensor in layer) for layer in new_state)
+        return logits, new_state
+
+    run.model.forward = wrong
+
+
+def take_up(run, state):
+    """Have a run go on from a training state, which comes as from a file: its tensors are arrays."""
+    arrays = map_leaves(state, lambda leaf: leaf.numpy().copy() if isinstance(leaf, torch.Tensor) else leaf)
+    stored = SimpleNamespace(
+        training=arrays, model=run.model.config, train_config=run.config, history=[], best=None, weights={}
+    )
+    restore(run, stored, None, set(), "verse.pt")
+
+
+def weights(run):
+    return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}

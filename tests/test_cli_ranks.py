@@ -12,7 +12,7 @@ import pytest
 import torch
 from processes import Training, all_but_the_clock
 from ranks import FLAGS, SAVING, start_ranks
-from test_recovery import break_forward
+from runs import break_forward
 from torch import distributed as dist
 
 from charrnn.cli.trainer import session

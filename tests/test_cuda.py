@@ -17,8 +17,7 @@ from conftest import (
     random_model,
     skip_where_refused,
 )
-from runs import IDS, TEXT, finish, start
-from test_recovery import weights
+from runs import IDS, TEXT, finish, start, weights
 from test_updates import break_member
 
 from charrnn.cell_types import CELLS

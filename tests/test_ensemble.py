@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_text, numpy_twin, numpy_weights, random_model, read_whole, skip_without
-from runs import VOCAB_SIZE, finish, start
-from test_recovery import take_up
+from runs import VOCAB_SIZE, finish, start, take_up
 
 from charrnn.analysis.dynamic import adapt, average_surprisals
 from charrnn.analysis.gradients import gradient_flow, spectral_radii

@@ -13,8 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import CORPORA, NOWHERE, skip_without, write_checkpoint
-from runs import IDS, TEXT, finish, start
-from test_recovery import break_forward
+from runs import IDS, TEXT, break_forward, finish, start
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resume_run

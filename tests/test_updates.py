@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from runs import IDS, finish, start
-from test_recovery import break_forward, weights
+from runs import IDS, break_forward, finish, start, weights
 
 from charrnn.errors import DivergenceError
 from charrnn.network.ensemble import members_of
