@@ -33,11 +33,32 @@ from charrnn.hyperparameters import (
     wanted_epochs,
 )
 
-SIZES = ((128, 1, 0), (256, 1, 500_000), (384, 1, 1_500_000), (512, 1, 2_200_000), (512, 2, 15_000_000))
-"""Models to choose from: hidden size, layers, and the characters to train on, over all epochs, from which the model is
-worth its cost."""
 
-GPU_SIZES = (*SIZES, (1024, 2, 60_000_000))
+@dataclass(frozen=True)
+class Size:
+    """The size of a model to choose from.
+
+    Attributes:
+        hidden_size: units of a layer.
+        num_layers: layers.
+        worth_chars: characters to train on, over all epochs, from which the model is worth its cost.
+    """
+
+    hidden_size: int
+    num_layers: int
+    worth_chars: int
+
+
+SIZES = (
+    Size(128, 1, worth_chars=0),
+    Size(256, 1, worth_chars=500_000),
+    Size(384, 1, worth_chars=1_500_000),
+    Size(512, 1, worth_chars=2_200_000),
+    Size(512, 2, worth_chars=15_000_000),
+)
+"""Models to choose from, the smallest first."""
+
+GPU_SIZES = (*SIZES, Size(1024, 2, worth_chars=60_000_000))
 """Models to choose from on a GPU; their hidden and input sizes are multiples of 128.
 
 PyTorch requires these sizes for cuDNN's persistent kernels unless the layer is small, and also float16 and a batch size
@@ -45,8 +66,8 @@ that is a multiple of 8 and at most 128 (`get_algo` in its aten/src/ATen/native/
 without a trial, and the others without a trial on a GPU.
 """
 
-LARGEST = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
-"""(characters, count): only the first `count` models are considered for a shorter text: larger ones would overfit."""
+NUM_SIZES = ((60_000, 2), (400_000, 3), (8_000_000, 4), (math.inf, 6))
+"""(characters, count): for a shorter text only the first `count` sizes are considered: larger ones would overfit."""
 
 MEMBERS = ((4, 0.7), (2, 0.35))
 """Numbers of members to choose from, and the share of the wanted epochs that each member must get: two members that are
@@ -145,21 +166,37 @@ def _complete(flags: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any]:
 
 def _choose_model(budget: TrainingBudget) -> tuple[ModelConfig, float]:
     """Choose the largest model that is worth its cost, and the number of its epochs."""
-    given, vocab_size = budget.given, budget.vocab_size
-    count = next(count for limit, count in LARGEST if budget.usual_chars < limit)
+    given = budget.given
+    count = next(count for limit, count in NUM_SIZES if budget.usual_chars < limit)
     sizes = GPU_SIZES if given.get("device") == "cuda" else SIZES
-    for hidden_size, num_layers, worth_chars in reversed(sizes[:count]):
-        shape = {"cell": "lstm", "hidden_size": hidden_size, "num_layers": num_layers}
-        shape["embedding_dim"] = 128 if vocab_size > 512 or given.get("device") == "cuda" else 64
-        model = ModelConfig(vocab_size=vocab_size, **{**shape, **_fields_of(ModelConfig, given)})
-        model = replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
-        enough = min(ENOUGH_EPOCHS * wanted_epochs(budget.usual_chars), worth_chars / budget.train_chars)
-        if budget.epochs_by_clock(model) >= min(enough, budget.epochs_by_steps):
-            break
+    for size in reversed(sizes[:count]):
+        model = _model_of(size, budget)
+        if _is_worth_its_cost(size, model, budget):
+            break  # else the smallest is taken, which comes last
     model = replace(model, members=_choose_members(budget, model))
     epochs = budget.planned_epochs(model)
     shares = {**choose_dropout(epochs, model), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
+
+
+def _model_of(size: Size, budget: TrainingBudget) -> ModelConfig:
+    """The model of a size, but for what flags decide otherwise; with one member, and without dropout."""
+    given, vocab_size = budget.given, budget.vocab_size
+    options = {
+        "cell": "lstm",
+        "hidden_size": size.hidden_size,
+        "num_layers": size.num_layers,
+        "embedding_dim": 128 if vocab_size > 512 or given.get("device") == "cuda" else 64,
+        **_fields_of(ModelConfig, given),
+    }
+    model = ModelConfig(vocab_size=vocab_size, **options)
+    return replace(model, layer_norm=choose_layer_norm(given, model.hidden_size))
+
+
+def _is_worth_its_cost(size: Size, model: ModelConfig, budget: TrainingBudget) -> bool:
+    """Whether there is time for enough epochs of a model, or for all that the flags ask for."""
+    enough = min(ENOUGH_EPOCHS * wanted_epochs(budget.usual_chars), size.worth_chars / budget.train_chars)
+    return budget.epochs_by_clock(model) >= min(enough, budget.epochs_by_steps)
 
 
 def _choose_members(budget: TrainingBudget, model: ModelConfig) -> int:

@@ -119,7 +119,7 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
             f"its learning rate of {config.learning_rate:g} is {config.learning_rate / usual:,.0f} times the {usual:g} "
             "that would be chosen for it, which is likely far too high"
         )
-    fewest = min(units for units, _, _ in SIZES)
+    fewest = min(size.hidden_size for size in SIZES)
     if FAR * model.hidden_size <= fewest:
         units = number_of(model.hidden_size, "unit")
         found.append(f"a layer of {units} is small, where {fewest} at least would be chosen")
