@@ -83,9 +83,10 @@ class TrainingBudget:
         if "time_limit" not in self.given:
             return math.inf
         seconds = max(self.given["time_limit"] - max(SETUP_SECONDS, self.elapsed), 1.0)
-        fastest = self.processes * FASTEST / model.members
         if self.given.get("device") == "cuda":
             fastest = _gpu_speed(model, self.flops)
+        else:
+            fastest = self.processes * FASTEST / model.members
         return float(seconds * min(self.flops / training_cost(model), fastest) / self.train_chars)
 
 

@@ -107,13 +107,19 @@ def spacing(trained: float, planned: float, evaluations: int, least: float) -> f
 
 
 def choose_evaluated(train_chars: float, epochs: float, held_out: float) -> int:
-    """Most characters that an evaluation counts: the default unless more than twice as many are held out as affordable.
+    """Choose `TrainConfig.evaluated`, the most characters that an evaluation counts.
 
-    In that case it is a power of two, so that runs of similar length count the same characters.
+    That is the default, `MOST_EVALUATED`, unless evaluations of half the held-out piece would take too much of the
+    time. Then it is a power of two, so that runs of similar length count the same characters.
+
+    Args:
+        train_chars: characters to train on.
+        epochs: passes over them.
+        held_out: characters of the held-out piece.
     """
     affordable = max(ONE_EVALUATION_SHARE * FORWARD_SPEED * epochs * train_chars, LEAST_EVALUATED)
-    some = 2 ** math.floor(math.log2(affordable))
-    return MOST_EVALUATED if held_out <= 2 * some else min(some, MOST_EVALUATED)
+    rounded = 2 ** math.floor(math.log2(affordable))
+    return MOST_EVALUATED if held_out <= 2 * rounded else min(rounded, MOST_EVALUATED)
 
 
 def choose_layer_norm(given: Mapping[str, Any], hidden_size: int) -> bool:
@@ -154,18 +160,18 @@ def choose_recall(given: Mapping[str, Any], *, has_lines: bool) -> dict[str, Any
     return {"recall": reach} if reach else {"recall": 0, "recall_dropout": 0.0}
 
 
-def choose_dropout(epochs: float, model: ModelConfig) -> dict[str, float]:
+def choose_dropout(epochs: float, hidden_size: int) -> dict[str, float]:
     """Choose more dropout for more epochs, and less for a model of few units, which cannot overfit.
 
     Args:
         epochs: passes over the text.
-        model: its config, of which only `hidden_size` matters.
+        hidden_size: units of a layer.
 
     Returns:
         `ModelConfig.dropout` and `ModelConfig.input_dropout`.
     """
     share = math.log(min(max(epochs, 1.0), MANY_EPOCHS)) / math.log(MANY_EPOCHS)
-    small = min(1.0, model.hidden_size / 128)
+    small = min(1.0, hidden_size / 128)
     return {
         "dropout": round(DROPOUT * share**2.3 * small, 3),
         "input_dropout": round(INPUT_DROPOUT * share**3.3 * small, 3),

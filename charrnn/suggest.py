@@ -175,7 +175,7 @@ def _choose_model(budget: TrainingBudget) -> tuple[ModelConfig, float]:
             break  # else the smallest is taken, which comes last
     model = replace(model, members=_choose_members(budget, model))
     epochs = budget.planned_epochs(model)
-    shares = {**choose_dropout(epochs, model), **given}
+    shares = {**choose_dropout(epochs, model.hidden_size), **given}
     return replace(model, dropout=shares["dropout"], input_dropout=shares["input_dropout"]), epochs
 
 

@@ -312,7 +312,7 @@ def test_more_epochs_get_more_dropout():
 )
 def test_dropout_grows_with_each_doubling_of_epochs(epochs, dropout, input_dropout):
     """Shares of 1/4, 1/2 and 3/4, to the power of 2.3 and 3.3."""
-    hidden = choose_dropout(epochs, MODEL)
+    hidden = choose_dropout(epochs, MODEL.hidden_size)
     assert hidden == {"dropout": dropout, "input_dropout": input_dropout}
 
 
@@ -403,7 +403,7 @@ def test_plan_for_several_gpus_counts_the_lanes_of_each(lanes, times):
 
 @pytest.mark.parametrize(("hidden_size", "share"), [(64, 0.5), (128, 1.0), (512, 1.0)])
 def test_small_models_get_less_dropout(hidden_size, share):
-    hidden = choose_dropout(100, dataclasses.replace(MODEL, hidden_size=hidden_size))
+    hidden = choose_dropout(100, hidden_size)
     assert hidden == pytest.approx({"dropout": DROPOUT * share, "input_dropout": INPUT_DROPOUT * share})
 
 

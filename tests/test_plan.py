@@ -58,7 +58,7 @@ def test_more_epochs_than_planned_raise_dropout_and_lower_the_rate(members):
     told = review(Plan(2.0, BY_CLOCK), run, 100)
     passes = f"about {format_epochs(epochs)} epochs, not 2"
     assert told.startswith(f"faster than it was at the start: {passes}; going on with dropout ")
-    shares = choose_dropout(epochs, run.model.config)
+    shares = choose_dropout(epochs, run.model.config.hidden_size)
     assert shares["dropout"] > 0.1
     for part in (run.model, *members_of(run.model)):
         assert {name: getattr(part.config, name) for name in shares} == shares
@@ -102,7 +102,7 @@ def test_slower_machine_lowers_dropout():
     assert told.startswith("slower than it was at the start: about ")
     assert " epochs, not 3,000; going on with dropout " in told
     epochs = expected_steps(20) / run.lanes.windows_per_epoch
-    assert run.model.config.dropout == choose_dropout(epochs, run.model.config)["dropout"]
+    assert run.model.config.dropout == choose_dropout(epochs, run.model.config.hidden_size)["dropout"]
 
 
 def test_slower_machine_shortens_the_warmup():

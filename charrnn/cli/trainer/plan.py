@@ -63,7 +63,7 @@ class Plan:
             return ""
         shares: dict[str, Any] = {
             name: share
-            for name, share in choose_dropout(expected, run.model.config).items()
+            for name, share in choose_dropout(expected, run.model.config.hidden_size).items()
             if self._options.get(name) is None
         }
         before = run.model.config, run.config.learning_rate
