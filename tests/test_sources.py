@@ -414,7 +414,7 @@ def test_unreadable_pipe_is_not_reported_as_a_full_folder(tmp_path, monkeypatch)
     monkeypatch.setattr(keeping, "CHUNK", 4)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Broken(b"text" * 9)))
     with pytest.raises(CorpusError, match=r"standard input: cannot be read \(Input/output error\)"):
-        find_documents(["-"], kept_in=tmp_path)
+        find_documents(["-"], copies_in=tmp_path)
 
 
 @pytest.mark.parametrize(("folder", "mend"), [("new", "choose another folder with --cache"), (None, "let TMPDIR name")])
@@ -425,7 +425,7 @@ def test_large_stdin_is_kept_in_a_folder_whose_errors_are_reported(tmp_path, mon
 
     def read_stdin():
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text")))
-        return find_documents(["-"], kept_in=place).documents[0]
+        return find_documents(["-"], copies_in=place).documents[0]
 
     assert read(read_stdin()) == b"text"
     assert place is None or (place.is_dir() and (os.name == "nt" or place.stat().st_mode & 0o777 == 0o700))

@@ -150,7 +150,7 @@ def find_documents(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     outputs: Sequence[Path] = (),
-    kept_in: Path | None = None,
+    copies_in: Path | None = None,
     may_repeat: bool = False,
     why_not: Callable[[Document], Cause | None] = lambda document: None,
     advance: Callable[[int], None] = lambda more: None,
@@ -163,7 +163,7 @@ def find_documents(
         include: patterns of the files to read in folders, see `Patterns`; none: all.
         exclude: patterns of the files not to read in folders.
         outputs: files that are left out wherever they lie in a folder, as results of the training.
-        kept_in: folder for the copies of large pipes; None for the system's temporary folder.
+        copies_in: folder for the copies of large pipes; None for the system's temporary folder.
         may_repeat: whether two paths may lead to one file even if none is held out, as when a training is resumed.
         why_not: why a document in a folder is left out; None if it is read.
         advance: told how many bytes of a pipe were copied.
@@ -174,20 +174,30 @@ def find_documents(
         ConfigError: standard input is named twice.
     """
     require_texts([*paths, *held_out])
-    found, skipped, known, held_out_from = list[Document](), list[LeftOut](), set[Identity](), None
-    patterns, hold = Patterns(include, exclude), partial(keep, folder=kept_in, advance=advance)
-    learned, last = ([_walk(path, patterns, outputs) for path in texts] for texts in (paths, held_out))
-    kept_out = _identities(held_out) | {identity(link) for walk in last for link in walk.links}
-    read = _identities([*paths, *held_out])
-    for place, walk in enumerate((*without_repeats(learned), *without_repeats(last))):
-        if place == len(paths):  # what follows is held out
-            held_out_from, kept_out = len(found), set()
-        documents, left_out = _documents_at(walk, kept_out, hold, patterns, why_not)
+    patterns = Patterns(include, exclude)
+    hold = partial(keep, folder=copies_in, advance=advance)
+    walks = [_walk(path, patterns, outputs) for path in paths]
+    held_out_walks = [_walk(path, patterns, outputs) for path in held_out]
+    held_out_files = _identities(held_out) | {identity(link) for walk in held_out_walks for link in walk.links}
+    named = _identities([*paths, *held_out])
+    documents, skipped = list[Document](), list[LeftOut]()
+    known = set[Identity]()
+
+    def add(walk: PathFiles, kept_out: Set[Identity]) -> None:
+        found, left_out = _documents_at(walk, kept_out, hold, patterns, why_not)
         if len(paths) > 1 and not held_out and not may_repeat:
-            _refuse_known(documents, known)
-        found.extend(documents)
-        skipped.extend(left for left in left_out if not _is_read_otherwise(left, read, patterns))
-    return Found(documents=found, skipped=skipped, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle)
+            _refuse_known(found, known)
+        documents.extend(found)
+        skipped.extend(left for left in left_out if not _is_read_otherwise(left, named, patterns))
+
+    for walk in without_repeats(walks):
+        add(walk, held_out_files)
+    held_out_from = len(documents) if held_out else None
+    for walk in without_repeats(held_out_walks):
+        add(walk, set())
+    return Found(
+        documents=documents, skipped=skipped, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle
+    )
 
 
 def _identities(paths: Sequence[str]) -> set[Identity]:
