@@ -148,27 +148,32 @@ def decode_document(
         return
     encoding = "utf-8" if options.codec == "utf-8-sig" else options.encoding  # the mark is removed in any case
     decoder = codecs.getincrementaldecoder(encoding)(options.errors)
-    read, mark, is_ascii = 0, "" if options.codec in _TAKING_MARKS else BOM, True
+    mark = "" if options.codec in _TAKING_MARKS else BOM  # what the text may begin with
+    num_read = 0  # bytes before the next chunk
+    is_ascii = True  # so far
     head, rest = _take_head(chunks)
-    look, held = FirstLook(name, doubt, options), b""
+    look = FirstLook(name, doubt, options)
     refuse_document(head, name, options, is_settled=bool(mend))
     if told := told_of_other_mark(head, options, mend, is_alone=is_alone):
         raise DecodingError(f"{name}: {told}")
+    held = b""  # what the decoder refuses unless it is longer
     for more, is_last in _mark_last(itertools.chain([head], rest), decoder):
-        state, chunk = decoder.getstate(), held + more
+        state = decoder.getstate()
+        chunk = held + more
         try:
-            text, held = decoder.decode(chunk, is_last), b""
+            text = decoder.decode(chunk, is_last)
         except UnicodeError as error:
             if not is_last and str(error).endswith(_TOO_MUCH_HELD):
                 decoder.setstate(state)
                 held = chunk
                 continue
             is_cut = is_last and not held and not (options.is_wide and is_hardly_wide(head))  # all before it is valid
-            offset = read - len(state[0])
+            offset = num_read - len(state[0])
             told = refusal(error, offset, head, options, mend, is_alone=is_alone, is_cut=is_cut, is_ascii=is_ascii)
             raise DecodingError(f"{name}: {told}") from None
+        held = b""
         look.take(chunk, text)
-        read += len(chunk)
+        num_read += len(chunk)
         is_ascii = is_ascii and text.isascii()
         yield text.removeprefix(mark)
         mark = ""
