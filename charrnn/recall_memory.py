@@ -128,18 +128,18 @@ class RecallMemories:
         # For each turn in the ring, context and text, a bit for each distance 1, 2, ...
         self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD)
 
-    def read(self, characters: Ids) -> Forecasts:
+    def read(self, ids: Ids) -> Forecasts:
         """Read the next character of each text, shape (N,); return the forecasts of the following, shape (N, C)."""
         if self._newest == 0:
             self._make_room()
         known = min(self._length, self._reach)
-        characters = characters.astype(self._history.dtype)
-        same = self._history[:, self._newest : self._newest + known] == characters[:, None]
+        ids = ids.astype(self._history.dtype)
+        same = self._history[:, self._newest : self._newest + known] == ids[:, None]
         self._newest -= 1
         self._length += 1
-        self._history[:, self._newest] = characters
+        self._history[:, self._newest] = ids
         if not known:
-            return np.full((len(characters), len(CONTEXTS)), NO_FORECAST)
+            return np.full((len(ids), len(CONTEXTS)), NO_FORECAST)
         bits = self._bits[..., : -(-known // _WORD_BITS)]
         now = bits[self._length % _TURNS]
         now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")

@@ -99,8 +99,8 @@ class _SampleBuffer:
             self._text.write(self.builder.feed_text(ids[:count]))
             self._log_probabilities.frombytes(log_probabilities[:count].astype(np.float64).tobytes())
         else:
-            for character, value in zip(ids[:count], log_probabilities.tolist(), strict=False):
-                self._add(self.builder.feed(character, value))
+            for char_id, value in zip(ids[:count], log_probabilities.tolist(), strict=False):
+                self._add(self.builder.feed(char_id, value))
                 if self.is_over:
                     return
         if count < len(ids) and not self.is_over:

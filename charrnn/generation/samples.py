@@ -107,9 +107,9 @@ class SampleBuilder:
         self._joining = ByteJoiner() if encoder.unit == BYTE else None
         self.takes_text = ending.takes_text and encoder.unit == CHARACTER
 
-    def feed(self, character: int, log_probability: float) -> list[Drawn]:
+    def feed(self, char_id: int, log_probability: float) -> list[Drawn]:
         """Take the next id; return the characters that have become certain."""
-        certain = self.ending.feed(self._alone[character], log_probability)
+        certain = self.ending.feed(self._alone[char_id], log_probability)
         self.progress.line = self.ending.lines
         if certain:
             self.vain = 0
@@ -122,7 +122,7 @@ class SampleBuilder:
 
     def feed_text(self, ids: Sequence[int]) -> str:
         """Take several ids at once, if `takes_text`; return all their characters, including `ending.surplus`."""
-        text = "".join([self._alone[character] for character in ids])
+        text = "".join([self._alone[char_id] for char_id in ids])
         self.ending.feed_text(text)
         self.progress.line = self.ending.lines
         if self.ending.reason is not None:
@@ -170,9 +170,9 @@ def draw_characters(
         A character and the model's own log-probability of it.
     """
     builder, drawn = SampleBuilder(encoder, sampler.new_progress(length), ending), 0
-    for character, logits in sampler.trace(builder.progress, number):
-        value = float(log_softmax(logits)[character]) if with_log_probabilities else math.nan
-        yield from builder.feed(character, value)
+    for char_id, logits in sampler.trace(builder.progress, number):
+        value = float(log_softmax(logits)[char_id]) if with_log_probabilities else math.nan
+        yield from builder.feed(char_id, value)
         if length is None and builder.vain >= MOST_IN_VAIN:
             ending.reason = "known"
         if ending.reason is not None:

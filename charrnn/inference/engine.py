@@ -154,14 +154,17 @@ class EngineBatchReader:
         self._steppers = steppers
         self._memories = memories
 
-    def __call__(self, characters: Ids) -> Singles:
-        """Read the next character of each text, shape (N,).
+    def __call__(self, ids: Ids) -> Singles:
+        """Read the next character of each text.
+
+        Args:
+            ids: shape (N,).
 
         Returns:
-            Logits of the characters after them, shape (N, V), valid until the next call.
+            Logits of the characters after these, shape (N, V), valid until the next call.
         """
-        recalled = None if self._memories is None else self._memories.read(characters)
-        return average(stepper.read_many(characters, recalled) for stepper in self._steppers)
+        recalled = None if self._memories is None else self._memories.read(ids)
+        return average(stepper.read_many(ids, recalled) for stepper in self._steppers)
 
     def selected(self, rows: Ids) -> EngineBatchReader:
         """Return independent copies of some of the texts; see `charrnn.generation.batch_sampling.BatchReader`."""

@@ -76,17 +76,17 @@ class Stepper:
                     logits[forecast] += raised
         return self._logits
 
-    def read_many(self, characters: Ids, recalled: Forecasts | None = None) -> Singles:
+    def read_many(self, ids: Ids, recalled: Forecasts | None = None) -> Singles:
         """Read the next character of each text.
 
         Args:
-            characters: their ids, shape (N,).
+            ids: of these characters, shape (N,).
             recalled: for a model that recalls, the forecasts of the following characters, shape (N, C).
 
         Returns:
             Logits of the following characters, shape (N, V), valid until the next call.
         """
-        self._advance(characters)
+        self._advance(ids)
         if recalled is not None:
             is_known = recalled.T != NO_FORECAST
             places = recalled.T * len(self._columns) + self._columns
@@ -105,8 +105,8 @@ class Stepper:
         """
         logits = np.empty((*windows.shape, len(self._logits)), dtype=np.float32)
         raised = np.empty((*windows.shape, len(self._raised)), dtype=np.float32)
-        for place, characters in enumerate(windows):
-            self._advance(characters)
+        for place, ids in enumerate(windows):
+            self._advance(ids)
             logits[place], raised[place] = self._logits.T, self._raised.T
         if recalled is not None:
             add_raised(logits, raised, recalled)
@@ -120,14 +120,14 @@ class Stepper:
                 values[:] = of_all if rows is None else of_all[:, rows]
         return stepper
 
-    def _advance(self, characters: Ids) -> None:
+    def _advance(self, ids: Ids) -> None:
         """Update the state and the logits, before recall, with the next character of each text, shape (N,)."""
-        if self._reset_id >= 0 and (begins := characters == self._reset_id).any():
+        if self._reset_id >= 0 and (begins := ids == self._reset_id).any():
             for layer in self._layers:
                 layer.forget((slice(None), begins))
         for layer, gather in zip(self._layers, self._gather, strict=True):
-            layer.step(gather(characters))
-        self._score(characters)
+            layer.step(gather(ids))
+        self._score(ids)
 
 
 def _gatherer(
