@@ -458,3 +458,11 @@ def command(trained):
         return run_charrnn(trained, "inspect", *arguments, input=given)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def report(trained):
+    """The page of the trained model with all its views."""
+    from pages import write_report
+
+    return write_report(trained)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import make_text, run_charrnn, train_briefly
-from test_page import data_of
+from pages import data_of
 
 from charrnn.generation import samples
 from charrnn.inference.engine import Engine

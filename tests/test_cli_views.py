@@ -16,8 +16,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 from conftest import clean_environment, make_text, random_model, read_terminal, run_charrnn, save_like, train_briefly
+from pages import data_of
 from reference_cells import REFERENCE
-from test_page import data_of
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.inspector import novelty_view, surprise_view

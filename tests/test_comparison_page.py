@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from conftest import make_text, run_charrnn, train_briefly
-from test_page import data_of, drive, needs_browser
+from pages import data_of, drive, needs_browser
 
 from charrnn.analysis.ngrams import BASELINE_NAME
 from charrnn.display.page import SEVERAL, render

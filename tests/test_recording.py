@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import make_text, random_model, run_charrnn, save_like, train_briefly
-from test_page import data_of
+from pages import data_of
 
 from charrnn.analysis import neurons
 from charrnn.analysis.neurons import Unit
