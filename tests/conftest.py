@@ -418,12 +418,14 @@ def lines(trained):
 
 
 def records_of(result, *, code=0):
+    """The JSON objects that a command wrote, one a line; it must end with this exit code."""
     assert result.returncode == code, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 @pytest.fixture
 def folder(tmp_path):
+    """A folder with a text to train on, `verse.txt`."""
     (tmp_path / "verse.txt").write_text(make_text(3000), encoding="utf-8")
     return tmp_path
 
@@ -443,6 +445,7 @@ def ended(tmp_path_factory):
 
 @pytest.fixture
 def text(tmp_path):
+    """A text to train on, in a folder of its own."""
     path = tmp_path / "verse.txt"
     path.write_text(make_text(3000), encoding="utf-8")
     return path

@@ -263,10 +263,12 @@ def wait_until(condition, seconds=30):
 
 
 def contents(folder):
+    """What the checkpoint in a folder holds."""
     return torch.load(folder / "verse.pt", weights_only=True)
 
 
 def steps(folder):
+    """The steps that the log in a folder has."""
     return [json.loads(line)["step"] for line in (folder / "verse.log").read_text().splitlines()]
 
 
