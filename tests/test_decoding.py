@@ -766,9 +766,10 @@ def test_text_in_its_own_encoding_warns_of_no_other(text, read_in):
 
 
 @pytest.mark.parametrize(
-    ("line", "encoding"), [("持版本", "gb18030"), ("個以上", "cp932"), ("にもか", "euc-jp"), ("の指定", "euc-jp")]
+    ("line", "encoding"),
+    [("持版本", "gb18030"), ("一模式", "gb18030"), ("個以上", "cp932"), ("にもか", "euc-jp"), ("の指定", "euc-jp")],
 )
-def test_short_line_is_not_taken_for_utf8_that_begins_within_a_character(line, encoding):
+def test_short_line_is_not_taken_for_utf8_by_chance(line, encoding):
     told, data = [], line.encode(encoding)
     FirstLook("t", lambda *doubt: told.append(doubt), TextOptions(encoding=encoding)).take(data, line)
     assert told == []

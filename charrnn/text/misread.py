@@ -23,8 +23,11 @@ SHORTEST_WIDE = 32
 """Bytes of UTF-16 text from which on it is not valid UTF-8 by chance: half of the bytes of Chinese are not ASCII."""
 
 FEWEST_PAIRED = 6
-"""Non-ASCII bytes, in an encoding that has two of them a character, from which on they are hardly ever valid UTF-8 by
-chance: of the texts of three Chinese characters in GB18030, about one in 200 is."""
+"""Non-ASCII bytes, in an encoding that has two of them a character, from which on they are hardly ever UTF-8 of
+Chinese, Japanese or Korean by chance."""
+
+FEWEST_OF_ALPHABET = 12
+"""The same for UTF-8 of other letters: of the texts of three Chinese characters in GB18030 about one in 175 is that."""
 
 MANY_OTHER = 0.1
 """Share of a text's distinct letters that differ in the likelier encoding. In smaller and larger ones of one kind, such
@@ -60,9 +63,11 @@ class FirstLook:
         """Look at the next bytes and the text decoded from them."""
         if self._is_over or (data.isascii() and not self._is_wide):
             return
-        is_utf8 = is_hardly_wide(data) if self._is_wide else not (_decode(data) or "").isascii()
+        as_utf8 = _decode(data) or ""
+        is_utf8 = is_hardly_wide(data) if self._is_wide else not as_utf8.isascii()
         is_told_by_few = self._is_wide or len(text) == len(data)
-        self._is_over = not is_utf8 or is_told_by_few or len(data.translate(None, _ASCII)) >= FEWEST_PAIRED
+        fewest = FEWEST_PAIRED if any(c >= FIRST_EAST_ASIAN for c in as_utf8) else FEWEST_OF_ALPHABET
+        self._is_over = not is_utf8 or is_told_by_few or len(data.translate(None, _ASCII)) >= fewest
         if is_utf8 and self._is_over:
             self._doubt(self._name, "utf-8")
         elif not is_utf8 and not self._is_wide and (likely := likelier_encoding(data, self._codec)):
