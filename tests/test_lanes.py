@@ -50,7 +50,7 @@ def test_all_windows_of_an_epoch_are_of_similar_length(shape):
 
 
 def test_lanes_of_one_rank_know_all_targets_and_their_share():
-    window = next(Lanes(np.arange(101), batch_size=4, seq_len=10, own=slice(1, 2)))
+    window = next(Lanes(np.arange(101), batch_size=4, seq_len=10, shard=slice(1, 2)))
     assert window.num_targets == 4 * window.targets.size
     assert window.share == 0.25
 

@@ -47,7 +47,7 @@ from charrnn.training.torchrun import Place, read_place
 ], ids=["stream", "lines", "recall"])  # fmt: skip
 def test_lanes_of_all_ranks_together_are_those_of_one_process(make, batch_size):
     whole = make(batch_size=batch_size)
-    slices = [make(batch_size=batch_size, own=part.shard(batch_size)) for part in parts(3)]
+    slices = [make(batch_size=batch_size, shard=part.shard(batch_size)) for part in parts(3)]
     for _ in range(2 * whole.windows_per_epoch):
         window, windows = next(whole), [next(lanes) for lanes in slices]
         assert (window.recalled is None) == (windows[0].recalled is None)

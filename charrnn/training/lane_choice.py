@@ -20,7 +20,7 @@ CHUNK = 1 << 24
 """Ids that are copied to the GPU at once: the text may be mapped from a file larger than the host's memory."""
 
 
-def build_lanes(ids: Ids, config: TrainConfig, line_end_id: int | None, own: slice, reach: int = 0) -> WindowReader:
+def build_lanes(ids: Ids, config: TrainConfig, line_end_id: int | None, shard: slice, reach: int = 0) -> WindowReader:
     """Choose how a text is read: line by line, from GPU memory where it fits there, or from host memory.
 
     Forecasts are looked up on the host: they are six integers a character, and need the text in its own order.
@@ -32,7 +32,7 @@ def build_lanes(ids: Ids, config: TrainConfig, line_end_id: int | None, own: sli
         "batch_size": config.batch_size,
         "seq_len": config.seq_len,
         "seed": config.seed,
-        "own": own,
+        "shard": shard,
     }
     if line_end_id is not None:
         return LineLanes(ids, line_end_id, **options)

@@ -4,10 +4,10 @@ The text is cut into B lanes of equal length that are read side by side. Within 
 where row b of window k ended: the hidden state that is carried over is that of the text just before, except in the few
 lanes where the training sets it to zeros.
 
-If lanes were read from first to last character, the model would always have just learned from nearby text, and of a
-text too long to be read whole it would see only the beginnings of the lanes. So each lane is read in stretches, in a
-new order in each epoch. The state is carried into a stretch although it comes from elsewhere in the text, so that the
-model learns to handle a state that does not fit the text, and one that is older than a stretch.
+Read from beginning to end, a lane would only ever show the model what is near to what it has just learned; and a text
+too long to be read whole would be read at the lanes' beginnings alone. So each lane is cut into stretches, which are
+read in a new order in each epoch. The state is carried into a stretch although it comes from elsewhere in the text, so
+that the model learns to handle a state that does not fit the text, and one that is older than a stretch.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ IGNORED = -100
 LET_GO_EVERY = 4
 """Windows after which the memory of the pages read is given back, where the text is mapped from a file."""
 
-EVERY = slice(None)
-"""All lanes."""
+ALL_LANES = slice(None)
+"""The slice of the lanes that a process without others reads."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,18 @@ class WindowReader:
 class Lanes(WindowReader):
     """An endless reader of windows over a text.
 
-    The lengths of an epoch's windows differ by one at most, so that none is much shorter. Where B does not divide the
-    text's transitions, some neighbouring lanes share one: every transition is read at least once an epoch.
+    The lengths of an epoch's windows differ by one at most, so that none is much shorter. A transition is a
+    character with the next, which it predicts. Where B does not divide their number, some neighbouring lanes share one,
+    so every transition is read at least once an epoch.
 
     Args:
         ids: encoded text, shape (num_chars,).
         batch_size: B, the number of lanes.
         seq_len: T, characters of a window, at most.
-        stretch: approximate number of characters that a lane is read without a jump; 0 for the whole lane.
+        stretch: about how many characters of a lane are read before it jumps elsewhere; 0 for the whole lane.
         seed: seed of the order of the stretches.
-        own: slice of the lanes that are read here; other ranks read the rest.
-        reach: characters back in the text in which forecasts are looked up; 0 for no forecasts.
+        shard: slice of the lanes that this rank reads; see `Ranks.shard`.
+        reach: how many characters back forecasts are looked up; 0 for no forecasts.
 
     Raises:
         ConfigError: fewer than B + 1 characters.
@@ -138,7 +139,7 @@ class Lanes(WindowReader):
         seq_len: int,
         stretch: int = 0,
         seed: int = 0,
-        own: slice = EVERY,
+        shard: slice = ALL_LANES,
         reach: int = 0,
     ) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class Lanes(WindowReader):
                 f"and there are {len(ids):,}; lower it to {transitions} or less"
             )
         self._ids = ids
-        self._starts = lane_starts(len(ids), batch_size)[own]
+        self._starts = lane_starts(len(ids), batch_size)[shard]
         self._batch_size = batch_size
         self.lane_length = math.ceil(transitions / batch_size)
         self.windows_per_epoch = math.ceil(self.lane_length / seq_len)
@@ -158,11 +159,11 @@ class Lanes(WindowReader):
         self._stretch = min(max(1, stretch // seq_len), whole) if stretch else whole  # in windows
         self._seed = seed
         self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
-        self._places = np.arange(0, dtype=np.uint32)  # where in a lane this epoch's windows lie, in reading order
+        self._order = np.arange(0, dtype=np.uint32)  # this epoch's windows, by their number in the lane
 
     def _read(self, index: int) -> Window:
-        place = int(self._places[index])
-        first, last = self._boundary(place), self._boundary(place + 1)
+        number = int(self._order[index])
+        first, last = self._boundary(number), self._boundary(number + 1)
         piece = self._piece(first, last)  # (T + 1, B)
         if (index + 1) % LET_GO_EVERY == 0:
             release_pages(self._ids)
@@ -179,13 +180,14 @@ class Lanes(WindowReader):
         """Decide on this epoch's order of the stretches; the one at the lane's end may be shorter."""
         count = math.ceil(self.windows_per_epoch / self._stretch)
         stretches = np.arange(count * self._stretch, dtype=np.uint32).reshape(count, self._stretch)
-        places = np.random.default_rng([self._seed, self.epoch]).permutation(stretches).ravel()
-        self._places = places[places < self.windows_per_epoch]
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(stretches).ravel()
+        self._order = order[order < self.windows_per_epoch]
 
     def _piece(self, first: int, last: int) -> NDArray[np.int64] | Tensor:
         """Characters `first` to `last` of each lane, shape (last - first + 1, B)."""
         piece: NDArray[np.int64] = self._ids[np.arange(first, last + 1)[:, None] + self._starts].astype(np.int64)
         return piece
 
-    def _boundary(self, index: int) -> int:
-        return index * self.lane_length // self.windows_per_epoch
+    def _boundary(self, number: int) -> int:
+        """Where a window begins, counted from the beginning of the lane."""
+        return number * self.lane_length // self.windows_per_epoch

@@ -14,7 +14,7 @@ from charrnn.arrays import Ids
 from charrnn.errors import ConfigError
 from charrnn.text.cache import release_pages
 from charrnn.text.places import Lines, Positions, cut_lines, find_lines
-from charrnn.training.lanes import EVERY, IGNORED, LET_GO_EVERY, Window, WindowReader
+from charrnn.training.lanes import ALL_LANES, IGNORED, LET_GO_EVERY, Window, WindowReader
 
 LEAST_WINDOWS = 16
 """Windows up to which a line is never cut: the state is carried from one to the next."""
@@ -35,14 +35,14 @@ class LineLanes(WindowReader):
         batch_size: B, lines that are read side by side.
         seq_len: T, characters of a window, at most.
         seed: seed of the order.
-        own: slice of the lanes that are read here; other ranks read the rest.
+        shard: slice of the lanes that this rank reads; see `Ranks.shard`.
 
     Raises:
         ConfigError: fewer lines than B.
     """
 
     def __init__(
-        self, ids: Ids, line_end_id: int, *, batch_size: int, seq_len: int, seed: int, own: slice = EVERY
+        self, ids: Ids, line_end_id: int, *, batch_size: int, seq_len: int, seed: int, shard: slice = ALL_LANES
     ) -> None:
         super().__init__()
         self._ids, self._line_end_id, self._seed = ids, line_end_id, seed
@@ -54,7 +54,7 @@ class LineLanes(WindowReader):
             )
         self._starts, self._lengths = _cut_longest(lines, batch_size, seq_len)
         self._num_batches = -(-len(self._starts) // batch_size)
-        self._batch_size, self._own = batch_size, own
+        self._batch_size, self._shard = batch_size, shard
         self._windows = _windows(self._lengths, batch_size, seq_len)
         self.windows_per_epoch = int(self._windows.sum())
         self.chars_per_window = len(ids) / self.windows_per_epoch
@@ -85,11 +85,12 @@ class LineLanes(WindowReader):
         lengths = np.append(self._lengths[lines], np.zeros(empty, dtype=np.int64))
         within = np.arange(first, last)[:, None]  # (T, 1)
         counts = within < lengths  # (T, B)
-        places, end = starts[self._own] + within, len(self._ids) - 1  # (T, own lanes); arbitrary past a line's end
+        places = starts[self._shard] + within  # (T, lanes of this rank); arbitrary past a line's end
+        end = len(self._ids) - 1
         before = self._ids[np.clip(places - 1, 0, end)]
         inputs = np.where(places == 0, self._line_end_id, before).astype(np.int64)  # a line begins after a line feed
         targets = self._ids[np.minimum(places, end)].astype(np.int64)
-        own = counts[:, self._own]
+        own = counts[:, self._shard]
         num_targets = int(counts.sum())
         return Window(
             inputs=inputs,

@@ -128,7 +128,7 @@ class TrainingRun:
                 f"{config.batch_size} lanes are fewer than {ranks.world_size} processes; start fewer of them or give a "
                 "larger --batch-size or, where none is given, a longer text"
             )
-        own = ranks.shard(config.batch_size)
+        shard = ranks.shard(config.batch_size)
         model = seeded_model(model_config, config, ranks)
         optimizers = [build_optimizer(member, config) for member in members_of(model)]
         return cls(
@@ -136,9 +136,9 @@ class TrainingRun:
             config=config,
             optimizers=optimizers,
             updates=[build_update(optimizer, config.device, config.precision) for optimizer in optimizers],
-            lanes=build_lanes(train_ids, config, line_end_id, own, model_config.recall),
+            lanes=build_lanes(train_ids, config, line_end_id, shard, model_config.recall),
             val_ids=val_ids,
-            state=model.initial_state(own.stop - own.start),
+            state=model.initial_state(shard.stop - shard.start),
             started_at=started_at,
             line_end_id=line_end_id,
             val_recalled=recalled_in(val_ids, model_config.recall) if model_config.recall else None,
@@ -283,8 +283,8 @@ class TrainingRun:
         # The parameter groups stay this run's own: what they hold follows from the config.
         for optimizer, moments in zip(self.optimizers, state["optimizer"], strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
-        own_lanes = self.ranks.shard(self.config.batch_size)
-        self.state = map_state(lambda tensor: tensor[own_lanes].to(self.model.device), state["state"])
+        shard = self.ranks.shard(self.config.batch_size)
+        self.state = map_state(lambda tensor: tensor[shard].to(self.model.device), state["state"])
         vars(self).update({name: state[name] for name in FIGURES})
         self.started_at -= state["seconds"]
         self.set_up_began_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
