@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.generation.batch_samples import draw_samples
-from charrnn.generation.batch_sampling import ENDED, PRUNE_EVERY, ReadPrompt, generate
+from charrnn.generation.batch_sampling import ENDED, PRUNE_EVERY, ReadPrompt, generate_batch
 from charrnn.generation.choosing import draw, make_chooser
 from charrnn.generation.endings import Ending
 from charrnn.generation.filters import FILTERS, SamplingOptions, weigh
@@ -112,7 +112,9 @@ def test_empirical_distribution_is_the_filtered_softmax(filters, one_by_one):
     else:
         generators = [np.random.default_rng([7, i]) for i in range(2000)]
         beginning = Sampler(model, [0], options, seed=7).begin()
-        stream = generate(beginning, generators=generators, options=options, progresses=[SampleProgress(100)] * 2000)
+        stream = generate_batch(
+            beginning, generators=generators, options=options, progresses=[SampleProgress(100)] * 2000
+        )
         drawn = np.concatenate([ids for ids, _ in stream])
     counts = np.bincount(drawn, minlength=len(LOGITS))
     kept = expected > 0
@@ -489,7 +491,7 @@ def test_finished_text_with_nan_logits_stops_no_other():
     progresses[0].end()
     beginning = ReadPrompt(Breaking(np.zeros(1)), np.zeros((1, 3)))
     generators = [np.random.default_rng(seed) for seed in range(3)]
-    steps = generate(beginning, generators=generators, options=SamplingOptions(), progresses=progresses)
+    steps = generate_batch(beginning, generators=generators, options=SamplingOptions(), progresses=progresses)
     drawn = np.array([ids for ids, _ in steps])
     assert (drawn[:, 0] == ENDED).all()
     assert drawn.shape == (90, 3)

@@ -19,9 +19,9 @@ from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
-TAKEN_SHARE, MOST_TAKEN = 8, 16
+BLOCK_SHARE, LONGEST_BLOCK = 1 / 8, 16
 """Ids of samples side by side are taken in blocks: an eighth of the number drawn so far, at least one and at most
-`MOST_TAKEN`. What is drawn of a sample beyond its end, within its last block, is wasted."""
+`LONGEST_BLOCK`. What is drawn of a sample beyond its end, within its last block, is wasted."""
 
 
 def draw_samples(
@@ -49,10 +49,10 @@ def draw_samples(
         _SampleBuffer(SampleBuilder(encoder, sampler.new_progress(length), Ending(rules, prompt))) for _ in numbers
     ]
     steps = sampler.steps(numbers, [buffer.builder.progress for buffer in buffers])
-    is_heeded_at_once = rules.leave_out_lines or sampler.over_lines is not None
+    one_by_one = rules.leave_out_lines or sampler.over_lines is not None  # each id changes how the next is drawn
     unfinished, drawn = buffers, 0
     while unfinished:
-        count = 1 if is_heeded_at_once else min(max(drawn // TAKEN_SHARE, 1), MOST_TAKEN)
+        count = 1 if one_by_one else min(max(int(BLOCK_SHARE * drawn), 1), LONGEST_BLOCK)
         block = [_figures(*step, with_log_probabilities) for step in itertools.islice(steps, count)]
         if not block:
             break

@@ -55,7 +55,7 @@ class ReadPrompt:
     logits: Floats
 
 
-def generate(
+def generate_batch(
     prompt: ReadPrompt,
     *,
     generators: Sequence[np.random.Generator],
@@ -81,22 +81,27 @@ def generate(
         DivergenceError: the logits are not finite any more.
     """
     texts = _Texts.all_of(prompt, progresses, match)
-    thresholds, whole = _thresholds(generators), prompt.logits.repeat(len(generators), axis=0)
-    length, over = progresses[0].left(0), np.zeros(len(progresses), dtype=np.bool_)
+    thresholds = _thresholds(generators)
+    logits_of_all = prompt.logits.repeat(len(generators), axis=0)
+    length = progresses[0].left(0)
+    over = np.zeros(len(progresses), dtype=np.bool_)
     for drawn in itertools.count():
         if match is not None or drawn >= length or drawn % PRUNE_EVERY == 0:
             over = texts.over(drawn)
             if over.all():
                 return
             if 2 * np.count_nonzero(over) >= len(over):
-                texts, over = texts.without(over), over[~over]
+                texts = texts.without(over)
+                over = np.zeros(len(texts.rows), dtype=np.bool_)
         weights = weigh(texts.open_logits(drawn, over), options, _temperatures(options, texts.progresses, drawn))
         ids = draw(weights, next(thresholds)[texts.rows])
-        given = np.full(len(progresses), ENDED)
-        given[texts.rows] = np.where(over, ENDED, ids)
-        if len(texts.rows) < len(progresses):
-            whole[texts.rows] = texts.logits
-        yield given, texts.logits if len(texts.rows) == len(progresses) else whole
+        ids_of_all = np.full(len(progresses), ENDED)
+        ids_of_all[texts.rows] = np.where(over, ENDED, ids)
+        if len(texts.rows) == len(progresses):
+            yield ids_of_all, texts.logits
+        else:
+            logits_of_all[texts.rows] = texts.logits
+            yield ids_of_all, logits_of_all
         texts.advance(ids, over)
 
 

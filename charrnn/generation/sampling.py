@@ -16,7 +16,7 @@ from numpy.random import Generator, default_rng
 
 from charrnn.arrays import Floats, Ids
 from charrnn.errors import ConfigError
-from charrnn.generation.batch_sampling import DRAWS_AT_ONCE, BatchReader, ReadPrompt, generate
+from charrnn.generation.batch_sampling import DRAWS_AT_ONCE, BatchReader, ReadPrompt, generate_batch
 from charrnn.generation.choosing import Chooser, make_chooser, overflow
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sample_progress import SampleProgress
@@ -62,7 +62,7 @@ def generate_one(
     progress: SampleProgress,
     match: LineMatch | None = None,
 ) -> Iterator[tuple[int, Floats]]:
-    """Continue a prompt once: like `generate` for one text, with as little work as possible for each character.
+    """Continue a prompt once: like `generate_batch` for one text, with as little work as possible for each character.
 
     The last character drawn is not read, so that `read` can go on with it later.
 
@@ -163,9 +163,9 @@ class Sampler:
         return self._read_prompt
 
     def steps(self, numbers: Sequence[int], progresses: Sequence[SampleProgress]) -> Iterator[tuple[Ids, Floats]]:
-        """Several samples, computed side by side; see `generate`."""
+        """Several samples, computed side by side; see `generate_batch`."""
         generators = [self._generator(number) for number in numbers]
-        return generate(
+        return generate_batch(
             self.begin(), generators=generators, options=self.options, progresses=progresses, match=self.match
         )
 
