@@ -81,19 +81,19 @@ def recall_block(ids: Ids, first: int, last: int, reach: int, starts: Places | N
     own = slice(first - lead, None)
     places = np.arange(len(piece))[own]
     begins = 0 if starts is None else starts[first:last] - lead
-    numbers = piece if ids.dtype == np.uint8 else np.unique(piece, return_inverse=True)[1]
+    few_ids = piece if ids.dtype == np.uint8 else np.unique(piece, return_inverse=True)[1]  # 16 bits hold them
     look_up = _last_ends_of_few if len(places) <= FEW else _last_ends
     forecasts = np.full(
         (len(places), len(CONTEXTS)), NO_FORECAST, dtype=np.int16 if ids.dtype == np.uint8 else np.int32
     )
-    for number, (length, ends) in enumerate(zip(CONTEXTS, look_up(numbers, first - lead), strict=True)):
+    for number, (length, ends) in enumerate(zip(CONTEXTS, look_up(few_ids, first - lead), strict=True)):
         is_known = (ends >= places - reach) & (ends >= begins + (length - 1))
         forecasts[is_known, number] = piece[ends[is_known] + 1]
     return forecasts
 
 
 def _last_ends(ids: Ids, first: int) -> Iterator[Places]:
-    """Find where the context that ends at each character from `first` on ended before; `NEVER` if it did not.
+    """For each character from `first` on, find where the context that ends with it ended before; `NEVER` if it did not.
 
     A context of length K is identified by the names of its first and its last k characters, where k is the previous
     length and 2 k >= K (prefix doubling: Karp, Miller, Rosenberg 1972, https://doi.org/10.1145/800152.804905). Its own

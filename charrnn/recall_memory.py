@@ -56,12 +56,15 @@ class RecallMemory:
     """
 
     def __init__(self, reach: int, vocab_size: int, generated_from: int | None = None) -> None:
-        self._reach, self._bits = reach, vocab_size.bit_length()
+        self._reach = reach
+        self._id_bits = vocab_size.bit_length()
         self._last_given = (_FAR if generated_from is None else generated_from) - 1
         self._recent = 0  # the last characters packed into one number: id + 1 of each, 0 before the text
         self._history: list[int] = []
         self._forgotten = 0  # number of characters dropped before the history
-        self._tables: list[tuple[int, dict[int, int]]] = [((1 << self._bits * length) - 1, {}) for length in CONTEXTS]
+        self._tables: list[tuple[int, dict[int, int]]] = [
+            ((1 << self._id_bits * length) - 1, {}) for length in CONTEXTS
+        ]
 
     def read(self, character: int) -> list[int]:
         """Read one more character; return the forecasts of the next, one for each of `CONTEXTS`."""
@@ -71,14 +74,15 @@ class RecallMemory:
         place = self._forgotten + len(history)
         nearest, forgotten = place - self._reach, self._forgotten
         history.append(character)
-        self._recent = recent = (self._recent << self._bits | character + 1) & self._tables[-1][0]
+        self._recent = recent = (self._recent << self._id_bits | character + 1) & self._tables[-1][0]
         found = []
         for mask, ends in self._tables:
             context = recent & mask
             end = ends.get(context, NEVER)
             ends[context] = place
             found.append(end)
-        if self._last_given <= found[_LONG_CONTEXT] >= nearest:
+        long_end = found[_LONG_CONTEXT]
+        if long_end >= nearest and long_end >= self._last_given:
             return _NOTHING
         forecasts = []
         for end in found:
@@ -145,10 +149,10 @@ class RecallMemories:
         now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")
         for number, lag in enumerate(_LAGS):
             np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
-        nearest = (now != 0).argmax(axis=-1)  # index of the word; of the bit two lines below
-        word = now[_NUMBERS, self._rows, nearest]
+        first_word = (now != 0).argmax(axis=-1)  # (C, N)
+        word = now[_NUMBERS, self._rows, first_word]
         is_known = word != 0
-        nearest = np.where(is_known, _WORD_BITS * nearest + _zeros_below(word), 0)
+        nearest = np.where(is_known, _WORD_BITS * first_word + _zeros_below(word), 0)  # the first bit set
         followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
         is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._generated_from))
         return np.where(is_known, followed, NO_FORECAST).T

@@ -30,7 +30,7 @@ from charrnn.text.unknowns import encode_known
 from charrnn.training import recalled_text
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.lanes import Lanes
-from charrnn.training.recalled_text import BLOCK, RecalledAhead, RecalledText, recalled_in
+from charrnn.training.recalled_text import BLOCK, RecalledAhead, RecalledText, recall_source
 
 
 def few_letters(num_chars, seed=0, letters=4):
@@ -164,7 +164,7 @@ def test_text_read_in_any_order_recalls_as_in_its_own(monkeypatch, kept, ahead):
     ids = few_letters(9 * BLOCK, letters=8)
     whole = recall_text(ids, 300)
     monkeypatch.setattr(recalled_text, "KEPT", kept)
-    text = recalled_in(ids, 300, ahead)
+    text = recall_source(ids, 300, ahead)
     assert isinstance(text, RecalledText if kept >= len(ids) else RecalledAhead)
     for starts in np.array([[0, BLOCK - 10, 7 * BLOCK + 5], [5, 6, 7]]):
         for first in (0, 20, BLOCK - 3, 40, 2 * BLOCK - 30, 4 * BLOCK, 4 * BLOCK + 20, 0):
@@ -184,7 +184,7 @@ def test_consecutive_reads_are_looked_up_at_once(monkeypatch, ahead, sought):
         return recall_text(ids, reach, piece=piece)
 
     monkeypatch.setattr(recalled_text, "recall_text", seek)
-    text = recalled_in(few_letters(300), 100, ahead)
+    text = recall_source(few_letters(300), 100, ahead)
     for first in (0, 20, 39):
         text.at(np.array([50, 54]), first, first + 1)
     assert firsts == sought
@@ -193,7 +193,7 @@ def test_consecutive_reads_are_looked_up_at_once(monkeypatch, ahead, sought):
 def test_window_may_be_longer_than_a_lookup_block(monkeypatch):
     monkeypatch.setattr(recalled_text, "KEPT", 0)
     ids = np.random.default_rng(0).integers(0, 200, 90_000).astype(np.uint8)  # of more contexts than sixteen bits name
-    found = recalled_in(ids, 16_400).at(np.array([7]), 0, 80_000)
+    found = recall_source(ids, 16_400).at(np.array([7]), 0, 80_000)
     np.testing.assert_array_equal(found[:, 0], recall_text(ids, 16_400)[7:80_007])
 
 
@@ -278,7 +278,7 @@ def test_loss_equals_that_of_reading_character_by_character():
     np.testing.assert_allclose(read_whole(engine, ids, lanes=1).surprisals, losses, atol=1e-4)
     np.testing.assert_allclose(read_whole(engine, ids, lanes=3).surprisals[:900], losses[:900], atol=1e-4)
     for kept in (None, RecalledText(ids, config.recall)):
-        assert evaluate(model, ids, batch_size=1, recalled=kept) == pytest.approx(losses.mean(), abs=1e-5)
+        assert evaluate(model, ids, batch_size=1, source=kept) == pytest.approx(losses.mean(), abs=1e-5)
     windows = [ids[start : start + 257] for start in range(0, len(ids) - 1, 256)]
     cold = np.concatenate([reading.surprisals for reading in score_batch(engine, windows)])
     assert evaluate_cold(model, ids) == pytest.approx(cold.mean(), abs=1e-5)

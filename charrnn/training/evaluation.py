@@ -27,9 +27,9 @@ from charrnn.text.places import cut_lines, find_lines
 from charrnn.training.clock import CLOCK
 from charrnn.training.passes import autocast
 from charrnn.training.ranks import ALONE, Ranks
-from charrnn.training.recalled_text import Recalled, recalled_in
+from charrnn.training.recalled_text import RecallSource, recall_source
 
-ForecastSource = Callable[[int, int], Forecasts]
+LookUp = Callable[[int, int], Forecasts]
 """From (first, last), the forecasts after characters `first` to `last` - 1 of each lane, shape (T, B, C)."""
 
 VALUES_AT_ONCE = 1 << 21
@@ -49,7 +49,7 @@ def evaluate(
     most: int | None = None,
     precision: str = "float32",
     batch_size: int | None = None,
-    recalled: Recalled | None = None,
+    source: RecallSource | None = None,
     ranks: Ranks = ALONE,
 ) -> float:
     """Measure the loss over a text, or pieces from all over it, with the state carried from character to character.
@@ -60,7 +60,7 @@ def evaluate(
         most: characters to count, at most, nearly; None for all.
         precision: as in training.
         batch_size: lanes to read side by side; None to choose by the length of the text.
-        recalled: source of the text's forecasts, if the caller keeps one.
+        source: of the text's forecasts, if the caller keeps one.
         ranks: the processes that evaluate together.
 
     Returns:
@@ -69,10 +69,10 @@ def evaluate(
     starts, ends = counted_lanes(len(ids), most, batch_size)
     lead = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0
     own = ranks.shard(len(starts))
-    look_up: ForecastSource | None = None
+    look_up: LookUp | None = None
     if model.config.recall:
-        kept = recalled or recalled_in(ids, model.config.recall)
-        look_up = partial(kept.at, starts[own])
+        source = source or recall_source(ids, model.config.recall)
+        look_up = partial(source.at, starts[own])
     with inference_context(model, precision):
         state = _warm_state(model, ids, starts[own], lead)
         total = _sum_of_losses(model, ids, starts[own], ends[own], state, look_up)
@@ -150,7 +150,7 @@ def inference_context(model: Model, precision: str) -> Iterator[None]:
         model.train(was_training)
 
 
-def _look_up_cold(model: Model, ids: Ids, starts: Places) -> ForecastSource | None:
+def _look_up_cold(model: Model, ids: Ids, starts: Places) -> LookUp | None:
     """Look up forecasts within each window only; None for a model that does not recall."""
     if not model.config.recall:
         return None
@@ -160,7 +160,7 @@ def _look_up_cold(model: Model, ids: Ids, starts: Places) -> ForecastSource | No
 
 
 def _sum_of_losses(
-    model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: ForecastSource | None = None
+    model: Model, ids: Ids, starts: Places, ends: Places, state: State, look_up: LookUp | None = None
 ) -> float:
     """Read lanes side by side from `starts` to `ends`, both of shape (B,), and add up all losses."""
     longest = int((ends - starts).max(initial=0))

@@ -25,7 +25,7 @@ from charrnn.errors import ConfigError
 from charrnn.recall import Forecasts
 from charrnn.text.cache import release_pages
 from charrnn.text.places import lane_starts
-from charrnn.training.recalled_text import recalled_in
+from charrnn.training.recalled_text import recall_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,7 +158,7 @@ class Lanes(WindowReader):
         whole = self.windows_per_epoch
         self._stretch = min(max(1, stretch // seq_len), whole) if stretch else whole  # in windows
         self._seed = seed
-        self._recalled = recalled_in(ids, reach, self._stretch * seq_len) if reach else None
+        self._recall_source = recall_source(ids, reach, self._stretch * seq_len) if reach else None
         self._order = np.arange(0, dtype=np.uint32)  # this epoch's windows, by their number in the lane
 
     def _read(self, index: int) -> Window:
@@ -173,7 +173,7 @@ class Lanes(WindowReader):
             resets_state=index == 0,
             num_targets=(last - first) * self._batch_size,
             share=len(self._starts) / self._batch_size,
-            recalled=None if self._recalled is None else self._recalled.at(self._starts, first, last),
+            recalled=None if self._recall_source is None else self._recall_source.at(self._starts, first, last),
         )
 
     def _plan(self) -> None:

@@ -83,10 +83,11 @@ class RecalledAhead:
         return _lengthen(recall_text(self._ids, self._reach, piece=slice(first, first + ahead)), ahead)
 
 
-Recalled = RecalledText | RecalledAhead
+RecallSource = RecalledText | RecalledAhead
+"""Gives the forecasts in a text, by its `at`."""
 
 
-def recalled_in(ids: Ids, reach: int, ahead: int = BLOCK) -> Recalled:
+def recall_source(ids: Ids, reach: int, ahead: int = BLOCK) -> RecallSource:
     """Choose how to look up the forecasts in a text: `RecalledText`, or for a long text `RecalledAhead`.
 
     Args:

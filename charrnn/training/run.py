@@ -25,7 +25,7 @@ from charrnn.training.optimizers import build_optimizer
 from charrnn.training.pace import Pace, StepMetrics
 from charrnn.training.randomness import get_random_states, seeded_model, set_random_states
 from charrnn.training.ranks import ALONE, Ranks
-from charrnn.training.recalled_text import Recalled, recalled_in
+from charrnn.training.recalled_text import RecallSource, recall_source
 from charrnn.training.updates import ScaledUpdate, Update, build_update
 
 FINISH_SECONDS = 0.5
@@ -44,7 +44,7 @@ class TrainingRun:
         lanes: reader of the training piece, with its position there.
         line_end_id: the id that ends a line, where each line is a text of its own; else None.
         val_ids: the held-out piece, shape (num_chars,).
-        val_recalled: forecasts in the held-out piece; None for a model that does not recall.
+        val_recall_source: of the forecasts in the held-out piece; None for a model that does not recall.
         state: hidden state after the last window, detached.
         started_at: the value of `ranks.now()` at which `seconds` is 0.
         step: optimizer updates made.
@@ -92,7 +92,7 @@ class TrainingRun:
     rewinds: int = 0
     cold_loss: float | None = None
     line_end_id: int | None = None
-    val_recalled: Recalled | None = None
+    val_recall_source: RecallSource | None = None
     fallback_weights: dict[str, Tensor] = field(default_factory=dict)
     ranks: Ranks = ALONE
     unread: list[StepMetrics] = field(default_factory=list)
@@ -141,7 +141,7 @@ class TrainingRun:
             state=model.initial_state(shard.stop - shard.start),
             started_at=started_at,
             line_end_id=line_end_id,
-            val_recalled=recalled_in(val_ids, model_config.recall) if model_config.recall else None,
+            val_recall_source=recall_source(val_ids, model_config.recall) if model_config.recall else None,
             ranks=ranks,
         )
 

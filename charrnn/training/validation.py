@@ -100,7 +100,12 @@ def _held_out_loss(run: TrainingRun) -> float:
     if run.line_end_id is not None:
         return evaluate_lines(run.model, run.val_ids, run.line_end_id, precision=precision, ranks=ranks)
     return evaluate(
-        run.model, run.val_ids, most=run.config.evaluated, precision=precision, recalled=run.val_recalled, ranks=ranks
+        run.model,
+        run.val_ids,
+        most=run.config.evaluated,
+        precision=precision,
+        source=run.val_recall_source,
+        ranks=ranks,
     )
 
 
