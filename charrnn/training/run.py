@@ -214,9 +214,10 @@ class TrainingRun:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
-            last = 1 + (self.line_end_id is None)  # the last evaluation, and the one in cold windows
-            whole = self.config.time_limit - self.set_up_seconds - self.finish_seconds - last * self.evaluation_seconds
-            share = max(share, (self.seconds - self.set_up_seconds) / max(whole, 1e-3))
+            final_evaluations = 1 if self.line_end_id is not None else 2  # the last, and the one in cold windows
+            training = self.config.time_limit - self.set_up_seconds
+            training = training - self.finish_seconds - final_evaluations * self.evaluation_seconds
+            share = max(share, (self.seconds - self.set_up_seconds) / max(training, 1e-3))
         return min(share, 1.0)
 
     @property
