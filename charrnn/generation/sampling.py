@@ -113,8 +113,8 @@ class Sampler:
         over_lines: number of lines over which the temperature changes, at least two; None: over the characters.
         recall_all: whether a model that recalls also recalls long pieces of its own output, as when it reads; see
             `charrnn.recall_memory`.
-        begin_one: for samples drawn alone: returns the reader of a text read so far, all but its last character, which
-            is the prompt; None: the model begins a text.
+        resume: where samples, drawn alone, continue a text that the model has read already: returns its reader, which
+            has read all but the text's last character, the `prompt`. None: samples begin a text.
 
     Raises:
         ConfigError: the prompt is empty.
@@ -127,7 +127,7 @@ class Sampler:
     match: LineMatch | None = None
     over_lines: int | None = None
     recall_all: bool = False
-    begin_one: Callable[[], Callable[[int], Floats]] | None = None
+    resume: Callable[[], Callable[[int], Floats]] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.prompt):
@@ -150,7 +150,7 @@ class Sampler:
     def trace(self, progress: SampleProgress, number: int = 0) -> Iterator[tuple[int, Floats]]:
         """One sample, id by id, each with the model's logits; see `generate_one`."""
         return generate_one(
-            self.begin_one() if self.begin_one else self.model.reader(self._generated_from),
+            self.resume() if self.resume else self.model.reader(self._generated_from),
             self.prompt,
             generator=self._generator(number),
             options=self.options,

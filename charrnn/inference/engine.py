@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.arrays import Ids, Singles
 from charrnn.cell_types import CELLS
@@ -107,7 +106,7 @@ class Engine:
         )
         return EngineBatchReader([member.stepper(num_texts) for member in self._members], memories)
 
-    def window_reader(self, num_texts: int) -> Callable[[NDArray[np.integer], Forecasts | None], Singles]:
+    def window_reader(self, num_texts: int) -> Callable[[Ids, Forecasts | None], Singles]:
         """Begin N texts, to be read side by side in windows; see `Stepper.read_window`."""
         steppers = [member.stepper(num_texts) for member in self._members]
         return lambda windows, recalled: average(stepper.read_window(windows, recalled) for stepper in steppers)

@@ -131,7 +131,7 @@ class NumpyCharRNN:
     def forward(self, ids: Ids, state: State, recalled: Forecasts | None = None) -> tuple[Singles, State]:
         """Read a window of each text, layer after layer; see `charrnn.inference.engine.Engine.forward`."""
         x: Singles = self._weights["embedding.weight"][ids]  # (T, N, E)
-        keeps = None if self._reset_id is None else np.float32(1) * (ids != self._reset_id)[..., None]  # (T, N, 1)
+        keeps = None if self._reset_id is None else (ids != self._reset_id)[..., None].astype(np.float32)  # (T, N, 1)
         new_state = []
         for layer in range(self.config.num_layers):
             projected = self._project(layer, x) if layer else self._projected_characters[ids]  # (T, N, G * H)

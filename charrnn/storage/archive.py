@@ -179,10 +179,10 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
-            return _read_stream(_held(sys.stdin.buffer), path, with_training)
+            return _read_stream(_in_memory(sys.stdin.buffer), path, with_training)
         with open(path, "rb") as file:
-            is_held_already = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return _read_stream(file if is_held_already else _held(file), path, with_training)
+            is_seekable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return _read_stream(file if is_seekable else _in_memory(file), path, with_training)
     except FileNotFoundError:
         mend = told_of_home(path) or ask_for_neighbour(path) or "`charrnn train TEXT` writes one"
         told = told_of_address(path) or told_of_link(path) or f"no such file; {mend}"
@@ -202,7 +202,7 @@ def read_run_and_step(path: Path) -> tuple[str, int] | None:
     return header.origin.run, int(header.training["step"])
 
 
-def _held(file: IO[bytes]) -> BinaryIO:
+def _in_memory(file: IO[bytes]) -> BinaryIO:
     """The content of a pipe or a device in memory, for random access; only the first bytes if it is no zip file."""
     head = file.read(len(ZIP))
     return io.BytesIO(head + file.read() if head == ZIP else head)

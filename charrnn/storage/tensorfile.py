@@ -29,15 +29,14 @@ DAMAGE = (
 READABLE_ERRORS = (zipfile.BadZipFile, pickle.UnpicklingError, ValueError, OSError)
 """The exceptions among them whose messages help a user; those of the others are about Python's internals."""
 
+CHUNK_BYTES = 1 << 20
+"""Bytes of a record that are read at once into an array."""
+
 
 def cause_of(error: BaseException) -> str:
     """Say in a few words, on one line, what is wrong with a file, given an exception of `DAMAGE`."""
     told = " ".join(str(error).split()) if isinstance(error, READABLE_ERRORS) else ""
     return told[:120] or "its structure is broken"
-
-
-CHUNK_BYTES = 1 << 20
-"""Bytes of a record that are read at once into an array."""
 
 
 class TensorFile:

@@ -90,6 +90,11 @@ class CharEncoder:
         """The id of characters without one of their own, which must never be generated."""
         return len(self) - 1 if self.has_unknown else None
 
+    @property
+    def points(self) -> NDArray[np.uint32]:
+        """The alphabet's code points, or bytes, by id."""
+        return self._points[: len(self.characters)]
+
     def encode(self, text: str) -> Ids:
         """Turn text into ids of the narrowest unsigned type, shape (num_chars,) or (num_bytes,).
 
@@ -154,11 +159,6 @@ class CharEncoder:
     def _units(self, text: str) -> str:
         """The text as a string of units: itself, or the bytes of its UTF-8."""
         return text if self.unit == CHARACTER else to_bytes(text).decode("latin-1")
-
-    @property
-    def points(self) -> NDArray[np.uint32]:
-        """The alphabet's code points, or bytes, by id."""
-        return self._points[: len(self.characters)]
 
     @cached_property
     def _points(self) -> NDArray[np.uint32]:

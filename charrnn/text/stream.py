@@ -61,6 +61,30 @@ class TextStream:
                 self.num_learned += len(text)
             yield text
 
+    def read_again(self, num_chars: int) -> Iterator[str]:
+        """Read the text once more, each document up to its size in the first pass.
+
+        If a file's signature has changed since the first pass, the hashes of both passes are compared; if it changes
+        during this pass, a third pass is read and compared.
+
+        Args:
+            num_chars: length of the text in the first pass; no more characters are yielded.
+
+        Raises:
+            CorpusError: the text has changed.
+        """
+        has_changed = self._sign() != self._signatures
+        self._meter.begin_again(compares=has_changed)
+        left = num_chars
+        for text in self.read():
+            left -= len(text)
+            if left < 0:
+                break
+            yield text
+        is_same = self._meter.is_same if has_changed else self._sign() == self._signatures or self._is_still_the_same()
+        if left or not is_same:
+            raise CorpusError(CHANGED)
+
     def _read_numbered(self) -> Iterator[tuple[int, str]]:
         """Pieces of text, each with its document's number; a separator belongs to the document before."""
         preparer, encoding = TextPreparer(self._options), "latin-1" if self._options.unit == BYTE else "utf-8"
@@ -99,30 +123,6 @@ class TextStream:
 
     def _note(self, name: str, likely: str) -> None:
         self.misread[name] = likely
-
-    def read_again(self, num_chars: int) -> Iterator[str]:
-        """Read the text once more, each document up to its size in the first pass.
-
-        If a file's signature has changed since the first pass, the hashes of both passes are compared; if it changes
-        during this pass, a third pass is read and compared.
-
-        Args:
-            num_chars: length of the text in the first pass; no more characters are yielded.
-
-        Raises:
-            CorpusError: the text has changed.
-        """
-        has_changed = self._sign() != self._signatures
-        self._meter.begin_again(compares=has_changed)
-        left = num_chars
-        for text in self.read():
-            left -= len(text)
-            if left < 0:
-                break
-            yield text
-        is_same = self._meter.is_same if has_changed else self._sign() == self._signatures or self._is_still_the_same()
-        if left or not is_same:
-            raise CorpusError(CHANGED)
 
     def _is_still_the_same(self) -> bool:
         """Read and compare the bytes of the first pass once more: a log may merely have grown."""

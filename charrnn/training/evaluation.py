@@ -57,14 +57,14 @@ def evaluate(
     Args:
         model: its training mode is restored.
         ids: encoded text, shape (num_chars,), at least two characters.
-        most: characters to count, at most, nearly; None for all.
+        most: about how many characters to count at most; None for all but the first.
         precision: as in training.
         batch_size: lanes to read side by side; None to choose by the length of the text.
         source: of the text's forecasts, if the caller keeps one.
         ranks: the processes that evaluate together.
 
     Returns:
-        Mean loss in nats per character, over all characters but the first, or about `most` of them.
+        Mean loss in nats per character, over the characters counted.
     """
     starts, ends = counted_lanes(len(ids), most, batch_size)
     lead = int(min(WARM_UP, starts[1])) if len(starts) > 1 else 0

@@ -46,7 +46,7 @@ class Turns:
             if self._story is None:
                 generated_from = None if sampler.recall_all else len(sampler.prompt)
                 self._story = Story(sampler.model, sampler.prompt, generated_from)
-            sampler = replace(sampler, begin_one=self._story.begin, prompt=[self._story.last])
+            sampler = replace(sampler, resume=self._story.begin, prompt=[self._story.last])
             self._line = [prompt]
         return replace(job, sampler=sampler, length=length, prompt=prompt)
 
