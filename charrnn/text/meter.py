@@ -58,7 +58,9 @@ class Meter:
 
     def watch(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Pass on the bytes of the next document or separator."""
-        is_first, place, size = self._hash is self._first, self._place, 0
+        is_first = self._hash is self._first
+        place = self._place
+        size = 0
         self._place += 1
         for chunk in chunks:
             if not is_first:

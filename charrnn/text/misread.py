@@ -55,7 +55,9 @@ class FirstLook:
     """
 
     def __init__(self, name: str, doubt: Doubt, options: TextOptions) -> None:
-        self._name, self._doubt, self._is_wide = name, doubt, options.is_wide
+        self._name = name
+        self._doubt = doubt
+        self._is_wide = options.is_wide
         self._codec = options.codec
         self._is_over = self._codec.startswith("utf-8")
 

@@ -207,7 +207,9 @@ def _identities(paths: Sequence[str]) -> set[Identity]:
 def _walk(path: str, patterns: Patterns, outputs: Sequence[Path]) -> PathFiles:
     if path == STDIN or not os.path.isdir(path):
         return PathFiles(path, [Path(path)] if path != STDIN else [])
-    missed, made, names = Missed(), set(map(identity, outputs)), {folded(output.name) for output in outputs}
+    missed = Missed()
+    made = set(map(identity, outputs))
+    names = {folded(output.name) for output in outputs}
     found = files_below(Path(path), patterns, missed)
     files = [file for file in found if folded(file.name) not in names or identity(file) not in made]
     return PathFiles(path, files, [file for file in files if file.is_symlink()], missed)

@@ -34,7 +34,9 @@ class TextStream:
 
     def __init__(self, found: Found, reading: ReadOptions, meter: Meter) -> None:
         self._documents, self._held_out_from = found.documents, found.held_out_from
-        self._options, self._separator, self._length = reading.options, reading.separator, reading.length
+        self._options = reading.options
+        self._separator = reading.separator
+        self._length = reading.length
         self._meter = meter
         settled = f"the model reads {self._options.encoding}, so it has not learned from this; iconv converts"
         self._mend = settled if reading.is_settled else ""

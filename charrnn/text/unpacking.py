@@ -74,7 +74,9 @@ class UnpackingReader(io.RawIOBase):
     """
 
     def __init__(self, file: IO[bytes], begin: Callable[[], Any], damage: type[Exception]) -> None:
-        self._file, self._begin, self._damage = file, begin, damage
+        self._file = file
+        self._begin = begin
+        self._damage = damage
         self._unpacker: Any = None
         self._packed, self._plain = b"", memoryview(b"")
 

@@ -19,7 +19,9 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._left_out, self._looked, self._slept = 0.0, time.perf_counter(), _slept()
+        self._left_out = 0.0
+        self._looked = time.perf_counter()
+        self._slept = _slept()
 
     def now(self) -> float:
         """Seconds of `time.perf_counter()` less those of the pauses."""

@@ -45,7 +45,9 @@ class LineLanes(WindowReader):
         self, ids: Ids, line_end_id: int, *, batch_size: int, seq_len: int, seed: int, shard: slice = ALL_LANES
     ) -> None:
         super().__init__()
-        self._ids, self._line_end_id, self._seed = ids, line_end_id, seed
+        self._ids = ids
+        self._line_end_id = line_end_id
+        self._seed = seed
         lines = find_lines(ids, line_end_id)
         if len(lines.starts) < batch_size:
             raise ConfigError(

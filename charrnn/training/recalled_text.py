@@ -66,7 +66,9 @@ class RecalledAhead:
     """
 
     def __init__(self, ids: Ids, reach: int, ahead: int) -> None:
-        self._ids, self._reach, self._ahead = ids, reach, ahead
+        self._ids = ids
+        self._reach = reach
+        self._ahead = ahead
         self._starts, self._first = np.zeros(0, dtype=np.int64), 0
         self._found: Forecasts = np.zeros((0, 0, len(CONTEXTS)), dtype=np.int16)  # from `_first` on, by start
 
