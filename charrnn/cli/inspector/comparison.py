@@ -151,7 +151,9 @@ def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[s
     contents = subject.contents
     counted = None if measured is None else measured.counted
     are_of_all = contents.best is not None and not contents.has_own_losses
-    best, unit, options = contents.best, contents.encoder.unit, asdict(contents.train_config)
+    best = contents.best
+    unit = contents.encoder.unit
+    options = asdict(contents.train_config)
     cold = contents.training.get("cold_loss")
     rows = {
         **{_label(name): _plain(value) for name, value in asdict(contents.model).items()},

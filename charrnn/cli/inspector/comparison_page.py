@@ -83,7 +83,9 @@ def _facts(subjects: Sequence[Subject], given: Excerpt | None) -> Section:
 
 def _add_what_they_read(page: Page, subjects: Sequence[Subject], given: Excerpt | None, flags: InspectFlags) -> None:
     """Add the surprise of each model and, on a whole page or if asked for, its gradients."""
-    texts, rule, must = choose_texts(subjects, given), flags.unknown, not page.is_whole
+    texts = choose_texts(subjects, given)
+    rule = flags.unknown
+    must = not page.is_whole
     pieces = choose_pieces(subjects, texts, rule, keeps_activations=False) if rule == "skip" else texts
     coloured = [(subject, piece.first(SHOWN_CHARACTERS)) for subject, piece in zip(subjects, pieces, strict=True)]
     going_back = _pieces_to_go_back_in(page, subjects, given, flags) if page.is_whole or flags.gradients else []

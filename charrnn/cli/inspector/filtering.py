@@ -43,7 +43,9 @@ class Waiting:
     def __init__(self, path: str) -> None:
         is_wanted = is_live() and not sys.stdout.isatty() and os.path.isfile(path)
         self._path, self._size = path, os.path.getsize(path) if is_wanted else 0
-        self._done, self._begun, self._next = 0, time.monotonic(), FIRST_TOLD_SECONDS
+        self._done = 0
+        self._begun = time.monotonic()
+        self._next = FIRST_TOLD_SECONDS
 
     def __call__(self, more: int) -> None:
         """Add the number of bytes scored since the last call, and report if it is time."""
@@ -66,7 +68,10 @@ class _Remarks:
     """
 
     def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
-        self._subjects, self._path, self._rule, self._encoding = subjects, path, rule, encoding
+        self._subjects = subjects
+        self._path = path
+        self._rule = rule
+        self._encoding = encoding
         self._is_compared = len(subjects) > 1
         self._untold = {remark: list(subjects) for remark in REMARKS}  # models without that remark so far
 

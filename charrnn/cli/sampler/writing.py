@@ -34,7 +34,9 @@ MOST_AT_ONCE = 1 << 24
 
 def write_one(out: BinaryIO, job: Job, *, coloured: bool = False) -> Shortfall:
     """Write one sample as it comes."""
-    ending, encoder, of_bytes = Ending(job.rules, job.prompt), job.form.encoder, job.form.of_bytes
+    ending = Ending(job.rules, job.prompt)
+    encoder = job.form.encoder
+    of_bytes = job.form.of_bytes
     characters: Iterable[str]
     if job.rules.are_none and not coloured:
         characters = itertools.chain(job.opening, encoder.spell(job.sampler.stream(job.length)))

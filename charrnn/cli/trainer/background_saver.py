@@ -67,7 +67,9 @@ class BackgroundSaver:
         self.failure = ""
         self.saved_step = saved_step
         self.unplaced: Path | None = None
-        self._first, self._then, self._writes = first, then, writes
+        self._first = first
+        self._then = then
+        self._writes = writes
         self._placer, self._save_every = placer, save_every
         self._trouble = RepeatedFailure(tell)
         self._thread: threading.Thread | None = None

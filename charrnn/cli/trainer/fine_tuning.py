@@ -91,7 +91,9 @@ def _may_overlap(stored: Checkpoint, prepared: PreparedRun) -> bool:
     A text of the same name is taken for the same text, longer or shorter at its end. A shorter text from standard
     input, which has no name of its own, is not.
     """
-    before, now, corpus = stored.train_config, prepared.run.config, prepared.corpus
+    before = stored.train_config
+    now = prepared.run.config
+    corpus = prepared.corpus
     num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
     if corpus.num_held_out or not is_same or (corpus.name == STDIN_NAME and len(corpus.ids) < num_chars):
         asked = prepared.origin.public

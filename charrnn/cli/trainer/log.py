@@ -107,7 +107,9 @@ class TrainingLog:
         tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.notice = ""
-        self._path, self._run, self._trouble = path, origin.run, RepeatedFailure(tell)
+        self._path = path
+        self._run = origin.run
+        self._trouble = RepeatedFailure(tell)
         self._pending, self._missing_from = b"", 0
         self._before = LogBackup(path)
         kept, aside = _Kept(), None

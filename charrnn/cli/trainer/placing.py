@@ -55,7 +55,9 @@ class Placer:
 
     def __init__(self, path: Path, run: str, found: ExistingFile = NO_FILE, step: int = 0) -> None:
         self.path = path
-        self._run, self._found, self._step = run, found, step
+        self._run = run
+        self._found = found
+        self._step = step
         self._aside = -1  # the step of the file at `unplaced`, which a user may move to the path
         self._mode: int | None = None  # permissions of the last file put at the path, taken over from the one before
         self.unplaced: Path | None = None
@@ -84,7 +86,9 @@ class Placer:
             self.unplaced, self._aside = aside, step
             told = f"{self.path}: cannot be replaced ({error.strerror}); the checkpoint lies beside it, as {aside}"
             raise OutputError(told) from None
-        self._found, self._step, self._mode = ExistingFile(mark, self._run), step, mode
+        self._found = ExistingFile(mark, self._run)
+        self._step = step
+        self._mode = mode
         if self.unplaced is not None:
             with contextlib.suppress(OSError):  # already moved or removed, or not removable
                 self.unplaced.unlink()

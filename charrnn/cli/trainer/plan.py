@@ -37,7 +37,9 @@ class Plan:
     """
 
     def __init__(self, epochs: float, options: Mapping[str, Any], rate_factor: float = 1.0) -> None:
-        self._epochs, self._options, self._rate_factor = epochs, options, rate_factor
+        self._epochs = epochs
+        self._options = options
+        self._rate_factor = rate_factor
         ends = [name for name in ("time_limit", "epochs", "max_steps") if options.get(name) is not None]
         self._is_open = ends == ["time_limit"]
         self._first: Report | None = None

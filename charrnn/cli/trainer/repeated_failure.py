@@ -21,7 +21,9 @@ class RepeatedFailure:
 
     def __init__(self, tell: Callable[[str], object]) -> None:
         self.failure = ""
-        self._tell, self._told, self._told_at = tell, "", float("-inf")
+        self._tell = tell
+        self._told = ""
+        self._told_at = float("-inf")
 
     def begin(self, failure: str, *, is_safe: bool = False) -> None:
         """Record a failure, and warn of it if the last warning was at least `TELL_EVERY` seconds ago.

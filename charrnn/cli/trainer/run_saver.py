@@ -41,8 +41,12 @@ class RunSaver:
     """
 
     def __init__(self, request: Request, prepared: PreparedRun, log: TrainingLog | None, display: Display) -> None:
-        self._prepared, self._run, self._ranks = prepared, prepared.run, prepared.run.ranks
-        self._path, self._log, self._display = request.path, log, display
+        self._prepared = prepared
+        self._run = prepared.run
+        self._ranks = prepared.run.ranks
+        self._path = request.path
+        self._log = log
+        self._display = display
         self._name = self._ranks.broadcast(
             lambda: prepared.origin.run
         )  # each process of a new run has generated its own

@@ -87,7 +87,9 @@ class Session:
     """
 
     def __init__(self, request: Request, prepared: PreparedRun, display: Display) -> None:
-        self._request, self._prepared, self._display = request, prepared, display
+        self._request = request
+        self._prepared = prepared
+        self._display = display
         self._run = run = prepared.run
         self._ranks = run.ranks
         self._log: TrainingLog | None = None
