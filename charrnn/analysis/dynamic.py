@@ -110,7 +110,10 @@ class _Learner:
     """A model with weights that adapt; see `adapt`."""
 
     def __init__(self, config: ModelConfig, weights: Weights, rate: float, decay: float) -> None:
-        self._config, self._weights, self._rate, self._decay = config, weights, rate, decay
+        self._config = config
+        self._weights = weights
+        self._rate = rate
+        self._decay = decay
         self._moving = {name: weight.copy() for name, weight in weights.items()}
         self._squares = {name: np.zeros_like(weight) for name, weight in weights.items()}
         self._state, self._segments = zero_state(config, weights), 0

@@ -159,7 +159,8 @@ def _opens(sign: str, text: str) -> bool:
 
 def _inside_quotes(text: str) -> Values:
     """Whether each character is inside double quotes, straight or curly; a blank line ends an unclosed quotation."""
-    values, closing, previous = [], "", ""
+    values = []
+    closing, previous = "", ""
     quotes = QUOTES | {sign: closing for sign, closing in QUOTES_ELSEWHERE.items() if _opens(sign, text)}
     for character in text:
         if character in closing or character == previous == "\n":
@@ -180,7 +181,8 @@ def _inside_brackets(text: str, opening: str, closing: str) -> Values:
 
 def _inside_comment(text: str) -> Values:
     """Whether each character is in a comment: from # or // to the line's end, or between /* and */."""
-    values, kind, previous = [], "", ""
+    values = []
+    kind, previous = "", ""
     for character in text:
         pair = previous + character
         if (kind == "line" and character == "\n") or (kind == "block" and pair == "*/"):

@@ -53,7 +53,10 @@ class Frame:
         stays: bool,
         hides_typing: bool,
     ) -> None:
-        self._stream, self._patient, self._render, self._size = stream, patient, render, size
+        self._stream = stream
+        self._patient = patient
+        self._render = render
+        self._size = size
         self._stays, self._hides_typing = stays, hides_typing
         self._lock, self._done = threading.RLock(), threading.Event()
         self._former: Any = None

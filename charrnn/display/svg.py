@@ -16,7 +16,13 @@ MARK = "<!-- charrnn picture -->"
 COLUMNS = 72
 """Most columns of a line of the picture."""
 
-_ADVANCE, _SMALL_ADVANCE, _LINE, _MARGIN, _SIZE, _GAP = 9, 7.25, 20, 12, 15, 8
+_ADVANCE = 9
+_SMALL_ADVANCE = 7.25
+_LINE = 20
+_MARGIN = 12
+_SIZE = 15
+_GAP = 8
+
 _STYLE = f"""
   .sign, text {{ font: {_SIZE}px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #24211d; }}
   .below {{ font-size: 12px; fill: #6b655b; }} .mark {{ font: 11px sans-serif; }} .paper {{ fill: #fdfcfa; }}
