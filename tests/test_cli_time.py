@@ -40,7 +40,7 @@ def test_time_over_before_the_first_step_is_reported_even_if_quiet(charrnn, text
 def test_remaining_time_includes_evaluations(steps, evaluate_every, line_end_id, evaluations):
     config = SimpleNamespace(time_limit=None, evaluate_every=evaluate_every, evaluations=4)
     run = SimpleNamespace(
-        finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_end_id=line_end_id,
+        is_finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_end_id=line_end_id,
         is_out_of_patience=False, evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
     )  # fmt: skip
     expected = format_seconds(600 * evaluations + steps)
