@@ -231,7 +231,7 @@ def is_first_scale(update):
 def test_lanes_on_the_device_equal_those_of_the_host(dtype, monkeypatch):
     monkeypatch.setattr("charrnn.training.lane_choice.CHUNK", 1000)
     ids = IDS[:3001].astype(dtype)
-    sizes = {"batch_size": 7, "seq_len": 30, "own": slice(2, 5)}
+    sizes = {"batch_size": 7, "seq_len": 30, "shard": slice(2, 5)}
     host, device = Lanes(ids, **sizes), ResidentLanes(ids, CPU, **sizes)
     for _ in range(host.windows_per_epoch + 2):
         one, other = next(host), next(device)
