@@ -105,7 +105,7 @@ def test_two_hosts_go_on_if_only_one_counts_the_restart(folder, torchrun):
         f"127.0.0.1:{free_port()}",
     ]
     command = ["--max-restarts", 1, "-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
-    hosts = [torchrun(*command, "--max-steps", 200, meeting=map(str, meeting), ranks=1) for _ in range(2)]
+    hosts = [torchrun(*command, "--max-steps", 1_000, meeting=map(str, meeting), ranks=1) for _ in range(2)]
     wait_for_checkpoint(folder, *hosts)
     os.kill(find_rank(0, *hosts), signal.SIGKILL)
     stdouts, stderrs = zip(*(host.communicate(timeout=120) for host in hosts), strict=True)
