@@ -101,10 +101,8 @@ class RecallMemory:
         beyond = len(self._history) - self._reach
         self._forgotten += beyond
         self._history = self._history[beyond:]
-        self._tables = [
-            (mask, {context: end for context, end in ends.items() if end >= self._forgotten})
-            for mask, ends in self._tables
-        ]
+        for number, (mask, ends) in enumerate(self._tables):  # one by one: only one is held twice
+            self._tables[number] = mask, {context: end for context, end in ends.items() if end >= self._forgotten}
         return self._history
 
 
