@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.arrays import Ids
+from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
 from charrnn.recall import LONGEST, NEVER, NO_FORECAST, Forecasts
 
@@ -34,15 +34,19 @@ _LAGS = [longer - length for length, longer in itertools.pairwise(CONTEXTS)]
 """For each context but the longest, the distance between the ends of two such contexts that together make up the next
 longer one."""
 
-_TURNS = max(_LAGS) + 1
-"""Number of latest characters whose rows of bits are kept, in a ring buffer."""
-
-_NUMBERS = np.arange(len(CONTEXTS))[:, None]
-
 _WORD = np.dtype("<u8")
 """The words in which bits are combined and searched; the lowest bit comes first."""
 
 _WORD_BITS = 8 * _WORD.itemsize
+
+
+def _count_useful(generated_from: int) -> int:
+    """How many of `CONTEXTS` can forecast anything.
+
+    The longest cannot if it does not fit into the text that was given: where it recurs in the model's own output,
+    `LONG` does too, and nothing is recalled.
+    """
+    return len(CONTEXTS) if generated_from > LONGEST else _LONG_CONTEXT + 1
 
 
 class RecallMemory:
@@ -58,13 +62,15 @@ class RecallMemory:
     def __init__(self, reach: int, vocab_size: int, generated_from: int | None = None) -> None:
         self._reach = reach
         self._id_bits = vocab_size.bit_length()
-        self._last_given = (_FAR if generated_from is None else generated_from) - 1
+        generated_from = _FAR if generated_from is None else generated_from
+        self._last_given = generated_from - 1
         self._recent = 0  # the last characters packed into one number: id + 1 of each, 0 before the text
         self._history: list[int] = []
         self._forgotten = 0  # number of characters dropped before the history
         self._tables: list[tuple[int, dict[int, int]]] = [
-            ((1 << self._id_bits * length) - 1, {}) for length in CONTEXTS
+            ((1 << self._id_bits * length) - 1, {}) for length in CONTEXTS[: _count_useful(generated_from)]
         ]
+        self._never_known = _NOTHING[len(self._tables) :]
 
     def read(self, character: int) -> list[int]:
         """Read one more character; return the forecasts of the next, one for each of `CONTEXTS`."""
@@ -87,7 +93,7 @@ class RecallMemory:
         forecasts = []
         for end in found:
             forecasts.append(history[end + 1 - forgotten] if end >= nearest else NO_FORECAST)
-        return forecasts
+        return forecasts + self._never_known
 
     def copy(self) -> RecallMemory:
         """Return an independent copy, from which another text can go on."""
@@ -127,8 +133,10 @@ class RecallMemories:
         # Latest character first, from `_newest` on, so that a range of distances is a slice.
         self._history = np.zeros((num_texts, FIRST_ROOM), dtype=np.min_scalar_type(vocab_size - 1))
         self._newest = FIRST_ROOM
-        # For each turn in the ring, context and text, a bit for each distance 1, 2, ...
-        self._bits = np.zeros((_TURNS, len(CONTEXTS), num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD)
+        # For each context a ring of bits, shape (turns, N, words): after each of the latest characters, a bit for each
+        # distance 1, 2, ... The oldest turn is the one that the next longer context needs.
+        lengths = [*(lag + 1 for lag in _LAGS[: _count_useful(self._generated_from) - 1]), 1]
+        self._rings = [np.zeros((length, num_texts, FIRST_ROOM // _WORD_BITS), dtype=_WORD) for length in lengths]
 
     def read(self, ids: Ids) -> Forecasts:
         """Read the next character of each text, shape (N,); return the forecasts of the following, shape (N, C)."""
@@ -142,25 +150,37 @@ class RecallMemories:
         self._history[:, self._newest] = ids
         if not known:
             return np.full((len(ids), len(CONTEXTS)), NO_FORECAST)
-        bits = self._bits[..., : -(-known // _WORD_BITS)]
-        now = bits[self._length % _TURNS]
-        now[0].view(np.uint8)[:, : -(-known // 8)] = np.packbits(same, axis=1, bitorder="little")
-        for number, lag in enumerate(_LAGS):
-            np.bitwise_and(now[number], bits[(self._length - lag) % _TURNS, number], out=now[number + 1])
-        first_word = (now != 0).argmax(axis=-1)  # (C, N)
-        word = now[_NUMBERS, self._rows, first_word]
-        is_known = word != 0
-        nearest = np.where(is_known, _WORD_BITS * first_word + _zeros_below(word), 0)  # the first bit set
-        followed = self._history[self._rows, self._newest + nearest].astype(np.intp)
+        nearest, is_known = self._find(np.packbits(same, axis=1, bitorder="little"))
+        followed = self._history.reshape(-1).take(self._rows * self._history.shape[1] + self._newest + nearest)
         is_known &= ~(is_known[_LONG_CONTEXT] & (nearest[_LONG_CONTEXT] < self._length - self._generated_from))
-        return np.where(is_known, followed, NO_FORECAST).T
+        forecasts = np.full((len(CONTEXTS), len(ids)), NO_FORECAST)
+        np.copyto(forecasts[: len(followed)], followed, where=is_known)
+        return forecasts.T
+
+    def _find(self, same: NDArray[np.uint8]) -> tuple[Places, NDArray[np.bool_]]:
+        """Find the nearest distance, less one, at which each context recurs, and whether it does, shape (C, N) each.
+
+        Args:
+            same: a bit for each distance at which the latest character stands too, shape (N, bytes).
+        """
+        turns = [(ring[self._length % len(ring)], ring[(self._length + 1) % len(ring)]) for ring in self._rings]
+        turns[0][0].view(np.uint8)[:, : same.shape[1]] = same
+        for (shorter, oldest), (longer, _) in itertools.pairwise(turns):
+            np.bitwise_and(shorter, oldest, out=longer)
+        first_words = np.empty((len(turns), len(self._rows)), dtype=np.intp)
+        words = np.empty(first_words.shape, dtype=_WORD)
+        for number, (bits, _) in enumerate(turns):
+            first_words[number] = (bits != 0).argmax(axis=-1)
+            bits.reshape(-1).take(self._rows * bits.shape[1] + first_words[number], out=words[number], mode="clip")
+        is_known = words != 0
+        return np.where(is_known, _WORD_BITS * first_words + _zeros_below(words), 0), is_known
 
     def selected(self, rows: Ids) -> RecallMemories:
         """Return independent copies of the rows named, each as often as `rows` names it."""
         memories = copy.copy(self)
         memories._rows = np.arange(len(rows))
         memories._history = self._history.take(rows, axis=0)
-        memories._bits = self._bits.take(rows, axis=2)
+        memories._rings = [ring.take(rows, axis=1) for ring in self._rings]
         return memories
 
     def _make_room(self) -> None:
@@ -169,9 +189,9 @@ class RecallMemories:
         history = np.zeros((len(self._rows), 2 * kept), dtype=self._history.dtype)
         history[:, kept:] = self._history[:, :kept]
         self._history, self._newest = history, kept
-        lacking = -(-min(2 * kept, self._reach) // _WORD_BITS) - self._bits.shape[-1]
+        lacking = -(-min(2 * kept, self._reach) // _WORD_BITS) - self._rings[0].shape[-1]
         if lacking > 0:
-            self._bits = np.pad(self._bits, [(0, 0)] * (self._bits.ndim - 1) + [(0, lacking)])
+            self._rings = [np.pad(ring, [(0, 0), (0, 0), (0, lacking)]) for ring in self._rings]
 
 
 def _zeros_below(words: NDArray[np.uint64]) -> NDArray[np.intc]:

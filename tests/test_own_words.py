@@ -29,7 +29,7 @@ def recalled_of_own(ids, reach, generated_from):
 
 
 @pytest.mark.parametrize("reach", [9, 300, 5000])
-@pytest.mark.parametrize("generated_from", [0, 1, 40, 700, 5000])
+@pytest.mark.parametrize("generated_from", [0, 1, 16, 17, 40, 700, 5000])
 def test_long_generated_passages_are_not_recalled(generated_from, reach):
     text = few_letters(500, letters=5)
     ids = np.concatenate([text, text[100:300], text, text[450:]])  # over and over, from near and from far
