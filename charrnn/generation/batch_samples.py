@@ -19,9 +19,10 @@ from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
-BLOCK_SHARE, LONGEST_BLOCK = 1 / 8, 16
+BLOCK_SHARE, LONGEST_BLOCK, LONGEST_WITHOUT_RULES = 1 / 8, 16, 256
 """Ids of samples side by side are taken in blocks: an eighth of the number drawn so far, at least one and at most
-`LONGEST_BLOCK`. What is drawn of a sample beyond its end, within its last block, is wasted."""
+`LONGEST_BLOCK`. What is drawn of a sample beyond its end, within its last block, is wasted; where only the length ends
+samples, nothing is, and blocks may be longer."""
 
 
 def draw_samples(
@@ -50,9 +51,10 @@ def draw_samples(
     ]
     steps = sampler.steps(numbers, [buffer.builder.progress for buffer in buffers])
     one_by_one = rules.leave_out_lines or sampler.over_lines is not None  # each id changes how the next is drawn
+    longest_block = LONGEST_WITHOUT_RULES if rules.are_none else LONGEST_BLOCK
     unfinished, drawn = buffers, 0
     while unfinished:
-        count = 1 if one_by_one else min(max(int(BLOCK_SHARE * drawn), 1), LONGEST_BLOCK)
+        count = 1 if one_by_one else min(max(int(BLOCK_SHARE * drawn), 1), longest_block)
         block = [_figures(*step, with_log_probabilities) for step in itertools.islice(steps, count)]
         if not block:
             break
