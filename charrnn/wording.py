@@ -21,8 +21,10 @@ def describe_model(config: ModelConfig) -> str:
     members = f"{config.members} members of " if config.members > 1 else ""
     layers = f"{number_of(config.num_layers, 'layer')} of {config.hidden_size}"
     parts = [config.cell, f"{members}{layers}", f"embedding {config.embedding_dim}", f"dropout {config.dropout:g}"]
-    parts += [f"input dropout {config.input_dropout:g}"] * (config.input_dropout > 0)
-    parts += [f"recall of {config.recall:,}"] * (config.recall > 0)
+    if config.input_dropout > 0:
+        parts.append(f"input dropout {config.input_dropout:g}")
+    if config.recall > 0:
+        parts.append(f"recall of {config.recall:,}")
     return ", ".join(parts)
 
 

@@ -112,4 +112,5 @@ def _guesses(logits: Any, spelled: Sequence[str], top_k: int) -> tuple[tuple[str
 
 def _spelled(encoder: CharEncoder) -> list[str]:
     """How to spell each id, and `RARE` for the id of rare characters; a partial byte is spelled on its own."""
-    return [*encoder.alone[: len(encoder.characters)], *[RARE] * encoder.has_unknown]
+    known = encoder.alone[: len(encoder.characters)]
+    return [*known, RARE] if encoder.has_unknown else [*known]

@@ -157,21 +157,26 @@ def _few_to_judge(checkpoint: Checkpoint) -> str:
 
 def summary(config: ModelConfig) -> str:
     """Describe the model in one phrase."""
-    built = ["layer norm"] * config.layer_norm
-    built += ["residual"] * any(config.is_residual(layer) for layer in range(config.num_layers))
-    return ", ".join([describe_model(config), *built])
+    parts = [describe_model(config)]
+    if config.layer_norm:
+        parts.append("layer norm")
+    if any(config.is_residual(layer) for layer in range(config.num_layers)):
+        parts.append("residual")
+    return ", ".join(parts)
 
 
 def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Describe where a model comes from, as (name, value) rows."""
     corpus = checkpoint.corpus
     length = f"{corpus.characters:,} characters, " if checkpoint.encoder.unit == CHARACTER else ""
-    apart, held_out = checkpoint.origin.held_out_by_name, checkpoint.train_config.val_fraction * corpus.characters
-    of_these = f"{one_line(apart)}, {round(held_out):,} {checkpoint.encoder.unit}s of these"
+    rows = [("corpus", f"{one_line(corpus.name + checkpoint.origin.and_more_texts)}, {length}{corpus.bytes:,} bytes")]
+    if apart := checkpoint.origin.held_out_by_name:
+        held_out = round(checkpoint.train_config.val_fraction * corpus.characters)
+        rows.append(("  held out", f"{one_line(apart)}, {held_out:,} {checkpoint.encoder.unit}s of these"))
+    if not checkpoint.train_config.holds_out:
+        rows.append(("  held out", "nothing"))
     return [
-        ("corpus", f"{one_line(corpus.name + checkpoint.origin.and_more_texts)}, {length}{corpus.bytes:,} bytes"),
-        *[("  held out", of_these)] * bool(apart),
-        *[("  held out", "nothing")] * (not checkpoint.train_config.holds_out),
+        *rows,
         ("  sha256", one_line(corpus.sha256)),
         ("made", _describe_made(checkpoint.made)),
         *((name, one_line(_cut(command))) for name, command in _commands(checkpoint.made)),

@@ -70,7 +70,7 @@ def cut(text: str, columns: int) -> str:
     for place, character in enumerate(text):
         used += _most(character)
         if used > columns:
-            return text[:end] + "…" * (columns > 0)
+            return f"{text[:end]}…" if columns > 0 else ""
         if used < columns:
             end = place + 1
     return text

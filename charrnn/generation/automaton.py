@@ -127,7 +127,8 @@ class Automaton:
         Every place of the pattern is taken to be reachable, so the answer may be True for what no line holds.
         """
         starts = [self._state((1 << len(self._follow)) - 1, True)]
-        starts += [self._within_end(self._line_end[1:])] * (len(self._line_end) > 1)
+        if len(self._line_end) > 1:
+            starts.append(self._within_end(self._line_end[1:]))
         return any(self._goes_on(state, ids) for state in starts)
 
     def _goes_on(self, state: PatternState | None, ids: Sequence[int]) -> bool:

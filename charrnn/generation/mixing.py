@@ -214,5 +214,7 @@ class _KnownTexts:
 def _ids_in(encoder: CharEncoder, union: CharEncoder) -> NDArray[np.intp]:
     own = dict(zip(encoder.characters, range(len(encoder.characters)), strict=True))
     other = UNKNOWN if encoder.unknown_id is None else encoder.unknown_id
-    ids = [own.get(character, other) for character in union.characters] + [other] * union.has_unknown
+    ids = [own.get(character, other) for character in union.characters]
+    if union.has_unknown:
+        ids.append(other)
     return np.array([*ids, UNKNOWN], dtype=np.intp)

@@ -150,7 +150,7 @@ def shown(pattern: str) -> str:
     """A pattern as a message shows it, shortened if it is long."""
     mark = '"' if "'" in pattern and '"' not in pattern else "'"
     told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in pattern[:SHOWN])  # `repr` would escape \ and '
-    return f"{mark}{told}{mark}" + "..." * (len(pattern) > SHOWN)
+    return f"{mark}{told}{mark}{'...' if len(pattern) > SHOWN else ''}"
 
 
 class _Parser:

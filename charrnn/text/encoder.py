@@ -82,8 +82,8 @@ class CharEncoder:
     @property
     def names(self) -> list[str]:
         """Unique names of the ids, length V: their characters, or the numbers of surrogates."""
-        known = self.alone[: len(self.characters)]
-        return [*map(name_surrogate, known), *[RARE] * self.has_unknown]
+        known = map(name_surrogate, self.alone[: len(self.characters)])
+        return [*known, RARE] if self.has_unknown else [*known]
 
     @property
     def unknown_id(self) -> int | None:

@@ -123,7 +123,9 @@ def _behind_letters(text: str) -> str:
 def _known_form(letter: str, encoder: CharEncoder, *, decomposes: bool = True) -> str | None:
     """A letter unchanged, composed or decomposed, whichever first form the model knows entirely; None if none."""
     composed = unicodedata.normalize("NFC", letter)
-    forms = [letter, composed, *[unicodedata.normalize("NFD", letter)] * decomposes]
+    forms = [letter, composed]
+    if decomposes:
+        forms.append(unicodedata.normalize("NFD", letter))
     for form, known in _never_composed(encoder.characters).items():
         composed = composed.replace(form, known)
     forms.append(composed)  # in the alphabet's own composed letters

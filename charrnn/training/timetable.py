@@ -55,7 +55,8 @@ def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
     """How many seconds an unfinished run will still take, at a speed measured in a few trial steps."""
     seconds = []
     if run.is_out_of_patience:  # its last steps are evaluated, and perhaps the best weights in cold windows
-        seconds.append((1 + (run.line_end_id is None)) * run.evaluation_seconds)
+        evaluations = 2 if run.line_end_id is None else 1
+        seconds.append(evaluations * run.evaluation_seconds)
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
     if run.total_steps is not None:
@@ -84,4 +85,5 @@ def _evaluations_left(run: TrainingRun) -> int:
     assert run.total_steps is not None, "steps end it"
     assert run.planned_steps is not None, "as above"
     apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
-    return math.ceil((run.total_steps - run.step) / apart) + (run.line_end_id is None)
+    in_cold_windows = 1 if run.line_end_id is None else 0
+    return math.ceil((run.total_steps - run.step) / apart) + in_cold_windows

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.cli.trainer.durations import parse_duration
+from charrnn.wording import number_of
 from tests.benchmarks.peers import small_lstm, small_transformer
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def train(text: Path, duration: str, seed: int = 0) -> Trained:
         card = json.loads(subprocess.run(inspect, check=True, stdout=subprocess.PIPE).stdout)
     best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
     layers = f"{card['num_layers']}x" if card["num_layers"] > 1 else ""
-    networks = f"{card['members']} network{'s' * (card['members'] > 1)} of {layers}{card['hidden_size']}"
+    networks = f"{number_of(card['members'], 'network')} of {layers}{card['hidden_size']}"
     loss = f"{best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits)"
     return Trained(
         command=f"`charrnn train {text.name} --time {duration}{f' --seed {seed}' if seed else ''}`",

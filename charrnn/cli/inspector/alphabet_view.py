@@ -49,8 +49,8 @@ def embeddings_view(subject: Subject) -> View:
     order = [place_of[i] for i in frequent]
 
     def draw(width: int, _: bool) -> list[str]:
-        note = wrapped(data["note"], width) if "note" in data else []
-        return [*_draw_embeddings(characters, found, order, width, unit), *[""] * bool(note), *note]
+        drawn = _draw_embeddings(characters, found, order, width, unit)
+        return [*drawn, "", *wrapped(data["note"], width)] if "note" in data else drawn
 
     return View("embeddings", data, draw)
 
@@ -110,6 +110,7 @@ def _draw_embeddings(
     listed = [spell(name_character(character)) for character in characters]
     rows = [[listed[i], " ".join(listed[j] for j in found.neighbours[i])] for i in order[:MAP_LINES]]
     headline = f"what is expected in the same places lies together ({found.explained:.0%} of the variance)"
-    headline += ", from left to right only: the height means nothing" * (is_flat and len(characters) > 1)
+    if is_flat and len(characters) > 1:
+        headline += ", from left to right only: the height means nothing"
     lines = [*wrapped(headline, width), *("".join(row).rstrip() for row in grid), ""]
     return [*lines, *format_columns([unit, "expected where it is"], rows, width)]

@@ -137,7 +137,8 @@ def _told_apart(name: str, values: Sequence[Any]) -> list[str]:
     cells = [format_seconds(value) if is_time and value is not None else _plain(value) for value in values]
     if len(set(cells)) == len(set(values)):
         return cells
-    return [f"{value}{' s' * is_time}" if isinstance(value, float) else _plain(value) for value in values]
+    unit = " s" if is_time else ""
+    return [f"{value}{unit}" if isinstance(value, float) else _plain(value) for value in values]
 
 
 def _comparable(subject: Subject, measured: Subject | None, differing: Mapping[str, str]) -> dict[str, str]:

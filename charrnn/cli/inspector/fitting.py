@@ -47,10 +47,12 @@ def differing_flags(subjects: Sequence[Subject], text: str, rule: str) -> list[s
     pairs = [(subject.contents.encoder, prepared) for subject, prepared in zip(subjects, texts, strict=True)]
     if rule == "skip":
         left_out = {frozenset(encoder.without_own_id(prepared)) for encoder, prepared in pairs}
-        unlike += ["--unknown skip"] * (len(left_out) > 1)
+        if len(left_out) > 1:
+            unlike.append("--unknown skip")
     if rule == "nearest":
         read = {(prepared, to_nearest(prepared, encoder)) for encoder, prepared in pairs}
-        unlike += ["--unknown nearest"] * (len(read) > len(set(texts)))
+        if len(read) > len(set(texts)):
+            unlike.append("--unknown nearest")
     return unlike
 
 

@@ -70,14 +70,16 @@ def novelty_view(subject: Subject, wanted: str) -> View:
             found, *expected = novelty(texts, source)
         else:
             found, *expected = novelty_of_lines(texts, source, are_cut=are_cut)
-    part = f", the first {found.characters:,} of its {len(text):,} characters" * (found.characters < len(text))
+    is_part = found.characters < len(text)
+    part = f", the first {found.characters:,} of its {len(text):,} characters" if is_part else ""
     name = "the sample" if is_length else f"{one_line(name_of(wanted))}{part}"
     data = {
         "text": None if is_length else one_line(name_of(wanted)), "of": len(text),
         "here": _fields(found), "held_out": _fields(*expected) if expected else None,
     }  # fmt: skip
-    notes = [FORMER_TEXT] * (subject.contents.origin.init_from is not None)
-    notes += [] if expected else [f"{NOTHING_HELD_OUT}, to compare with"]
+    notes = [] if subject.contents.origin.init_from is None else [FORMER_TEXT]
+    if not expected:
+        notes.append(f"{NOTHING_HELD_OUT}, to compare with")
     note = "; ".join(notes)
     if note:
         data["note"] = note

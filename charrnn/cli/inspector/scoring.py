@@ -154,7 +154,7 @@ def score_text(
         raise CorpusError(
             f"{name_of(path)}: too few characters that {name_of(subject.path)} knows to be scored; give 2 or more"
         )
-    work = len(encoded.ids) * (1 + dynamic * subject.contents.model.members)
+    work = len(encoded.ids) * (1 + subject.contents.model.members if dynamic else 1)
     loss, right, adapted = _read(subject, encoded, free, dynamic, lambda read: on_progress(read / work))
     is_free_unknown = not counts_first and free in encoded.unknown
     price = 0.0 if rule == "skip" else (encoded.num_unknown - is_free_unknown) * unknown_price(subject)

@@ -120,4 +120,6 @@ def _any_of(texts: Set[str]) -> str:
     for first, rest in rests.items():
         firsts[frozenset(rest)] = firsts.get(frozenset(rest), "") + re.escape(first)
     parts = "|".join(f"[{first}]{_any_of(rest)}" for rest, first in firsts.items())
-    return f"(?:{parts}){'?' * ('' in texts)}" if parts else ""
+    if not parts:
+        return ""
+    return f"(?:{parts})?" if "" in texts else f"(?:{parts})"

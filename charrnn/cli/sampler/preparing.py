@@ -152,9 +152,10 @@ def _rules(flags: SampleFlags, form: InputForm, prompt: str, match: LineMatch | 
     stops = (stop for typed in flags.stop for stop in form.stops_of(typed))
     written = tuple(stop for stop in stops if form.may_come(stop, match))
     if written and match is not None and flags.is_endless and not form.writes("\n"):
+        or_allow = r", or allow \n" if "\n" in form.encoder else ""
         raise ConfigError(
             "--stop takes back a whole line of --match, and without a line feed --length -1 is one line, held back to "
-            "its end; give a length" + r", or allow \n" * ("\n" in form.encoder)
+            f"its end; give a length{or_allow}"
         )
     known_lines = _known_lines(flags.novel, form, flags.encoding) if flags.novel else None
     ends_by_length = not flags.is_endless and form.writes("\n")

@@ -12,7 +12,7 @@ from charrnn.generation.rules import Rules
 from charrnn.generation.sample_progress import MOST_IN_VAIN
 from charrnn.generation.samples import Sample
 from charrnn.paths import name_of
-from charrnn.wording import either, number_of
+from charrnn.wording import either, listed, number_of
 
 HOTTER = "give a higher --temperature"
 
@@ -115,7 +115,7 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
         reason = "--allow or --forbid leaves no line feed" if is_taken else "the model writes no line feed"
         if shortfall.left_out:
             return f"the only line is a known one, and {reason} to begin another; give another --seed"
-        return reason + r"; allow \n too" * is_taken
+        return rf"{reason}; allow \n too" if is_taken else reason
     if shortfall.num_known == shortfall.num_short:
         return _why_known(shortfall, job)
     what = f"{_length(shortfall, job)} was reached"
@@ -143,11 +143,14 @@ def _why_known(shortfall: Shortfall, job: Job) -> str:
     """Why nearly all that was drawn was left out, and what to do."""
     if job.sampler.match is not None:
         lines = "others" if shortfall.lines else "lines"
-        why = [f"are in {_files(job)}"] * bool(job.known_in) + ["were written before"] * job.rules.unique
-        why += ["are empty"] * job.sampler.match.fits("")
+        why = [f"are in {_files(job)}"] if job.known_in else []
+        if job.rules.unique:
+            why.append("were written before")
+        if job.sampler.match.fits(""):
+            why.append("are empty")
         return f"all {lines} drawn that fit --match {either(why)}; widen the pattern, or {HOTTER}"
-    kinds = ["known lines"] * (job.rules.known_lines is not None) + ["repeats"] * job.rules.unique
-    told = f"{', '.join(kinds)}, or empty ones; {HOTTER}"
+    kinds = listed("" if job.rules.known_lines is None else "known lines", "repeats" if job.rules.unique else "")
+    told = f"{kinds}, or empty ones; {HOTTER}"
     if job.length is None:
         return f"{MOST_IN_VAIN:,} characters in a row were {told}"
     return f"ten times --length {job.length} was drawn, nearly all of it {told}"
@@ -168,7 +171,8 @@ def _why_empty(shortfall: Shortfall, job: Job) -> str:
         is_cut = match is not None and (job.rules.keep_stop or not match.fits(""))
         why.append("in the first line, and what was left of that does not fit --match" if is_cut else "first")
     if shortfall.num_emptied:
-        flags = " or ".join(["--novel"] * bool(job.known_in) + ["--unique"] * job.rules.unique)
+        given = (("--novel", job.known_in), ("--unique", job.rules.unique))
+        flags = " or ".join(flag for flag, is_given in given if is_given)
         why.append(f"behind nothing but lines that {flags} leaves out, or that begin so")
     return f"--stop came {', or '.join(why)}"
 

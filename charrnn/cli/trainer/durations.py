@@ -27,7 +27,7 @@ def parse_duration(text: str, name: str) -> float:
     """
     flag = flag_name(name)
     typed = text.strip().lower()
-    match = _DURATION.fullmatch(typed + "s" * bool(re.fullmatch(_NUMBER, typed)))
+    match = _DURATION.fullmatch(f"{typed}s" if re.fullmatch(_NUMBER, typed) else typed)
     if match is None or not any(match.groups()):
         raise ConfigError(f"{flag} is {text!r}; write it as 90s, 10m, 1h30m or 2d, or in seconds")
     days, hours, minutes, seconds = (float(group or 0) for group in match.groups())

@@ -171,7 +171,7 @@ def _too_little(prepared: PreparedRun) -> list[str]:
         training, held_out = (count_lines(piece, corpus.line_end_id) for piece in pieces)
     few_to_judge = measure.has_few_to_judge(held_out) and prepared.run.config.holds_out
     if training >= measure.few or prepared.run.history:  # a history before step 1: the weights have learned a style
-        return [_too_few_held_out(number_of(held_out, measure.unit), corpus)] * few_to_judge
+        return [_too_few_held_out(number_of(held_out, measure.unit), corpus)] if few_to_judge else []
     judged = f", and {held_out:,} held out too few to judge by" if few_to_judge else ""
     few = f"{number_of(training, measure.unit)} {'is' if training == 1 else 'are'} too few to learn a style from"
     return [f"{few}{judged}; {measure.enough:,} are a good beginning"]

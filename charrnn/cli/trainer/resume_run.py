@@ -102,7 +102,8 @@ def _reason(
     elif now.threads < before.threads and "threads" not in request.explicit:
         told.append(f"threads: {now.threads}, before {before.threads} (fewer cores are free): not bit for bit")
     forced = [f"{flag_name(name)} {value}" for name, value in changes.items()]
-    forced += [LEARNED_HELD_OUT] * overlaps(before, now)
+    if overlaps(before, now):
+        forced.append(LEARNED_HELD_OUT)
     if forced:
         told.append(f"forced: {', '.join(forced)}")
     return listed(*told, _told_of_alphabet(request))

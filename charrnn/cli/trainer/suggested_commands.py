@@ -40,9 +40,14 @@ def command_from_stdin(request: Request) -> str:
     out = f"--out {shell_quoted(str(request.path))}"
     way = [out, "--resume"]
     if request.resume_from is not None:
-        way = [f"--resume-from {shell_quoted(request.resume_from)}", out, *["--overwrite"] * request.overwrite]
+        way = [f"--resume-from {shell_quoted(request.resume_from)}", out]
+        if request.overwrite:
+            way.append("--overwrite")
     given = [_typed(name, request.explicit[name]) for name in (*MAY_CHANGE, *UNKEPT) if name in request.explicit]
-    given += ["--json"] * request.as_json + ["--quiet"] * request.quiet
+    if request.as_json:
+        given.append("--json")
+    if request.quiet:
+        given.append("--quiet")
     return _command(request, STDIN, *way, *_log_flag(request), *given)
 
 
