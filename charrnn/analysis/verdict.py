@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.hyperparameters import peak_rate
@@ -68,36 +69,20 @@ def verdict(history: Sequence[HistoryRow], *, vocab_size: int, train_loss_is_com
     kept = best_row(history)
     if kept is None:  # no evaluation yet, or a single member of an ensemble
         return "no evaluation on record"
-    first = _last_rise(history)
-    risen = " since the learning rate rose again" if first else ""
-    begun, history = history[first - 1].step if first else 0, history[first:]
-    if len(history) < FEWEST or history[-1].step - begun < FEWEST_STEPS:
-        return _too_early(history, begun, risen)
-    best, last = best_row(history), history[-1]
-    assert best is not None, "there are evaluations"
-    own = [row for row in history if row.step]  # with --init-from, step 0 is measured without dropout
-    if last.val_loss > best.val_loss + margin(best.val_loss, WORSE):
-        return _worse(best, last, kept, training_fell=last.train_loss < (best if best.step else own[0]).train_loss)
+    judged = _judged_part(history)
+    last = judged.rows[-1]
+    if len(judged.rows) < FEWEST or last.step - judged.begun < FEWEST_STEPS:
+        return _too_early(judged)
+    if last.val_loss > judged.best.val_loss + margin(judged.best.val_loss, WORSE):
+        return _worse(judged, kept)
     if kept.val_loss < LEAST:
         return f"nothing left to learn: the best loss is {kept.val_loss:.4f} nats"
-    before, thirds = _end_of(history, begun)
-    span = f"the last {last.step - before.step:,} of {last.step - begun:,} steps{risen}"
-    lowest = min(row.val_loss for row in history if row.step <= before.step)  # one evaluation may be a bump
-    fall = lowest - min((row.val_loss for row in history if row.step > before.step), default=lowest)
-    since = len(history) - 1 - history.index(best)
-    is_stalled = since >= max(FEWEST, LONG_SHARE * len(history))
-    if fall > margin(best.val_loss, FLAT) * thirds and not is_stalled:
-        return _improving(last, f"the validation loss fell by {fall:.4f} nats over {span}")
+    if judged.is_improving:
+        return _improving(last, f"the validation loss fell by {judged.fall:.4f} nats over {judged.span}")
     blind = math.log(vocab_size)
     if min(kept.val_loss, last.train_loss) >= blind * (1 - BLIND):
-        return _learned_nothing(history, kept.val_loss, blind)
-    fell = f"fell by {fall:.4f} nats" if fall > LEAST_SHOWN else "has not fallen"
-    seen = f"the validation loss {fell} over {span}"
-    if is_stalled:
-        seen = f"no gain in {since} evaluations, since step {best.step:,}"
-    before, thirds = _end_of(own, begun)
-    has_fallen = before.train_loss - last.train_loss > margin(last.train_loss, FLAT) * thirds
-    return _levelled_off(last, seen, training_fell=has_fallen, train_loss_is_comparable=train_loss_is_comparable)
+        return _learned_nothing(judged, kept.val_loss, blind)
+    return _levelled_off(judged, train_loss_is_comparable=train_loss_is_comparable)
 
 
 def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: float, baseline_loss: float) -> list[str]:
@@ -126,6 +111,78 @@ def handicaps(model: ModelConfig, config: TrainConfig, *, steps: int, loss: floa
     return found
 
 
+@dataclass(frozen=True)
+class _JudgedPart:
+    """The evaluations that are judged: all, or those since the learning rate last rose again.
+
+    Attributes:
+        rows: in order.
+        begun: the step after which they begin.
+        since: a phrase to follow their number or that of their steps; empty where these are all.
+    """
+
+    rows: Sequence[HistoryRow]
+    begun: int
+    since: str
+
+    @property
+    def best(self) -> HistoryRow:
+        """The first of those with the lowest validation loss."""
+        best = best_row(self.rows)
+        assert best is not None, "there are evaluations"
+        return best
+
+    @property
+    def trained(self) -> list[HistoryRow]:
+        """Those after a step: with --init-from, the training loss at step 0 is measured without dropout."""
+        return [row for row in self.rows if row.step]
+
+    @property
+    def num_since_best(self) -> int:
+        """Number of evaluations since the best."""
+        return len(self.rows) - 1 - self.rows.index(self.best)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether many evaluations in a row brought no gain."""
+        return self.num_since_best >= max(FEWEST, LONG_SHARE * len(self.rows))
+
+    @property
+    def fall(self) -> float:
+        """How far the validation loss fell in the end of the run, in nats: the lowest before less the lowest in it."""
+        before, _ = _end_of(self.rows, self.begun)
+        lowest = min(row.val_loss for row in self.rows if row.step <= before.step)  # one evaluation may be a bump
+        return lowest - min((row.val_loss for row in self.rows if row.step > before.step), default=lowest)
+
+    @property
+    def is_improving(self) -> bool:
+        """Whether the validation loss still falls."""
+        _, thirds = _end_of(self.rows, self.begun)
+        return self.fall > margin(self.best.val_loss, FLAT) * thirds and not self.is_stalled
+
+    @property
+    def training_falls(self) -> bool:
+        """Whether the training loss still falls."""
+        before, thirds = _end_of(self.trained, self.begun)
+        loss = self.rows[-1].train_loss
+        return before.train_loss - loss > margin(loss, FLAT) * thirds
+
+    @property
+    def span(self) -> str:
+        """The end of the run, in words."""
+        before, _ = _end_of(self.rows, self.begun)
+        last = self.rows[-1].step
+        return f"the last {last - before.step:,} of {last - self.begun:,} steps{self.since}"
+
+
+def _judged_part(history: Sequence[HistoryRow]) -> _JudgedPart:
+    """The part of a history that is judged."""
+    first = _last_rise(history)
+    if not first:
+        return _JudgedPart(history, begun=0, since="")
+    return _JudgedPart(history[first:], begun=history[first - 1].step, since=" since the learning rate rose again")
+
+
 def _improving(last: HistoryRow, seen: str) -> str:
     """Verdict on a model that still improves: it needs time, or text if the training loss is far below."""
     gap = last.val_loss - last.train_loss
@@ -135,18 +192,25 @@ def _improving(last: HistoryRow, seen: str) -> str:
     return f"still improving: {seen}; more time would help"
 
 
-def _worse(best: HistoryRow, last: HistoryRow, kept: HistoryRow, *, training_fell: bool) -> str:
+def _worse(judged: _JudgedPart, kept: HistoryRow) -> str:
     """Verdict on a validation loss that has risen: overfitting if the training loss fell since, else worse."""
+    best, last = judged.best, judged.rows[-1]
+    before = best if best.step else judged.trained[0]
     rise = f"since step {best.step:,}: the validation loss has risen by {last.val_loss - best.val_loss:.4f} nats"
     whose = "the best step" if kept == best else f"step {kept.step:,}"
     advice = f"more time would not (the weights kept are those of {whose})"
-    if training_fell:
+    if last.train_loss < before.train_loss:
         return f"overfitting {rise} while the training loss fell; more text or more dropout would help, {advice}"
     return f"worse {rise} and the training loss has not fallen; a lower learning rate would help, {advice}"
 
 
-def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, train_loss_is_comparable: bool) -> str:
-    """Verdict on a validation loss that no longer falls, by comparison with the training loss; `seen` describes it."""
+def _levelled_off(judged: _JudgedPart, *, train_loss_is_comparable: bool) -> str:
+    """Verdict on a validation loss that no longer falls, by comparison with the training loss."""
+    last = judged.rows[-1]
+    fell = f"fell by {judged.fall:.4f} nats" if judged.fall > LEAST_SHOWN else "has not fallen"
+    seen = f"the validation loss {fell} over {judged.span}"
+    if judged.is_stalled:
+        seen = f"no gain in {judged.num_since_best} evaluations, since step {judged.best.step:,}"
     levelled = f"levelled off: {seen}"
     gap = last.val_loss - last.train_loss
     if gap > margin(last.val_loss, CLEAR):
@@ -162,7 +226,7 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, train_los
             f"{levelled}, and both losses are alike, {last.train_loss:.4f} and {last.val_loss:.4f} nats; "
             "more text, or a larger model, would help more than time"
         )
-    if training_fell:
+    if judged.training_falls:
         return f"{levelled}, and the training loss still falls; more text would help most"
     return (
         f"underfitting: both losses have levelled off, and the training loss is the higher by {-gap:.4f} nats; "
@@ -170,27 +234,28 @@ def _levelled_off(last: HistoryRow, seen: str, *, training_fell: bool, train_los
     )
 
 
-def _learned_nothing(history: Sequence[HistoryRow], best: float, blind: float) -> str:
+def _learned_nothing(judged: _JudgedPart, best: float, blind: float) -> str:
     """Verdict on a loss no better than that of a uniform guess."""
-    rate = max(row.learning_rate for row in history)
+    rate = max(row.learning_rate for row in judged.rows)
     return (
         f"nothing learned: the best loss is {best:.4f} nats, and that of a blind guess {blind:.4f}; the learning rate, "
         f"{rate:.2g} at most, may be far too low or too high, or there is nothing to learn in this text"
     )
 
 
-def _too_early(history: Sequence[HistoryRow], begun: int, since: str) -> str:
+def _too_early(judged: _JudgedPart) -> str:
     """Verdict on too few evaluations or steps."""
-    if len(history) == 1:
-        return f"too early to tell: 1 evaluation{since}"
-    seen, span = f"{len(history)} evaluations", "between the two"
-    if len(history) >= FEWEST:
-        seen, span = number_of(history[-1].step - begun, "step"), "between the first evaluation and the last"
-    change = history[-1].val_loss - history[0].val_loss
+    rows = judged.rows
+    if len(rows) == 1:
+        return f"too early to tell: 1 evaluation{judged.since}"
+    seen, span = f"{len(rows)} evaluations", "between the two"
+    if len(rows) >= FEWEST:
+        seen, span = number_of(rows[-1].step - judged.begun, "step"), "between the first evaluation and the last"
+    change = rows[-1].val_loss - rows[0].val_loss
     moved = "has not fallen"
     if abs(change) > LEAST_SHOWN:
         moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.4f} nats"
-    return f"too early to tell: {seen}{since}; the validation loss {moved} {span}"
+    return f"too early to tell: {seen}{judged.since}; the validation loss {moved} {span}"
 
 
 def _last_rise(history: Sequence[HistoryRow]) -> int:
