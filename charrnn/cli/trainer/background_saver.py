@@ -39,8 +39,8 @@ class BackgroundSaver:
         placer: puts the checkpoint at its path.
         save_every: seconds between saves; None for `SAVE_EVERY`, or more if saves are slow.
         tell: called with messages for the user, from the caller's thread.
-        first: called before each save, from the writing thread.
-        then: called after each save that succeeds, from the writing thread.
+        before_save: called before each save, from the writing thread; None for nothing.
+        after_save: called after each save that succeeds, likewise.
         writes: whether this process is the one that saves; in the others nothing is ever due or written.
         saved_step: the step of the existing checkpoint, if the run resumes from it.
 
@@ -57,9 +57,9 @@ class BackgroundSaver:
         placer: Placer,
         save_every: float | None,
         tell: Callable[[str], None],
-        first: Callable[[], object] = lambda: None,
-        then: Callable[[], object] = lambda: None,
         *,
+        before_save: Callable[[], object] | None = None,
+        after_save: Callable[[], object] | None = None,
         writes: bool = True,
         saved_step: int | None = None,
     ) -> None:
@@ -67,10 +67,11 @@ class BackgroundSaver:
         self.failure = ""
         self.saved_step = saved_step
         self.unplaced: Path | None = None
-        self._first = first
-        self._then = then
+        self._placer = placer
+        self._save_every = save_every
+        self._before_save = before_save
+        self._after_save = after_save
         self._writes = writes
-        self._placer, self._save_every = placer, save_every
         self._trouble = RepeatedFailure(tell)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -158,9 +159,11 @@ class BackgroundSaver:
         try:
             if contents is None:
                 raise MemoryError
-            self._first()
+            if self._before_save is not None:
+                self._before_save()
             checkpoint.write(self._placer.path, contents, partial(self._placer.put, step=self._step))
-            self._then()
+            if self._after_save is not None:
+                self._after_save()
         except MemoryError:
             self._error = OutputError(f"{self._placer.path}: the checkpoint cannot be written (out of memory)")
         except Exception as error:  # `wait` raises it again unless it is an OutputError

@@ -47,15 +47,19 @@ class RunSaver:
         self._path = request.path
         self._log = log
         self._display = display
-        self._name = self._ranks.broadcast(
-            lambda: prepared.origin.run
-        )  # each process of a new run has generated its own
-        around = {} if log is None else {"first": log.sync, "then": log.settle}
+        # Each process of a new run has generated its own name.
+        self._name = self._ranks.broadcast(lambda: prepared.origin.run)
         self._sound_step = 0 if self._run.health.tries else self._run.step  # a run may resume amid a divergence
         saved_step = self._run.step or None if request.is_in_place else None
-        placer = Placer(request.path, self._name, request.found, saved_step or 0)
-        every, writes = request.options["save_every"], self._ranks.is_first
-        self._background = BackgroundSaver(placer, every, display.warn, **around, writes=writes, saved_step=saved_step)
+        self._background = BackgroundSaver(
+            Placer(request.path, self._name, request.found, saved_step or 0),
+            request.options["save_every"],
+            display.warn,
+            before_save=None if log is None else log.sync,
+            after_save=None if log is None else log.settle,
+            writes=self._ranks.is_first,
+            saved_step=saved_step,
+        )
 
     @property
     def saved_step(self) -> int | None:
