@@ -25,7 +25,7 @@ from charrnn.training.run import TrainingRun
 from charrnn.wording import format_epochs, listed, number_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PreparedRun:
     """A run that is ready to train.
 
@@ -92,11 +92,17 @@ def start_run(
     speed, told_of_speed = measure(run, keeper)
     chosen_for = f"chosen for about {format_epochs(chosen.epochs)} epochs of {learned}"
     reason = listed(chosen_for, told_of_device, told_of_speed)
-    plan = Plan(chosen.epochs, request.options, rate_factor) if is_alone else None
     return PreparedRun(
-        run, corpus, pieces, speed, reason, keeper, request.new_origin(), wanted_precision=options["precision"],
-        plan=plan,
-    )  # fmt: skip
+        run=run,
+        corpus=corpus,
+        pieces=pieces,
+        chars_per_second=speed,
+        reason=reason,
+        keeper=keeper,
+        origin=request.new_origin(),
+        wanted_precision=options["precision"],
+        plan=Plan(chosen.epochs, request.options, rate_factor) if is_alone else None,
+    )
 
 
 def begin(

@@ -65,12 +65,18 @@ def resume_run(request: Request, corpus: Corpus, other_load: OtherLoad, ranks: R
     reason, origin = _reason(run, stored, request, changes, told_of_device), _origin(run, stored, request)
     keeper = ThreadKeeper(asdict(config), other_load, is_fixed=origin.threads_given or ranks.world_size > 1)
     speed, told_of_speed = measure(run, keeper)
-    begun_by = stored.made.get("begun_by") or _first_command(stored.made.get("command", ""))
-    differs = bool(changes) or has_changed(run.config, stored.train_config, *ENDS, "patience")
     return PreparedRun(
-        run, corpus, pieces, speed, listed(reason, told_of_speed), keeper, origin, run.config.precision,
-        begun_by=begun_by, differs=differs,
-    )  # fmt: skip
+        run=run,
+        corpus=corpus,
+        pieces=pieces,
+        chars_per_second=speed,
+        reason=listed(reason, told_of_speed),
+        keeper=keeper,
+        origin=origin,
+        wanted_precision=run.config.precision,
+        begun_by=stored.made.get("begun_by") or _first_command(stored.made.get("command", "")),
+        differs=bool(changes) or has_changed(run.config, stored.train_config, *ENDS, "patience"),
+    )
 
 
 def _settle(
