@@ -53,7 +53,12 @@ def listed(*told: str) -> str:
 
 def either(ways: Sequence[str]) -> str:
     """Join alternatives, at least one, as "a, b or c"."""
-    return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+    return _enumerated(ways, "or")
+
+
+def all_of(things: Sequence[str]) -> str:
+    """Join things, at least one, as "a, b and c"."""
+    return _enumerated(things, "and")
 
 
 def without_advice(message: str) -> str:
@@ -80,3 +85,8 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _enumerated(things: Sequence[str], word: str) -> str:
+    *others, last = things
+    return f"{', '.join(others)} {word} {last}" if others else last

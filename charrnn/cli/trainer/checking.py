@@ -225,8 +225,10 @@ def _check_folder(path: Path, request: Request) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder}: may not be written to; give a file elsewhere with --out")
     if path.exists() and (reason := _why_it_stays(path, folder)):
-        way = f"go on in another file with --resume-from {shell_quoted(str(path))} and" if request.is_in_place else None
-        raise OutputError(f"{path}: cannot be replaced ({reason}); {way or 'give another file with'} --out")
+        mend = "give another file with --out"
+        if request.is_in_place:
+            mend = f"go on in another file with --resume-from {shell_quoted(str(path))} and --out"
+        raise OutputError(f"{path}: cannot be replaced ({reason}); {mend}")
 
 
 def _why_it_stays(path: Path, folder: Path) -> str:

@@ -48,8 +48,8 @@ def threads_beside(others: float, *, usable: int, threads: int, most: int) -> in
         threads: current number of threads.
         most: largest number of threads.
     """
-    fewer, more = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
-    return min(most, fewer if fewer < threads else max(threads, more))
+    to_keep, to_take = (max(1, math.floor(usable - others + share)) for share in (SHARED, FREE))
+    return min(most, to_keep if to_keep < threads else max(threads, to_take))
 
 
 def _work_done() -> tuple[float, float, float] | None:

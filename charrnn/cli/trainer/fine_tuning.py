@@ -131,8 +131,9 @@ def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> se
         return {*texts_learned(origin)}
     was_held_out = 0 if before.val_spread or origin.val_texts else stored.corpus.characters * before.val_fraction
     is_end_new = was_held_out >= num_held_out and not asked.val_texts
-    texts = origin.texts[:-1] if is_end_new else origin.texts
-    return ({*origin.learned} - {*origin.texts} | {*texts}) - {*origin.val_texts}
+    learned_last = {*(origin.texts[:-1] if is_end_new else origin.texts)}
+    learned_before = {*origin.learned} - {*origin.texts}
+    return (learned_before | learned_last) - {*origin.val_texts}
 
 
 def carry_over(

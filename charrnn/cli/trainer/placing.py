@@ -111,20 +111,26 @@ class Placer:
 def identify(path: Path) -> ExistingFile:
     """Identify what lies at a path."""
     mark = _mark_of(path)
-    run, step = (mark and _read_run_and_step(path)) or (None, 0)
-    return ExistingFile(mark, run, step)
+    found = None if mark is None else _read_run_and_step(path)
+    return ExistingFile(mark) if found is None else ExistingFile(mark, *found)
 
 
 def find_later(path: Path, run: str, step: int) -> tuple[Path, int] | None:
     """The latest unplaced save of a run beside `path`, and its step; None if none is later than `step`."""
-    saves = _saves_beside(path)
-    steps = [(found, file) for file in saves if (found := step_of(file, run)) is not None and found > step]
-    return max(steps)[::-1] if steps else None
+    steps = {file: step_of(file, run) for file in _saves_beside(path)}
+    later = [(file, found) for file, found in steps.items() if found is not None and found > step]
+    return max(later, key=lambda save: (save[1], save[0]), default=None)
 
 
 def find_unplaced(path: Path) -> Path | None:
     """A checkpoint of any run that lies beside `path` because it could not be put there; None if there is none."""
     return next((file for file in _saves_beside(path) if identify(file).run), None)
+
+
+def step_of(path: Path, run: str) -> int | None:
+    """The step of the run's checkpoint at `path`; None if there is none of this run."""
+    found = identify(path)
+    return found.step if found.run == run else None
 
 
 def _saves_beside(path: Path) -> list[Path]:
@@ -135,12 +141,6 @@ def _saves_beside(path: Path) -> list[Path]:
     except OSError:  # the folder cannot be read: try the names in turn, up to the first that is free
         names = names_beside(folder_of(path) / path.name, "unplaced")
         return list(itertools.takewhile(os.path.lexists, names))
-
-
-def step_of(path: Path, run: str) -> int | None:
-    """The step of the run's checkpoint at `path`; None if there is none of this run."""
-    found = identify(path)
-    return found.step if found.run == run else None
 
 
 def _mark_of(path: Path) -> tuple[int, int] | None:

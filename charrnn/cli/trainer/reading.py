@@ -32,6 +32,7 @@ from charrnn.text.options import TextOptions
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.clock import CLOCK
 from charrnn.training.ranks import Ranks
+from charrnn.wording import all_of
 
 
 def stored_reading(request: Request, ranks: Ranks) -> ReadOptions:
@@ -128,9 +129,8 @@ def _mend_by_flags(stored: Checkpoint, request: Request) -> str:
         return "give that text with " + " ".join(f"--val-text {shell_quoted(text)}" for text in before.val_texts)
     flags = {"val_texts": "--val-text", **{name: f"--{name}" for name in ("separator", "include", "exclude")}}
     then, given = vars(before), vars(request.reading)
-    *others, last = ["", *(flag for name, flag in flags.items() if then[name] and not given[name])]
-    forgotten = f"{', '.join(others[1:])} and {last}" if others[1:] else last
-    return f"give that text with its {forgotten}" if forgotten else "give that text"
+    forgotten = [flag for name, flag in flags.items() if then[name] and not given[name]]
+    return f"give that text with its {all_of(forgotten)}" if forgotten else "give that text"
 
 
 def _named(name: str, origin: Origin) -> str:

@@ -167,10 +167,10 @@ def _leave_time_to_save(threads: int) -> tuple[int, int] | None:
     """
     if resource is None:
         return None
-    limits = told, kills = resource.getrlimit(resource.RLIMIT_CPU)
-    kept = threads * min(max(kills // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE)
-    last = max(1, kills - min(kept, kills // 2))
-    if kills == resource.RLIM_INFINITY or 0 <= told <= last:  # RLIM_INFINITY is -1 or the largest value
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    reserved = threads * min(max(hard // SHARE_TO_SAVE, LEAST_TO_SAVE), MOST_TO_SAVE)
+    latest = max(1, hard - min(reserved, hard // 2))
+    if hard == resource.RLIM_INFINITY or 0 <= soft <= latest:  # RLIM_INFINITY is -1 or the largest value
         return None
-    resource.setrlimit(resource.RLIMIT_CPU, (last, kills))
-    return limits
+    resource.setrlimit(resource.RLIMIT_CPU, (latest, hard))
+    return soft, hard
