@@ -17,10 +17,12 @@ from charrnn.limits import Range, check_choice, check_range
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-CONTEXTS, FARTHEST = (1, 2, 3, 5, 8, 16), 1 << 15
-"""The context lengths that `charrnn.recall` looks up, each at most twice the one before, and the largest distance back,
-in characters, that `ModelConfig.recall` may set. The lengths are part of the checkpoint's format, since a model learns
-how far to trust each of them."""
+CONTEXTS = (1, 2, 3, 5, 8, 16)
+"""The context lengths that `charrnn.recall` looks up, each at most twice the one before. They are part of the
+checkpoint's format, since a model learns how far to trust each of them."""
+
+FARTHEST = 1 << 15
+"""The largest distance back, in characters, that `ModelConfig.recall` may set."""
 
 EVALUATION_SHARE = 0.04
 """Share of the training time that evaluations may take."""
