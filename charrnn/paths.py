@@ -28,8 +28,11 @@ CHECKPOINT = ".pt"
 STREAM = re.compile(r"/(proc/.*|dev)/fd/")
 """Matches the folders in which a system lists the open file descriptors of processes."""
 
-ALIKE, MOST_NEIGHBOURS = 0.85, 1_000
-"""Least similarity of a mistyped name and the one that is meant (`difflib`); most files of a folder to compare."""
+ALIKE = 0.85
+"""Least similarity, as `difflib` measures it, of a mistyped name and the one that is meant."""
+
+MOST_NEIGHBOURS = 1_000
+"""Most names of a folder that are compared with a mistyped one."""
 
 MOST_LINKS = 40
 """Most links that a system follows in one path."""
@@ -109,9 +112,11 @@ def told_of_link(path: str) -> str:
 
 def most_alike(name: str, others: Collection[str]) -> str:
     """Which of a folder's names a missing name probably means; empty if none is similar enough."""
+    if len(others) > MOST_NEIGHBOURS:
+        return ""
     from difflib import get_close_matches  # imported here: needed only after a failure
 
-    return next(iter(get_close_matches(name, others if len(others) <= MOST_NEIGHBOURS else (), 1, ALIKE)), "")
+    return next(iter(get_close_matches(name, others, n=1, cutoff=ALIKE)), "")
 
 
 def expanded(paths: Sequence[str]) -> list[str]:

@@ -469,7 +469,7 @@ def test_every_synonym_leads_to_an_existing_flag_and_is_none():
     flags = {flag for module in (train, sample, inspection) for flag in flags_of(module)}
     assert set(mistakes.SYNONYMS) <= flags
     assert not {f"--{name}" for names in mistakes.SYNONYMS.values() for name in names.split()} & flags
-    assert {told.split()[0] for told in mistakes.COMMANDS.values()} <= set(COMMANDS)
+    assert {told.split()[0] for told in mistakes.COMMANDS_ELSEWHERE.values()} <= set(COMMANDS)
     for hints in HINTS.values():
         assert set(re.findall(r"(?<![\w-])--\w[\w-]*", " ".join(hints.values()))) <= flags
 

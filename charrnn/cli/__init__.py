@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.common import completion, mistakes
+from charrnn.cli.common import completion
 from charrnn.cli.common.helping import (
     JSON_ERRORS,
     USAGE_ERROR,
@@ -32,6 +32,7 @@ from charrnn.cli.common.helping import (
     write_examples,
 )
 from charrnn.cli.common.hints import HINTS
+from charrnn.cli.common.mistakes import COMMANDS_ELSEWHERE
 from charrnn.cli.common.streams import discard_stdout, is_closed_pipe, prepare_streams
 from charrnn.display.messages import write_error
 from charrnn.errors import CharRNNError, is_of_gpu, is_out_of_gpu_memory, is_out_of_memory
@@ -45,8 +46,11 @@ The module has a function of the command's name, `PARTS` and `EXAMPLES` for `wit
 the command reports in JSON. `HELP` is not a docstring, because `python -OO` strips docstrings.
 """
 
-OWN_FLAGS, MUCH_ALIKE = ("--version", "--install-completion", "--show-completion", "--help"), 0.8
-"""Flags of the program itself, and the similarity from which on an unknown flag counts as a misspelling of one."""
+OWN_FLAGS = ("--version", "--install-completion", "--show-completion", "--help")
+"""Flags of the program itself."""
+
+MUCH_ALIKE = 0.8
+"""Similarity, as `difflib` measures it, from which on an unknown flag counts as a misspelling of one of `OWN_FLAGS`."""
 
 EXAMPLES = ("charrnn train mybook.txt --time 10m", 'charrnn sample mybook.pt --prompt "Once"')
 
@@ -97,8 +101,8 @@ class OneLineErrors(TyperGroup):
         """Find the command; for another program's name of one, or a path in its place, say what to type instead."""
         if ctx.resilient_parsing:  # shell completion of an unfinished line
             return super().resolve_command(ctx, args)
-        if args[0] in mistakes.COMMANDS:
-            raise usage_error(f"no such command '{args[0]}'; here it is `charrnn {mistakes.COMMANDS[args[0]]}`", ctx)
+        if ours := COMMANDS_ELSEWHERE.get(args[0]):
+            raise usage_error(f"no such command '{args[0]}'; here it is `charrnn {ours}`", ctx)
         if args[0] not in COMMANDS and os.path.exists(args[0]):
             raise usage_error(_told_of_file(args[0]), ctx)
         return super().resolve_command(ctx, args)

@@ -30,8 +30,8 @@ def serve(ctx: Any, words: Sequence[str]) -> None:
     Raises:
         CharRNNError: the shell's startup file cannot be decoded, or PowerShell, which is asked for its own, is missing.
     """
-    flag, *named = [part for part in (*words[0].partition("=")[::2], *words[1:]) if part]
-    shell = " ".join(named) or _running_shell()
+    flag, _, after_sign = words[0].partition("=")
+    shell = " ".join(filter(None, [after_sign, *words[1:]])) or _running_shell()
     if shell not in SHELLS:
         known = f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}"
         problem = f"no completion for {shell}" if shell else "the shell is not known here"

@@ -48,14 +48,14 @@ that are only similar, count in another unit or have no counterpart are in `hint
 NEAR = 0.8
 """Similarity of two flags, as `difflib` measures it, from which on one may be the other mistyped."""
 
-COMMANDS = {
+COMMANDS_ELSEWHERE = {
     "generate": "sample MODEL", "write": "sample MODEL", "predict": "sample MODEL", "info": "inspect MODEL",
     "eval": "inspect MODEL --score TEXT", "evaluate": "inspect MODEL --score TEXT", "fit": "train TEXT",
     "score": "inspect MODEL --score TEXT", "test": "inspect MODEL --score TEXT",
     "export": "inspect MODEL --export FILE", **dict.fromkeys(("resume", "continue"), "train TEXT --resume"),
     **dict.fromkeys(("finetune", "fine-tune"), "train TEXT --init-from MODEL"),
 }  # fmt: skip
-"""Names of our commands in other programs."""
+"""What other programs call our commands, and what to type after `charrnn` instead."""
 
 _ONE_DASH = re.compile(r"-([A-Za-z][\w-]+)(=.*)?", re.DOTALL)
 _SHORT = re.compile(r"(-[A-Za-z])=(.*)", re.DOTALL)
@@ -127,16 +127,23 @@ def _told_of_one_hyphen(name: str, known: Mapping[str, bool], hints: Mapping[str
     if hint := hint_at(f"--{name}", hints):
         return f"{refused}; {hint}"
     is_short = _is_short(name, known)
-    likely = meant_by(name, known) or next(iter(() if is_short else likely_flags(name, known)), "")
-    if likely:
-        return f"{refused}; a long one begins with two hyphens: {likely}"
+    meant = meant_by(name, known)
+    if not (meant or is_short):
+        meant = next(iter(likely_flags(name, known)), "")
+    if meant:
+        return f"{refused}; a long one begins with two hyphens: {meant}"
     return "" if is_short else refused
 
 
 def _is_short(name: str, known: Mapping[str, bool]) -> bool:
     """Whether the word after one hyphen is a group of short flags, the last of which may have its value attached."""
-    takes = [known.get(f"-{letter}") for letter in name]
-    return None not in takes[: takes.index(True) if True in takes else None]
+    for letter in name:
+        takes_value = known.get(f"-{letter}")
+        if takes_value is None:
+            return False
+        if takes_value:
+            return True
+    return True
 
 
 def _behind_dashes(word: str, known: Mapping[str, bool]) -> str:

@@ -186,10 +186,11 @@ def _num_of_value(value: str, words: Sequence[str], endings: tuple[str, ...]) ->
         words: the words after it.
         endings: possible suffixes of a file's name; empty for a text.
     """
-    end = next((place for place, word in enumerate(words, 1) if word.lower().endswith(endings)), 0)
-    is_in_pieces = not (value.lower().endswith(endings) if end else _is_whole(value))
-    is_in_pieces &= not any(map(_is_whole, words[: end - 1] if end else words))
-    return (end or len(words)) if is_in_pieces else 0
+    for number, word in enumerate(words):
+        if word.lower().endswith(endings):
+            is_in_pieces = not value.lower().endswith(endings) and not any(map(_is_whole, words[:number]))
+            return number + 1 if is_in_pieces else 0
+    return 0 if any(map(_is_whole, [value, *words])) else len(words)
 
 
 def _is_whole(word: str) -> bool:
