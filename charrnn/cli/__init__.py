@@ -176,21 +176,32 @@ def _one_line_errors(ctx: Any = None) -> Iterator[None]:
         discard_stdout()
         if is_closed_pipe(error):  # the reader has had enough, as in `| head`
             raise typer.Exit(0) from None
-        if is_out_of_memory(error):
-            _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
-        where = error.filename or _stream_of(error)
-        _leave(f"{where}{': ' if where else ''}{error.strerror or error}", 1, ctx)
+        _leave(_of_system(error, _smaller(ctx)), 1, ctx)
     except (MemoryError, RuntimeError, ImportError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
-            library = LIBRARIES[error.name]
-            _leave(f"{library} is needed here and is not installed; run `pip install .` in a clone of charrnn", 1, ctx)
-        if is_of_gpu(error):
-            _leave(_of_gpu(error, _smaller(ctx)), 1, ctx)
-        if NO_HOME in str(error):
-            _leave("there is no home folder; set HOME to one", 1, ctx)
-        if not is_out_of_memory(error):
+        told = _of_machine(error, _smaller(ctx))
+        if not told:
             raise
-        _leave(f"out of memory; {_smaller(ctx)}", 1, ctx)
+        _leave(told, 1, ctx)
+
+
+def _of_system(error: OSError, smaller: str) -> str:
+    """Message for a failure of the system, such as a full disk."""
+    if is_out_of_memory(error):
+        return f"out of memory; {smaller}"
+    where = error.filename or _stream_of(error)
+    reason = error.strerror or str(error)
+    return f"{where}: {reason}" if where else reason
+
+
+def _of_machine(error: Exception, smaller: str) -> str:
+    """Message for what this machine lacks: a library, memory, a home folder or a sound GPU; empty for a bug of ours."""
+    if isinstance(error, ModuleNotFoundError) and error.name in LIBRARIES:
+        return f"{LIBRARIES[error.name]} is needed here and is not installed; run `pip install .` in a clone of charrnn"
+    if is_of_gpu(error):
+        return _of_gpu(error, smaller)
+    if NO_HOME in str(error):
+        return "there is no home folder; set HOME to one"
+    return f"out of memory; {smaller}" if is_out_of_memory(error) else ""
 
 
 def _stream_of(error: OSError) -> str:
