@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -70,19 +70,22 @@ def warn_of_lacking(flags: SampleFlags, form: InputForm) -> None:
     The model lacks them, or writes them as several characters, or they seem to be meant as a range.
     """
     for name, given in (("allow", flags.allow), ("forbid", flags.forbid)):
-        typed = [form.characters_of([text], is_allowed=name == "allow") for text in given]
-        lacking = "".join(dict.fromkeys(c for c in "".join(typed) if c not in form.encoder))
-        apart = {c: known for c in lacking for known in other_forms(c, form.encoder).values()}
-        for character, known in apart.items():
-            write_warning(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
-        lacking = "".join(c for c in lacking if c not in apart)
-        range_ = _range_in("\n".join(typed), form.encoder)
-        told = f"{range_!r}, which is no range here"
-        if lacking:
-            told = f"{describe_characters(lacking)}, which the model never writes"
-        help_ = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
-        if lacking or range_:
-            write_warning(f"--{name} has {told}{help_}")
+        _warn_of_idle(name, [form.characters_of([text], is_allowed=name == "allow") for text in given], form.encoder)
+
+
+def _warn_of_idle(name: str, typed: Sequence[str], encoder: CharEncoder) -> None:
+    """Warn about characters typed for a flag, "allow" or "forbid", that have no effect."""
+    lacking = dict.fromkeys(c for c in "".join(typed) if c not in encoder)
+    apart = {c: known for c in lacking for known in other_forms(c, encoder).values()}
+    for character, known in apart.items():
+        write_warning(f"--{name} has {_in_both_forms(character, known)}; {name} one of these")
+    never_written = "".join(c for c in lacking if c not in apart)
+    range_ = _range_in("\n".join(typed), encoder)
+    advice = "; a range of characters is one in a pattern: --match '[a-z]*'" if range_ else ""
+    if never_written:
+        write_warning(f"--{name} has {describe_characters(never_written)}, which the model never writes{advice}")
+    elif range_:
+        write_warning(f"--{name} has {range_!r}, which is no range here{advice}")
 
 
 def _warn_of_no_colour(flags: SampleFlags) -> None:
