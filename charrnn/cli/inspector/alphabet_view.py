@@ -59,10 +59,11 @@ def embeddings_section(subject: Subject) -> Section:
     """The most frequent characters, their places on the map, and their nearest neighbours."""
     view, encoder = embeddings_view(subject).data, subject.contents.encoder
     names = encoder.names
-    characters = [
-        {"char": c, "kind": _kind(encoder, i), "place": view["places"][c], "near": view["expected_alike"][c]}
-        for i, c in ((i, names[i]) for i in subject.contents.ids_by_frequency[:MOST_MAPPED])
-    ]
+    characters = []
+    for i in subject.contents.ids_by_frequency[:MOST_MAPPED]:
+        name = names[i]
+        place, near = view["places"][name], view["expected_alike"][name]
+        characters.append({"char": name, "kind": _kind(encoder, i), "place": place, "near": near})
     return {"embeddings": {"all": len(names), "characters": characters}}
 
 

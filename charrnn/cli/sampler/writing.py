@@ -205,8 +205,15 @@ def _samples(job: Job, *, with_log_probabilities: bool) -> Iterator[Sample]:
     """All samples in order."""
 
     def draw(block: range) -> list[Sample]:
-        rest = (_length(job), job.rules, block, job.prompt)
-        return draw_samples(job.sampler, job.form.encoder, *rest, with_log_probabilities=with_log_probabilities)
+        return draw_samples(
+            job.sampler,
+            job.form.encoder,
+            _length(job),
+            job.rules,
+            block,
+            job.prompt,
+            with_log_probabilities=with_log_probabilities,
+        )
 
     return _drawn_in_blocks(job, draw)
 
