@@ -93,7 +93,7 @@ def evaluate_cold(
     all_starts = windows[spread(len(windows), whole, whole if most is None else most)]
     total = 0.0
     with inference_context(model, precision):
-        for starts in _pieces(all_starts[ranks.shard(len(all_starts))]):
+        for starts in _groups(all_starts[ranks.shard(len(all_starts))]):
             ends = np.minimum(starts + COLD_WINDOW, whole)
             state = model.initial_state(len(starts))
             total += _sum_of_losses(model, ids, starts, ends, state, _look_up_cold(model, ids, starts))
@@ -131,7 +131,7 @@ def evaluate_lines(
     total = 0.0
     with inference_context(model, precision):
         for own, lead in ((by_length[is_first], 0), (by_length[~is_first], WARM_UP)):
-            for pieces in _alike(own, lengths):
+            for pieces in _groups_of_like_length(own, lengths):
                 begin = starts[pieces].astype(np.int64)  # in `opened`, of the character before each piece
                 state = _warm_state(model, opened, begin, lead)
                 total += _sum_of_losses(model, opened, begin, begin + lengths[pieces], state)
@@ -179,12 +179,12 @@ def _sum_of_losses(
     return total.item()
 
 
-def _pieces(lanes: Places) -> list[Places]:
+def _groups(lanes: Places) -> list[Places]:
     """Divide lanes into groups of at most `MAX_LANES` that are read side by side."""
     return np.array_split(lanes, -(-len(lanes) // MAX_LANES)) if len(lanes) else []
 
 
-def _alike(pieces: Places, lengths: Places) -> Iterator[Places]:
+def _groups_of_like_length(pieces: Places, lengths: Places) -> Iterator[Places]:
     """Group pieces of similar length, the longest group first.
 
     No piece is shorter than half the longest of its group, so that little is padded.

@@ -102,7 +102,8 @@ class DistributedRanks(Ranks):
         self._store: Store | None = None
         self._replicas: dict[nn.Module, DistributedDataParallel] = {}
         self._of_gpus: dist.ProcessGroup | None = None
-        self._clock, self._began, self._learning = 0.0, 0.0, threading.Lock()
+        self._clock = self._began = 0.0
+        self._clock_lock = threading.Lock()
 
     def meet(self) -> None:
         """Connect to the other processes.
@@ -252,7 +253,7 @@ class DistributedRanks(Ranks):
         if not isinstance(carrier, WithStepMetrics):
             return loss.detach()
         mean, seconds = carrier.receive()
-        with self._learning:  # members learn at the same time, and end in any order
+        with self._clock_lock:  # members learn at the same time, and end in any order
             self._clock = max(self._clock, self._began + seconds * self.world_size)
         return mean
 

@@ -63,14 +63,16 @@ class LineLanes(WindowReader):
         self._lines = self._order = self._ends = np.arange(0)
 
     def _read(self, index: int) -> Window:
-        place = int(np.searchsorted(self._ends, index, side="right"))
-        batch, piece = self._order[place], index - int(self._ends[place] - self._windows[self._order[place]])
+        place = int(np.searchsorted(self._ends, index, side="right"))  # of the batch in this epoch's order
+        batch = int(self._order[place])
+        num_windows = int(self._windows[batch])
+        window = index - (int(self._ends[place]) - num_windows)  # counted from the first of the batch
         lines = self._lines[batch * self._batch_size : (batch + 1) * self._batch_size]
-        longest, pieces = int(self._lengths[lines].max()), int(self._windows[batch])
-        first, last = piece * longest // pieces, (piece + 1) * longest // pieces
+        longest = int(self._lengths[lines].max())
+        first, last = window * longest // num_windows, (window + 1) * longest // num_windows
         if (index + 1) % LET_GO_EVERY == 0:
             release_pages(self._ids)
-        return self._window(lines, first, last, resets_state=piece == 0)
+        return self._window(lines, first, last, resets_state=window == 0)
 
     def _plan(self) -> None:
         """Decide on this epoch's order: lines from long to short, equal lengths shuffled; then the batches shuffled."""

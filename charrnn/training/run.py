@@ -286,7 +286,8 @@ class TrainingRun:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": moments["state"]})
         shard = self.ranks.shard(self.config.batch_size)
         self.state = map_state(lambda tensor: tensor[shard].to(self.model.device), state["state"])
-        vars(self).update({name: state[name] for name in FIGURES})
+        for name in FIGURES:
+            setattr(self, name, state[name])
         self.started_at -= state["seconds"]
         self.set_up_began_at, self.set_up_seconds = state["seconds"], state["set_up_seconds"]
         self.set_learning_rate(state["learning_rate"])
