@@ -179,12 +179,13 @@ def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
     """Summarise the gates from the values of all units, shape (num_chars, U)."""
     cell, layers = CELLS[config.cell], range(config.num_layers * config.members)
     parts = values.reshape(len(values), len(layers), -1, config.hidden_size)
-    return [
-        GateUse(layer, name, float(gate.mean(dtype=np.float64)), (gate > OPEN).mean(axis=0), (gate < SHUT).mean(axis=0))
-        for layer in layers
-        for number, name in enumerate(cell.gates, cell.states)
-        for gate in [parts[:, layer, number]]
-    ]
+    uses = []
+    for layer in layers:
+        for number, name in enumerate(cell.gates, cell.states):
+            gate = parts[:, layer, number]  # (num_chars, H)
+            mean = float(gate.mean(dtype=np.float64))
+            uses.append(GateUse(layer, name, mean, (gate > OPEN).mean(axis=0), (gate < SHUT).mean(axis=0)))
+    return uses
 
 
 def _record_member(

@@ -53,11 +53,12 @@ class Parameter:
 def parameter_table(checkpoint: Checkpoint) -> list[Parameter]:
     """List the weights in the order in which they are applied."""
     total = count_parameters(checkpoint.model)
-    return [
-        Parameter(name, shape, weight.size, weight.size / total, float(np.linalg.norm(weight.astype(np.float64))))
-        for name, shape in parameter_shapes(checkpoint.model).items()
-        for weight in [checkpoint.weights[name]]
-    ]
+    table = []
+    for name, shape in parameter_shapes(checkpoint.model).items():
+        weight = checkpoint.weights[name]
+        norm = float(np.linalg.norm(weight.astype(np.float64)))
+        table.append(Parameter(name, shape, weight.size, weight.size / total, norm))
+    return table
 
 
 def merged_parameters(checkpoint: Checkpoint) -> list[Parameter]:
