@@ -47,7 +47,7 @@ from charrnn.shapes import member_weights
 from charrnn.storage.header import FORMAT, FORMAT_VERSION, Header, read_header
 from charrnn.storage.mistaken import ask_for_another, ask_for_neighbour, other_kind
 from charrnn.storage.tensorfile import DAMAGE, TensorFile, cause_of, read_tensors
-from charrnn.text.encoder import line_feed_id
+from charrnn.text.encoder import first_id, line_feed_id
 from charrnn.text.kinds import ZIP, first_in_zip
 from charrnn.text.likeness import ends_lines_by_cr_lf
 
@@ -116,6 +116,11 @@ class Checkpoint(Header):
     def line_end_id(self) -> int | None:
         """The line feed's id if each line was a text of its own, so that the state is zeroed after it; else None."""
         return line_feed_id(self.encoder, self.text_options)
+
+    @property
+    def first_id(self) -> int:
+        """The id that the model reads before it writes without a prompt."""
+        return first_id(self.encoder, self.corpus.counts)
 
     @property
     def has_cr_lf(self) -> bool:

@@ -10,7 +10,6 @@ from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling
 from charrnn.storage.archive import read_checkpoint
-from charrnn.text.encoder import first_id
 
 CIRCLE = re.compile(r"(.{6,60}?)\1{2,}", re.DOTALL)
 TEMPERATURES = (0.3, 0.5, 0.6, 0.8, 1.0)
@@ -26,7 +25,7 @@ def count_circles(checkpoint: Path) -> Iterator[str]:
     """A line for each temperature."""
     contents = read_checkpoint(str(checkpoint))
     model, encoder = load_for_sampling(contents, [], "cpu")
-    prompt = [first_id(encoder, contents.corpus.counts)]
+    prompt = [contents.first_id]
     for temperature in TEMPERATURES:
         counts = []
         for recall_all in (False, True):

@@ -20,7 +20,6 @@ from charrnn.cli.inspector.scoring import best_fit
 from charrnn.cli.inspector.subject import Subject
 from charrnn.errors import CharRNNError
 from charrnn.paths import name_of
-from charrnn.text.encoder import first_id
 from charrnn.text.options import BYTE
 from charrnn.text.unknowns import EncodedText
 
@@ -139,7 +138,7 @@ def _bits(subject: Subject, texts: Sequence[EncodedText], rule: str) -> list[Dou
     A line of which everything but the line end is left out has a single NaN.
     """
     encoder, price = subject.contents.encoder, unknown_price(subject)
-    first = first_id(encoder, subject.contents.corpus.counts)
+    first = subject.contents.first_id
     readings = score_batch(subject.engine, [np.concatenate([[first], text.ids]) for text in texts])
     result = []
     for text, reading in zip(texts, readings, strict=True):

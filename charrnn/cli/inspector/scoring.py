@@ -34,7 +34,7 @@ from charrnn.escape import one_line
 from charrnn.metrics import bits_per_char, finite_or_none, loss_fields
 from charrnn.paths import STDIN, name_of
 from charrnn.text.documents import read_text
-from charrnn.text.encoder import CharEncoder, first_id
+from charrnn.text.encoder import CharEncoder
 from charrnn.text.meter import Meter
 from charrnn.text.options import BYTE, CHARACTER
 from charrnn.text.unknowns import EncodedText
@@ -173,14 +173,14 @@ def _read(
 ) -> tuple[float, int, float | None]:
     """Total loss of the known characters in nats, how many were predicted right, and the dynamic loss, if asked for.
 
-    Lines are read after `first_id`, a line feed. A stream is read from a zero state; its first character, which is
-    exempt, is replaced by `first_id` if the model cannot read it, so that every model predicts the second one.
+    Lines are read after the model's `first_id`, a line feed. A stream is read from a zero state; its first character,
+    which is exempt, is replaced by `first_id` if the model cannot read it, so that every model predicts the second one.
     """
     contents, encoder = subject.contents, subject.contents.encoder
     num_free = int(encoder.widths(free).sum()) if encoded.read_text.startswith(free) else 0
     ids, unread = encoded.ids, num_free - 1
     if contents.text_options.lines or not num_free:
-        ids, unread = np.insert(ids, 0, first_id(encoder, contents.corpus.counts)), num_free
+        ids, unread = np.insert(ids, 0, contents.first_id), num_free
     begins = encoder.begins(encoded.read_text)[num_free:]
     counts = _counts(encoded, encoder, len(ids) - 1)
     loss, right = 0.0, 0

@@ -18,7 +18,7 @@ from charrnn.errors import CorpusError
 from charrnn.escape import describe_characters, one_line
 from charrnn.metrics import bits_per_char
 from charrnn.surrogates import name_byte
-from charrnn.text.encoder import UNKNOWN_MARK, first_id
+from charrnn.text.encoder import UNKNOWN_MARK
 from charrnn.text.unknowns import EncodedText, encode_known
 from charrnn.wording import number_of
 
@@ -35,7 +35,7 @@ def surprise_view(subject: Subject, given: Excerpt, *, rule: str, top_k: int) ->
     top_k = min(top_k, subject.contents.model.vocab_size)
     seen = follow(
         subject.engine, subject.contents.encoder, encoded,
-        first_id=first_id(subject.contents.encoder, subject.contents.corpus.counts),
+        first_id=subject.contents.first_id,
         price=unknown_price(subject), top_k=top_k,
     )  # fmt: skip
     told = _told_of_unknown(encoded, unknown_price(subject), source)

@@ -19,7 +19,6 @@ from charrnn.generation.sample_progress import MOST_CHARACTERS
 from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
-from charrnn.text.encoder import first_id
 from charrnn.text.likeness import in_known_form
 from charrnn.text.options import BYTE
 
@@ -97,7 +96,7 @@ def _opening(flags: SampleFlags, contents: Checkpoint, form: InputForm, prompt: 
     """The ids that are read before a sample: the prompt, or else what a text begins after."""
     if prompt:
         return before + form.encoder.encode_list(prompt)
-    usual = contents.encoder.decode([first_id(contents.encoder, contents.corpus.counts)])
+    usual = contents.encoder.decode([contents.first_id])
     end = "" if contents.text_options.lines else _blank_line_stop(flags.stop, form)
     return form.encoder.encode_list(end) or before or form.encoder.encode_list(usual)
 
