@@ -63,22 +63,21 @@ class Plan:
         expected = report.epoch + steps_left / run.lanes.windows_per_epoch
         if 1 / TOLERANCE < expected / self._epochs < TOLERANCE:
             return ""
-        shares: dict[str, Any] = {
-            name: share
-            for name, share in choose_dropout(expected, run.model.config.hidden_size).items()
-            if self._options.get(name) is None
-        }
         before = run.model.config, run.config.learning_rate
-        set_dropout(run.model, **shares)
-        if self._options.get("learning_rate") is None:
-            rate = self._rate_factor * peak_rate(run.config.optimizer, run.model.config, report.step + steps_left)
-            run.config = replace(run.config, learning_rate=rate)
-        if self._options.get("warmup_steps") is None:
-            steps = min(run.config.warmup_steps, choose_warm_up(report.step + steps_left))
-            run.config = replace(run.config, warmup_steps=steps)
+        self._choose_anew(run, expected, report.step + steps_left)
         if (run.model.config, run.config.learning_rate) == before:
             return ""
         return _tell(expected, self._epochs, run.model.config, run.config.learning_rate)
+
+    def _choose_anew(self, run: TrainingRun, epochs: float, steps: float) -> None:
+        """Choose what the user did not decide, for so many epochs and steps in all."""
+        chosen = choose_dropout(epochs, run.model.config.hidden_size)
+        set_dropout(run.model, **{name: share for name, share in chosen.items() if self._options.get(name) is None})
+        if self._options.get("learning_rate") is None:
+            rate = self._rate_factor * peak_rate(run.config.optimizer, run.model.config, steps)
+            run.config = replace(run.config, learning_rate=rate)
+        if self._options.get("warmup_steps") is None:
+            run.config = replace(run.config, warmup_steps=min(run.config.warmup_steps, choose_warm_up(steps)))
 
 
 def _tell(expected: float, planned: float, model: ModelConfig, rate: float) -> str:
