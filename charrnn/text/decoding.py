@@ -17,7 +17,7 @@ from typing import Literal, cast
 from charrnn.errors import DecodingError
 from charrnn.text.advice import refusal, told_of_other_mark
 from charrnn.text.kinds import LONGEST_HEAD, refuse_document
-from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide
+from charrnn.text.misread import Doubt, FirstLook, is_hardly_wide, no_doubt
 from charrnn.text.options import BYTE, TextOptions
 
 UnicodeForm = Literal["NFC", "NFKC"]
@@ -125,7 +125,7 @@ def decode_document(
     *,
     mend: str = "",
     is_alone: bool = True,
-    doubt: Doubt = lambda name, likely: None,
+    doubt: Doubt = no_doubt,
 ) -> Iterator[str]:
     """Decode a document's bytes and remove its byte-order mark; where the unit is the byte, decode them as Latin-1.
 

@@ -15,7 +15,7 @@ from charrnn.text.decoding import decode_document, prepare
 from charrnn.text.keeping import Pipe
 from charrnn.text.kinds import GIVE_TEXT
 from charrnn.text.left_out import NO_MEND, NULS, Cause, cause_in
-from charrnn.text.misread import CONTINUING, Doubt
+from charrnn.text.misread import CONTINUING, Doubt, no_doubt
 from charrnn.text.options import BYTE, CHARACTER, TextOptions
 from charrnn.text.sources import Document, find_documents, opened
 from charrnn.text.unpacking import CHUNK
@@ -33,7 +33,7 @@ def read_text(
     path: str,
     options: TextOptions,
     *,
-    doubt: Doubt = lambda name, likely: None,
+    doubt: Doubt = no_doubt,
     takes_nulls: bool = True,
     watch: ByteFilter = iter,
 ) -> str:
@@ -52,9 +52,7 @@ def read_text(
     return next(read_in_each(path, options, [options.encoding], doubt=doubt, takes_nulls=takes_nulls, watch=watch))
 
 
-def read_beginning(
-    path: str, options: TextOptions, length: int, *, doubt: Doubt = lambda name, likely: None
-) -> tuple[str, bool]:
+def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt = no_doubt) -> tuple[str, bool]:
     """Read a text as `read_text` does, up to a length in characters, without waiting for more of a pipe.
 
     Returns:
@@ -85,7 +83,7 @@ def read_in_each(
     options: TextOptions,
     encodings: Sequence[str],
     *,
-    doubt: Doubt = lambda name, likely: None,
+    doubt: Doubt = no_doubt,
     takes_nulls: bool = True,
     watch: ByteFilter = iter,
 ) -> Iterator[str]:

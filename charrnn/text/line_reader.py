@@ -13,7 +13,7 @@ from charrnn.paths import STDIN, name_of
 from charrnn.text.advice import OTHER_ENCODING, advice_on_nulls, advice_on_utf8, told_of_wide_mark
 from charrnn.text.decoding import BOM
 from charrnn.text.kinds import refuse_document
-from charrnn.text.misread import Doubt, FirstLook
+from charrnn.text.misread import Doubt, FirstLook, no_doubt
 from charrnn.text.options import BYTE, PLAIN, TextOptions
 from charrnn.text.unpacking import CHUNK, compression_of, decompressed
 from charrnn.text.unreadable import require_file, translate_read_errors
@@ -35,7 +35,7 @@ def read_lines(
     *,
     is_tolerant: bool = False,
     advance: Callable[[int], None] = lambda more: None,
-    doubt: Doubt = lambda name, likely: None,
+    doubt: Doubt = no_doubt,
     watch: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
 ) -> Iterator[list[str]]:
     """Decode a text line by line, in constant memory except for the longest line; only a line feed ends a line.

@@ -76,6 +76,10 @@ class FirstLook:
             self._doubt(self._name, likely)
 
 
+def no_doubt(name: str, likely: str) -> None:
+    """Say nothing of a text that seems to be misread: the default `Doubt`."""
+
+
 def likelier_encoding(data: bytes, codec: str) -> str:
     """The East Asian encoding that bytes of a text are likely in, if that differs from a codec's; otherwise empty."""
     head = head_of(data)
