@@ -60,9 +60,10 @@ settings.load_profile("untimed")  # no test asserts a time: on a busy machine on
 
 
 def hear_signals() -> None:
-    """Let all that the tests start hear signals, also where these are ignored, as a script does in the background.
+    """Let signals reach all that the tests start, even where they are ignored, as in a script's background job.
 
-    What ignores a signal hands that on; a handler it does not, and one that does nothing ignores it here as before.
+    A process that is started inherits that a signal is ignored, but no handler. The handlers of SIGHUP and SIGTERM do
+    nothing, so that these are ignored here as before.
     """
     for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": _pass_over, "SIGTERM": _pass_over}.items():
         number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -77,21 +78,21 @@ def _pass_over(number: int, frame: object) -> None:
 hear_signals()
 
 THREADS = torch.get_num_threads()
-"""What torch has before any test."""
+"""Number of torch's threads before any test."""
 
 NO_SPINNING = {"GOMP_SPINCOUNT": SPIN_COUNT}
-"""What `charrnn train` sets too: without it, torch's threads wait for each other busily on a machine that is busy."""
+"""As `charrnn train` sets it: otherwise torch's threads spin long while they wait for each other on a busy machine."""
 
 
 def skip_without(precision: str, cell: str = "lstm") -> None:
-    """Skip a test where the processor refuses a cell in this precision: oneDNN's bfloat16 LSTM asks for AVX-512."""
+    """Skip a test if the processor cannot run a cell in this precision: oneDNN's bfloat16 LSTM needs AVX-512."""
     skip_where_refused(
         build_model(ModelConfig(vocab_size=5, cell=cell, hidden_size=8, num_layers=1, embedding_dim=8)), 1, precision
     )
 
 
 def skip_where_refused(model: Model, batch_size: int, precision: str) -> None:
-    """Skip a test where the device refuses a model, in training mode, in this precision, with so many lanes."""
+    """Skip a test if the device cannot train a model in this precision with so many lanes."""
     try:
         probe_precision(model, batch_size, precision)
     except ConfigError as error:
@@ -112,7 +113,7 @@ class Result:
 
     @property
     def done(self) -> Result:
-        """The same, of a command that did what it was to do; of another the test fails."""
+        """This result; fails the test unless the command succeeded."""
         assert self.code == 0, self.stderr
         return self
 
@@ -134,9 +135,14 @@ class LastAlone:
 
 
 def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None:
-    """Check that texts, shape (T, N), with a common beginning get right logits if one reader read it for all.
+    """Check that one reader can read the common beginning of several texts, which then go on from it.
 
-    So have some of them that go on without the others, and one that is read by itself.
+    All of them, a selection of them, and one read alone must get the logits of texts that are read from the start.
+
+    Args:
+        model: an engine.
+        ids: of the texts, shape (T, N).
+        alike: number of first characters that are made equal.
     """
     ids[:alike] = ids[:alike, :1]
     one, apart = model.batch_reader(1), model.batch_reader(ids.shape[1])
@@ -163,7 +169,7 @@ def assert_texts_go_on_from_one(model: Any, ids: np.ndarray, alike: int) -> None
 
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
-    """A test that fails leaves no training running, which would slow down all that follow."""
+    """Kill the processes that a failed test leaves running: they would slow down the tests after it."""
     yield
     for process in multiprocessing.active_children():
         process.kill()
@@ -172,7 +178,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def threads_stay() -> Iterator[None]:
-    """A test that gives torch another number of threads leaves it as it was: sums depend on the number."""
+    """Restore torch's number of threads after a test that changes it, since sums depend on it."""
     yield
     if torch.get_num_threads() != THREADS:
         torch.set_num_threads(THREADS)
@@ -180,7 +186,7 @@ def threads_stay() -> Iterator[None]:
 
 @pytest.fixture
 def deep_folder(tmp_path: Path) -> Path:
-    """A folder in which no checkpoint finds what lies outside the test's own: a text in /tmp, for instance."""
+    """A folder so deep that a checkpoint in it finds no text outside of `tmp_path`, such as one in /tmp."""
     folder = tmp_path.joinpath(*["deeper"] * NUM_ABOVE)
     folder.mkdir(parents=True)
     return folder
@@ -203,15 +209,19 @@ class Finished(subprocess.CompletedProcess[Any]):
 
     @property
     def done(self) -> Finished:
-        """The same, of a command that did what it was to do; of another the test fails."""
+        """This command; fails the test unless it succeeded."""
         assert self.returncode == 0, self.stderr
         return self
 
 
 def run_charrnn(folder: Path, *arguments: object, cold: bool = False, **options: Any) -> Finished:
-    """Run the command line in a folder; see `subprocess.run` for options.
+    """Run the command line in a folder.
 
-    It is forked from a process that has imported all of it, unless it is to start cold: as it does for a user.
+    Args:
+        folder: working directory of the command.
+        arguments: of the command.
+        cold: whether to start a new interpreter, as a user does, and not to fork a process that has all imported.
+        options: as `subprocess.run` takes them.
     """
     from processes import run_command
 
@@ -227,7 +237,7 @@ def run_charrnn(folder: Path, *arguments: object, cold: bool = False, **options:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start the command line cold, to speak with it over pipes; it ends with the test at the latest."""
+    """Start the command line in a new interpreter, to talk to over pipes; it is killed at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(folder: Path, *arguments: object, before: Sequence[str] = (), **options: Any) -> subprocess.Popen[bytes]:
@@ -244,7 +254,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 @pytest.fixture
 def start_in_terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a command of a shell in a session of its own on a terminal; it ends with the test at the latest."""
+    """Start a shell command in a session of its own on a terminal; it is killed at the end of the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(folder: Path, terminal: int, command: str, *flags: str) -> subprocess.Popen[bytes]:
@@ -261,10 +271,10 @@ def start_in_terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what would colour, widen or chop the output, or move a training to a GPU.
+    """The environment without the variables that change the colour, the width or the buffering of the output.
 
-    Nor with what keeps Python from writing down what it has compiled: every command would compile charrnn anew; nor
-    with the one thread that tests have which run side by side: a user's command has more.
+    No GPU is visible in it. It also lacks PYTHONDONTWRITEBYTECODE, with which every command would compile charrnn
+    anew, and OMP_NUM_THREADS, which gives tests that run side by side fewer threads than a user's command has.
     """
     ignored = {
         "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "GITHUB_ACTIONS", "PYTHONUNBUFFERED", "PYTHONWARNINGS",
@@ -274,7 +284,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def read_terminal(master: int) -> bytes:
-    """All that is still written to a pseudo-terminal until its other end is closed everywhere; then close this one."""
+    """Read a pseudo-terminal until its other end is closed everywhere; then close this end."""
     shown = b""
     try:
         while piece := os.read(master, 1 << 16):
@@ -287,9 +297,16 @@ def read_terminal(master: int) -> bytes:
 
 
 def read_until(descriptor: int, words: bytes, shown: bytes = b"", times: int = 1) -> bytes:
-    """What a pipe or a terminal gives until some words were among it so many times, behind what it has given before.
+    """Read a pipe or a terminal until some words have come so many times; fails after a minute.
 
-    A test fails where they do not come in a minute.
+    Args:
+        descriptor: of the pipe or the terminal.
+        words: to wait for.
+        shown: what was read before.
+        times: how often the words must come, in `shown` too.
+
+    Returns:
+        `shown`, and all that was read after it.
     """
     end = time.monotonic() + 60
     while shown.count(words) < times:
@@ -324,12 +341,12 @@ def random_model(config: ModelConfig, seed: int = 0) -> Model:
 
 
 def refuse_a_thread(_: object) -> None:
-    """In place of `Thread.start`: as where the system starts no more threads."""
+    """Stand in for `Thread.start` where the system starts no more threads."""
     raise RuntimeError("can't start new thread")
 
 
 def numpy_weights(model: Model) -> dict[str, Any]:
-    """A torch model's weights by name, as numpy has them."""
+    """The weights of a torch model as numpy arrays, by name."""
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
@@ -339,15 +356,15 @@ def numpy_twin(model: Model) -> Engine:
 
 
 def read_whole(model: Engine, ids: Any, **options: Any) -> Predictions:
-    """What a model makes of a whole text, however many pieces it is read in."""
+    """A model's predictions of a whole text, in however many pieces it is read."""
     pieces = [*read_pieces(model, ids, **options)]
     return Predictions(*(np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("surprisals", "hits")))
 
 
 def most_held(folder: Path, *arguments: object) -> int:
-    """Run the command line in a process of its own; give the bytes of memory that it held at most.
+    """Run the command line in a process of its own; return the most memory that it held, in bytes.
 
-    What `getrusage` tells counts what the process that started this one held.
+    It is read from /proc: `getrusage` also counts what the parent process held before.
     """
     script = (
         "import sys\nfrom charrnn.cli import main\nsys.argv = ['charrnn', *sys.argv[1:]]\n"
@@ -363,14 +380,14 @@ def most_held(folder: Path, *arguments: object) -> int:
 
 
 def write_checkpoint(path: Path, **contents: Any) -> None:
-    """Write a checkpoint with these parts; where nothing is said of it, it comes from nowhere and its text is plain."""
+    """Write a checkpoint of these parts, by default of a plain text of no known origin."""
     checkpoint.write(path, checkpoint.snapshot(Header(**{"text_options": PLAIN, "origin": NOWHERE, **contents})))
 
 
 def save_like(trained: Path, path: str | Path, model: Model | None = None, **changes: Any) -> None:
     """Write a checkpoint like that of `trained`, with another model or with other values of some fields.
 
-    Of a field that has fields of its own, such as `text`, those of which nothing is said stay.
+    A field that is a dict, such as `text`, keeps the items that are not given.
     """
     contents = torch.load(trained / "words.pt", weights_only=True)
     if model is not None:
@@ -386,7 +403,7 @@ def _changed(fields: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def train_briefly(folder: Path, *arguments: str) -> None:
-    """Run `charrnn train` in a folder to its end, in the same way on every machine."""
+    """Run `charrnn train` in a folder to its end, with the same result on every machine."""
     finished = run_charrnn(folder, "train", *arguments, "--precision", "float32", "--threads", 1, "-q", text=True)
     assert finished.returncode == 0, finished.stderr
 
@@ -418,7 +435,7 @@ def lines(trained):
 
 
 def records_of(result, *, code=0):
-    """The JSON objects that a command wrote, one a line; it must end with this exit code."""
+    """The JSON objects that a command wrote, one a line; fails unless it ended with this exit code."""
     assert result.returncode == code, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -432,7 +449,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def ended(tmp_path_factory):
-    """A folder with a text, a training of twenty steps that is over, and its log."""
+    """A folder with a text, a finished training of twenty steps, and its log."""
     from processes import SMALL, train
 
     folder = tmp_path_factory.mktemp("ended") / "work"

@@ -1,6 +1,6 @@
-"""Many short commands, each in a process of its own that can be killed: forked from one that has imported all of them.
+"""Short commands, each in a process of its own that can be killed, forked from one that has imported all modules.
 
-To import it takes most of the time of such a command. Otherwise they are as those that a user starts.
+Importing them takes most of the time of such a command. Otherwise the commands are like those that a user starts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from charrnn.training import loop
 from charrnn.training.run import TrainingRun
 
 OWN = ("charrnn.cli.train", "charrnn.__main__")
-"""What each process imports itself: when `charrnn train` is imported is when a training has begun."""
+"""Modules that each process imports itself: a training counts its time from the import of `charrnn.cli.train`."""
 
 
 @functools.cache
 def server() -> ForkServerContext:
     """Start the process that all others are forked from, once.
 
-    Numpy has one thread in it, as in a training: it reads how many as it is imported, and sums depend on the number.
+    numpy has one thread in it, as in a training: it reads the number when it is imported, and sums depend on it.
     """
     context = multiprocessing.get_context("forkserver")
     files = (path.relative_to(ROOT).with_suffix("").parts for path in (ROOT / "charrnn").rglob("*.py"))
@@ -55,13 +55,13 @@ def server() -> ForkServerContext:
 
 
 class Training:
-    """A `charrnn train verse.txt` under way.
+    """A running `charrnn train verse.txt`.
 
     Args:
         folder: to run in.
-        arguments: of the command, behind the text.
-        prepare: called first inside the process, at the top level of its module.
-        threads: that it has.
+        arguments: of the command, after the text.
+        prepare: called first in the process; must be at the top level of its module.
+        threads: of the training.
 
     Attributes:
         process: with its `pid`.
@@ -91,7 +91,7 @@ class Training:
         return Path(self._streams, name)
 
     def wait_for(self, *words: str, seconds: float = 60.0) -> None:
-        """Wait until all of some words stand on stderr."""
+        """Wait until stderr has all of some words; fails when the training ends before."""
         end = time.monotonic() + seconds
         while True:
             lives, told = self.process.is_alive(), self.stderr  # in this order: it may write and end between the two
@@ -105,14 +105,14 @@ class Training:
         os.kill(self.process.pid, signal_number)
 
     def wait(self, seconds: float = 120.0) -> int:
-        """Wait for its end; the exit code, or less than 0 for the signal that killed it."""
+        """Wait for its end; return the exit code, negative for the signal that killed it."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it goes on for too long"
         return self.process.exitcode
 
 
 def train(folder: Path, *arguments: object, **options: Any) -> Training:
-    """Run a whole training, with the options of `Training`; the exit code stands in `process.exitcode`."""
+    """Run a whole training, with the options of `Training`; `process.exitcode` is its exit code."""
     training = Training(folder, *arguments, **options)
     training.wait()
     return training
@@ -122,7 +122,7 @@ FIRST_STEP = "first step"
 
 
 def tell_first_step() -> None:
-    """Let a training say `FIRST_STEP` on stderr as it begins it: a signal before that ends what has nothing to save."""
+    """Let a training write `FIRST_STEP` to stderr as its first step begins: until then a signal ends it unsaved."""
     take_step = loop.take_step
 
     def take_first(run: TrainingRun) -> object:
@@ -134,7 +134,7 @@ def tell_first_step() -> None:
 
 
 def slow_steps() -> None:
-    """Let a training take as long as a test needs."""
+    """Slow a training down, so that it does not end before a test is done with it."""
     take_step = loop.take_step
     loop.take_step = lambda run: (time.sleep(0.001), take_step(run))
 
@@ -158,9 +158,9 @@ def run_command(
         env: all of its environment.
         timeout: in seconds.
         input: what it reads from a pipe; without any, standard input is empty.
-        text: whether it is text that is read and written, in UTF-8, or else bytes.
+        text: whether input and output are text, in UTF-8, not bytes.
         errors: how such text is encoded and decoded.
-        prepare: called first inside the process, at the top level of its module.
+        prepare: called first in the process; must be at the top level of its module.
 
     Raises:
         subprocess.TimeoutExpired: It took longer.
@@ -187,17 +187,17 @@ def run_command(
 
 
 def map_all() -> None:
-    """Let every text count as large, so that it is mapped from a file."""
+    """Map every text from a file, as if it were large."""
     corpus.MAPPED_BYTES = 1
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
-    """The last weights of a training, as its checkpoint has them."""
+    """The last weights of a training, from its checkpoint."""
     return torch.load(path, weights_only=True)["training"]["weights"]
 
 
 def call(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a function, at the top level of its module, returns in a process of its own."""
+    """Call a function, which is at the top level of its module, in a process of its own; return its result."""
     receiver, sender = server().Pipe(duplex=False)
     process = server().Process(target=_answer, args=(sender, function, arguments), daemon=True)
     process.start()
@@ -213,7 +213,7 @@ def _answer(sender: Connection, function: Callable[..., Any], arguments: tuple[o
 
 
 def _write(pipe: Connection, data: bytes) -> None:
-    """Write all that is read of some bytes to a pipe, and close it."""
+    """Write bytes to a pipe, as far as they are read, and close it."""
     with pipe, contextlib.suppress(BrokenPipeError), open(pipe.fileno(), "wb", buffering=0, closefd=False) as file:
         left = memoryview(data)
         while left:

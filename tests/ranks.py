@@ -73,9 +73,14 @@ SAVING = ["--save-every", "0.1s"]
 
 
 def start_ranks(folder, world, *arguments, step_takes=0.0, prepare=None):
-    """A `charrnn train verse.txt` of several processes, as torchrun starts it; a step takes so many seconds more.
+    """Start `charrnn train verse.txt` in several processes, as torchrun does.
 
-    In each process something may be prepared, by its rank.
+    Args:
+        folder: to run in.
+        world: number of processes.
+        arguments: of the command, after the text.
+        step_takes: seconds that each step takes longer.
+        prepare: called first in each process, with its rank.
     """
     store = make_store()
     places = [functools.partial(take_place, rank, world, store.port, step_takes, prepare) for rank in range(world)]
@@ -86,7 +91,7 @@ def start_ranks(folder, world, *arguments, step_takes=0.0, prepare=None):
 
 
 def make_store():
-    """Where processes find each other; torchrun keeps it, so that it outlives each of them."""
+    """Host the store in which processes find each other; torchrun hosts it, so that it outlives each of them."""
     return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 

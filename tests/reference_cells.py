@@ -1,4 +1,4 @@
-"""Each cell once more, as the textbooks and PyTorch have it, for the tests to hold ours against."""
+"""Each cell once more, as the textbooks and PyTorch have it: the tests compare charrnn's cells with these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Blocks = Sequence[Tensor]
 
 @dataclass(frozen=True)
 class ReferenceCell:
-    """What a cell is known to be.
+    """What the tests know of a cell.
 
     Attributes:
         step: gives the state after a step, from the blocks of W_xh x + b and of W_hh h, the state before, and a GRU's
@@ -59,7 +59,7 @@ REFERENCE = {
 assert set(REFERENCE) == set(CELLS), "a cell has no reference, or none any more"
 
 KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn": torch.rnn_tanh, "rnn-relu": torch.rnn_relu}
-"""PyTorch's own, which run on a processor too, of the cells that it has one for."""
+"""PyTorch's kernels of the cells for which it has one; they run on a CPU too."""
 
 
 def naive_step(cell: str, weights: Mapping[str, Tensor], x: Tensor, state: State) -> State:

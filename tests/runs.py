@@ -1,4 +1,4 @@
-"""Runs of trainings in tests: small ones in the process of a test, what they are called, a request without flags."""
+"""Small trainings in the process of a test, names of runs, and a request without flags."""
 
 import math
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ def finish(run):
 
 
 def break_forward(run, calls, value=math.nan):
-    """Let the model's output be wrong at some of its calls while training, counted from 0."""
+    """Spoil the model's output at some of its calls in training, counted from 0."""
     forward, count = run.model.forward, iter(range(10**9))
 
     def wrong(ids, state, recalled=None):
@@ -54,7 +54,7 @@ def break_forward(run, calls, value=math.nan):
 
 
 def take_up(run, state):
-    """Have a run go on from a training state, which comes as from a file: its tensors are arrays."""
+    """Restore a training state into a run as from a file, in which tensors are arrays."""
     arrays = map_leaves(state, lambda leaf: leaf.numpy().copy() if isinstance(leaf, torch.Tensor) else leaf)
     stored = SimpleNamespace(
         training=arrays, model=run.model.config, train_config=run.config, history=[], best=None, weights={}
