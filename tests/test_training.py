@@ -45,25 +45,35 @@ def test_step_on_the_cpu_does_not_start_a_gpu(monkeypatch, optimizer):
     assert run.step == 1
 
 
+def watch_states(run):
+    """The state that each window is read from, and that of the run before it: a list, filled as windows are read."""
+    seen = []
+    forward = run.model.forward
+
+    def watched(ids, state, recalled):
+        seen.append((state, run.state))
+        return forward(ids, state, recalled)
+
+    run.model.forward = watched
+    return seen
+
+
 def test_state_is_carried_between_windows_and_detached():
     run = start(state_reset=0.0)
     take_step(run)
     carried = run.state
     assert carried[0][0].abs().sum() > 0
     assert not any(tensor.requires_grad for layer in carried for tensor in layer)
-    seen = []
-    forward = run.model.forward
-    run.model.forward = lambda ids, state, _: seen.append(state) or forward(ids, state)
+    seen = watch_states(run)
     take_step(run)
-    assert seen[0] is carried, "the second window starts from the state after the first"
+    given, _ = seen[0]
+    assert given is carried, "the second window starts from the state after the first"
 
 
 def test_some_lanes_reset_their_state_and_the_others_keep_it():
     run = start(batch_size=100, seq_len=5, num_layers=2, state_reset=0.3, max_steps=10_000)
     take_step(run)
-    seen = []
-    forward = run.model.forward
-    run.model.forward = lambda ids, state, _: seen.append((state, run.state)) or forward(ids, state)
+    seen = watch_states(run)
     for _ in range(8):
         take_step(run)
     shares = []
@@ -78,9 +88,7 @@ def test_some_lanes_reset_their_state_and_the_others_keep_it():
 
 def test_separate_lines_keep_their_state_to_their_end():
     run = start(seq_len=5, line_end_id=int(IDS[TEXT.index("\n")]), state_reset=0.9, max_steps=10_000)
-    seen = []
-    forward = run.model.forward
-    run.model.forward = lambda ids, state, _: seen.append((state, run.state)) or forward(ids, state)
+    seen = watch_states(run)
     for _ in range(8):
         take_step(run)
     assert [given is carried for given, carried in seen].count(True) >= 4, "the others begin lines"
@@ -90,11 +98,10 @@ def test_state_is_zero_at_the_start_of_an_epoch():
     run = start(max_steps=10_000)
     for _ in range(run.lanes.windows_per_epoch):
         take_step(run)
-    seen = []
-    forward = run.model.forward
-    run.model.forward = lambda ids, state, _: seen.append(state) or forward(ids, state)
+    seen = watch_states(run)
     take_step(run)
-    assert seen[0][0][0].abs().sum() == 0
+    given, _ = seen[0]
+    assert given[0][0].abs().sum() == 0
 
 
 def test_gradient_is_that_of_a_window_from_a_detached_state():
