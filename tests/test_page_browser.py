@@ -18,35 +18,66 @@ from charrnn.display.widths import glyph
 from charrnn.escape import one_line, visible
 
 
+@pytest.fixture(scope="module", params=[1000, 500], ids=["wide", "narrow"])
+def driven(report, tmp_path_factory, request):
+    """The data of a page, what a driver found on it in a browser, wide or narrow, and what the console said."""
+    found, console = drive(report, tmp_path_factory.mktemp("driven"), request.param)
+    return data_of(report), found, console
+
+
 @needs_browser
-@pytest.mark.parametrize("width", [1000, 500])
-def test_page_opens_without_errors_and_its_hover_and_browser_work(report, tmp_path, width):
-    data = data_of(report)
-    found, console = drive(report, tmp_path, width)
+def test_page_opens_without_errors_or_requests(driven):
+    _, found, console = driven
     assert console == []
     assert (found["requests"], found["markup"], found["wide"]) == (0, 0, 0)
     assert found["title"] == "words: charrnn"
     assert found["torn"] == [], "no word at the head of a table"
+
+
+@needs_browser
+def test_page_has_all_its_sections(driven):
+    data, found, _ = driven
     assert found["heads"] == [
         "How it learned", "Where it is surprised", "What its neurons do", "How its gates open and shut",
         "How far back it remembers", "Its alphabet", "What it writes", "Its weights", "Its vocabulary",
         "Where it comes from",
     ]  # fmt: skip
+    radii = [f"{one['radius']:.3f}" for one in data["gradients"]["spectral_radius"]]
+    assert all(radius in found["said"] for radius in radii)
+
+
+@needs_browser
+def test_hovered_character_shows_its_surprisal_and_guesses(driven):
+    data, found, _ = driven
     shown = data["surprise"]["characters"]
     assert found["characters"] == "".join(one["char"] for one in shown).replace("\n", "↵")
     assert found["before"] is found["after"] is None
     for text, one in ((found["hover"], shown[3]), (found["next"], shown[4])):
         assert f"{one['bits']:.2f} bits" in text
         assert f"{100 * one['top'][0][1]:.1f}%" in text
+
+
+@needs_browser
+def test_tap_opens_a_tip_and_another_or_a_scroll_closes_it(driven):
+    _, found, _ = driven
     for name, (shown_tip, closed) in found["taps"].items():
         assert shown_tip, f"a tap on the {name} opens the tip"
         assert closed is None, f"a tap elsewhere closes the tip of the {name}"
     assert set(found["taps"]) == {"text", "curve", "gate", "map"}
     assert found["scrolled"] is None
+
+
+@needs_browser
+def test_right_to_left_text_stands_at_the_right(driven):
+    _, found, _ = driven
     alef, bet, a, b = found["starts"]
     assert a < b < bet < alef, "Hebrew stands from the right to the left, and at the right"
     assert found["listed"] == sorted(found["listed"]), "each figure stands behind its letter"
-    first = data["embeddings"]["characters"][0]
+
+
+@needs_browser
+def test_arrow_keys_walk_along_the_figures(driven):
+    data, found, _ = driven
     for name, (once, twice, back, left, order) in found["walked"].items():
         assert once == back != twice, f"the arrow keys walk along the {name}"
         assert (left, order) == (None, 0)
@@ -55,11 +86,20 @@ def test_page_opens_without_errors_and_its_hover_and_browser_work(report, tmp_pa
     assert f"{row['step']}{row['val_loss']:.4f}{row['train_loss']:.4f}" in found["figures"], "beside the curves"
     assert losses.split("\n")[:2] == [f"step: {row['step']}", f"validation, on held-out text {row['val_loss']:.3f}"]
     assert gates.split("\n")[0] == "0:0:i"
+    first = data["embeddings"]["characters"][0]
     assert (first["char"], letters.split(":")[0]) == (" ", "space")
     assert letters.split(": ")[1] in found["list"], "what the tip says stands there as text too"
+
+
+@needs_browser
+def test_chart_is_redrawn_for_another_width(driven):
+    _, found, _ = driven
     assert found["redrawn"][0] != found["redrawn"][1] == "0 0 360 260"
-    radii = [f"{one['radius']:.3f}" for one in data["gradients"]["spectral_radius"]]
-    assert all(radius in found["said"] for radius in radii)
+
+
+@needs_browser
+def test_chosen_cell_colours_the_text(driven):
+    data, found, _ = driven
     seen = data["activations"]
     values = np.frombuffer(base64.b64decode(seen["values"]), dtype=np.int8)
     states = [group for group in seen["groups"] if "layer" in group]
@@ -74,7 +114,13 @@ def test_page_opens_without_errors_and_its_hover_and_browser_work(report, tmp_pa
     assert len(set(negative)) == 2
     assert found["first"]["colours"] != found["second"]["colours"]
     assert f"{seen['scale'] * values[1, 7, 4] / 127:.2f}" in found["value"]
+
+
+@needs_browser
+def test_found_unit_and_gate_can_be_chosen(driven):
+    data, found, _ = driven
     assert found["third"].startswith(f"cell {data['neurons']['found'][-1]['unit']}, follows ")
+    gates = [unit for group in data["activations"]["groups"] for unit in group.get("units", [])]
     assert gates, "some follow something in this text"
     assert found["gate"]["name"].split(",")[0] == f"cell {gates[-1]}"
     assert found["gate"]["number"] == len(gates) - 1
