@@ -82,56 +82,79 @@ def test_baseline_is_shown_or_its_absence_explained(inspect, trained, deep_folde
     assert wrong.stderr.startswith("charrnn: other.txt: is not the text that words.pt learned from")
 
 
-def test_several_checkpoints_are_compared_and_differences_marked(inspect, trained, tmp_path):
+def test_equal_checkpoints_are_compared_without_a_mark(inspect, trained):
     (trained / "again.pt").write_bytes((trained / "words.pt").read_bytes())
     rows = inspect("again.pt").done.stdout.splitlines()
     assert rows[0].split() == ["words", "again"]
     assert not any(line.startswith("*") for line in rows)
+
+
+def test_compared_checkpoints_of_one_name_are_named_by_their_paths(inspect, trained, tmp_path):
     (tmp_path / "words.pt").write_bytes((trained / "words.pt").read_bytes())
     named = "".join(inspect(tmp_path / "words.pt").done.stdout.split())  # a long name may be cut into lines
     assert named.startswith("words.pt")
     assert str(tmp_path / "words.pt") in named
-    other = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
-    save_like(trained, "other.pt", other)
+
+
+@pytest.fixture
+def other(trained):
+    """A checkpoint like `words.pt` of another model, and that model."""
+    model = CharRNN(ModelConfig(vocab_size=23, cell="gru", hidden_size=8, num_layers=2, embedding_dim=64))
+    save_like(trained, "other.pt", model)
+    return model
+
+
+def test_comparison_marks_what_differs(inspect, other):
     rows = inspect("other.pt").done.stdout.splitlines()
     marked = {re.split("  +", line)[1] for line in rows if line.startswith("*")}
     assert marked == {"cell", "hidden size", "num layers", "dropout", "input dropout", "recall", "parameters"}
-    shown = dict(re.split("  +", line.removeprefix("*").strip())[:2] for line in rows[1:])
+    cards = json.loads(inspect("other.pt", "--json").done.stdout)
+    assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
+
+
+def test_comparison_shows_the_losses_and_the_verdict_of_the_card(inspect, other):
+    result = inspect("other.pt").done
+    assert "cannot be compared" not in result.stdout
+    shown = dict(re.split("  +", line.removeprefix("*").strip())[:2] for line in result.stdout.splitlines()[1:])
     assert (shown["residual"], shown["characters"]) == ("yes", "20,000")
     card = json.loads(inspect("--json").done.stdout)
     assert shown["cold loss, nats"] == f"{card['best']['cold_loss']:.4f}"
     assert shown["6-gram, nats"] == f"{card['baseline']['loss']:.4f}"
     assert shown["evaluated"] == f"{card['baseline']['characters']:,}" == "1,999"
     assert shown["verdict"] == card["verdict"].partition(":")[0]
+
+
+def test_losses_of_different_texts_are_not_compared(inspect, trained):
     save_like(trained, "other.pt", corpus={"sha256": "0" * 64})
-    apart = " ".join(inspect("other.pt").done.stdout.split())
-    assert apart.endswith(
+    told = " ".join(inspect("other.pt").done.stdout.split())
+    assert told.endswith(
         "these models learned from different texts, or were judged by different ones: their losses cannot be compared; "
         "--score FILE gives them one"
     )
-    for changes in ({"val_fraction": 0.2}, {"evaluated": 900}):
-        save_like(trained, "other.pt", training={"config": changes})
-        apart = " ".join(inspect("other.pt").done.stdout.split())
-        assert apart.endswith(
-            " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
-        )
-        shown = dict(
-            re.split("  +", line)[1:3] for line in inspect("other.pt").done.stdout.splitlines() if "  " in line
-        )
-        assert ("evaluated" in shown, shown["held out"]) == (True, "0.1")
-    for flags in (["--unit", "byte"], ["--max-vocab", "9"]):
-        flags += ["-o", "apart.pt", "--overwrite", "--hidden-size", "8", "--max-steps", "1"]
-        train_briefly(trained, "words.txt", *flags)
-        apart = " ".join(inspect("apart.pt").done.stdout.split())
-        assert apart.endswith(
-            "these models read different units, or count different characters as rare: their losses cannot be "
-            "compared; --score FILE gives them one"
-        )
-    save_like(trained, "other.pt", other)
-    alike = inspect("other.pt")
-    assert (alike.returncode, "different parts" in alike.stdout) == (0, False), alike.stderr
-    cards = json.loads(inspect("other.pt", "--json").done.stdout)
-    assert [(card["checkpoint"], card["cell"]) for card in cards] == [("words.pt", "lstm"), ("other.pt", "gru")]
+
+
+@pytest.mark.parametrize("changes", [{"val_fraction": 0.2}, {"evaluated": 900}], ids=str)
+def test_losses_over_different_parts_are_not_compared(inspect, trained, changes):
+    save_like(trained, "other.pt", training={"config": changes})
+    result = inspect("other.pt").done
+    told = " ".join(result.stdout.split())
+    assert told.endswith(
+        " their losses are over different parts of the text: they cannot be compared; --score FILE gives them one"
+    )
+    shown = dict(re.split("  +", line)[1:3] for line in result.stdout.splitlines() if "  " in line)
+    assert ("evaluated" in shown, shown["held out"]) == (True, "0.1")
+
+
+@pytest.mark.parametrize("flags", [["--unit", "byte"], ["--max-vocab", "9"]], ids=str)
+def test_losses_over_different_alphabets_are_not_compared(inspect, trained, flags):
+    train_briefly(
+        trained, "words.txt", *flags, "-o", "apart.pt", "--overwrite", "--hidden-size", "8", "--max-steps", "1"
+    )
+    told = " ".join(inspect("apart.pt").done.stdout.split())
+    assert told.endswith(
+        "these models read different units, or count different characters as rare: their losses cannot be "
+        "compared; --score FILE gives them one"
+    )
 
 
 def test_comparison_lists_differing_settings_and_the_usual_ones(inspect, trained):
