@@ -42,6 +42,7 @@ from charrnn.training.precision import probe_precision
 NOWHERE = Origin(texts=[])
 ROOT = Path(__file__).parents[1]
 CORPORA = ROOT / "corpora"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 VARIANTS = [
     pytest.param(ModelConfig(vocab_size=11, cell=cell, hidden_size=9, num_layers=layers, **options), id=name)
@@ -377,6 +378,23 @@ def most_held(folder: Path, *arguments: object) -> int:
         encoding="utf-8", env={**clean_environment(), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     return 1024 * int(result.stderr)
+
+
+def lock(monkeypatch):
+    """Refuse to read files and folders named *.lock, and what a link leads to, as the system does to all but root."""
+
+    def guarded(function, is_locked):
+        def call(path, *rest, **more):
+            if is_locked(str(path)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return function(path, *rest, **more)
+
+        return call
+
+    for place, function in (("builtins.open", open), ("os.scandir", os.scandir)):
+        monkeypatch.setattr(place, guarded(function, lambda path: path.endswith(".lock")))
+    monkeypatch.setattr(os, "stat", guarded(os.stat, os.path.islink))
+    monkeypatch.setattr(Path, "is_file", os.path.isfile)  # as since Python 3.14, false where the reason is a lock
 
 
 def write_checkpoint(path: Path, **contents: Any) -> None:

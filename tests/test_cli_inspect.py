@@ -11,8 +11,7 @@ from dataclasses import fields
 
 import pytest
 import torch
-from conftest import clean_environment, make_text, read_terminal, run_charrnn, save_like, train_briefly
-from test_readme import README
+from conftest import README, clean_environment, make_text, read_terminal, run_charrnn, save_like, train_briefly
 
 from charrnn.config import ModelConfig, config_from_dict
 from charrnn.network.model import CharRNN

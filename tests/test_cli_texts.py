@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import clean_environment, make_text
+from conftest import clean_environment, lock, make_text
 from processes import FOUR_STEPS as SMALL
 from processes import assert_same_weights, map_all
-from test_sources import lock
 
 from charrnn.storage.archive import read_checkpoint
 

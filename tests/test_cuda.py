@@ -17,8 +17,7 @@ from conftest import (
     random_model,
     skip_where_refused,
 )
-from runs import IDS, TEXT, finish, start, weights
-from test_updates import break_member
+from runs import IDS, TEXT, break_member, finish, start, weights
 
 from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig

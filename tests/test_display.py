@@ -6,6 +6,7 @@ import pytest
 from conftest import make_text
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import REPORT
 
 from charrnn.analysis.features import name_character
 from charrnn.cli.common.streams import print_path
@@ -15,16 +16,9 @@ from charrnn.display.curves import BLOCKS, CURVE_HEIGHT, MIN_WIDTH, Curve, histo
 from charrnn.display.plain import JsonDisplay, PlainDisplay
 from charrnn.display.widths import text_width
 from charrnn.escape import one_line, visible
-from charrnn.metrics import HistoryRow, Report
+from charrnn.metrics import HistoryRow
 from charrnn.text.encoder import RARE
 from charrnn.wording import describe_loss, format_seconds, number_of
-
-REPORT = Report(
-    step=1200, epoch=1.5, progress=0.25, train_loss=2.0, val_loss=1.5, best_val_loss=1.5, best_step=1200, is_best=True,
-    best_cold_loss=None, learning_rate=0.004, gradient_norm=0.5, gradient_norm_max=0.9, clipped=0.1,
-    chars_per_second=34567.8, seconds=61.0, seconds_left=185.0, is_last=False, ended_by="",
-    skipped=0, recoveries=0, rewinds=0, trouble="",
-)  # fmt: skip
 
 
 def row(step, train_loss, val_loss):

@@ -15,7 +15,7 @@ import time
 
 import pytest
 from conftest import read_until
-from test_display import REPORT
+from runs import REPORT
 
 from charrnn.display import echo, frame
 from charrnn.display.frame import Frame

@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from test_writing import ANSWERED, Reciting
+from models import ANSWERED, Reciting
 
 from charrnn.cli.sampler import interactive, interrupts, turns, writing
 from charrnn.cli.sampler.forms import InputForm

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import LastAlone, numpy_twin, numpy_weights, random_model
-from test_recall import few_letters, recalling
+from models import few_letters, recalling
 
 from charrnn.generation.filters import SamplingOptions
 from charrnn.generation.mixing import MixedModel, Part

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from processes import step_of
-from runs import OTHER, PARENT, RUN, start
-from test_resume import saver_of
+from runs import OTHER, PARENT, RUN, saver_of, start
 
 from charrnn.cli.trainer.placing import ExistingFile, Placer, identify
 from charrnn.errors import OutputError, SaveError

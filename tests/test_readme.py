@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from conftest import CORPORA, ROOT, clean_environment, read_terminal, read_until, train_briefly
+from conftest import CORPORA, README, ROOT, clean_environment, read_terminal, read_until, train_briefly
 
 from charrnn import recall_memory
 from charrnn.analysis.amounts import FEW, FEW_LINES
@@ -53,7 +53,6 @@ from charrnn.training.loop import REPORT_SECONDS, REWIND_AFTER
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), CORPORA / "README.md"]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 

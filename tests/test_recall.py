@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import assert_texts_go_on_from_one, numpy_twin, numpy_weights, random_model, read_whole
+from models import few_letters, recalling
 from torch.nn import functional
 
 from charrnn import recall
 from charrnn.analysis.losses import score_batch, surprisals
 from charrnn.analysis.surprise import follow
 from charrnn.cell_types import CELLS
-from charrnn.config import CONTEXTS, FARTHEST, ModelConfig
+from charrnn.config import CONTEXTS, FARTHEST
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.hyperparameters import RECALL
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
@@ -31,10 +32,6 @@ from charrnn.training import recalled_text
 from charrnn.training.evaluation import evaluate, evaluate_cold
 from charrnn.training.lanes import Lanes
 from charrnn.training.recalled_text import BLOCK, RecalledAhead, RecalledText, recall_source
-
-
-def few_letters(num_chars, seed=0, letters=4):
-    return np.random.default_rng(seed).integers(0, letters, num_chars).astype(np.uint8)
 
 
 def looked_for(ids, reach, begin=0):
@@ -209,11 +206,6 @@ def test_lanes_return_the_forecasts_of_the_text_in_any_order(monkeypatch, kept):
         window = next(recalling)
         np.testing.assert_array_equal(window.inputs, ids[places])
         np.testing.assert_array_equal(window.recalled, whole[places])
-
-
-def recalling(cell="lstm", **options):
-    config = {"hidden_size": 9, "num_layers": 2, "embedding_dim": 6, **options}
-    return ModelConfig(vocab_size=5, cell=cell, recall=60, **config)
 
 
 SHAPES = [

@@ -5,25 +5,21 @@ import functools
 import itertools
 import math
 import random
-import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import CORPORA, NOWHERE, skip_without, write_checkpoint
-from runs import IDS, TEXT, break_forward, finish, start
+from conftest import CORPORA, skip_without, write_checkpoint
+from runs import IDS, TEXT, break_forward, corpus, finish, saver_of, start
 
 from charrnn.cell_types import CELLS
 from charrnn.cli.trainer import resume_run
 from charrnn.cli.trainer.cpu_load import OtherLoad
-from charrnn.cli.trainer.placing import identify
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resume_state import restore
-from charrnn.cli.trainer.run_saver import RunSaver
 from charrnn.cli.trainer.threads import ThreadKeeper
-from charrnn.display.plain import Display
 from charrnn.network.ensemble import members_of
 from charrnn.storage.archive import read_checkpoint
 from charrnn.storage.origin import CorpusFacts, Origin
@@ -79,20 +75,6 @@ def map_ids():
 @pytest.fixture(autouse=True)
 def report_at_every_step(monkeypatch):
     monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-
-
-@functools.cache
-def corpus():
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "verse.txt").write_text(TEXT, encoding="utf-8")
-        return read_corpus((f"{folder}/verse.txt",), ReadOptions())
-
-
-def saver_of(path, run, log=None):
-    """What saves a run, as a session has it."""
-    request = SimpleNamespace(path=path, options={"save_every": None}, is_in_place=False, found=identify(path))
-    prepared = SimpleNamespace(run=run, corpus=corpus(), origin=NOWHERE, begun_by="")
-    return RunSaver(request, prepared, log, Display(sys.stderr))
 
 
 def resume(path, run, changed=frozenset()):

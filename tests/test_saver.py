@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import refuse_a_thread
-from runs import RUN, start
-from test_resume import saver_of
+from runs import RUN, saver_of, start
 
 from charrnn.cli.trainer.background_saver import DISK_SHARE, SHARE, BackgroundSaver
 from charrnn.cli.trainer.placing import Placer

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from unicodedata import normalize
 
 import pytest
+from conftest import lock
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text import keeping, sources
@@ -552,23 +553,6 @@ def test_unreadable_entries_of_a_folder_are_left_out_and_reported(tmp_path, monk
     for name in ("all/b.lock", "own.lock"):
         with pytest.raises(CorpusError, match=rf"^{name}: cannot be read \(Permission denied\); check its permissions"):
             find_documents([name]).documents[0].is_packed()
-
-
-def lock(monkeypatch):
-    """Let what is called so not be read, nor what a link leads to, as any user but root would find it."""
-
-    def guarded(function, is_locked):
-        def call(path, *rest, **more):
-            if is_locked(str(path)):
-                raise PermissionError(errno.EACCES, "Permission denied", str(path))
-            return function(path, *rest, **more)
-
-        return call
-
-    for place, function in (("builtins.open", open), ("os.scandir", os.scandir)):
-        monkeypatch.setattr(place, guarded(function, lambda path: path.endswith(".lock")))
-    monkeypatch.setattr(os, "stat", guarded(os.stat, os.path.islink))
-    monkeypatch.setattr(Path, "is_file", os.path.isfile)  # as since Python 3.14, false where the reason is a lock
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 import torch
 from conftest import clean_environment, make_text, read_terminal, read_until, refuse_a_thread
 from processes import Training
-from test_display import REPORT
+from runs import REPORT
 
 from charrnn.display import console, frame, messages
 from charrnn.display.widths import text_width

@@ -5,8 +5,7 @@ import json
 import os
 
 import pytest
-from runs import OTHER, PARENT, RUN, start
-from test_resume import saver_of
+from runs import OTHER, PARENT, RUN, saver_of, start
 
 from charrnn.cli.common.training_outputs import begins_as_log
 from charrnn.cli.trainer.log import TrainingLog

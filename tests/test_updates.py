@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from runs import IDS, break_forward, finish, start, weights
+from runs import IDS, break_forward, break_member, finish, start, weights
 
 from charrnn.errors import DivergenceError
 from charrnn.network.ensemble import members_of
@@ -86,25 +86,6 @@ def test_skipped_steps_are_the_same_read_at_once_or_late(what, members, grad_cli
     torch.testing.assert_close(weights(runs[1]), weights(runs[0]), rtol=0, atol=0)
     torch.testing.assert_close(runs[1].state, runs[0].state, rtol=0, atol=0)
     assert runs[1].pace.loss == runs[0].pace.loss
-
-
-def break_member(member, what, step):
-    """Let one step of a network go wrong, counted from 0."""
-    losses, gradients = itertools.count(), itertools.count()
-    forward = member.forward
-
-    def shifted(*arguments):
-        logits, state = forward(*arguments)
-        if member.training and next(losses) == step and what == "loss":
-            surest = torch.arange(logits.shape[-1], device=logits.device) == 0
-            logits = logits + 4e6 * surest  # a gradient of 1 at most
-        return logits, state
-
-    member.forward = shifted
-    broken = {"norm": 1e38, "gradient": math.inf, "loss": None}[what]
-    member.head.weight.register_hook(
-        lambda gradient: torch.full_like(gradient, broken) if next(gradients) == step and broken else gradient
-    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -11,11 +11,11 @@ import types
 import unicodedata
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from conftest import numpy_twin, random_model
 from hypothesis import example, given
 from hypothesis import strategies as st
+from models import ANSWERED, Reciting
 
 from charrnn.cli.sampler import interactive, writing
 from charrnn.cli.sampler.forms import InputForm
@@ -34,47 +34,6 @@ from charrnn.inference.folding import FoldedWeights
 from charrnn.surrogates import to_bytes
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import PLAIN
-
-
-class Reciting:
-    """A fake model that writes the same text over and over, whatever it reads."""
-
-    def __init__(self, encoder, text):
-        self._rows = [np.eye(len(encoder))[id_] * 50 for id_ in encoder.encode(text)]
-
-    def reader(self, generated_from=None):
-        return RecitedAlone(self._rows)
-
-    def batch_reader(self, num_texts, generated_from=None):
-        return Recited(self._rows)
-
-
-class RecitedAlone:
-    """One text of it."""
-
-    def __init__(self, rows, place=0):
-        self._rows, self._place = rows, place
-
-    def __call__(self, _):
-        self._place += 1
-        return self._rows[(self._place - 1) % len(self._rows)]
-
-    def copy(self):
-        return RecitedAlone(self._rows, self._place)
-
-
-class Recited:
-    """Its texts side by side."""
-
-    def __init__(self, rows, place=0):
-        self._rows, self._place = rows, place
-
-    def __call__(self, ids):
-        self._place += 1
-        return np.tile(self._rows[(self._place - 1) % len(self._rows)], (len(ids), 1))
-
-    def selected(self, _):
-        return Recited(self._rows, self._place)
 
 
 @pytest.fixture
@@ -397,12 +356,6 @@ def test_worker_processes_do_not_fold_the_weights_or_read_the_prompt_again(monke
     out = io.BytesIO()
     write_many(out, job)
     assert len(out.getvalue().split()) == 6
-
-
-ANSWERED = types.SimpleNamespace(
-    checkpoint="ab.pt", unknown="error", quiet=True, as_json=False, story=False, encoding=None
-)
-"""The flags that say how a conversation answers."""
 
 
 @pytest.mark.parametrize("is_typed", [True, False])
