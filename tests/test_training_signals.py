@@ -27,6 +27,7 @@ from processes import (
 
 from charrnn.cli.trainer.session import Session
 from charrnn.cli.trainer.signals import SAME_SECONDS, TrainingSignals
+from charrnn.cli.trainer.threads import ThreadKeeper
 from charrnn.display import messages
 from charrnn.training import loop
 
@@ -299,6 +300,24 @@ def test_json_ends_with_the_path_after_a_signal_and_at_the_end(text):
         stored = {"step": saved_step(text), "checkpoint": "verse.pt"}
         assert {name: last[name] for name in stored} == stored
         assert end is None or last == {**stored, end: True}
+
+
+@pytest.mark.parametrize("pending", ["signal", "news"])
+def test_json_has_no_line_after_the_path_whatever_is_pending(text, pending):
+    prepare = {"signal": ask_for_a_save, "news": beside_other_programs}[pending]
+    training = train(text.parent, *SMALL, "--max-steps", 1, "--json", prepare=prepare)
+    assert training.process.exitcode == 0, training.stderr
+    last = json.loads(training.stderr.splitlines()[-1])
+    assert last.get("checkpoint") == "verse.pt", last
+
+
+def ask_for_a_save():
+    step = loop.take_step
+    loop.take_step = lambda run: os.kill(os.getpid(), signal.SIGUSR1) or step(run)
+
+
+def beside_other_programs():
+    ThreadKeeper.tell = lambda *_: "other programs keep 1.0 cores busy"
 
 
 def saved_step(text):

@@ -122,8 +122,9 @@ class Session:
                 self._saver.save_first()  # a branch: the checkpoint names the run before the log does
             for report in train(self._run, self._request.options["report_every"], lambda: self._is_asked(signals)):
                 self._handle(report)
-                self._adapt(report)
-                self._obey(signals, is_over=report.is_last)
+                if not report.is_last:  # else nothing is to come, and programs expect no line after it
+                    self._adapt(report)
+                    self._obey(signals)
         except DivergenceError as error:
             self._warn_of(self._run.health.trouble)
             self._tell(give_up(self._run, str(error)))
@@ -198,7 +199,7 @@ class Session:
     def _adapt(self, report: Report) -> None:
         """Adapt threads, precision and hyperparameters to the current speed; show what has changed."""
         keeper, plan = self._prepared.keeper, self._prepared.plan
-        if not report.is_last and keeper.adjust(self._run.model):
+        if keeper.adjust(self._run.model):
             settle_precision_again(self._run, self._prepared.wanted_precision, self._precisions)
         for told in (
             self._tell_of_rewind(report),
@@ -209,8 +210,8 @@ class Session:
                 self._display.note(told)
 
     def _tell_of_rewind(self, report: Report) -> str:
-        """Say that training has just gone back to its best weights; empty if it has not, or if it ends."""
-        if report.is_last or report.rewinds == self._rewinds:
+        """Say that training has just gone back to its best weights; empty if it has not."""
+        if report.rewinds == self._rewinds:
             return ""
         self._rewinds = report.rewinds
         return (
@@ -222,13 +223,13 @@ class Session:
         """Whether a save or a stop is due on any rank, by a signal or by time, so that this step must be reported."""
         return any(self._ranks.all_reduce_max(signals.asks, self._saver.is_due))
 
-    def _obey(self, signals: TrainingSignals, *, is_over: bool) -> None:
+    def _obey(self, signals: TrainingSignals) -> None:
         """Save or stop, if a signal to any rank asks for it."""
         save_wanted, received = self._ranks.all_reduce_max(signals.save_wanted, signals.received)
         if save_wanted:
             signals.save_wanted = False
             self._saver.save_now()
-        if received and not is_over:
+        if received:
             self._stop(int(received))
 
     def _stop(self, signal_number: int) -> None:
