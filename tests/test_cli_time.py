@@ -7,15 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from processes import SMALL, train
-from runs import NO_FLAGS
+from runs import NO_FLAGS, start
 
 from charrnn.cli.trainer import reading
-from charrnn.cli.trainer.announce import _duration
+from charrnn.cli.trainer.announce import _duration, doubt
 from charrnn.cli.trainer.request import Request
 from charrnn.display.console import WorkBar
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.clock import Clock
 from charrnn.training.ranks import ALONE
+from charrnn.training.run import TrainingRun
 from charrnn.wording import format_seconds
 
 
@@ -45,6 +46,29 @@ def test_remaining_time_includes_evaluations(steps, evaluate_every, line_end_id,
     )  # fmt: skip
     expected = format_seconds(600 * evaluations + steps)
     assert _duration(run, chars_per_second=100.0) == f"takes about {expected}"
+
+
+@pytest.mark.parametrize(("line_end_id", "takes"), [(None, "16 s"), (3, "8 s")])
+@pytest.mark.parametrize("options", [{"max_steps": None, "time_limit": 20.0}, {"max_steps": 9, "time_limit": 20.0}])
+def test_remaining_time_is_at_least_that_of_the_evaluations_at_the_end(line_end_id, takes, options):
+    """As after a pipe that took all of the time: one step is made, and evaluated."""
+    run = start(line_end_id=line_end_id, **options)
+    run.evaluation_seconds = 8.0
+    assert run.seconds > 20, "it began when the clock did"
+    assert _duration(run, chars_per_second=1e3) == f"takes about {takes}"
+
+
+def test_model_too_large_for_its_time_is_what_is_doubted(monkeypatch):
+    run = start(max_steps=None, time_limit=20.0)
+    monkeypatch.setattr(TrainingRun, "seconds", 5.0)
+    assert doubt(run) == ""
+    run.evaluation_seconds = 9.0
+    assert doubt(run) == (
+        "--time 20 s is too short: evaluating this model at the end takes about 18 s; one step is made, and no more; "
+        "give a longer --time or a smaller model"
+    )
+    monkeypatch.setattr(TrainingRun, "seconds", 19.0)
+    assert doubt(run) == "--time 20 s is over before a step is made; one is, and no more; give a longer --time"
 
 
 @pytest.mark.slow

@@ -53,16 +53,22 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
 
 def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
     """How many seconds an unfinished run will still take, at a speed measured in a few trial steps."""
-    seconds = []
-    if run.is_out_of_patience:  # its last steps are evaluated, and perhaps the best weights in cold windows
-        evaluations = 2 if run.line_end_id is None else 1
-        seconds.append(evaluations * run.evaluation_seconds)
+    at_the_end = seconds_at_the_end(run)
+    seconds = [at_the_end] if run.is_out_of_patience else []
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
-    if run.total_steps is not None:
-        passes = (run.total_steps - run.step) * run.lanes.chars_per_window / chars_per_second
-        seconds.append(passes / (PASSES_SHARE + EVALUATION_SHARE) + _evaluations_left(run) * run.evaluation_seconds)
-    return max(min(seconds), 0.0)
+    if run.total_steps is not None and run.planned_steps is not None:
+        steps = run.total_steps - run.step
+        training = steps * run.lanes.chars_per_window / chars_per_second / (PASSES_SHARE + EVALUATION_SHARE)
+        apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
+        before_the_last = math.ceil(steps / apart) - 1
+        seconds.append(training + before_the_last * run.evaluation_seconds + at_the_end)
+    return max(min(seconds), at_the_end)
+
+
+def seconds_at_the_end(run: TrainingRun) -> float:
+    """How long a run's last evaluation takes, and for a text that is one stream as long again: that in cold windows."""
+    return run.evaluation_seconds * (2 if run.line_end_id is None else 1)
 
 
 def seconds_left(run: TrainingRun, training_seconds: float) -> float:
@@ -78,12 +84,3 @@ def seconds_left(run: TrainingRun, training_seconds: float) -> float:
     if run.total_steps is not None:
         left.append((run.total_steps - run.step) * training_seconds / run.pace.steps)
     return max(min(left), 0.0)
-
-
-def _evaluations_left(run: TrainingRun) -> int:
-    """About how many evaluations are left in a run that steps end; that in cold windows takes as long as any other."""
-    assert run.total_steps is not None, "steps end it"
-    assert run.planned_steps is not None, "as above"
-    apart = run.config.evaluate_every or math.ceil(run.planned_steps / run.config.evaluations)
-    in_cold_windows = 1 if run.line_end_id is None else 0
-    return math.ceil((run.total_steps - run.step) / apart) + in_cold_windows
