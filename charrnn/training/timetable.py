@@ -16,7 +16,8 @@ def evaluation_is_due(run: TrainingRun) -> bool:
     """Whether the run is to be evaluated after its last step: at the end, and at intervals before it.
 
     The interval is given in `config`, or follows from the progress. Where steps alone end a training, evaluations come
-    at the same steps in every run; where the clock does, they take no more than `EVALUATION_SHARE` of the time.
+    at the same steps in every run; where the clock does, those before the last take no more than `EVALUATION_SHARE` of
+    the time.
     """
     made, limit = run.step - run.pace.step, run.config.time_limit
     if run.progress >= 1:
