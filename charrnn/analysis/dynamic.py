@@ -106,6 +106,16 @@ def adapted_loss(
     return math.fsum(losses)
 
 
+def average_surprisals(of_members: Sequence[Doubles]) -> Doubles:
+    """-ln of the mean probability that the members of an ensemble give each character, in nats.
+
+    Args:
+        of_members: each member's own -ln p, shape (num_chars - 1,).
+    """
+    losses: Doubles = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
+    return losses
+
+
 class _Learner:
     """A model with weights that adapt; see `adapt`."""
 
@@ -135,13 +145,3 @@ class _Learner:
             square += (1 - SMOOTHING) * (gradient * gradient - square)
             weight += self._decay * (self._weights[name] - weight)
             weight -= self._rate * gradient / (np.sqrt(square / bias) + EPSILON)
-
-
-def average_surprisals(of_members: Sequence[Doubles]) -> Doubles:
-    """-ln of the mean probability that the members of an ensemble give each character, in nats.
-
-    Args:
-        of_members: each member's own -ln p, shape (num_chars - 1,).
-    """
-    losses: Doubles = np.log(len(of_members)) - np.logaddexp.reduce(-np.stack(of_members), axis=0)
-    return losses

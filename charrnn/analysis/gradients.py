@@ -156,27 +156,6 @@ def gradient_flow(
     return flows
 
 
-def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> Doubles:
-    """Norms of the gradients of each window's last loss with respect to the states before, h and, in an LSTM, c.
-
-    Args:
-        config: of one member.
-        weights: of that member, by name.
-        windows: ids, shape (LEAD_IN + K + 2, N).
-
-    Returns:
-        Norms by distance k, shape (parts, L, K + 1, N).
-    """
-    recalled = _recall(config, windows[:-1])
-    state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, windows.shape[1])).state
-    tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
-    by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
-    by_logits[:-1] = 0  # only the last character's loss counts
-    found = backpropagate(config, weights, tape, by_logits)
-    parts = (found.hidden, found.cells)[: CELLS[config.cell].states]
-    return np.array([[np.linalg.norm(by_state, axis=-1)[::-1] for by_state in part] for part in parts])
-
-
 def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str, float]]:
     """Spectral radius of the recurrent matrix of each layer and gate, as (layer, gate, radius)."""
     names = CELLS[config.cell].blocks
@@ -209,6 +188,27 @@ def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:
         error = float(values.std() / math.sqrt(len(values)))
         rows.append(ContextLoss(low + 1, high, float(values.mean()), error, len(values)))
     return rows
+
+
+def _norms(config: ModelConfig, weights: Weights, windows: NDArray[Any]) -> Doubles:
+    """Norms of the gradients of each window's last loss with respect to the states before, h and, in an LSTM, c.
+
+    Args:
+        config: of one member.
+        weights: of that member, by name.
+        windows: ids, shape (LEAD_IN + K + 2, N).
+
+    Returns:
+        Norms by distance k, shape (parts, L, K + 1, N).
+    """
+    recalled = _recall(config, windows[:-1])
+    state = record(config, weights, windows[:LEAD_IN], zero_state(config, weights, windows.shape[1])).state
+    tape = record(config, weights, windows[LEAD_IN:-1], state, None if recalled is None else recalled[LEAD_IN:])
+    by_logits = cross_entropy_gradient(tape.logits, windows[LEAD_IN + 1 :])
+    by_logits[:-1] = 0  # only the last character's loss counts
+    found = backpropagate(config, weights, tape, by_logits)
+    parts = (found.hidden, found.cells)[: CELLS[config.cell].states]
+    return np.array([[np.linalg.norm(by_state, axis=-1)[::-1] for by_state in part] for part in parts])
 
 
 def _context_surprisals(model: Engine, ids: NDArray[Any], first: int, low: int, high: int) -> Doubles:

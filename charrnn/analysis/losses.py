@@ -75,27 +75,6 @@ def read_pieces(
         yield _read_piece(model, ids, first, min(first + PIECE, count), lanes, on_progress)
 
 
-def _read_piece(
-    model: Engine, ids: Ids, first: int, last: int, lanes: int | None, on_progress: OnProgress
-) -> Predictions:
-    """Predict the characters at first + 1 to last, in lanes that each read a warm-up first."""
-    lanes = lanes_that_pay(last + 1 - first) if lanes is None else lanes
-    bounds = np.linspace(first, last, lanes + 1).astype(int)
-    starts = np.maximum(bounds[:-1] - WARM_UP, 0)
-    places = [slice(start, end + 1) for start, end in zip(starts, bounds[1:], strict=True)]
-    recalled = None
-    if model.config.recall:
-        of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
-        recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
-    share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
-    predictions = score_batch(model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read))
-    skipped = bounds[:-1] - starts
-    pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(predictions, skipped, strict=True)]
-    surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
-    require_finite(surprisals)
-    return Predictions(surprisals, hits)
-
-
 def mask_uncounted(predictions: Iterable[Predictions], counted_mask: NDArray[np.bool_]) -> Iterator[Predictions]:
     """Mask predictions: set the surprisals of ids that do not count to 0, and their hits to False.
 
@@ -193,6 +172,27 @@ def require_finite(values: NDArray[Any]) -> None:
 def window_length(config: ModelConfig, columns: int) -> int:
     """Characters per window for a batch of N texts, such that the logits fit a CPU's cache."""
     return max(1, min(WINDOW, LOGITS_AT_ONCE // (columns * config.vocab_size)))
+
+
+def _read_piece(
+    model: Engine, ids: Ids, first: int, last: int, lanes: int | None, on_progress: OnProgress
+) -> Predictions:
+    """Predict the characters at first + 1 to last, in lanes that each read a warm-up first."""
+    lanes = lanes_that_pay(last + 1 - first) if lanes is None else lanes
+    bounds = np.linspace(first, last, lanes + 1).astype(int)
+    starts = np.maximum(bounds[:-1] - WARM_UP, 0)
+    places = [slice(start, end + 1) for start, end in zip(starts, bounds[1:], strict=True)]
+    recalled = None
+    if model.config.recall:
+        of_all = recall_text(ids, model.config.recall, piece=slice(starts[0], last + 1))
+        recalled = [of_all[place.start - starts[0] : place.stop - starts[0]] for place in places]
+    share = (last - first) / max(1, sum(place.stop - place.start - 1 for place in places))  # without warm-ups
+    predictions = score_batch(model, [ids[place] for place in places], recalled, lambda read: on_progress(share * read))
+    skipped = bounds[:-1] - starts
+    pairs = [(r.surprisals[skip:], r.hits[skip:]) for r, skip in zip(predictions, skipped, strict=True)]
+    surprisals, hits = map(np.concatenate, zip(*pairs, strict=True))
+    require_finite(surprisals)
+    return Predictions(surprisals, hits)
 
 
 def _side_by_side(texts: Sequence[Ids]) -> Ids:

@@ -188,31 +188,6 @@ def gate_uses(config: ModelConfig, values: Values) -> list[GateUse]:
     return uses
 
 
-def _record_member(
-    config: ModelConfig, weights: Weights, ids: NDArray[Any], reset_id: int | None, values: Values
-) -> None:
-    """Record the activations of one ensemble member into `values`, shape (len(ids), the member's units)."""
-    state = zero_state(config, weights)
-    for start, end, is_new in _windows(ids, reset_id):
-        state = zero_state(config, weights) if is_new else state
-        tape = record(config, weights, ids[start:end, None], state)
-        state = tape.state
-        wide = []
-        for layer in tape.layers:
-            gates = gate_values(config, layer).values()
-            wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates]
-        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
-
-
-def _windows(ids: NDArray[Any], reset_id: int | None) -> Iterator[tuple[int, int, bool]]:
-    """Yield the start and end of each window, and whether it starts from a zero state."""
-    resets = [] if reset_id is None else np.flatnonzero(ids == reset_id).tolist()
-    bounds = sorted({0, *resets, len(ids)})
-    for first, last in pairwise(bounds):
-        for start in range(first, last, _WINDOW):
-            yield start, min(start + _WINDOW, last), start == first
-
-
 def find_neurons(activations: Activations, features: Mapping[str, Values]) -> list[Finding]:
     """For every feature that varies enough, find the unit that correlates best with it, and test it.
 
@@ -246,6 +221,36 @@ def find_neurons(activations: Activations, features: Mapping[str, Values]) -> li
     return sorted(findings, key=lambda finding: -abs(finding.effect))
 
 
+def significant_findings(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that are significant."""
+    return [finding for finding in findings if finding.p <= SIGNIFICANT]
+
+
+def _record_member(
+    config: ModelConfig, weights: Weights, ids: NDArray[Any], reset_id: int | None, values: Values
+) -> None:
+    """Record the activations of one ensemble member into `values`, shape (len(ids), the member's units)."""
+    state = zero_state(config, weights)
+    for start, end, is_new in _windows(ids, reset_id):
+        state = zero_state(config, weights) if is_new else state
+        tape = record(config, weights, ids[start:end, None], state)
+        state = tape.state
+        wide = []
+        for layer in tape.layers:
+            gates = gate_values(config, layer).values()
+            wide += [layer.hidden, *([np.tanh(layer.cells)] if "c" in parts_of(config) else []), *gates]
+        values[start:end] = np.concatenate(wide, axis=-1)[:, 0]
+
+
+def _windows(ids: NDArray[Any], reset_id: int | None) -> Iterator[tuple[int, int, bool]]:
+    """Yield the start and end of each window, and whether it starts from a zero state."""
+    resets = [] if reset_id is None else np.flatnonzero(ids == reset_id).tolist()
+    bounds = sorted({0, *resets, len(ids)})
+    for first, last in pairwise(bounds):
+        for start in range(first, last, _WINDOW):
+            yield start, min(start + _WINDOW, last), start == first
+
+
 def _varies(values: Values) -> bool:
     """Whether a feature differs from its most frequent value at `MIN_CASES` characters or more."""
     counts = np.unique(values, return_counts=True)[1]
@@ -277,8 +282,3 @@ def _corrected(correlations: NDArray[Any]) -> NDArray[Any]:
     observed = np.abs(correlations[0] / deviation)
     result: NDArray[Any] = (1 + (largest[:, None] >= observed).sum(axis=0)) / (1 + len(largest))
     return result
-
-
-def significant_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that are significant."""
-    return [finding for finding in findings if finding.p <= SIGNIFICANT]

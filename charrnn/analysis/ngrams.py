@@ -46,21 +46,6 @@ class Baseline:
     counted: int = 0
 
 
-@dataclass(frozen=True)
-class _Level:
-    """All n-grams of one length n, sorted.
-
-    Attributes:
-        keys: context times V plus the id that follows, ascending; a context is an index into the previous level.
-        share: discounted count of each n-gram over the total count of its context.
-        left: for each context the discounted probability mass, which the shorter context distributes.
-    """
-
-    keys: Places
-    share: Doubles
-    left: Doubles
-
-
 class NgramModel:
     """An interpolated character n-gram model.
 
@@ -108,6 +93,21 @@ class NgramModel:
             contexts = np.concatenate([[-1], places[:-1]])
         result: Doubles = -np.log(probability)
         return result
+
+
+@dataclass(frozen=True)
+class _Level:
+    """All n-grams of one length n, sorted.
+
+    Attributes:
+        keys: context times V plus the id that follows, ascending; a context is an index into the previous level.
+        share: discounted count of each n-gram over the total count of its context.
+        left: for each context the discounted probability mass, which the shorter context distributes.
+    """
+
+    keys: Places
+    share: Doubles
+    left: Doubles
 
 
 def _count_levels(ids: Places, vocab_size: int, order: int, line_end_id: int) -> list[_Level]:

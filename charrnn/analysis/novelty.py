@@ -66,6 +66,18 @@ def novelty_of_lines(texts: Sequence[str], source: Iterable[str], *, are_cut: Se
     ]
 
 
+def matching_lengths(texts: Sequence[str], source: Iterable[str]) -> list[NDArray[np.int64]]:
+    """For each place in each text, the length of the longest substring that begins there and occurs in the source.
+
+    The source is read once, in pieces, by a suffix automaton of each text.
+    """
+    searches = [_Search(text) for text in texts]
+    for piece in source:
+        for search in searches:
+            search.read(piece)
+    return [search.lengths() for search in searches]
+
+
 def _whole_lines(text: str, is_cut: bool) -> list[str]:
     lines = _lines(text)
     return [line for line in lines[: len(lines) - is_cut] if line]
@@ -113,18 +125,6 @@ def _apart(text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
         if not overlaps and not any(text[start:end] in text[slice(*other)] for other in chosen):
             chosen.append((start, end))
     return [text[slice(*span)] for span in chosen]
-
-
-def matching_lengths(texts: Sequence[str], source: Iterable[str]) -> list[NDArray[np.int64]]:
-    """For each place in each text, the length of the longest substring that begins there and occurs in the source.
-
-    The source is read once, in pieces, by a suffix automaton of each text.
-    """
-    searches = [_Search(text) for text in texts]
-    for piece in source:
-        for search in searches:
-            search.read(piece)
-    return [search.lengths() for search in searches]
 
 
 class _Search:

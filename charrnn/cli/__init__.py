@@ -124,6 +124,25 @@ class OneLineErrors(TyperGroup):
         write_examples(EXAMPLES, formatter)
 
 
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Learn the style of any text, one character at a time, and write more of it.",
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of overflow: one that matters is found and reported
+    # Some versions of cuDNN may want a layer's weights in another order; PyTorch then copies a few MB per call.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
+    prepare_streams()
+    app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would be globbed
+
+
 def _make_command(name: str) -> Any:
     with paused_gc():
         module = importlib.import_module(COMMANDS[name])
@@ -227,25 +246,6 @@ def _of_gpu(error: Exception, smaller: str) -> str:
 def _leave(message: str, code: int, ctx: Any) -> NoReturn:
     write_error(message, as_json=ctx is not None and ctx.meta.get(JSON_ERRORS, False))
     raise typer.Exit(code) from None
-
-
-app = typer.Typer(
-    cls=OneLineErrors,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_show_locals=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Learn the style of any text, one character at a time, and write more of it.",
-)
-
-
-def main() -> None:
-    """Run the command line."""
-    warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of overflow: one that matters is found and reported
-    # Some versions of cuDNN may want a layer's weights in another order; PyTorch then copies a few MB per call.
-    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
-    prepare_streams()
-    app(prog_name="charrnn", windows_expand_args=False)  # else --include '*.txt' would be globbed
 
 
 def _print_version(wanted: bool) -> None:

@@ -144,18 +144,6 @@ def verdict_text(checkpoint: Checkpoint, known: str, baseline: Baseline | None =
     return f"{told}; but {'; and '.join(found)}" if found else told
 
 
-def _few_to_judge(checkpoint: Checkpoint) -> str:
-    """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
-    corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
-    held_out = round(corpus.characters * share)
-    has_count = not checkpoint.origin.val_texts  # how many lines those have is not kept
-    line_end_id = checkpoint.line_end_id if has_count else None
-    measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_end_id is not None)
-    if measure.unit == LINE and line_end_id is not None:
-        held_out = round(corpus.counts[line_end_id] * share)
-    return number_of(held_out, measure.unit) if measure.has_few_to_judge(held_out) else ""
-
-
 def summary(config: ModelConfig) -> str:
     """Describe the model in one phrase."""
     parts = [describe_model(config)]
@@ -182,6 +170,26 @@ def provenance_rows(checkpoint: Checkpoint) -> list[tuple[str, str]]:
         ("made", _describe_made(checkpoint.made)),
         *((name, one_line(_cut(command))) for name, command in _commands(checkpoint.made)),
     ]
+
+
+def spell(character: str) -> str:
+    """Show a name of the alphabet on a terminal; a blank character other than a space by its code point."""
+    if character == "\t":
+        return "\\t"
+    is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
+    return f"<U+{ord(character):04X}>" if is_blank else with_bases(one_line(character))
+
+
+def _few_to_judge(checkpoint: Checkpoint) -> str:
+    """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
+    corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
+    held_out = round(corpus.characters * share)
+    has_count = not checkpoint.origin.val_texts  # how many lines those have is not kept
+    line_end_id = checkpoint.line_end_id if has_count else None
+    measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_end_id is not None)
+    if measure.unit == LINE and line_end_id is not None:
+        held_out = round(corpus.counts[line_end_id] * share)
+    return number_of(held_out, measure.unit) if measure.has_few_to_judge(held_out) else ""
 
 
 def _commands(made: dict[str, str]) -> list[tuple[str, str]]:
@@ -245,14 +253,6 @@ def _describe_frequencies(checkpoint: Checkpoint) -> str:
 
 def _name(character: str) -> str:
     return "space" if character == " " else spell(character)
-
-
-def spell(character: str) -> str:
-    """Show a name of the alphabet on a terminal; a blank character other than a space by its code point."""
-    if character == "\t":
-        return "\\t"
-    is_blank = len(character) == 1 and character != " " and unicodedata.category(character) == "Zs"
-    return f"<U+{ord(character):04X}>" if is_blank else with_bases(one_line(character))
 
 
 def _alphabet(encoder: CharEncoder) -> str:

@@ -46,39 +46,6 @@ NARROW_DISPLAY = 60
 """On a terminal of fewer columns, epoch, step and time left are shown below the bar instead of beside it."""
 
 
-class _Drawing:
-    """A rich console that renders to strings; a `Frame` or another caller writes them."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self._console = stream, _console(stream)
-
-    @property
-    def width(self) -> int:
-        """The columns to draw in."""
-        return self.size()[0]
-
-    def size(self) -> tuple[int, int]:
-        """The terminal's current columns and rows, or fewer if COLUMNS and LINES say so.
-
-        Larger values of these variables, as exported in a wider terminal, are ignored: lines would overrun the edge.
-        """
-        columns, rows = self._console.size
-        with contextlib.suppress(OSError, ValueError):  # the stream is no terminal
-            there = os.get_terminal_size(self._stream.fileno())
-            return min(columns, there.columns or columns), min(rows, there.lines or rows)
-        return columns, rows
-
-    def draw(self, drawn: RenderableType, *, soft_wrap: bool = False) -> str:
-        """Render to text with colours."""
-        with self._console.capture() as captured:
-            self._console.print(drawn, soft_wrap=soft_wrap, width=self.width)
-        return captured.get()
-
-    def lines(self, drawn: RenderableType) -> list[str]:
-        """Render to lines with colours."""
-        return self.draw(drawn).removesuffix("\n").split("\n")
-
-
 class WorkBar:
     """A progress bar on a terminal, shown only once the work has taken `QUIET_SECONDS`.
 
@@ -212,6 +179,39 @@ class LiveDisplay(Display):
         lines = [f"  {cut(line, self._drawing.width - 2)}" for line in text.split("\n")[:SAMPLE_LINES]]
         body = Text("\n".join(lines), style="italic", no_wrap=True, overflow="ellipsis")
         return Group(Text(f"at step {step:,} it writes", style="dim"), body)
+
+
+class _Drawing:
+    """A rich console that renders to strings; a `Frame` or another caller writes them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._console = stream, _console(stream)
+
+    @property
+    def width(self) -> int:
+        """The columns to draw in."""
+        return self.size()[0]
+
+    def size(self) -> tuple[int, int]:
+        """The terminal's current columns and rows, or fewer if COLUMNS and LINES say so.
+
+        Larger values of these variables, as exported in a wider terminal, are ignored: lines would overrun the edge.
+        """
+        columns, rows = self._console.size
+        with contextlib.suppress(OSError, ValueError):  # the stream is no terminal
+            there = os.get_terminal_size(self._stream.fileno())
+            return min(columns, there.columns or columns), min(rows, there.lines or rows)
+        return columns, rows
+
+    def draw(self, drawn: RenderableType, *, soft_wrap: bool = False) -> str:
+        """Render to text with colours."""
+        with self._console.capture() as captured:
+            self._console.print(drawn, soft_wrap=soft_wrap, width=self.width)
+        return captured.get()
+
+    def lines(self, drawn: RenderableType) -> list[str]:
+        """Render to lines with colours."""
+        return self.draw(drawn).removesuffix("\n").split("\n")
 
 
 def _console(stream: TextIO) -> Console:

@@ -114,6 +114,12 @@ def plot(
     return [*_headline(title, legend, width), *lines, f"{'':>8} └{'─' * columns}", foot]
 
 
+def sparkline(values: Sequence[float | None], high: float) -> str:
+    """Draw values from 0 to `high` in one line of blocks; None is a gap."""
+    top = len(BLOCKS) - 1
+    return "".join(" " if y is None else BLOCKS[round(min(max(y / high, 0), 1) * top)] for y in values)
+
+
 def _headline(title: str, legend: Sequence[str], width: int) -> list[str]:
     """The title and the legend, in as many lines as they take."""
     lines = [f"{title} "]
@@ -123,12 +129,6 @@ def _headline(title: str, legend: Sequence[str], width: int) -> list[str]:
         else:
             lines[-1] += f"  {entry}"
     return [cut(line, width).rstrip() for line in lines]
-
-
-def sparkline(values: Sequence[float | None], high: float) -> str:
-    """Draw values from 0 to `high` in one line of blocks; None is a gap."""
-    top = len(BLOCKS) - 1
-    return "".join(" " if y is None else BLOCKS[round(min(max(y / high, 0), 1) * top)] for y in values)
 
 
 def _rates(history: Sequence[HistoryRow], width: int) -> list[str]:

@@ -95,12 +95,6 @@ class PatientStream:
         return True
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    with contextlib.suppress(OSError):  # the reader has gone
-        while data:
-            data = data[os.write(descriptor, data) :]
-
-
 def write_line(line: str) -> None:
     """Write a line on stderr at once; if nobody reads it any more, the line is lost and the work goes on.
 
@@ -122,3 +116,9 @@ def write_warning(message: str, *, as_json: bool = False) -> None:
 def write_error(message: str, *, as_json: bool = False) -> None:
     """Write an error on stderr in one line, optionally as a JSON object."""
     write_line(to_json({"error": message}) if as_json else error_line(message))
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # the reader has gone
+        while data:
+            data = data[os.write(descriptor, data) :]

@@ -18,57 +18,6 @@ LINE_ENDS = ("\n", "\r\n")
 """Stops that are nothing but a line's end: they do not end a sample if the line is left out."""
 
 
-class _Tail:
-    """The last characters drawn, including those left out, as far back as a stop may reach.
-
-    Args:
-        stops: texts that end a sample.
-
-    Attributes:
-        text: the characters.
-        stops: as given, with those also as they are drawn byte by byte, longest first.
-    """
-
-    def __init__(self, stops: Iterable[str]) -> None:
-        ways = {way for stop in stops for way in (stop, split_bytes(stop))}
-        self.stops = sorted(ways, key=len, reverse=True)  # of several that end at the same character the longest counts
-        self.text = ""
-        self._longest = len(self.stops[0]) if self.stops else 0
-        self._is_kept: list[bool] = []  # for each of the characters, whether it is not left out
-
-    def add(self, character: str) -> None:
-        """Take the next character."""
-        if self._longest:
-            self.text = (self.text + character)[-self._longest :]
-            self._is_kept = [*self._is_kept, True][-self._longest :]
-
-    def replace(self, text: str) -> None:
-        """Replace the characters by the end of a text of which nothing was left out."""
-        self.text = text[max(len(text) - self._longest, 0) :]
-        self._is_kept = [True] * len(self.text)
-
-    def leave_out(self, count: int) -> None:
-        """Mark the last characters as left out."""
-        first = max(len(self._is_kept) - count, 0)
-        self._is_kept[first:] = [False] * (len(self._is_kept) - first)
-
-    def stop(self) -> str | None:
-        """The stop that the characters end with, if any."""
-        return next((stop for stop in self.stops if self.text.endswith(stop)), None)
-
-    def num_kept(self, count: int) -> int:
-        """How many of the last characters are not left out."""
-        return sum(self._is_kept[-count:]) if count else 0
-
-    def num_in_begun_stop(self) -> int:
-        """How many of the last characters may be the beginning of a stop, not counting those left out."""
-        return max(map(self._num_in_begun_stop, self.stops), default=0)
-
-    def _num_in_begun_stop(self, stop: str) -> int:
-        longest = min(len(stop) - 1, len(self.text))
-        return self.num_kept(next((n for n in range(longest, 0, -1) if self.text.endswith(stop[:n])), 0))
-
-
 class Ending:
     """The rules applied to one sample as it grows.
 
@@ -298,3 +247,54 @@ class Ending:
             self._line_start.clear()
         if self._keeps_line_start and self._is_within_line:
             self._line_start.append(text.rpartition("\n")[2])
+
+
+class _Tail:
+    """The last characters drawn, including those left out, as far back as a stop may reach.
+
+    Args:
+        stops: texts that end a sample.
+
+    Attributes:
+        text: the characters.
+        stops: as given, with those also as they are drawn byte by byte, longest first.
+    """
+
+    def __init__(self, stops: Iterable[str]) -> None:
+        ways = {way for stop in stops for way in (stop, split_bytes(stop))}
+        self.stops = sorted(ways, key=len, reverse=True)  # of several that end at the same character the longest counts
+        self.text = ""
+        self._longest = len(self.stops[0]) if self.stops else 0
+        self._is_kept: list[bool] = []  # for each of the characters, whether it is not left out
+
+    def add(self, character: str) -> None:
+        """Take the next character."""
+        if self._longest:
+            self.text = (self.text + character)[-self._longest :]
+            self._is_kept = [*self._is_kept, True][-self._longest :]
+
+    def replace(self, text: str) -> None:
+        """Replace the characters by the end of a text of which nothing was left out."""
+        self.text = text[max(len(text) - self._longest, 0) :]
+        self._is_kept = [True] * len(self.text)
+
+    def leave_out(self, count: int) -> None:
+        """Mark the last characters as left out."""
+        first = max(len(self._is_kept) - count, 0)
+        self._is_kept[first:] = [False] * (len(self._is_kept) - first)
+
+    def stop(self) -> str | None:
+        """The stop that the characters end with, if any."""
+        return next((stop for stop in self.stops if self.text.endswith(stop)), None)
+
+    def num_kept(self, count: int) -> int:
+        """How many of the last characters are not left out."""
+        return sum(self._is_kept[-count:]) if count else 0
+
+    def num_in_begun_stop(self) -> int:
+        """How many of the last characters may be the beginning of a stop, not counting those left out."""
+        return max(map(self._num_in_begun_stop, self.stops), default=0)
+
+    def _num_in_begun_stop(self, stop: str) -> int:
+        longest = min(len(stop) - 1, len(self.text))
+        return self.num_kept(next((n for n in range(longest, 0, -1) if self.text.endswith(stop[:n])), 0))

@@ -75,15 +75,6 @@ def backpropagate(config: ModelConfig, weights: Weights, tape: Tape, by_logits: 
     return Gradients({name: gradients[name] for name in weights}, hidden, cells)
 
 
-def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
-    """Derivatives with respect to what was added to the forecasts' logits, shape (T, N, C); 0 where nothing was."""
-    if tape.recalled is None:
-        return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
-    places = np.maximum(tape.recalled, 0).astype(np.intp)
-    by_raised: Floats = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NO_FORECAST)
-    return by_raised
-
-
 def cross_entropy_gradient(logits: Floats, targets: Ids) -> Floats:
     """Derivatives of -ln p(target), summed over all characters, with respect to the logits: p, minus 1 at the target.
 
@@ -96,6 +87,15 @@ def cross_entropy_gradient(logits: Floats, targets: Ids) -> Floats:
     places = targets[..., None]
     np.put_along_axis(gradient, places, np.take_along_axis(gradient, places, axis=-1) - 1, axis=-1)
     return gradient
+
+
+def _through_recall(tape: Tape, by_logits: Floats) -> Floats:
+    """Derivatives with respect to what was added to the forecasts' logits, shape (T, N, C); 0 where nothing was."""
+    if tape.recalled is None:
+        return np.zeros((*by_logits.shape[:2], len(CONTEXTS)), dtype=by_logits.dtype)
+    places = np.maximum(tape.recalled, 0).astype(np.intp)
+    by_raised: Floats = np.take_along_axis(by_logits, places, axis=-1) * (tape.recalled != NO_FORECAST)
+    return by_raised
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,6 @@ def lstm_step(blocks: Floats, state: LayerState, weight_hh: Floats, _: Floats) -
     return (h, c)
 
 
-@functools.lru_cache
-def _lstm_halves(width: int) -> tuple[Singles, Singles]:
-    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4 * H,) each."""
-    halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
-    return halves, 1 - halves
-
-
 CELL_STEPS: dict[str, CellStep] = {"lstm": lstm_step, "gru": gru_step, "rnn": tanh_step, "rnn-relu": relu_step}
 
 
@@ -183,3 +176,10 @@ def sigmoid(x: Floats) -> Floats:
     x *= _HALF
     x += _HALF
     return x
+
+
+@functools.lru_cache
+def _lstm_halves(width: int) -> tuple[Singles, Singles]:
+    """Scales, 0.5 for the rows of i, f and o and 1 for those of g, and 1 - scales; shape (4 * H,) each."""
+    halves = np.repeat(np.array([0.5, 0.5, 1, 0.5], dtype=np.float32), width)
+    return halves, 1 - halves

@@ -107,6 +107,13 @@ def record(
     return Tape(ids, layers, x, logits, lasts, recalled)
 
 
+def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Floats]:
+    """The gates of a layer, with values between 0 and 1, by name, shape (T, N, H) each; a plain RNN has none."""
+    cell = CELLS[config.cell]
+    blocks = np.split(tape.gates, len(cell.blocks), axis=-1)
+    return {name: block for name, block in zip(cell.blocks, blocks, strict=True) if name in cell.gates}
+
+
 def _record_layer(
     config: ModelConfig, weights: Weights, layer: int, x: Floats, before: tuple[Floats, ...]
 ) -> LayerTape:
@@ -122,13 +129,6 @@ def _record_layer(
     hidden, cells = states[0], states[-1]
     normalised, scale = _normalise(hidden) if config.layer_norm else (hidden, np.ones_like(hidden[..., :1]))
     return LayerTape(x, before, gates, hidden, cells, normalised, scale)
-
-
-def gate_values(config: ModelConfig, tape: LayerTape) -> dict[str, Floats]:
-    """The gates of a layer, with values between 0 and 1, by name, shape (T, N, H) each; a plain RNN has none."""
-    cell = CELLS[config.cell]
-    blocks = np.split(tape.gates, len(cell.blocks), axis=-1)
-    return {name: block for name, block in zip(cell.blocks, blocks, strict=True) if name in cell.gates}
 
 
 def _normalise(hidden: Floats) -> tuple[Floats, Floats]:

@@ -45,19 +45,6 @@ def gpu_trouble() -> str:
     return str(told[0].message).split(". ")[0] if told else "torch finds no GPU"
 
 
-def _has_kernels(major: int, minor: int) -> bool:
-    """Whether this build of torch runs on a GPU of this compute capability; true where torch does not list its targets.
-
-    Kernels (sm_86) run on later GPUs of the same generation too; code that the driver compiles (compute_86), on all
-    later ones.
-    """
-    built = re.findall(r"(sm|compute)_(\d+)(\d)", " ".join(torch.cuda.get_arch_list()))
-    return not built or any(
-        (int(generation), int(number)) <= (major, minor) and (int(generation) == major or kind == "compute")
-        for kind, generation, number in built
-    )
-
-
 class TorchCharRNN:
     """A trained CharRNN on a torch device, with the interface of `charrnn.inference.engine.Engine`.
 
@@ -160,3 +147,16 @@ class TorchBatchReader:
         state = map_state(lambda values: values[torch.from_numpy(rows)], self._state)
         memories = None if self._memories is None else self._memories.selected(rows)
         return TorchBatchReader(self._model, state, memories)
+
+
+def _has_kernels(major: int, minor: int) -> bool:
+    """Whether this build of torch runs on a GPU of this compute capability; true where torch does not list its targets.
+
+    Kernels (sm_86) run on later GPUs of the same generation too; code that the driver compiles (compute_86), on all
+    later ones.
+    """
+    built = re.findall(r"(sm|compute)_(\d+)(\d)", " ".join(torch.cuda.get_arch_list()))
+    return not built or any(
+        (int(generation), int(number)) <= (major, minor) and (int(generation) == major or kind == "compute")
+        for kind, generation, number in built
+    )

@@ -92,6 +92,11 @@ def read_header(contents: Any, path: str) -> Header:
         raise CheckpointError(f"{path}: {error}; the file is damaged, or a later charrnn wrote it") from None
 
 
+def is_count(value: Any) -> bool:
+    """Whether a value from a file is a non-negative integer that is not too large for torch."""
+    return type(value) is int and 0 <= value < LARGEST_NUMBER
+
+
 def _read_sections(contents: Mapping[str, Any]) -> Header:
     for name, expected in SECTIONS.items():
         if not isinstance(contents.get(name), expected):
@@ -184,11 +189,6 @@ def _check_weights(config: ModelConfig, weights: Mapping[Any, Any]) -> None:
             raise ConfigError(f"{name} is not a float32 tensor")
         if tensor.shape != shape:
             raise ConfigError(f"{name} has shape {tensor.shape} where the config asks for {shape}")
-
-
-def is_count(value: Any) -> bool:
-    """Whether a value from a file is a non-negative integer that is not too large for torch."""
-    return type(value) is int and 0 <= value < LARGEST_NUMBER
 
 
 def _is_number(value: Any) -> bool:

@@ -84,13 +84,6 @@ def require_output(path: str, flag: str) -> None:
             raise OutputError(f"{flag} {path}: the working directory is gone; go to another with `cd`") from None
 
 
-def _is_replaceable(path: Path, mark: str) -> bool:
-    """Whether a file is empty, or has the mark near its beginning."""
-    with path.open("rb") as file:
-        head = file.read(len(mark) + 64)
-    return not head or mark.encode() in head
-
-
 def write_whole(path: str, data: bytes, flag: str) -> None:
     """Write a file atomically, and remove temporary files that killed processes left beside it.
 
@@ -142,24 +135,6 @@ def strays_beside(path: Path) -> list[Path]:
     return []
 
 
-def _clear_beside(path: Path) -> None:
-    """Remove temporary files whose processes are gone; not on Windows, where the check is not harmless."""
-    for stray in strays_beside(path) if os.name != "nt" else ():
-        with contextlib.suppress(OSError):  # another user's
-            if _is_gone(int(stray.name.split(".")[-2])):
-                stray.unlink(missing_ok=True)
-
-
-def _is_gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # it exists, and belongs to another user
-        pass
-    return False
-
-
 def put_in_place(temporary: Path, target: Path) -> None:
     """Rename a file to a path atomically, and replace a file that is there.
 
@@ -205,6 +180,31 @@ def replace_file(
     finally:
         temporary.unlink(missing_ok=True)  # already renamed on success
     _sync_folder(target.parent)
+
+
+def _is_replaceable(path: Path, mark: str) -> bool:
+    """Whether a file is empty, or has the mark near its beginning."""
+    with path.open("rb") as file:
+        head = file.read(len(mark) + 64)
+    return not head or mark.encode() in head
+
+
+def _clear_beside(path: Path) -> None:
+    """Remove temporary files whose processes are gone; not on Windows, where the check is not harmless."""
+    for stray in strays_beside(path) if os.name != "nt" else ():
+        with contextlib.suppress(OSError):  # another user's
+            if _is_gone(int(stray.name.split(".")[-2])):
+                stray.unlink(missing_ok=True)
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # it exists, and belongs to another user
+        pass
+    return False
 
 
 def _take_after(target: Path, descriptor: int) -> None:

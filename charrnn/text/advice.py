@@ -140,6 +140,41 @@ def told_of_wide_mark(head: bytes, options: TextOptions) -> str:
     return f"is marked at its beginning as {kind}, whose lines cannot be read one by one; {convert}"
 
 
+def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
+    """Advice on a UTF-8 text that is read in another encoding, possibly with other texts; empty if it is not UTF-8."""
+    around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
+    is_utf8 = holds_utf8(around) or (options.is_wide and is_hardly_wide(head))
+    if options.codec.startswith("utf-8") or not is_utf8:
+        return ""
+    if is_alone:
+        return "it is valid UTF-8: give --encoding utf-8"
+    convert = f"convert those in {options.encoding} (iconv -f {_for_iconv(options.encoding)} -t utf-8)"
+    return f"it is valid UTF-8, and all texts need one encoding: {convert} and give --encoding utf-8"
+
+
+def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
+    """Advice on invalid bytes in UTF-16 and UTF-32, or else in a text that begins with many NUL bytes; otherwise empty.
+
+    Args:
+        head: the text's first bytes.
+        is_settled: whether the encoding is the model's, which no flag changes.
+        is_alone: see `charrnn.text.decoding.decode_document`.
+    """
+    if _marked_as(head):
+        return ""
+    if likely := _wide_without_mark(head):
+        return "" if is_settled else _if_it_is(f"{_kind_of(likely)} without a mark", likely, is_alone=is_alone)
+    head = head[:LONGEST_HEAD]
+    if head.count(0) * MANY <= len(head):
+        return ""
+    if is_settled:
+        return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
+    return (
+        "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
+        "or a program"
+    )
+
+
 def _describe(error: UnicodeDecodeError, offset: int, options: TextOptions) -> str:
     bad = error.object[error.start : error.end].hex(" ")
     return f"not valid {options.encoding.upper()} at byte {offset + error.start:,} (0x{bad:.23})"
@@ -216,41 +251,6 @@ def _for_iconv(encoding: str) -> str:
     """The name by which iconv knows an encoding."""
     codec = codecs.lookup(encoding).name.replace("_", "-").replace("iso2022", "iso-2022")
     return re.sub("-([bl]e)$|-sig$", r"\1", codec)
-
-
-def advice_on_utf8(error: UnicodeDecodeError, options: TextOptions, head: bytes, *, is_alone: bool = True) -> str:
-    """Advice on a UTF-8 text that is read in another encoding, possibly with other texts; empty if it is not UTF-8."""
-    around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND]
-    is_utf8 = holds_utf8(around) or (options.is_wide and is_hardly_wide(head))
-    if options.codec.startswith("utf-8") or not is_utf8:
-        return ""
-    if is_alone:
-        return "it is valid UTF-8: give --encoding utf-8"
-    convert = f"convert those in {options.encoding} (iconv -f {_for_iconv(options.encoding)} -t utf-8)"
-    return f"it is valid UTF-8, and all texts need one encoding: {convert} and give --encoding utf-8"
-
-
-def advice_on_nulls(head: bytes, *, is_settled: bool, is_alone: bool = True) -> str:
-    """Advice on invalid bytes in UTF-16 and UTF-32, or else in a text that begins with many NUL bytes; otherwise empty.
-
-    Args:
-        head: the text's first bytes.
-        is_settled: whether the encoding is the model's, which no flag changes.
-        is_alone: see `charrnn.text.decoding.decode_document`.
-    """
-    if _marked_as(head):
-        return ""
-    if likely := _wide_without_mark(head):
-        return "" if is_settled else _if_it_is(f"{_kind_of(likely)} without a mark", likely, is_alone=is_alone)
-    head = head[:LONGEST_HEAD]
-    if head.count(0) * MANY <= len(head):
-        return ""
-    if is_settled:
-        return "it holds NUL bytes, so that it is no text (a picture, a program, ...); give a text file"
-    return (
-        "it holds NUL bytes, as UTF-16 does (--encoding utf-16-le or utf-16-be) and what is no text, such as a picture "
-        "or a program"
-    )
 
 
 def _wide_without_mark(head: bytes) -> str:

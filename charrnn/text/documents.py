@@ -73,11 +73,6 @@ def read_beginning(path: str, options: TextOptions, length: int, *, doubt: Doubt
     return text[:length], max(read, len(text)) <= length
 
 
-def _num_begun(piece: str) -> int:
-    """A lower bound on the characters in UTF-8 bytes: a stray continuation byte is one too, but is not counted."""
-    return len(piece.encode("latin-1").translate(None, CONTINUING))
-
-
 def read_in_each(
     path: str,
     options: TextOptions,
@@ -120,6 +115,47 @@ def read_in_each(
         raise refusals[0]
 
 
+def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
+    """Whether a regular file is longer than `num_bytes` and these first bytes have this hash, as a log that has grown.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    return os.path.isfile(path) and os.path.getsize(path) > num_bytes and _hash(path, num_bytes) == sha256
+
+
+def why_no_text(
+    document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
+) -> Cause | None:
+    """Why a document in a folder is no text; None if it is valid in its encoding and has hardly any NUL characters.
+
+    Where the unit is the byte, every document is text that can be unpacked.
+
+    Args:
+        document: read until it proves to be no text, or to its end.
+        options: its encoding.
+        advance: told the size of each chunk in bytes.
+
+    Raises:
+        CorpusError: the document cannot be read.
+    """
+    try:
+        num_chars = num_nulls = 0
+        for text in decode_document(_told(document.chunks(), advance), document.name, options, is_alone=False):
+            num_chars += len(text)
+            num_nulls += text.count("\0")
+    except (DecodingError, UnpackingError) as error:
+        cause = cause_in(error, document.name)
+        return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
+    has_many = num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars
+    return NULS if has_many and options.unit != BYTE else None
+
+
+def _num_begun(piece: str) -> int:
+    """A lower bound on the characters in UTF-8 bytes: a stray continuation byte is one too, but is not counted."""
+    return len(piece.encode("latin-1").translate(None, CONTINUING))
+
+
 def _read(document: Document, options: TextOptions, doubt: Doubt, watch: ByteFilter) -> str:
     pieces = decode_document(watch(document.chunks()), document.name, options, mend=OTHER_ENCODING, doubt=doubt)
     return _prepared(pieces, options)
@@ -148,15 +184,6 @@ def _prepared(pieces: Iterable[str], options: TextOptions) -> str:
     return text if options.unit == CHARACTER else text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-def begins_as(path: str, num_bytes: int, sha256: str) -> bool:
-    """Whether a regular file is longer than `num_bytes` and these first bytes have this hash, as a log that has grown.
-
-    Raises:
-        CorpusError: the file cannot be read.
-    """
-    return os.path.isfile(path) and os.path.getsize(path) > num_bytes and _hash(path, num_bytes) == sha256
-
-
 def _hash(path: str, num_bytes: int) -> str:
     """The sha256 of a file's first bytes, in hexadecimal."""
     left, seen = num_bytes, hashlib.sha256()
@@ -165,33 +192,6 @@ def _hash(path: str, num_bytes: int) -> str:
             seen.update(chunk)
             left -= len(chunk)
     return seen.hexdigest()
-
-
-def why_no_text(
-    document: Document, options: TextOptions, advance: Callable[[int], None] = lambda more: None
-) -> Cause | None:
-    """Why a document in a folder is no text; None if it is valid in its encoding and has hardly any NUL characters.
-
-    Where the unit is the byte, every document is text that can be unpacked.
-
-    Args:
-        document: read until it proves to be no text, or to its end.
-        options: its encoding.
-        advance: told the size of each chunk in bytes.
-
-    Raises:
-        CorpusError: the document cannot be read.
-    """
-    try:
-        num_chars = num_nulls = 0
-        for text in decode_document(_told(document.chunks(), advance), document.name, options, is_alone=False):
-            num_chars += len(text)
-            num_nulls += text.count("\0")
-    except (DecodingError, UnpackingError) as error:
-        cause = cause_in(error, document.name)
-        return replace(cause, mend=NO_MEND) if cause.mend == GIVE_TEXT else cause
-    has_many = num_nulls > 0 and num_nulls * TO_A_NUL >= num_chars
-    return NULS if has_many and options.unit != BYTE else None
 
 
 def _told(chunks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

@@ -201,20 +201,6 @@ def first_id(encoder: CharEncoder, counts: Sequence[int]) -> int:
     return encoder.encode_list("\n")[0] if "\n" in encoder else max(known, key=lambda i: counts[i])
 
 
-def _decode_bytes(texts: Iterable[str]) -> Iterator[str]:
-    """Decode a stream of bytes, each given as the code point of its value, as UTF-8."""
-    return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
-
-
-def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
-    """Look up each character, or byte, of a text in a table; see `translate`."""
-    values = np.empty(len(units), dtype=table.dtype)
-    for start in range(0, len(units), AT_ONCE):
-        piece = units[start : start + AT_ONCE]
-        values[start : start + len(piece)] = translate(table, code_points(piece))
-    return values
-
-
 def translate(table: NDArray[Any], numbers: Points) -> NDArray[Any]:
     """Look up numbers in a table, whose last value is for all numbers beyond it."""
     if table.dtype == numbers.dtype == np.uint8:  # `bytes.translate` takes half the time
@@ -233,6 +219,20 @@ def code_points(text: str) -> Points:
 def from_code_points(points: Points) -> str:
     """Turn code points, shape (num_chars,), into text; lone surrogates pass."""
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _decode_bytes(texts: Iterable[str]) -> Iterator[str]:
+    """Decode a stream of bytes, each given as the code point of its value, as UTF-8."""
+    return codecs.iterdecode((text.encode("latin-1") for text in texts), "utf-8", "surrogateescape")
+
+
+def _translate_text(table: NDArray[Any], units: str) -> NDArray[Any]:
+    """Look up each character, or byte, of a text in a table; see `translate`."""
+    values = np.empty(len(units), dtype=table.dtype)
+    for start in range(0, len(units), AT_ONCE):
+        piece = units[start : start + AT_ONCE]
+        values[start : start + len(piece)] = translate(table, code_points(piece))
+    return values
 
 
 def _firsts(widths: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -84,17 +84,17 @@ def likely_byte_order(head: bytes) -> str:
     return _best({order: max(_share(head[:READ], order, *common) for common in commonest) for order in orders})
 
 
-def _best(shares: Mapping[str, float]) -> str:
-    best = max(shares, key=lambda encoding: shares[encoding])
-    return best if shares[best] >= LIKELY else ""
-
-
 def is_of_row_13(lead: int) -> bool:
     """Whether a byte of EUC-JP text begins a sign of Windows that is the same in euc_jis_2004, such as ① or ㈱.
 
     The kanji of Windows, as in 髙橋 and 山﨑, are at other places, where euc_jis_2004 has other kanji.
     """
     return lead == 0xAD
+
+
+def _best(shares: Mapping[str, float]) -> str:
+    best = max(shares, key=lambda encoding: shares[encoding])
+    return best if shares[best] >= LIKELY else ""
 
 
 def _has_row_13_of_windows(head: bytes) -> bool:

@@ -76,14 +76,6 @@ def rewind(run: TrainingRun) -> None:
     run.pace.lowest = run.best.val_loss
 
 
-def _advice(run: TrainingRun) -> str:
-    """Flags that may help; --beta2, since RMSprop's mean square begins at 0: first steps are rate / sqrt(1 - beta2)."""
-    config = run.config
-    beta2 = f", --beta2 ({config.beta2})" if config.optimizer == "rmsprop" else ""
-    clip = f"--grad-clip ({config.grad_clip:g})" if config.grad_clip else "give --grad-clip 1"
-    return f"lower --learning-rate ({config.learning_rate:g}){beta2} or {clip}"
-
-
 def restore_best(run: TrainingRun) -> None:
     """Load the best weights, or the first ones; reset the optimizer, the hidden state and skipped_in_row."""
     run.model.load_state_dict(run.best_weights or first_weights(run))
@@ -115,3 +107,11 @@ def ensure_finite(run: TrainingRun) -> None:
     tensors = [*run.model.state_dict().values(), *(value for value in moments if isinstance(value, Tensor))]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         go_back(run, "a weight is not finite")
+
+
+def _advice(run: TrainingRun) -> str:
+    """Flags that may help; --beta2, since RMSprop's mean square begins at 0: first steps are rate / sqrt(1 - beta2)."""
+    config = run.config
+    beta2 = f", --beta2 ({config.beta2})" if config.optimizer == "rmsprop" else ""
+    clip = f"--grad-clip ({config.grad_clip:g})" if config.grad_clip else "give --grad-clip 1"
+    return f"lower --learning-rate ({config.learning_rate:g}){beta2} or {clip}"

@@ -82,17 +82,6 @@ def prepare_training(environment: MutableMapping[str, str] = os.environ, *, is_l
         environment.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-def _others() -> int:
-    """How many other threads run or wait for a core, on the whole system."""
-    found = []
-    for _ in range(READINGS):
-        found.append(int(LOAD.read_text().split()[3].partition("/")[0]) - 1)
-        if not found[-1]:  # nothing to wait for
-            break
-        time.sleep(0.001)
-    return min(found)
-
-
 def free_cores() -> int | None:
     """Number of cores allotted to this process that no others use, at least 1; None if unknown."""
     if not hasattr(os, "sched_getaffinity"):
@@ -130,6 +119,17 @@ def control_groups(controller: str) -> Iterator[Path]:
                 continue
             group = CGROUPS / (controller if controllers else "") / name.lstrip("/")  # version 1 has a tree for each
             yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(CGROUPS))
+
+
+def _others() -> int:
+    """How many other threads run or wait for a core, on the whole system."""
+    found = []
+    for _ in range(READINGS):
+        found.append(int(LOAD.read_text().split()[3].partition("/")[0]) - 1)
+        if not found[-1]:  # nothing to wait for
+            break
+        time.sleep(0.001)
+    return min(found)
 
 
 def _quota() -> float:

@@ -57,40 +57,6 @@ class Waiting:
             self._next = seconds + SECONDS_BETWEEN
 
 
-class _Remarks:
-    """Writes remarks on the lines to stderr as they come, each remark once.
-
-    Args:
-        subjects: the models.
-        path: of the text, or "-".
-        rule: for characters that a model does not know.
-        encoding: of the text, to warn of bytes that are invalid in it; None for no such warning.
-    """
-
-    def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
-        self._subjects = subjects
-        self._path = path
-        self._rule = rule
-        self._encoding = encoding
-        self._is_compared = len(subjects) > 1
-        self._untold = {remark: list(subjects) for remark in REMARKS}  # models without that remark so far
-
-    def make(self, lines: Sequence[str], first_number: int) -> None:
-        """Write the remarks on the next lines; `first_number` is the number of the first of them."""
-        if self._encoding is not None and (bad := _first_bad(lines)) is not None:
-            write_warning(
-                f"{name_of(self._path)}: line {first_number + bad:,} is not valid {self._encoding.upper()}; such bytes "
-                "are taken as characters that the model does not know"
-            )
-            self._encoding = None
-        text = "".join(lines)
-        if self._is_compared and (unlike := differing_flags(self._subjects, text, self._rule)):
-            write_warning(READINGS_DIFFER.format(", ".join(unlike)))
-            self._is_compared = False
-        for remark, subjects in self._untold.items():
-            self._untold[remark] = warn(remark, subjects, text, self._path, self._rule)
-
-
 def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: float | None, as_json: bool) -> None:
     """Score every line as it comes, and print a row or an object for each.
 
@@ -124,6 +90,40 @@ def filter_lines(subjects: Sequence[Subject], path: str, *, rule: str, above: fl
             raise refusal
         number += len(lines)
     warn_where_learned(subjects, [was_trained_on(subject, meter) for subject in subjects], path)
+
+
+class _Remarks:
+    """Writes remarks on the lines to stderr as they come, each remark once.
+
+    Args:
+        subjects: the models.
+        path: of the text, or "-".
+        rule: for characters that a model does not know.
+        encoding: of the text, to warn of bytes that are invalid in it; None for no such warning.
+    """
+
+    def __init__(self, subjects: Sequence[Subject], path: str, rule: str, *, encoding: str | None) -> None:
+        self._subjects = subjects
+        self._path = path
+        self._rule = rule
+        self._encoding = encoding
+        self._is_compared = len(subjects) > 1
+        self._untold = {remark: list(subjects) for remark in REMARKS}  # models without that remark so far
+
+    def make(self, lines: Sequence[str], first_number: int) -> None:
+        """Write the remarks on the next lines; `first_number` is the number of the first of them."""
+        if self._encoding is not None and (bad := _first_bad(lines)) is not None:
+            write_warning(
+                f"{name_of(self._path)}: line {first_number + bad:,} is not valid {self._encoding.upper()}; such bytes "
+                "are taken as characters that the model does not know"
+            )
+            self._encoding = None
+        text = "".join(lines)
+        if self._is_compared and (unlike := differing_flags(self._subjects, text, self._rule)):
+            write_warning(READINGS_DIFFER.format(", ".join(unlike)))
+            self._is_compared = False
+        for remark, subjects in self._untold.items():
+            self._untold[remark] = warn(remark, subjects, text, self._path, self._rule)
 
 
 def _first_bad(lines: Sequence[str]) -> int | None:

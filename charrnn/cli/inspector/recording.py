@@ -211,16 +211,16 @@ def choose_pieces(
     return [_known_piece(subject, text, rule, length) for subject, text in zip(subjects, texts, strict=True)]
 
 
+def share_text(subjects: Sequence[Subject]) -> bool:
+    """Whether models learned from the same text and held out its end, or the same lines."""
+    return len({(reading_key(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
+
+
 def _readable_length(subject: Subject) -> int:
     """Characters whose activations can be held in memory; a byte model has activations for each byte."""
     encoder = subject.contents.encoder
     widest = 1 if encoder.unit == CHARACTER else 1 + sum(byte <= encoder.characters[-1] for byte in WIDER_BYTES)
     return readable_length(subject.contents.model, widest)
-
-
-def share_text(subjects: Sequence[Subject]) -> bool:
-    """Whether models learned from the same text and held out its end, or the same lines."""
-    return len({(reading_key(subject), subject.part if subject.holds_out_lines else None) for subject in subjects}) == 1
 
 
 def _name_held_out(subject: Subject) -> str:

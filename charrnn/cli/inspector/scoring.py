@@ -168,6 +168,11 @@ def score_text(
     )
 
 
+def best_fit(losses: Sequence[float]) -> int:
+    """Index of the lowest loss, the first of equals; NaN counts as the highest."""
+    return min(range(len(losses)), key=lambda index: (math.isnan(losses[index]), losses[index]))
+
+
 def _read(
     subject: Subject, encoded: EncodedText, free: str, dynamic: bool, on_progress: OnProgress
 ) -> tuple[float, int, float | None]:
@@ -205,11 +210,6 @@ def _counts(encoded: EncodedText, encoder: CharEncoder, length: int) -> NDArray[
             is_known = np.repeat(encoded.known, encoder.widths(encoded.text))
         counts[-len(is_known) :] = is_known[-length:]
     return counts
-
-
-def best_fit(losses: Sequence[float]) -> int:
-    """Index of the lowest loss, the first of equals; NaN counts as the highest."""
-    return min(range(len(losses)), key=lambda index: (math.isnan(losses[index]), losses[index]))
 
 
 def _final_loss(result: Score) -> float:

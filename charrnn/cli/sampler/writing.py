@@ -98,11 +98,6 @@ def write_record(out: BinaryIO, record: Mapping[str, Any]) -> None:
         out.flush()
 
 
-def _rounded(log_probability: float) -> float | None:
-    """Round a log-probability for JSON; None for infinity, which JSON lacks."""
-    return finite_or_none(round(log_probability, 5))
-
-
 def write_stream(
     out: BinaryIO,
     characters: Iterable[str],
@@ -159,6 +154,11 @@ def write_texts(
             shown = visible(join_bytes(text, is_whole=False) if of_bytes else text) if is_terminal else text
             out.write(to_bytes((separator if number else "") + shown + _missing(line_end, shown)))
             out.flush()
+
+
+def _rounded(log_probability: float) -> float | None:
+    """Round a log-probability for JSON; None for infinity, which JSON lacks."""
+    return finite_or_none(round(log_probability, 5))
 
 
 def _missing(line_end: str, text: str) -> str:

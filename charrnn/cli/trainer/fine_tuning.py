@@ -67,12 +67,6 @@ def start_fine_tuning(request: Request, corpus: Corpus, other_load: OtherLoad, r
     return replace(prepared, reason=f"{weights}; the rest {prepared.reason}", origin=origin)
 
 
-def _require_known(before: CharEncoder, now: CharEncoder, path: str) -> None:
-    """Refuse a checkpoint with characters that the text's alphabet lacks: it was replaced while the text was read."""
-    if {*before.characters} - {*now.characters} or before.has_unknown > now.has_unknown:
-        raise CheckpointError(f"{path}: was replaced by another model while the text was read; start again")
-
-
 def told_of_overlap(stored: Checkpoint, prepared: PreparedRun) -> str:
     """Say that weights have, or may have, learned from some of the held-out text; empty if they have not.
 
@@ -83,25 +77,6 @@ def told_of_overlap(stored: Checkpoint, prepared: PreparedRun) -> str:
         return LEARNED_HELD_OUT
     may_overlap = stored.origin.learned_held_out if is_same else _may_overlap(stored, prepared)
     return "where some of what is held out may have been learned from before" if may_overlap and now.holds_out else ""
-
-
-def _may_overlap(stored: Checkpoint, prepared: PreparedRun) -> bool:
-    """Whether some of the held-out part of a changed text may have been learned from before, judging by names.
-
-    A text of the same name is taken for the same text, longer or shorter at its end. A shorter text from standard
-    input, which has no name of its own, is not.
-    """
-    before = stored.train_config
-    now = prepared.run.config
-    corpus = prepared.corpus
-    num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
-    if corpus.num_held_out or not is_same or (corpus.name == STDIN_NAME and len(corpus.ids) < num_chars):
-        asked = prepared.origin.public
-        held_out = asked.val_texts or (asked.texts if now.val_spread else asked.texts[-1:])
-        return not _names_learned(stored, asked, len(corpus.ids) * now.val_fraction).isdisjoint(held_out)
-    num_learned = num_chars - round(num_chars * before.val_fraction)
-    is_spread = before.val_spread or now.val_spread
-    return stored.origin.learned_held_out or is_spread or num_learned > len(prepared.pieces[0])
 
 
 def told_of_low_loss(stored: Checkpoint, prepared: PreparedRun, loss: float) -> str:
@@ -119,21 +94,6 @@ def texts_learned(before: Origin) -> list[str]:
     """Names of the texts that a model has learned from, in all trainings that led to it."""
     known = before.public
     return sorted({*known.learned, *known.texts, *(known.val_texts if known.learned_held_out else [])})
-
-
-def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> set[str]:
-    """Names of the texts that a model may have learned from where the new run holds out `num_held_out` characters.
-
-    What the model's last training held out of its own texts counts as not learned, unless its origin says so.
-    """
-    origin, before = stored.origin.public, stored.train_config
-    if origin.learned_held_out:
-        return {*texts_learned(origin)}
-    was_held_out = 0 if before.val_spread or origin.val_texts else stored.corpus.characters * before.val_fraction
-    is_end_new = was_held_out >= num_held_out and not asked.val_texts
-    learned_last = {*(origin.texts[:-1] if is_end_new else origin.texts)}
-    learned_before = {*origin.learned} - {*origin.texts}
-    return (learned_before | learned_last) - {*origin.val_texts}
 
 
 def carry_over(
@@ -155,3 +115,43 @@ def carry_over(
         if name.endswith(BY_CHARACTER):
             carried[name] = fresh[name].cpu().index_copy(0, torch.tensor(places), learned)
     return carried
+
+
+def _require_known(before: CharEncoder, now: CharEncoder, path: str) -> None:
+    """Refuse a checkpoint with characters that the text's alphabet lacks: it was replaced while the text was read."""
+    if {*before.characters} - {*now.characters} or before.has_unknown > now.has_unknown:
+        raise CheckpointError(f"{path}: was replaced by another model while the text was read; start again")
+
+
+def _may_overlap(stored: Checkpoint, prepared: PreparedRun) -> bool:
+    """Whether some of the held-out part of a changed text may have been learned from before, judging by names.
+
+    A text of the same name is taken for the same text, longer or shorter at its end. A shorter text from standard
+    input, which has no name of its own, is not.
+    """
+    before = stored.train_config
+    now = prepared.run.config
+    corpus = prepared.corpus
+    num_chars, is_same = stored.corpus.characters, stored.corpus.name == corpus.name
+    if corpus.num_held_out or not is_same or (corpus.name == STDIN_NAME and len(corpus.ids) < num_chars):
+        asked = prepared.origin.public
+        held_out = asked.val_texts or (asked.texts if now.val_spread else asked.texts[-1:])
+        return not _names_learned(stored, asked, len(corpus.ids) * now.val_fraction).isdisjoint(held_out)
+    num_learned = num_chars - round(num_chars * before.val_fraction)
+    is_spread = before.val_spread or now.val_spread
+    return stored.origin.learned_held_out or is_spread or num_learned > len(prepared.pieces[0])
+
+
+def _names_learned(stored: Checkpoint, asked: Origin, num_held_out: float) -> set[str]:
+    """Names of the texts that a model may have learned from where the new run holds out `num_held_out` characters.
+
+    What the model's last training held out of its own texts counts as not learned, unless its origin says so.
+    """
+    origin, before = stored.origin.public, stored.train_config
+    if origin.learned_held_out:
+        return {*texts_learned(origin)}
+    was_held_out = 0 if before.val_spread or origin.val_texts else stored.corpus.characters * before.val_fraction
+    is_end_new = was_held_out >= num_held_out and not asked.val_texts
+    learned_last = {*(origin.texts[:-1] if is_end_new else origin.texts)}
+    learned_before = {*origin.learned} - {*origin.texts}
+    return (learned_before | learned_last) - {*origin.val_texts}
