@@ -174,7 +174,8 @@ def test_damaged_cached_text_is_one_line_that_names_it(tmp_path, recall, prepare
     assert (training.process.exitcode, training.stderr) == (2, told)
 
 
-def test_id_beyond_the_alphabet_shows_damage(tmp_path):
+def test_id_beyond_the_alphabet_shows_damage_wherever_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("charrnn.text.cache.PIECE", 300)
     kept = Cache(tmp_path).keep(cache_key(text="a"), [IDS], IDS.dtype)
     check_sound(kept, 1000)
     with pytest.raises(CacheError, match="this encoded text is damaged"):
@@ -280,6 +281,16 @@ def test_released_memory_map_takes_no_memory_and_keeps_its_ids(tmp_path):
     assert mapped_memory() < read - 15_000
     release_pages(ids[1000:])  # not mapped: nothing to do
     np.testing.assert_array_equal(mapped, ids)
+
+
+@ON_LINUX
+def test_checking_a_mapped_text_takes_constant_memory(tmp_path):
+    with open(tmp_path / "ids", "wb") as file:
+        file.truncate(100_000_000)  # of zeros that take no space
+    ids = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")
+    before = mapped_memory()
+    check_sound(ids, 1)
+    assert mapped_memory() - before < 30_000, "kilobytes"
 
 
 @ON_LINUX

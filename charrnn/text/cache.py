@@ -29,6 +29,9 @@ from charrnn.arrays import Ids
 from charrnn.disk import sync
 from charrnn.errors import CacheError, ConfigError
 
+PIECE = 1 << 22
+"""Ids of a mapped text to read at once, before their memory is released."""
+
 KEPT_DAYS = 30
 ABANDONED_DAYS = 1
 """Age from which on a half-written file is certain to have no writer any more."""
@@ -160,8 +163,12 @@ def check_sound(ids: Ids, vocab_size: int) -> None:
     Raises:
         CacheError: an id is not below the alphabet's size, so the file was damaged or changed.
     """
-    if isinstance(ids, np.memmap) and len(ids) and int(ids.max()) >= vocab_size:
-        raise CacheError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
+    if not isinstance(ids, np.memmap):
+        return
+    for place in range(0, len(ids), PIECE):
+        if int(ids[place : place + PIECE].max()) >= vocab_size:
+            raise CacheError(f"{ids.filename}: this encoded text is damaged; delete it, and the text is encoded again")
+        release_pages(ids)
 
 
 def is_kept(path: Path) -> bool:

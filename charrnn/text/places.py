@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Ids
-from charrnn.text.cache import release_pages
+from charrnn.text.cache import PIECE, release_pages
 
 Positions = NDArray[np.signedinteger[Any]]
 """Positions in a text, or lengths, in four bytes each where possible, since three are held for each line."""
-
-PIECE = 1 << 22
-"""Characters that are searched for line feeds at once."""
 
 
 class Lines(NamedTuple):
