@@ -489,6 +489,15 @@ def test_single_error_in_valid_utf8_suggests_to_fix_it():
         decode([CHINESE.encode() * 9, CHINESE.encode()[1:]])
 
 
+@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd\xed\xb8\x80", b"\xf0\x9f\x98", b"\xf0\x9f"])
+@pytest.mark.parametrize(
+    "after", [b" again\n", b"\n" + "Night, a caf\xe9.\n".encode() * 30, b" and \xf0\x9f\x98 again\n"]
+)
+def test_broken_emoji_suggests_to_fix_it(broken, after):
+    with pytest.raises(DecodingError, match="; the text around is valid: mend it there, or pass over such bytes with"):
+        decode([b"What a night.\n" * 99 + broken + after])
+
+
 @pytest.mark.parametrize(
     ("encoding", "for_iconv"),
     [

@@ -54,6 +54,9 @@ _LARGER = {
 _THREE_BYTES = 0x8F
 """Begins the characters of three bytes in EUC-JP."""
 
+_BROKEN_EMOJI = re.compile(r"(?:\udced[\udca0-\udcbf][\udc80-\udcbf])+|\udcf0\udc9f[\udc80-\udcbf]?")
+"""Undecodable bytes of UTF-8: an emoji as two UTF-16 surrogates of three bytes each (CESU-8), or one cut off."""
+
 _AROUND = 1000
 """Bytes before and after an invalid one that are examined to guess the text's encoding."""
 
@@ -216,7 +219,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
     if not marked:
         around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
         runs = UNDECODABLE.findall(around)
-        if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)):
+        if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)) or all(map(_BROKEN_EMOJI.fullmatch, runs)):
             return f"the text around is valid: mend it there, {_PASSING}"
         if are_of_other_letters(map(len, runs)):
             which = f"probably {probable}" if probable else f"such as {SCRIPTS}"
