@@ -12,6 +12,7 @@ python -m tests.benchmarks --circles MODEL      how often what a checkpoint writ
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -120,14 +121,12 @@ def main() -> None:
         lines = measure_gpu()
     elif arguments.circles:
         lines = circles.count_circles(arguments.circles)
-    else:
+    elif arguments.quick:
         lines = measure_speeds()
+    else:
+        lines = itertools.chain(measure_speeds(), measure_losses())
     for line in lines:
         print(line, flush=True)
-    parts = (arguments.train, arguments.compare, arguments.processes, arguments.gpu, arguments.circles)
-    if not (any(parts) or arguments.quick):
-        for line in measure_losses():
-            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def train(text: Path, duration: str, seed: int = 0) -> Trained:
         seconds = time.perf_counter() - started
         inspect = [*command, "inspect", path, "--json"]
         card = json.loads(subprocess.run(inspect, check=True, stdout=subprocess.PIPE).stdout)
-    best, model = card["best"], f"{card['members']} of {card['cell']} {card['num_layers']}x{card['hidden_size']}"
+    best = card["best"]
     layers = f"{card['num_layers']}x" if card["num_layers"] > 1 else ""
     networks = f"{number_of(card['members'], 'network')} of {layers}{card['hidden_size']}"
     loss = f"{best['val_loss']:.4f} nats ({best['bits_per_char']:.3f} bits)"
@@ -65,7 +65,8 @@ def train(text: Path, duration: str, seed: int = 0) -> Trained:
         loss=loss,
         cold_loss=best["cold_loss"],
         told=f"{text.name}, --time {duration}, seed {seed}: {loss} on the last tenth, {best['cold_loss']:.4f} in cold "
-        f"windows of 256, at epoch {best['epoch']:.1f}; {model}, dropout {card['dropout']:g}; {seconds:.1f} s in all",
+        f"windows of 256, at epoch {best['epoch']:.1f}; {networks}, dropout {card['dropout']:g}; {seconds:.1f} s in "
+        "all",
     )
 
 
