@@ -24,9 +24,9 @@ WORLD = 2
 STEPS = 12
 
 
-def processes_speed(num_layers: int, hidden_size: int, batch_size: int = 64) -> str:
+def processes_speed(num_layers: int, hidden_size: int, batch_size: int) -> str:
     """Train the same lanes in one process and in two; the losses are checked to be the same."""
-    run = start_run(model_config(num_layers, hidden_size), batch_size, TRAINING.seq_len)
+    run = start_run(model_config(num_layers, hidden_size), batch_size)
     precision = probe_precision(run.model, batch_size, "auto").precision
     sizes = (num_layers, hidden_size, batch_size, precision)
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)

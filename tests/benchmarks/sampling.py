@@ -35,6 +35,12 @@ from tests.benchmarks.speed import EMBEDDING_DIM, TRAINING, VOCAB_SIZE, model_co
 
 ALPHABET = CharEncoder("\n" + "".join(map(chr, range(40, 39 + VOCAB_SIZE))))
 MANY = 256
+LENGTH = 2000
+"""Characters of one text."""
+
+STARTS = 7
+"""Calls of a command that count: the slowest of one more does not."""
+
 FREE = SamplingOptions()
 FILTERS = {
     "-t 0": SamplingOptions(temperature=0),
@@ -47,7 +53,7 @@ FILTERS = {
 PATTERN = "[A-Z][a-f]*( [A-Z][a-f]*)*"
 
 
-def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> Beside:
+def one_stream(num_layers: int, hidden_size: int) -> Beside:
     """Characters per second of one text, beside a plain `nn.LSTM` loop's and the bare products of a step."""
     config, engine, model = _models(num_layers, hidden_size)
     with torch.inference_mode():
@@ -58,13 +64,13 @@ def one_stream(num_layers: int, hidden_size: int, length: int = 2000) -> Beside:
     @torch.inference_mode()
     def sample_plain() -> float:
         ids, state = torch.zeros((1, 1), dtype=torch.int64), None
-        for _ in range(length // 10):
+        for _ in range(LENGTH // 10):
             logits, state = plain(ids, state)
             ids = torch.multinomial((logits[0] / 0.8).softmax(-1), 1)
-        return length // 10
+        return LENGTH // 10
 
     rates = compare({
-        "charrnn": _sampling(engine, length), "plain": sample_plain, "bare": _bare_products(config, length)
+        "charrnn": _sampling(engine), "plain": sample_plain, "bare": _bare_products(config)
     })  # fmt: skip
     ours = rates["charrnn"]
     told = (
@@ -88,47 +94,47 @@ def many_texts(num_layers: int, hidden_size: int) -> str:
             return float(MANY * length)
 
         def sample_one() -> float:
-            drawn = _sampling(engine, 2000)()
+            drawn = _sampling(engine)()
             while (cores.free_cores() or 1) < cores.usable_cores():  # numpy's threads look out for more to do
                 time.sleep(0.01)
             return drawn
 
         many = compare({"many": sample_many, "one": sample_one})["many"]
-    one = compare({"one": _sampling(engine, 2000)})["one"]
+    one = compare({"one": _sampling(engine)})["one"]
     ratio = many.median / one.median
     return f"sample {num_layers}x{hidden_size}, {MANY} texts: {many!s} char/s, ratio to one {ratio:.1f}"
 
 
-def matching(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+def matching(num_layers: int, hidden_size: int) -> str:
     """What holding a text to a pattern leaves of its speed."""
     _, engine, _ = _models(num_layers, hidden_size)
     match = LineMatch.build(PATTERN, ALPHABET)
     held = Sampler(engine, [0], FREE, 0, match)
 
     def sample_held() -> float:
-        return float(sum(1 for _ in held.stream(length)))
+        return float(sum(1 for _ in held.stream(LENGTH)))
 
-    rates = compare({"held": sample_held, "free": _sampling(engine, length)})
+    rates = compare({"held": sample_held, "free": _sampling(engine)})
     share = rates["held"].median / rates["free"].median
     return (
         f"sample {num_layers}x{hidden_size} --match: {rates['held']!s} char/s, share of the speed without {share:.2f}"
     )
 
 
-def filtered(num_layers: int, hidden_size: int, length: int = 2000) -> str:
+def filtered(num_layers: int, hidden_size: int) -> str:
     """What the filters leave of one text's speed."""
     _, engine, _ = _models(num_layers, hidden_size)
-    rates = compare({name: _sampling(engine, length, options) for name, options in {"": FREE, **FILTERS}.items()})
+    rates = compare({name: _sampling(engine, options) for name, options in {"": FREE, **FILTERS}.items()})
     shares = "; ".join(f"{name} {rates[name].median / rates[''].median:.2f}" for name in FILTERS)
     return f"sample {num_layers}x{hidden_size}, 1 text, share of the speed without filters: {shares}"
 
 
-def first_character(num_layers: int, hidden_size: int, runs: int = 7) -> str:
+def first_character(num_layers: int, hidden_size: int) -> str:
     """Seconds from the call of the command to its first character, and to its help's first line."""
     with _model_file(num_layers, hidden_size) as path:
         rows = []
         for name, arguments in {"first character": ["sample", str(path), "-q"], "--help": ["train", "--help"]}.items():
-            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + runs))[:runs]
+            seconds = sorted(_seconds_to_output(arguments) for _ in range(1 + STARTS))[:STARTS]
             rows.append(f"{name}: {statistics.median(seconds):.3f} s ({seconds[0]:.3f} to {seconds[-1]:.3f})")
         return f"start {num_layers}x{hidden_size}: " + "; ".join(rows)
 
@@ -153,12 +159,12 @@ def _models(num_layers: int, hidden_size: int) -> tuple[ModelConfig, Engine, Cha
     return config, Engine(config, {name: tensor.numpy() for name, tensor in model.state_dict().items()}), model
 
 
-def _sampling(engine: Engine, length: int, options: SamplingOptions = FREE) -> Callable[[], float]:
+def _sampling(engine: Engine, options: SamplingOptions = FREE) -> Callable[[], float]:
     sampler = Sampler(engine, [0], options, 0)
-    return lambda: float(sum(1 for _ in sampler.stream(length)))
+    return lambda: float(sum(1 for _ in sampler.stream(LENGTH)))
 
 
-def _bare_products(config: ModelConfig, length: int) -> Callable[[], float]:
+def _bare_products(config: ModelConfig) -> Callable[[], float]:
     """A step's products of a matrix and a vector, and nothing else: recurrent, between layers, and of the output."""
     rows = len(CELLS[config.cell].blocks) * config.hidden_size
     heights = [rows] * config.num_layers + [rows] * (config.num_layers - 1) + [config.vocab_size]
@@ -168,10 +174,10 @@ def _bare_products(config: ModelConfig, length: int) -> Callable[[], float]:
     pairs = [(matrix, np.empty(len(matrix), dtype=np.float32)) for matrix in matrices]
 
     def multiply() -> float:
-        for _ in range(length):
+        for _ in range(LENGTH):
             for matrix, product in pairs:
                 np.dot(matrix, vector, product)
-        return length
+        return LENGTH
 
     return multiply
 

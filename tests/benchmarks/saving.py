@@ -26,7 +26,7 @@ SHORTEST = 1.0
 
 def saving_cost(num_layers: int, hidden_size: int) -> str:
     """Seconds of training that a save costs, and their share of the time between two."""
-    run = start_run(model_config(num_layers, hidden_size), 64, 64)
+    run = start_run(model_config(num_layers, hidden_size))
     for _ in range(3):
         take_step(run)
     with tempfile.TemporaryDirectory() as folder:

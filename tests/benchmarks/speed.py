@@ -64,13 +64,14 @@ def ceiling(device: str = "cpu") -> dict[str, Rate]:
     })  # fmt: skip
 
 
-def cell_shares(best: dict[str, Rate], num_layers: int = 2, hidden_size: int = 512, device: str = "cpu") -> list[str]:
+def cell_shares(best: dict[str, Rate], device: str = "cpu") -> list[str]:
     """How much of the device's best product each cell's training step reaches, all of the step included."""
+    num_layers, hidden_size = SIZES[-1]
     rows = []
     highest = max(rate.high for rate in best.values())
     for cell in CELLS:
         config = replace(model_config(num_layers, hidden_size, device), cell=cell)
-        run = start_run(config, TRAINING.batch_size, TRAINING.seq_len, device)
+        run = start_run(config, device=device)
         rate = compare({"charrnn": lambda run=run: _steps(run)})["charrnn"]
         share = rate.median * training_cost(config) / highest
         rows.append(
@@ -86,17 +87,15 @@ def model_config(num_layers: int, hidden_size: int, device: str = "cpu") -> Mode
     return ModelConfig(vocab_size=VOCAB_SIZE, cell="lstm", recall=RECALL, **sizes)
 
 
-def training_speed(
-    num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64, device: str = "cpu"
-) -> Beside:
+def training_speed(num_layers: int, hidden_size: int, device: str = "cpu") -> Beside:
     """Characters per second of a training step beside a plain loop's: in float32, and by autocast as it computes.
 
     The faster of the two is what a user would take, and what ours is compared with.
     """
-    run = start_run(model_config(num_layers, hidden_size, device), batch_size, seq_len, device)
+    run = start_run(model_config(num_layers, hidden_size, device), device=device)
     plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM[device], num_layers, hidden_size).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
-    batch = torch.randint(0, VOCAB_SIZE, (seq_len + 1, batch_size), device=device)
+    batch = torch.randint(0, VOCAB_SIZE, (TRAINING.seq_len + 1, TRAINING.batch_size), device=device)
 
     def step_plain(precision: str) -> float:
         for _ in range(STEPS[device]):
@@ -107,7 +106,7 @@ def training_speed(
             nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
             optimizer.step()
         _wait_for(device)
-        return STEPS[device] * batch_size * seq_len
+        return STEPS[device] * TRAINING.batch_size * TRAINING.seq_len
 
     precisions = plain_precisions(run.config.precision, device)
     rates = compare({
@@ -132,13 +131,13 @@ def plain_precisions(ours: str, device: str = "cpu") -> list[str]:
     return list(dict.fromkeys((FLOAT32, narrow)))
 
 
-def outside_share(num_layers: int, hidden_size: int, batch_size: int = 64, seq_len: int = 64) -> str:
+def outside_share(num_layers: int, hidden_size: int, batch_size: int) -> str:
     """How much of a step is not the model's: reading a window, looking up, clipping, the optimizer, the figures.
 
     Both are timed in the same steps, from where a window enters the model to where its gradient is found, so that a
     machine whose speed changes from one second to the next changes the share by little.
     """
-    run = start_run(model_config(num_layers, hidden_size), batch_size, seq_len)
+    run = start_run(model_config(num_layers, hidden_size), batch_size)
     (update,) = run.updates
     backward, times = update.backward, list[float]()  # of entering the model, of leaving it, and so on
 
@@ -161,12 +160,13 @@ def outside_share(num_layers: int, hidden_size: int, batch_size: int = 64, seq_l
     )
 
 
-def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, seq_len: int = 64) -> str:
+def members_speed(members: int) -> str:
     """Characters per second that an ensemble passes over, all members counted, beside one network's."""
     threads = torch.get_num_threads()
+    hidden_size, batch_size = 512, 16
     config = model_config(1, hidden_size)
-    alone = start_run(config, batch_size, seq_len)
-    together = start_run(replace(config, members=members), batch_size, seq_len)
+    alone = start_run(config, batch_size)
+    together = start_run(replace(config, members=members), batch_size)
 
     def step_alone() -> float:
         torch.set_num_threads(threads)
@@ -184,12 +184,12 @@ def members_speed(members: int, hidden_size: int = 512, batch_size: int = 16, se
     )
 
 
-def start_run(config: ModelConfig, batch_size: int, seq_len: int, device: str = "cpu") -> TrainingRun:
+def start_run(config: ModelConfig, batch_size: int = TRAINING.batch_size, device: str = "cpu") -> TrainingRun:
     """A run on random characters in the precision that is fastest here."""
     ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
-    options = replace(TRAINING, batch_size=batch_size, seq_len=seq_len, device=device)
+    options = replace(TRAINING, batch_size=batch_size, device=device)
     run = TrainingRun.start(config, options, ids, ids[:1000], started_at=time.perf_counter())
-    run.settle_precision(probe_precision(run.model, batch_size, "auto", seq_len).precision)
+    run.settle_precision(probe_precision(run.model, batch_size, "auto", TRAINING.seq_len).precision)
     run.model.train()
     return run
 
