@@ -64,9 +64,17 @@ def _spelled(word: str) -> str:
     def spell(character: str) -> str:
         if one_line(character) == character:
             return f"\\{character}" if character in "\\'" else character
-        return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+        return "".join(f"\\x{byte:02x}" for byte in _bytes_of(character))
 
     return "".join(map(spell, word))
+
+
+def _bytes_of(character: str) -> bytes:
+    """Encode a character as in a file's name; one that no name can have, as a stranger's pattern may, in UTF-8."""
+    try:
+        return os.fsencode(character)
+    except UnicodeEncodeError:
+        return character.encode("utf-8", "surrogatepass")
 
 
 def _describe_character(character: str) -> str:

@@ -256,6 +256,15 @@ def test_unevaluated_checkpoint_has_a_card(inspect, trained):
     assert re.search("^trained +1 step, ", inspect(checkpoint="young.pt").done.stdout, re.M)
 
 
+def test_idle_pattern_that_no_file_name_can_have_does_not_hide_the_card(inspect, trained):
+    """A stranger's checkpoint may hold one: half of a surrogate pair, which UTF-8 cannot encode."""
+    save_like(trained, "pattern.pt", origin={"exclude": ["\ud800"]})
+    card = inspect(checkpoint="pattern.pt").done
+    assert card.stderr == ""
+    assert re.search("^verdict ", card.stdout, re.M)
+    assert inspect("--json", checkpoint="pattern.pt").done.stderr == ""
+
+
 @pytest.mark.parametrize("width", [20, 40])
 def test_values_are_below_their_names_on_a_narrow_terminal(trained, width):
     master, slave = pty.openpty()

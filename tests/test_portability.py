@@ -386,3 +386,9 @@ def test_suggested_command_round_trips_through_bash_and_is_printable(words):
     assert escape.one_line(typed) == typed
     read = subprocess.run(["bash", "-c", f"printf '%s\\0' {typed}"], capture_output=True, check=True).stdout
     assert read.split(b"\0")[:-1] == words
+
+
+@pytest.mark.parametrize(("word", "typed"), [("\ud800.txt", r"$'\xed\xa0\x80.txt'"), ("\udfff", r"$'\xed\xbf\xbf'")])
+def test_suggested_command_escapes_what_no_file_name_can_have(word, typed):
+    """A stranger's checkpoint may hold such a path or pattern."""
+    assert escape.shell_quoted(word) == typed
