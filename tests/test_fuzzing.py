@@ -8,6 +8,7 @@ import os
 import pickletools
 import random
 import signal
+import struct
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 import torch
 from conftest import ROOT
 
+from charrnn.cli.inspector.cards import describe_each, show_card
+from charrnn.cli.inspector.subject import read_subjects
+from charrnn.cli.inspector.tables import print_json
 from charrnn.cli.trainer.cpu_load import OtherLoad
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.resume_run import resume_run
@@ -29,6 +33,7 @@ from charrnn.text.read_options import ReadOptions
 from charrnn.training.loop import take_step
 
 CHECKPOINT = ROOT / "tests" / "checkpoints" / "version-1.pt"
+TEXT = CHECKPOINT.with_suffix(".txt")
 RAW, STRUCTURES, VALUES = 5500, 4000, 500
 SECONDS = 20
 """After which one file counts as a hang."""
@@ -87,6 +92,14 @@ def sample(contents):
     with np.errstate(all="ignore"):
         engine = Engine(contents.model, contents.weights)
         return contents.encoder.decode(list(Sampler(engine, [0], SamplingOptions(), seed=1).stream(5)))
+
+
+def inspect():
+    """Print the card of x.pt, as `charrnn inspect` would, or refuse it in one line."""
+    with np.errstate(all="ignore"), contextlib.suppress(CharRNNError):
+        (subject,) = read_subjects(["x.pt"], str(TEXT), None, None)
+        show_card(subject)
+        print_json(describe_each([subject]))
 
 
 def mutate_bytes(data, chance):
@@ -168,12 +181,13 @@ def test_altered_structure_is_refused_or_usable(canary):
             continue
         with contextlib.suppress(DivergenceError):  # weights that are random bytes
             assert len(sample(contents)) == 5
+        inspect()
     assert refused > STRUCTURES / 2
 
 
 HOSTILE = [
-    None, True, -1, 0, 1, 2**31, 2**70, 10**400, -0.5, 1e308, math.nan, math.inf, "", "x", "\x1b[31m\n", "é" * 5000,
-    [], {}, [[]], {"x": 1}, (), [None] * 3,
+    None, True, -1, 0, 1, 2**31, 2**70, 10**400, -0.5, 1e308, math.nan, math.inf, "", "x", "\x1b[31m\n", "\ud800",
+    "é" * 5000, [], {}, [[]], {"x": 1}, (), [None] * 3, ["\ud800\0\x1b"],
 ]  # fmt: skip
 TENSORS = [
     lambda: torch.zeros(0), lambda: torch.zeros(3), lambda: torch.full((12,), math.nan), lambda: torch.zeros(()),
@@ -206,10 +220,9 @@ def mutate_values(contents, chance):
 def test_invalid_values_are_refused_at_a_resume(canary, capsys):
     chance = random.Random(3)
     original = torch.load(CHECKPOINT, weights_only=True)
-    text = str(CHECKPOINT.with_suffix(".txt"))
-    corpus = read_corpus((text,), ReadOptions())
+    corpus = read_corpus((str(TEXT),), ReadOptions())
     request = Request(
-        texts=(text,), reading=ReadOptions(), out="x.pt", options={}, explicit={}, log=None, resume=True,
+        texts=(str(TEXT),), reading=ReadOptions(), out="x.pt", options={}, explicit={}, log=None, resume=True,
         resume_from=None, force=False, overwrite=False, quiet=True, as_json=False, started=0.0,
     )  # fmt: skip
     refused = 0
@@ -219,6 +232,7 @@ def test_invalid_values_are_refused_at_a_resume(canary, capsys):
         if read(buffer.getvalue()) is None:
             refused += 1
             continue
+        inspect()
         try:
             run = resume_run(request, corpus, OtherLoad()).run
             take_step(run)
@@ -264,8 +278,6 @@ def test_overlapping_records_are_refused(canary):
 
 def central_entry(info):
     """An entry of a zip file's directory."""
-    import struct
-
     name = info.filename.encode()
     return struct.pack(
         "<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 33, info.CRC, info.compress_size, info.file_size,
