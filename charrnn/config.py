@@ -78,6 +78,7 @@ RANGES: dict[str, Range] = {
     "evaluate_every": Range(1, 1e15),
     "evaluated": Range(1, 1e15),
     "patience": Range(1, 1e9),
+    "rewind_after": Range(1, 1e9),
     "seed": Range(0, 2**63 - 1),
     "threads": Range(1, 1024),
     "sample_every": Range(0, 1e9),
@@ -198,6 +199,7 @@ class TrainConfig:
         evaluated: most characters of the held-out piece that an evaluation counts, in pieces from all over it.
         patience: evaluations without a better loss after which training ends; None: no such limit.
         rewind: whether training returns to the best weights, with a lower rate, when evaluations bring no gain.
+        rewind_after: how many in a row that takes.
         state_reset: share of the lanes whose hidden state is zeroed before each window, so that the model also learns
             to start a text.
         seed: of the initial weights, of dropout and of the stretches' order.
@@ -232,6 +234,7 @@ class TrainConfig:
     evaluated: int = MOST_EVALUATED
     patience: int | None = None
     rewind: bool = True
+    rewind_after: int = 3
     state_reset: float = 0.02
     seed: int = 0
     precision: str = "float32"

@@ -93,6 +93,19 @@ def choose_evaluations(trained: float, counted: float) -> int:
     return int(max(FEWEST_BY_STEPS, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
 
 
+def evaluations_for_one(steps: float, evaluations: int, evaluate_every: int | None) -> float:
+    """How many evaluations come where there would be one by default: more than 1 if the user has them closer together.
+
+    Evaluations without a gain are counted by that: where they are close together, chance alone decides on most.
+
+    Args:
+        steps: length of the training.
+        evaluations: number that is chosen for it.
+        evaluate_every: steps between two of them if the user sets it, else None.
+    """
+    return 1.0 if evaluate_every is None else max(1.0, steps / evaluations / evaluate_every)
+
+
 def spacing(trained: float, planned: float, evaluations: int, least: float) -> float:
     """Distance from one evaluation to the next, in steps or in seconds.
 

@@ -29,6 +29,7 @@ from charrnn.hyperparameters import (
     choose_stretch,
     choose_warm_up,
     choose_weight_decay,
+    evaluations_for_one,
     peak_rate,
     wanted_epochs,
 )
@@ -75,6 +76,9 @@ trained a little less are better than one, and four better than two."""
 
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which a model is worth its cost even where the text is short."""
+
+PATIENCE = 8
+"""Default of `TrainConfig.patience` where no end is given."""
 
 SEQ_LEN = 64
 """Characters of a window of truncated BPTT."""
@@ -223,14 +227,16 @@ def _training_defaults(budget: TrainingBudget, model: ModelConfig, epochs: float
         "stretch": choose_stretch(train_chars, epochs, given["seq_len"]),
         "evaluated": choose_evaluated(train_chars, epochs, held_out),
     }
-    if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
-        choices["epochs"] = float(f"{epochs:.2g}")
-        choices["patience"] = 8
     if "time_limit" in given:
         usual = FEWEST_BY_TIME * epochs / wanted_epochs(budget.usual_chars)  # for a short text, one every two epochs
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
+    for_one = evaluations_for_one(steps, choices["evaluations"], given.get("evaluate_every"))
+    choices["rewind_after"] = round(TrainConfig.rewind_after * for_one)
+    if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
+        choices["epochs"] = float(f"{epochs:.2g}")
+        choices["patience"] = round(PATIENCE * for_one)
     return choices
 
 

@@ -146,6 +146,14 @@ def test_later_time_limit_keeps_the_rate_of_evaluations(folder, before, seconds,
     assert contents(folder)["training"]["config"]["evaluations"] == pytest.approx(times, rel=0.1)
 
 
+@pytest.mark.slow
+def test_closer_evaluations_after_a_resume_count_for_less_without_a_gain(folder):
+    assert contents(folder)["training"]["config"]["rewind_after"] == 3
+    training = train(folder, "--resume", "--max-steps", 86, "--evaluate-every", 1)
+    assert training.process.exitcode == 0, training.stderr
+    assert contents(folder)["training"]["config"]["rewind_after"] == round(3 * 86 / 4)
+
+
 def test_same_end_keeps_the_number_of_evaluations(folder):
     state = contents(folder)
     state["training"]["config"]["evaluations"] = 7

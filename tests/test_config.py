@@ -253,6 +253,24 @@ def test_evaluations_are_at_least_four_and_about_one_an_epoch_of_a_short_text():
     assert 100 < evaluations(35_000, time_limit=3600.0) <= MOST_EVALUATIONS
 
 
+@pytest.mark.parametrize("end", [{}, {"epochs": 10.0}, {"max_steps": 1_000}, {"time_limit": 60.0}])
+def test_closer_evaluations_count_for_less_without_a_gain(end):
+    def training(**flags):
+        return suggest({**end, **flags}, num_chars=143_000, vocab_size=61).training
+
+    usual, closest, farthest = training(), training(evaluate_every=1), training(evaluate_every=10_000)
+    assert (usual.rewind_after, usual.patience) == (farthest.rewind_after, farthest.patience) == (3, None if end else 8)
+    half = training(evaluate_every=round(closest.rewind_after / 3 / 2))  # of the usual distance, in steps
+    assert half.rewind_after == pytest.approx(6, abs=0.5)
+    assert closest.rewind_after > 20
+    if not end:
+        assert half.patience == pytest.approx(16, abs=1)
+
+
+def test_given_patience_counts_each_evaluation():
+    assert suggest({"patience": 5, "evaluate_every": 1}, num_chars=143_000, vocab_size=61).training.patience == 5
+
+
 def test_large_alphabet_gets_wider_embeddings_and_no_recall_no_recall_dropout():
     widths = [suggest({}, num_chars=10**6, vocab_size=size).model.embedding_dim for size in (65, 512, 513)]
     assert widths == [64, 64, 128]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from runs import finish, start
 
+from charrnn.config import TrainConfig
 from charrnn.training import validation
 from charrnn.training.health import REWIND_FACTOR
-from charrnn.training.loop import REWIND_AFTER, take_step, train
+from charrnn.training.loop import take_step, train
 from charrnn.training.timetable import expected_seconds
 
 
@@ -52,8 +53,8 @@ def test_rewind_restores_only_the_best_weights_and_lowers_the_rate():
         each.pace.lowest = 0.0
         each.best_weights = {name: torch.zeros_like(tensor) for name, tensor in run.model.state_dict().items()}
     reports = iter(train(run))
-    rates = [next(reports).learning_rate for _ in range(REWIND_AFTER)]
-    assert [report.learning_rate for report in itertools.islice(train(goes_on), REWIND_AFTER)] == rates
+    rates = [next(reports).learning_rate for _ in range(TrainConfig.rewind_after)]
+    assert [report.learning_rate for report in itertools.islice(train(goes_on), TrainConfig.rewind_after)] == rates
     assert all((tensor == 0).all() for tensor in run.model.state_dict().values())
     assert run.rewinds == 1
     kept, expected = run.state_dict(), goes_on.state_dict()
@@ -75,7 +76,7 @@ def test_rewind_repeats_while_there_is_no_gain():
     run = start(max_steps=50, evaluations=50)
     have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
-    for _ in itertools.islice(train(run), 2 * REWIND_AFTER):
+    for _ in itertools.islice(train(run), 2 * TrainConfig.rewind_after):
         pass
     assert run.rewinds == 2
 

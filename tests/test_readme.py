@@ -29,7 +29,7 @@ from charrnn.cli.sampler.preparing import DEFAULT_LENGTH, LONGEST_LINE, LONGEST_
 from charrnn.cli.train import train
 from charrnn.cli.trainer.background_saver import SAVE_EVERY
 from charrnn.cli.trainer.signals import LEAST_TO_SAVE, MOST_TO_SAVE
-from charrnn.config import CHOICES, CONTEXTS, FARTHEST, MOST_EVALUATED, ModelConfig
+from charrnn.config import CHOICES, CONTEXTS, FARTHEST, MOST_EVALUATED, ModelConfig, TrainConfig
 from charrnn.display.messages import HURRY_SECONDS
 from charrnn.generation.sample_progress import MOST_IN_VAIN
 from charrnn.hyperparameters import (
@@ -49,7 +49,7 @@ from charrnn.text.documents import TO_A_NUL
 from charrnn.text.likeness import STRAY_LINE_ENDS
 from charrnn.training.health import LARGEST_LOSS, RECOVERY_FACTOR, SMOOTHING_STEPS
 from charrnn.training.lane_choice import MEMORY_SHARE
-from charrnn.training.loop import REPORT_SECONDS, REWIND_AFTER
+from charrnn.training.loop import REPORT_SECONDS
 from charrnn.training.optimizers import MOMENTUM
 from charrnn.training.recovery import BAD_STEPS, RECOVERIES
 
@@ -355,7 +355,7 @@ def test_other_figures_in_the_readme_are_those_of_the_code():
         f"{LANES_OF_A_PROCESS['cpu']} or more per process, {LANES_OF_A_PROCESS['cuda']} on GPUs, if",
         f"and at most {MOST_LANES} in all",
         f"gradients are medians over {GRADIENT_PLACES} places, spread",
-        f"after {IN_WORDS[REWIND_AFTER]} evaluations in a row without improvement",
+        f"after {IN_WORDS[TrainConfig.rewind_after]} evaluations in a row without improvement",
     ):
         assert words in told
 

@@ -35,9 +35,6 @@ READ_EVERY = 8
 SETTLING_STEPS = 3
 """First steps of a training, whose use of memory differs from that of later steps."""
 
-REWIND_AFTER = 3
-"""Evaluations in a row without a gain after which training goes back to the best weights, with a lower rate."""
-
 
 def train(
     run: TrainingRun, report_every: int | None = None, is_wanted: Callable[[], bool] = lambda: False
@@ -250,7 +247,7 @@ def _evaluate(run: TrainingRun) -> Report:
     report = _report(run, began, val_loss=val_loss, is_best=is_best)
     stale = 0 if val_loss < run.pace.lowest else run.pace.stale + 1
     run.pace = Pace(step=run.step, seconds=run.seconds, stale=stale, lowest=min(val_loss, run.pace.lowest))
-    if run.config.rewind and stale and stale % REWIND_AFTER == 0:
+    if run.config.rewind and stale and stale % run.config.rewind_after == 0:
         rewind(run)
         report = replace(report, rewinds=run.rewinds)
     if run.is_finished:

@@ -42,7 +42,7 @@ REMEDY = "; --score FILE gives them one"
 COMPARED = ("batch_size", "seq_len", "learning_rate", "seed")
 """Training options in every comparison; other options are shown only if the models differ in them."""
 
-NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evaluated")
+NO_OPTIONS = ("val_fraction", "val_spread", "val_bounded", "evaluations", "evaluated", "rewind_after")
 """Fields of `TrainConfig` that have a row of their own, or that no flag sets."""
 
 NONE = "none on record"

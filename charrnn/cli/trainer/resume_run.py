@@ -20,7 +20,14 @@ from charrnn.cli.trainer.resume_policy import ENDS, MAY_CHANGE, ResumePolicy, op
 from charrnn.cli.trainer.resume_state import restore
 from charrnn.cli.trainer.threads import ThreadKeeper, default_threads
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.hyperparameters import FEWEST_BY_TIME, MOST_EVALUATIONS, choose_evaluations, choose_weight_decay, peak_rate
+from charrnn.hyperparameters import (
+    FEWEST_BY_TIME,
+    MOST_EVALUATIONS,
+    choose_evaluations,
+    choose_weight_decay,
+    evaluations_for_one,
+    peak_rate,
+)
 from charrnn.limits import flag_name
 from charrnn.paths import has_no_name
 from charrnn.storage.archive import Checkpoint, read_checkpoint
@@ -95,6 +102,10 @@ def _move_end(run: TrainingRun, before: TrainConfig) -> None:
     if has_changed(run.config, before, *ENDS):
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
+    if has_changed(run.config, before, *ENDS, "evaluate_every"):
+        planned = run.planned_steps or (run.step - run.first_step) / max(run.progress, 1e-9)
+        for_one = evaluations_for_one(planned, run.config.evaluations, run.config.evaluate_every)
+        run.config = replace(run.config, rewind_after=round(TrainConfig.rewind_after * for_one))
 
 
 def _reason(

@@ -33,7 +33,7 @@ from charrnn.metrics import Report
 from charrnn.paths import as_argument
 from charrnn.text.corpus import Corpus
 from charrnn.training.clock import CLOCK
-from charrnn.training.loop import REWIND_AFTER, first_report, give_up, train
+from charrnn.training.loop import first_report, give_up, train
 from charrnn.training.ranks import Ranks
 from charrnn.training.timetable import expected_seconds
 from charrnn.training.torchrun import read_place
@@ -215,8 +215,8 @@ class Session:
             return ""
         self._rewinds = report.rewinds
         return (
-            f"no gain in {REWIND_AFTER} evaluations: back to the weights of step {report.best_step:,}, with a lower "
-            "learning rate"
+            f"no gain in {self._run.config.rewind_after} evaluations: back to the weights of step "
+            f"{report.best_step:,}, with a lower learning rate"
         )
 
     def _is_asked(self, signals: TrainingSignals) -> bool:
