@@ -255,6 +255,16 @@ def test_one_nul_character_in_a_thousand_makes_a_file_binary(tmp_path):
     assert not any(why_no_text(document, as_bytes) for document in documents)
 
 
+@pytest.mark.parametrize("how", [{"held_out": ["d/sub"]}, {"held_out": ["d/e"], "may_repeat": True}])
+def test_what_is_left_out_on_two_ways_is_told_once(tmp_path, monkeypatch, how):
+    make(tmp_path, d__a=b"1", d__sub__b=b"2", d__e=b"3", **{"d/sub/b~": b"4"})
+    monkeypatch.chdir(tmp_path)
+    Path("d/sub/gone").symlink_to("nowhere")
+    Path("d/sub/up").symlink_to("/usr", target_is_directory=True)
+    found = find_documents(["d", "d/sub"] if "may_repeat" in how else ["d"], **how)
+    assert [left.name for left in found.skipped] == ["d/sub/b~", "d/sub/gone", "d/sub/up"]
+
+
 def test_link_back_to_a_folder_is_read_once_and_dangling_links_are_skipped(tmp_path):
     make(tmp_path, a=b"x")
     (tmp_path / "back").symlink_to(tmp_path, target_is_directory=True)

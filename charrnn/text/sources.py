@@ -196,7 +196,10 @@ def find_documents(
     for walk in without_repeats(held_out_walks):
         add(walk, set())
     return Found(
-        documents=documents, skipped=skipped, held_out_from=held_out_from, told_of_patterns=patterns.told_of_idle
+        documents=documents,
+        skipped=[*dict.fromkeys(skipped)],  # two paths may lead through one folder
+        held_out_from=held_out_from,
+        told_of_patterns=patterns.told_of_idle,
     )
 
 
