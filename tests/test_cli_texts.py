@@ -421,6 +421,16 @@ def test_novel_reads_its_file_with_the_options_of_the_text(charrnn, tmp_path):
     assert "left out" in sampled.stderr
 
 
+def test_separator_that_would_change_a_line_is_refused(charrnn, tmp_path):
+    (tmp_path / "a.txt").write_text("Tomas")
+    (tmp_path / "b.txt").write_text("Anna\nEva\n" * 20)
+    flags = ["train", "a.txt", "b.txt", *SMALL, "--lines", "--separator"]
+    message = "--separator would become part of the next text's first line; with --lines, end it with \\n"
+    refused = charrnn(*flags, "--")
+    assert (refused.code, refused.stderr) == (2, f"charrnn: {message}\n")
+    assert charrnn(*flags, r"--\n").code == 0
+
+
 @pytest.mark.slow
 def test_separator_that_is_not_utf8_is_refused(charrnn, tmp_path):
     (tmp_path / "a.txt").write_text(make_text(2000))

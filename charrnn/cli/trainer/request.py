@@ -150,6 +150,8 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
     separator = unescape(flags["separator"])
     if options.unit == CHARACTER and SURROGATE.search(separator):
         raise ConfigError("--separator is not UTF-8; give characters, or any bytes with --unit byte")
+    if options.lines and separator and not separator.endswith("\n"):
+        raise ConfigError("--separator would become part of the next text's first line; with --lines, end it with \\n")
     return ReadOptions(
         options=options,
         separator=separator,
