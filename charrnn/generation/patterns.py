@@ -262,7 +262,9 @@ def _counts(repeat: re.Match[str]) -> tuple[int, int | None]:
     if repeat[1]:
         return {"?": (0, 1), "*": (0, None), "+": (1, None)}[repeat[1]]
     low, high = (int(digits.lstrip("0")[:9] or 0) for digits in (repeat[2], repeat[4]))  # nine digits exceed MAX_SIZE
-    return low, (high if repeat[4] else None) if repeat[3] else low
+    if not repeat[3]:  # no comma
+        return low, low
+    return low, high if repeat[4] else None
 
 
 def _compile(source: str, flags: int = 0) -> re.Pattern[str]:

@@ -82,8 +82,11 @@ class PartedCommand(TyperCommand):
         title = "Options"
         for parameter in self.get_params(ctx):
             title = self.titles.get(parameter.name or "", title)
-            is_argument = parameter.param_type_name == "argument"
-            part = "Arguments" if is_argument else "Options" if parameter.name == "help" else title
+            part = title
+            if parameter.param_type_name == "argument":
+                part = "Arguments"
+            elif parameter.name == "help":
+                part = "Options"
             record = parameter.get_help_record(ctx)
             if record is not None:
                 parts.setdefault(part, []).append((record[0], record[1].replace("-", NO_BREAK)))

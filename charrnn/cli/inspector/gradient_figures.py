@@ -169,4 +169,6 @@ def _contexts(figures: Mapping[str, GradientFigures], width: int) -> list[str]:
 
 def _rounded(share: float) -> str:
     """A share rounded to its precision: one digit below 1; above, two digits, or the whole part from 10 on."""
-    return f"{share:,.0f}" if 10 <= share < LARGEST_COUNTED else f"{share:.{1 if share < 1 else 2}g}"
+    if 10 <= share < LARGEST_COUNTED:
+        return f"{share:,.0f}"
+    return f"{share:.1g}" if share < 1 else f"{share:.2g}"

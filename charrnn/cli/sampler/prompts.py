@@ -74,7 +74,9 @@ def read_prompt(prompt: str, prompt_file: str | None, options: TextOptions, enco
         CorpusError: the prompt cannot be read.
         ConfigError: there is no such encoding.
     """
-    source = prompt_file if prompt_file is not None else STDIN if prompt == STDIN else None
+    source = prompt_file
+    if source is None and prompt == STDIN:
+        source = STDIN
     if source is None:
         return prepare(prompt, options)
     from charrnn.text.documents import read_text

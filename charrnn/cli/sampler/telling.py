@@ -123,8 +123,11 @@ def _why_short(shortfall: Shortfall, job: Job) -> str:
         if job.takes_no_line:
             return "no other line fits --match with the characters that are allowed"
         what = f"--length {job.length} has no room for another that fits --match"
-    can_be_endless = job.num_samples == 1 and job.sampler.options.final_temperature is None
-    other = ", or a higher --temperature" if shortfall.left_out else ", or -1" if can_be_endless else ""
+    other = ""
+    if shortfall.left_out:
+        other = ", or a higher --temperature"
+    elif job.num_samples == 1 and job.sampler.options.final_temperature is None:  # it may be endless
+        other = ", or -1"
     match = job.sampler.match
     bound = ", or bound what lines may be, as .{0,60} does for .*" if match is not None and match.is_endless else ""
     over = ", over which --temperature runs then" if job.sampler.over_lines is not None else ""

@@ -151,8 +151,11 @@ def write_texts(
         line_end = "\n"
     with _until_ctrl_c(out):
         for number, text in enumerate(texts):
-            shown = visible(join_bytes(text, is_whole=False) if of_bytes else text) if is_terminal else text
-            out.write(to_bytes((separator if number else "") + shown + _missing(line_end, shown)))
+            shown = text
+            if is_terminal:
+                shown = visible(join_bytes(text, is_whole=False) if of_bytes else text)
+            before = separator if number else ""
+            out.write(to_bytes(before + shown + _missing(line_end, shown)))
             out.flush()
 
 

@@ -126,9 +126,9 @@ def _suggest(
     options: Mapping[str, Any], corpus: Corpus, train_ids: Ids, flops: float, request: Request, ranks: Ranks
 ) -> Suggestion:
     """Choose what the options leave open, for this text and so many FLOP/s."""
-    num_lines = (
-        None if options["batch_size"] or corpus.line_end_id is None else count_lines(train_ids, corpus.line_end_id)
-    )
+    num_lines = None
+    if corpus.line_end_id is not None and not options["batch_size"]:
+        num_lines = count_lines(train_ids, corpus.line_end_id)
     return suggest(
         options,
         num_chars=len(corpus.ids),

@@ -128,7 +128,9 @@ class Request:
     @property
     def typed_resume(self) -> str:
         """The flag that makes the run resume from its output file."""
-        return "--force-resume" if self.force else "--resume-or-start" if self.resume_or_start else "--resume"
+        if self.force:
+            return "--force-resume"
+        return "--resume-or-start" if self.resume_or_start else "--resume"
 
     @property
     def may_replace(self) -> bool:
