@@ -226,16 +226,25 @@ def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
             else:
                 training = {name: header.training[name] for name in SUMMARY if name in header.training}
     except DAMAGE as error:
-        another = ask_for_another(path) if path != STDIN else ""
-        file.seek(0)
-        head = file.read(HEAD_BYTES)
-        if other := other_kind(head, another):
-            raise CheckpointError(f"{name}: {other}") from None
-        cause = f" ({cause_of(error) if head else 'it is empty'})" if ZIP.startswith(head[:4]) else ""
-        advice = another or "it is damaged or of another kind, use a copy or train again"
-        raise CheckpointError(f"{name}: not a whole charrnn checkpoint{cause}; {advice}") from None
+        raise CheckpointError(f"{name}: {_what_it_is(file, path, error)}") from None
     contents = replace(header, weights=weights, training=training)
     return Checkpoint(**vars(contents), can_go_on="lanes" in header.training, losses_of=header.model.members)
+
+
+def _what_it_is(file: BinaryIO, path: str, damage: Exception) -> str:
+    """Say what a file is that could not be read as a checkpoint, and what to do."""
+    another = ask_for_another(path) if path != STDIN else ""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if other := other_kind(head, another):
+        return other
+    cause = ""
+    if not head:
+        cause = " (it is empty)"
+    elif ZIP.startswith(head[:4]):
+        cause = f" ({cause_of(damage)})"
+    advice = another or "it is damaged or of another kind, use a copy or train again"
+    return f"not a whole charrnn checkpoint{cause}; {advice}"
 
 
 def _check_finite(weights: Mapping[str, Singles], path: str) -> None:
