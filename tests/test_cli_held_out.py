@@ -89,6 +89,11 @@ def test_too_short_text_warns_unless_fine_tuned(charrnn, tmp_path):
     assert json.loads(charrnn("inspect", "list.pt", "--json").text)["verdict"] == (
         "none: 4 lines held out, too few to judge by"
     )
+    for text, flags, held_out in (("abab", [], "2 characters"), ("a\nb\nc\n", ["--lines"], "1 line")):
+        (tmp_path / "tiny.txt").write_text(text)
+        assert charrnn("train", "tiny.txt", "--hidden-size", 8, "--max-steps", 1, *flags, "--overwrite").code == 0
+        verdict = json.loads(charrnn("inspect", "tiny.pt", "--json").text)["verdict"]
+        assert verdict == f"none: {held_out} held out, too few to judge by"
     (tmp_path / "list.txt").write_text("name\n" * 120)
     assert told not in charrnn("train", "list.txt", "--lines", *SMALL, "--overwrite").done.stderr
     (tmp_path / "nothing.bin").write_bytes(bytes(3000))

@@ -19,6 +19,7 @@ from charrnn.shapes import count_parameters, member_name, parameter_shapes
 from charrnn.storage.archive import Checkpoint
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.options import CHARACTER
+from charrnn.text.splitting import MIN_PIECE
 from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 FREQUENT = 12
@@ -183,12 +184,12 @@ def spell(character: str) -> str:
 def _few_to_judge(checkpoint: Checkpoint) -> str:
     """How much is held out, nearly, where a training says at its beginning that it is too little; else empty."""
     corpus, share = checkpoint.corpus, checkpoint.train_config.val_share
-    held_out = round(corpus.characters * share)
+    held_out = max(MIN_PIECE, round(corpus.characters * share))
     has_count = not checkpoint.origin.val_texts  # how many lines those have is not kept
     line_end_id = checkpoint.line_end_id if has_count else None
     measure = measure_of(corpus.characters - held_out, checkpoint.encoder.unit, has_lines=line_end_id is not None)
     if measure.unit == LINE and line_end_id is not None:
-        held_out = round(corpus.counts[line_end_id] * share)
+        held_out = max(1, round(corpus.counts[line_end_id] * share))
     return number_of(held_out, measure.unit) if measure.has_few_to_judge(held_out) else ""
 
 
