@@ -23,21 +23,21 @@ def announcement(prepared: PreparedRun) -> list[str]:
         *describe_corpus(prepared),
         f"model: {describe_model(model)}; {count_parameters(model):,} parameters, {prepared.reason}",
         describe_training(prepared),
+        _told_of_short_lanes(prepared.run, prepared.corpus.options.unit),
     ]
-    short = _told_of_short_lanes(prepared.run, prepared.corpus.options.unit)
-    return [*lines, short] if short else lines
+    return list(filter(None, lines))
 
 
 def describe_training(prepared: PreparedRun) -> str:
     """Describe how the model is trained, when it ends, and on what hardware."""
     run, config = prepared.run, prepared.run.config
-    of_line = f"at most {config.seq_len} of a line"
-    of_lane = f"{min(config.seq_len, _lane_length(run)):,}"
+    window = f"at most {config.seq_len:,} of a line"
+    if run.line_end_id is None:
+        window = f"{min(config.seq_len, _lane_length(run)):,}"
     several = "" if run.ranks.world_size == 1 else f"{run.ranks.world_size} processes of "
     return (
         f"training: {_end(config)}, {number_of(config.batch_size, 'lane')}, "
-        f"windows of {of_lane if run.line_end_id is None else of_line}, "
-        f"{config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
+        f"windows of {window}, {config.optimizer} at {_rate(run)}; {config.device}, {config.precision}, "
         f"{several}{_threads(prepared.keeper.at_work, config.threads)}; "
         f"{_duration(run, prepared.chars_per_second)}"
     )

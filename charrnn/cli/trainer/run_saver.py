@@ -110,8 +110,7 @@ class RunSaver:
             SaveError: this save failed, or lines of the log could not be written.
         """
         self._save()
-        self._background.wait(is_last=True)
-        failed, lost = self._background.failure, "" if self._log is None else self._log.lost
+        failed, lost = self.finish(), "" if self._log is None else self._log.lost
         # All wait for the first, which torchrun would kill 30 seconds after the others ended, and fail if it fails.
         (some_failed,) = self._ranks.all_reduce_max(bool(failed or lost))
         if some_failed and lost and not failed:
