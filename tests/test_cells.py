@@ -123,18 +123,6 @@ def test_layer_gradients_equal_numeric_ones(cell):
     assert torch.autograd.gradcheck(run, leaves)
 
 
-@pytest.mark.parametrize("cell", CELL_LAYERS)
-def test_whole_sequence_equals_its_pieces_with_carried_state(cell):
-    layer, inputs, state = random_layer(cell)
-    whole, last = layer(inputs, state)
-    pieces = []
-    for piece in inputs.split([1, 4, 2]):
-        outputs, state = layer(piece, state)
-        pieces.append(outputs)
-    torch.testing.assert_close(torch.cat(pieces), whole)
-    torch.testing.assert_close(state, last)
-
-
 def test_forget_gate_bias_starts_at_one_and_the_others_at_zero():
     bias = LSTMLayer(4, 3).bias.detach()
     assert bias.tolist() == [0] * 3 + [1] * 3 + [0] * 6
