@@ -1,8 +1,9 @@
 """Features of a text that a neuron may track: a number for each character.
 
-The value at a character is what is known once it has been read; only "characters left in line" and the features whose
-names begin with "next" look ahead. The features are those that Karpathy, Johnson and Fei-Fei looked for by eye (2015,
-"Visualizing and understanding recurrent networks", section 4.2, https://arxiv.org/abs/1506.02078), and similar ones.
+The value at a character is what is known once it has been read; only "characters left in line", brackets, which count
+if they are closed later, and the features whose names begin with "next" look ahead. The features are those that
+Karpathy, Johnson and Fei-Fei looked for by eye (2015, "Visualizing and understanding recurrent networks", section 4.2,
+https://arxiv.org/abs/1506.02078), and similar ones.
 """
 
 from __future__ import annotations
@@ -173,10 +174,14 @@ def _inside_quotes(text: str) -> Values:
 
 
 def _inside_brackets(text: str, opening: str, closing: str) -> Values:
-    signs = np.array([(c in opening) - (c in closing) for c in text], dtype=np.int64)
-    depth = signs.cumsum()
-    strays = -np.minimum(np.minimum.accumulate(depth), 0)  # closing brackets that close nothing
-    return (depth + strays).astype(np.float32)
+    """In how many pairs of brackets each character is; one without its counterpart, as in a smiley, does not count."""
+    depth, opened = np.zeros(len(text), dtype=np.float32), list[int]()
+    for place, character in enumerate(text):
+        if character in opening:
+            opened.append(place)
+        elif character in closing and opened:
+            depth[opened.pop() : place] += 1
+    return depth
 
 
 def _inside_comment(text: str) -> Values:
