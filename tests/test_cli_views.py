@@ -454,6 +454,14 @@ def test_bad_input_is_reported_in_one_line(inspect, arguments, message):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("flag", ["--novelty", "--corpus"])
+def test_pipe_that_every_checkpoint_would_read_is_refused_unread(inspect, tmp_path, flag):
+    os.mkfifo(tmp_path / "pipe")
+    result = inspect("words.pt", "--neurons", flag, tmp_path / "pipe")
+    told = f"charrnn: {flag} is read for every checkpoint, and a pipe only once; give a file\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", told)
+
+
 def test_cell_range_is_that_of_its_values(inspect):
     seen = json.loads(inspect("--text", "Tin", "--cell", "0:1:o", "--json").done.stdout)["cells"][0]
     lowest, highest = min(seen["values"]), max(seen["values"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli.inspector.flags import MAX_JUDGED, UNKNOWN_RULES, InspectFlags, is_number
@@ -131,7 +132,7 @@ def _check_reading(flags: InspectFlags) -> None:
 
 
 def _check_inputs(flags: InspectFlags) -> None:
-    """Refuse standard input where it would be read more than once, and inputs that are not read."""
+    """Refuse standard input or a pipe where it would be read more than once, and inputs that are not read."""
     if flags.inputs.count(STDIN) > 1:
         raise ConfigError("standard input can be one thing only; give files for the others")
     for name in flags.asked_for("score", "verify", "export"):
@@ -140,5 +141,7 @@ def _check_inputs(flags: InspectFlags) -> None:
     if flags.member is not None and flags.verify:
         raise ConfigError("--verify reads all of a checkpoint; leave --member out")
     for name, path in (("novelty", flags.novelty), ("corpus", flags.corpus)):
-        if path == STDIN and len(flags.checkpoints) > 1:
-            raise ConfigError(f"--{name} is read for every checkpoint, and standard input only once; give a file")
+        is_pipe = path is not None and Path(path).is_fifo()
+        if (is_pipe or path == STDIN) and len(flags.checkpoints) > 1:
+            what = "a pipe" if is_pipe else "standard input"
+            raise ConfigError(f"--{name} is read for every checkpoint, and {what} only once; give a file")
