@@ -290,6 +290,7 @@ def test_text_too_short_for_neurons_says_how_much_is_needed(inspect, length, tol
     shown = inspect("words.pt", "--neurons", "--text", text).done.stdout
     assert told in " ".join(shown.split())
     assert bool(told) == ("would" in shown)
+    assert ("chosen by" in shown) == ("r is measured on" in shown), "figures and their meaning"
 
 
 @pytest.mark.parametrize("unit", ["character", "byte"])

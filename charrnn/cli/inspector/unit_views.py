@@ -248,10 +248,10 @@ def _draw_findings(recording: Recording, rows: Sequence[Sequence[str]], width: i
         "r is measured on the half of the text that the cell was not chosen on; p is corrected for all comparisons"
     )
     table = format_columns(["feature", "cell", "r", "chosen by", "p"], rows, width)
+    notes = [note for note in (_shortness(recording), meaning if rows else "") if note]
     return [
-        *wrapped(recording.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []), "",
-        *(wrapped(note, width) if (note := _shortness(recording)) else []),
-        *wrapped(meaning, width),
+        *wrapped(recording.piece.extent, width), *wrapped(compared, width), *(["", *table] if rows else []),
+        *([""] if notes else []), *(line for note in notes for line in wrapped(note, width)),
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ function make(parent, tag, attributes, ...children) {
   return node;
 }
 const number = (value, digits = 4) => value === null ? "?" : value.toFixed(digits);
-// With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_view.
+// With as many decimals as the standard error leaves, as in charrnn.cli.inspector.gradient_figures.
 function measured(loss, error, unitOfLoss = 1) {
   if (loss === null || error === null) return "no number";
   const value = loss / unitOfLoss, decimals = error > 0 ? -Math.floor(Math.log10(error / unitOfLoss)) : 4;
