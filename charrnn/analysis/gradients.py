@@ -164,7 +164,7 @@ def spectral_radii(config: ModelConfig, weights: Weights) -> list[tuple[int, str
         for first, _, own in each_member(config, weights)
         for layer in range(config.num_layers)
         for name, block in zip(names, np.split(own[f"layers.{layer}.weight_hh"], len(names)), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def loss_by_context(model: Engine, ids: NDArray[Any]) -> list[ContextLoss]:

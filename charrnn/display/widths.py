@@ -84,9 +84,7 @@ def wrapped(sentence: str, width: int, indent: int = 0) -> list[str]:
 def wrap(sentence: str, width: int, *, first: str = "", others: str = "") -> list[str]:
     """Wrap a sentence with indents, in lines that fit on any terminal; see `cut`."""
     if sentence.isascii():
-        return textwrap.wrap(
-            sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
-        )  # fmt: skip
+        return textwrap.wrap(sentence, width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
     lines, line = list[str](), first
     for whole in sentence.split(" "):
         *pieces, word = _cut_word(whole, width - max(len(first), len(others)))

@@ -29,12 +29,7 @@ from charrnn.cli.inspector.results import View
 from charrnn.cli.inspector.subject import Subject
 from charrnn.cli.inspector.surprise_view import surprise_view
 from charrnn.cli.inspector.tables import print_json, print_lines
-from charrnn.cli.inspector.unit_views import (
-    SHOWN_CHARACTERS,
-    cell_view,
-    gates_view,
-    neurons_view,
-)
+from charrnn.cli.inspector.unit_views import SHOWN_CHARACTERS, cell_view, gates_view, neurons_view
 from charrnn.display.messages import write_line
 from charrnn.display.svg import MARK, picture
 from charrnn.display.widths import wrapped

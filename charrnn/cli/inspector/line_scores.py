@@ -110,7 +110,7 @@ def score_lines(
     return [
         ScoredLine(
             line.number,
-            line.text.removesuffix("\r\n" if has_cr_lf else "\n").removesuffix("\n"),
+            _without_end(line.text, has_cr_lf=has_cr_lf),
             [mean[index] for mean in means],
             [_worst(column[index]) for column in columns] if finds_worst else [],
         )
@@ -122,7 +122,12 @@ def _as_read(line: str, subject: Subject, rule: str) -> str:
     """The line with its end, or without it for a model whose text has no line feed."""
     if "\n" in subject.contents.encoder:
         return line
-    return line.removesuffix("\r\n" if _takes_cr_lf(subject, rule) else "\n").removesuffix("\n")
+    return _without_end(line, has_cr_lf=_takes_cr_lf(subject, rule))
+
+
+def _without_end(line: str, *, has_cr_lf: bool) -> str:
+    """The line without its line feed, or CR LF if that ends its lines."""
+    return line.removesuffix("\r\n" if has_cr_lf else "\n").removesuffix("\n")
 
 
 def _takes_cr_lf(subject: Subject, rule: str) -> bool:
