@@ -14,7 +14,7 @@ from charrnn.config import CHOICES, config_from_dict
 from charrnn.errors import ConfigError, DecodingError
 from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
 from charrnn.text.decoding import TextPreparer, decode_document, prepare
-from charrnn.text.kinds import DOCUMENTS, LONGEST_HEAD, kind_without_text
+from charrnn.text.kinds import ARCHIVES, DOCUMENTS, LONGEST_HEAD, kind_without_text
 from charrnn.text.misread import FirstLook, holds_utf8
 from charrnn.text.options import TextOptions
 
@@ -255,6 +255,22 @@ def test_document_of_another_program_is_named(head, kind, mend):
         decode([head[:2], head[2:3], head[3:]])
     assert decode([b"a ", head], errors="replace").startswith("a ")
     assert decode([head], unit="byte").encode("latin-1") == head
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"Rar!\x1a\x07\x01\0\x92", "packed by RAR"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "packed by 7-Zip"),
+        (b"\x04\x22\x4d\x18\x64\x40\xa7", "compressed by LZ4"),
+        (b"\x1f\x9d\x90", "compressed by compress (.Z)"),
+    ],
+)
+def test_file_that_charrnn_cannot_unpack_is_named(head, kind, encoding):
+    assert outcome([head[:1], head[1:], b"noise"], encoding=encoding) == f"t: is {kind}; unpack it"
+    assert decode([head], unit="byte").encode("latin-1") == head
+    assert outcome(["\u9d1f".encode("utf-16-le")], encoding="utf-16-le") == "\u9d1f", "whose bytes are those of .Z"
 
 
 @pytest.mark.parametrize(
@@ -584,7 +600,9 @@ def test_given_remedy_replaces_guesses(encoding, data):
 
 
 @given(
-    st.binary(max_size=40).filter(lambda data: not data.startswith(tuple(DOCUMENTS)) and not kind_without_text(data)),
+    st.binary(max_size=40).filter(
+        lambda data: not data.startswith((*DOCUMENTS, *ARCHIVES)) and not kind_without_text(data)
+    ),
     st.integers(1, 5),
 )
 def test_place_of_an_error_does_not_depend_on_the_pieces(data, size):
