@@ -75,7 +75,7 @@ def test_seek_resumes_at_the_place(shape, steps):
 
 
 def test_more_lanes_than_transitions_are_refused_with_what_would_work():
-    with pytest.raises(ConfigError, match=r"--batch-size 5 asks for at least 6 characters.*lower it to 4 or less"):
+    with pytest.raises(ConfigError, match=r"--batch-size 5 asks for at least 6 characters.*lower it to at most 4$"):
         Lanes(np.arange(5), batch_size=5, seq_len=8)
 
 

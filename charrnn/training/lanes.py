@@ -147,7 +147,7 @@ class Lanes(WindowReader):
         if transitions < batch_size:
             raise ConfigError(
                 f"--batch-size {batch_size} asks for at least {batch_size + 1:,} characters to train on, "
-                f"and there are {len(ids):,}; lower it to {transitions} or less"
+                f"and there are {len(ids):,}; lower it to at most {transitions}"
             )
         self._ids = ids
         self._starts = lane_starts(len(ids), batch_size)[shard]

@@ -51,8 +51,8 @@ class LineLanes(WindowReader):
         lines = find_lines(ids, line_end_id)
         if len(lines.starts) < batch_size:
             raise ConfigError(
-                f"--batch-size {batch_size} asks for as many lines to train on, and there are {len(lines.starts):,}; "
-                f"lower it to {len(lines.starts)} or less"
+                f"--batch-size {batch_size} asks for as many lines to train on, and the text has "
+                f"{len(lines.starts):,}; lower it to at most {len(lines.starts)}"
             )
         self._starts, self._lengths = _cut_longest(lines, batch_size, seq_len)
         self._num_batches = -(-len(self._starts) // batch_size)
