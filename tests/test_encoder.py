@@ -39,7 +39,7 @@ def test_unknown_characters_are_listed_once_in_order(alphabet, text):
     if not unknown:
         assert encoder.decode(encoder.encode(text)) == text
         return
-    assert encoder.lacking(text) == unknown
+    assert encoder.without_own_id(text) == unknown
     with pytest.raises(CharRNNError):
         encoder.encode(text)
 

@@ -101,8 +101,7 @@ class CharEncoder:
         Raises:
             CharRNNError: the text holds characters that are not in the alphabet, and no id stands for them.
         """
-        lacking = self.lacking(text)
-        if lacking:
+        if not self.has_unknown and (lacking := self.without_own_id(text)):
             raise CharRNNError(f"{describe_characters(lacking)}, which this model never saw ({len(self)} {self.unit}s)")
         return _translate_text(self._table, self._units(text))
 
@@ -130,10 +129,6 @@ class CharEncoder:
         return np.concatenate(
             [_firsts(self.widths(text[at : at + AT_ONCE])) for at in range(0, len(text) + 1, AT_ONCE)]
         )
-
-    def lacking(self, text: str) -> str:
-        """The characters of a text that no id stands for, each once, in order of appearance."""
-        return "" if self.has_unknown else self.without_own_id(text)
 
     def without_own_id(self, text: str) -> str:
         """The characters of a text that are not in the alphabet, each once, in order of appearance."""
