@@ -433,13 +433,6 @@ def test_lines_without_line_feeds_suggest_newline_lf(tmp_path):
         read_corpus([path], ReadOptions(options=TextOptions(lines=True, unit="byte")))
 
 
-def test_invalid_utf8_is_refused_with_place_and_remedies(tmp_path):
-    told = "if it is Windows-1252 or Latin-1, give --encoding windows-1252"
-    with pytest.raises(CorpusError, match=rf"text.txt: not valid UTF-8 at byte 3 \(0xe9\); {told}") as caught:
-        read_corpus([write(tmp_path, "caf\xe9 noir".encode("latin-1"))])
-    assert "--errors replace" in str(caught.value)
-
-
 def test_odd_one_of_several_encodings_suggests_a_conversion(tmp_path):
     """Otherwise each file would suggest its own encoding in turn."""
     verse = "“So,” he said, “it is café noir.” " * 9
