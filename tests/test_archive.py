@@ -428,8 +428,8 @@ def test_fields_missing_in_the_oldest_file_get_their_original_meaning():
         filled |= {name: values.pop(name) for name in values.keys() - given.keys()}
         assert values == given
     assert filled == {
-        "rewind": True, "val_bounded": False, "init_run": None, "learned": [], "learned_held_out": False,
-        "precision_given": False,
+        "rewind": True, "rewind_after": 3, "val_bounded": False, "init_run": None, "learned": [],
+        "learned_held_out": False, "precision_given": False,
     }  # fmt: skip
 
 
