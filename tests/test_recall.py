@@ -19,6 +19,7 @@ from charrnn.config import CONTEXTS, FARTHEST
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.hyperparameters import RECALL
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
+from charrnn.inference.engine import FEW_TEXTS, FewMemories, begin_memories
 from charrnn.inference.recall_logits import add_raised
 from charrnn.inference.tape import record, zero_state
 from charrnn.network.ensemble import build_model
@@ -122,6 +123,26 @@ def test_batched_texts_recall_at_any_length(reach):
     memories = RecallMemories(reach, 9, 3)
     np.testing.assert_array_equal([memories.read(row) for row in together], recall_columns(together, reach))
     assert memories._history.shape[1] <= 2 * max(FIRST_ROOM, min(reach, len(together)))
+
+
+@pytest.mark.parametrize("generated_from", [None, 5, 300])
+@pytest.mark.parametrize("count", [FEW_TEXTS, FEW_TEXTS + 1])
+def test_few_texts_recall_what_many_do(count, generated_from):
+    """Also where one text that was read for all goes on as several, few or many, beyond the reach of recall."""
+    beginning, rest, reach = few_letters(700, letters=9), few_letters(500 * count, 1, 9).reshape(-1, count), 200
+    rest[250:] = rest[:250]
+    few, many = FewMemories(reach, 9, 1, generated_from), RecallMemories(reach, 9, 1, generated_from)
+    assert isinstance(begin_memories(reach, 9, FEW_TEXTS, None), FewMemories)
+    for character in beginning[:, None]:
+        np.testing.assert_array_equal(few.read(character), many.read(character))
+    rows = np.zeros(count, dtype=np.intp)
+    for _ in range(2):  # the one stays where it is
+        several, expected = few.selected(rows), many.selected(rows)
+        for characters in rest:
+            np.testing.assert_array_equal(several.read(characters), expected.read(characters))
+    np.testing.assert_array_equal(few.read(beginning[:1]), many.read(beginning[:1]))
+    later, expected = few.selected(rows), many.selected(rows)
+    np.testing.assert_array_equal(later.read(rest[0]), expected.read(rest[0]))
 
 
 def test_block_lookup_without_sorting_equals_recall_text(monkeypatch):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Floats, Ids
-from charrnn.inference.engine import Engine, EngineReader
+from charrnn.inference.engine import Engine, EngineReader, FewMemories, begin_memories
 from charrnn.inference.numpy_network import State
 from charrnn.recall import NO_FORECAST, Forecasts
 from charrnn.recall_memory import RecallMemories, RecallMemory
@@ -64,7 +64,7 @@ class MixedModel:
     def batch_reader(self, num_texts: int, generated_from: int | None = None) -> MixedBatchReader:
         """Begin N texts, to be read side by side; for `generated_from` see `RecallMemory`."""
         memories = {
-            reach: RecallMemories(reach, len(self.encoder), num_texts, generated_from) for reach in self._reaches
+            reach: begin_memories(reach, len(self.encoder), num_texts, generated_from) for reach in self._reaches
         }
         known = [
             _KnownTexts(
@@ -124,7 +124,7 @@ class MixedBatchReader:
 
     known: Sequence[_KnownTexts]
     vocab_size: int
-    memories: Mapping[int, RecallMemories]
+    memories: Mapping[int, RecallMemories | FewMemories]
 
     def __call__(self, ids: Ids) -> Floats:
         """Read the next character of each text, shape (N,); return the logits of the following, shape (N, V)."""
