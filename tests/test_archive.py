@@ -527,13 +527,37 @@ def test_plain_state_dict_is_refused(tmp_path):
 
 def test_endless_input_is_refused_after_a_few_bytes(monkeypatch):
     class Endless:
+        def fileno(self):
+            return device.fileno()
+
         def read(self, size=-1):
             assert 0 < size < 100, "it has no end"
             return b"\0" * size
 
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Endless()))
-    with pytest.raises(CheckpointError, match="standard input: not a whole charrnn checkpoint"):
+    with (
+        open(os.devnull, "rb") as device,
+        pytest.raises(CheckpointError, match="standard input: not a whole charrnn checkpoint"),
+    ):
         read_checkpoint("-")
+
+
+def test_file_as_standard_input_is_read_where_it_lies(path, monkeypatch):
+    """The training state is left out; what a pipe holds, or the rest of a file, is read whole."""
+    write(path, training={**SUMMARY, "x": torch.zeros(1_000_000)})
+    size, weights = path.stat().st_size, read_checkpoint(str(path)).weights
+    for skipped, most in ((0, size // 2), (5, 3 * size)):
+        path.write_bytes(b"\0" * skipped + path.read_bytes())
+        with path.open("rb") as file:
+            file.read(skipped)
+            monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
+            tracemalloc.start()
+            found = read_checkpoint("-").weights
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert peak < most
+        for name, values in weights.items():
+            np.testing.assert_array_equal(found[name], values)
 
 
 def test_dangling_link_is_reported_with_its_final_target(tmp_path):

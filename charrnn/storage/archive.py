@@ -28,13 +28,14 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -184,10 +185,9 @@ def read_checkpoint(path: str, *, with_training: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: is a folder; give a checkpoint that `charrnn train` wrote")
     try:
         if path == STDIN:
-            return _read_stream(_in_memory(sys.stdin.buffer), path, with_training)
+            return _read_stream(_seekable(sys.stdin.buffer), path, with_training)
         with open(path, "rb") as file:
-            is_seekable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return _read_stream(file if is_seekable else _in_memory(file), path, with_training)
+            return _read_stream(_seekable(file), path, with_training)
     except FileNotFoundError:
         mend = told_of_home(path) or ask_for_neighbour(path) or "`charrnn train TEXT` writes one"
         told = told_of_address(path) or told_of_link(path) or f"no such file; {mend}"
@@ -207,10 +207,18 @@ def read_run_and_step(path: Path) -> tuple[str, int] | None:
     return header.origin.run, int(header.training["step"])
 
 
-def _in_memory(file: IO[bytes]) -> BinaryIO:
-    """The content of a pipe or a device in memory, for random access; only the first bytes if it is no zip file."""
-    head = file.read(len(ZIP))
-    return io.BytesIO(head + file.read() if head == ZIP else head)
+def _seekable(file: BinaryIO) -> BinaryIO:
+    """The file itself for random access, or, of a pipe or a device, its content in memory.
+
+    Of what is no zip file only the first bytes are read: it may have no end.
+    """
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and file.tell() == 0:
+        return file
+    content = io.BytesIO()
+    content.write(file.read(len(ZIP)))
+    if content.getvalue() == ZIP:
+        shutil.copyfileobj(file, content)  # piece by piece: never all of it twice
+    return content
 
 
 def _read_stream(file: BinaryIO, path: str, with_training: bool) -> Checkpoint:
