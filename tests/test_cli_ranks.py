@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from datetime import timedelta
+from multiprocessing.util import Finalize
 
 import pytest
 import torch
-from processes import Training, all_but_the_clock
+from processes import Training, all_but_the_clock, stop_in_step
 from ranks import FLAGS, SAVING, start_ranks
 from runs import break_forward
 from torch import distributed as dist
@@ -246,3 +247,23 @@ def test_signal_to_one_rank_stops_all_and_one_process_can_resume(folder):
     assert alone.wait() == 0, alone.stderr
     assert "processes: 1, before 2, with new random numbers for dropout" in alone.stderr
     assert read_checkpoint(str(folder / "verse.pt")).step == stored["step"] + 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stops", "code"), [(False, 0), (True, 143)])
+def test_abort_at_the_exit_of_python_does_not_change_the_exit_code(folder, stops, code):
+    """As PyTorch's threads sometimes do, where one process ends much later than the others."""
+    prepare = functools.partial(abort_at_exit, stops)
+    ranks = start_ranks(folder, 2, *FLAGS, "--max-steps", 8, "--log", "verse.log", prepare=prepare)
+    assert [process.wait() for process in ranks] == [code, code], ranks[0].stderr
+    told = "stopped after step " if stops else "best validation loss "
+    assert ranks[0].stderr.splitlines()[-1].startswith(told)
+    assert [process.stdout for process in ranks] == ["" if stops else "verse.pt\n", ""]
+    assert ranks[1].stderr == ""
+    assert sorted(os.listdir(folder)) == ["verse.log", "verse.pt", "verse.txt"]
+
+
+def abort_at_exit(stops, rank):
+    Finalize(None, os.abort, exitpriority=0)  # what `atexit` is to a process that was forked
+    if stops:
+        stop_in_step(5)

@@ -16,7 +16,7 @@ from charrnn.cli.common.streams import print_path
 from charrnn.cli.trainer.cpu_load import OtherLoad
 from charrnn.cli.trainer.effective_request import settle
 from charrnn.cli.trainer.lock import locked_output
-from charrnn.cli.trainer.process_group import joined
+from charrnn.cli.trainer.process_group import exiting_at_once, joined
 from charrnn.cli.trainer.reading import initial_reading, read_texts, stored_reading
 from charrnn.cli.trainer.request import Request
 from charrnn.cli.trainer.signals import TrainingSignals
@@ -46,11 +46,19 @@ def require_working_directory() -> None:
 def run_training(request: Request) -> None:
     """Carry out a request, and print the checkpoint's path on stdout at the end.
 
+    One of several processes does not return; see `exiting_at_once`.
+
     Raises:
         CharRNNError: the request cannot be carried out, the training diverged, or its last save failed.
         typer.Exit: stopped by a signal, after saving.
     """
     place = read_place()
+    with exiting_at_once() if place.world_size > 1 else contextlib.nullcontext():
+        _run(request, place)
+
+
+def _run(request: Request, place: Place) -> None:
+    """Train as one of the processes of a training, and print the path if this is the first."""
     if told := told_of_no_rank():
         write_warning(told, as_json=request.as_json)
 

@@ -1,8 +1,10 @@
-"""Join the processes of a training, and let one of them report errors."""
+"""Join the processes of a training, let one of them report errors, and end each of them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 
 import typer
@@ -61,6 +63,24 @@ def joined(place: Place, signals: TrainingSignals, *, as_json: bool = False) -> 
     finally:
         if are_together or not group.uses_nccl:
             group.leave()
+
+
+@contextlib.contextmanager
+def exiting_at_once() -> Iterator[None]:
+    """End this process of several right after the body, with the exit code that it would have had.
+
+    An orderly exit of Python ends PyTorch's threads as well, which on rare occasions aborts the process; its launcher
+    would take the job for a failed one after all was saved. An error that is still to be reported is passed on.
+    """
+    code = 0
+    try:
+        yield
+    except typer.Exit as end:
+        code = end.exit_code
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # its reader may be gone
+            stream.flush()
+    os._exit(code)
 
 
 def _tell_once(error: CharRNNError, group: Ranks, as_json: bool) -> None:
