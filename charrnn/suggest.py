@@ -253,7 +253,14 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
         most, longest = round(most * SEQ_LEN / line / 2), train_chars / (MIN_WINDOWS * line)
     if processes > 1:
         most = max(most, LANES_OF_A_PROCESS[device] * processes)
-    return int(max(1, min(most, MOST_LANES, longest)))
+    lanes = int(max(1, min(most, MOST_LANES, longest)))
+    return _suited_to_gpus(lanes, processes) if device == "cuda" else lanes
+
+
+def _suited_to_gpus(lanes: int, processes: int) -> int:
+    """Lower a batch size so that each process has as many lanes as cuDNN's persistent kernels take; see `GPU_SIZES`."""
+    each = min(lanes // processes, LANES["cuda"][-1][1])
+    return each // 8 * 8 * processes if each >= 8 else lanes
 
 
 def _step_chars(lanes: int, seq_len: int, train_chars: float, mean_line: float | None) -> float:

@@ -407,6 +407,17 @@ def test_more_lanes_on_a_gpu_read_proportionally_more():
     assert epochs == pytest.approx([epochs[0] * times for times in (1, 2, 4, 4)])
 
 
+@pytest.mark.parametrize("processes", [1, 3, 16])
+@pytest.mark.parametrize("num_chars", [143_000, 6_000_000])
+@pytest.mark.parametrize("mean_line", [None, 7.5, 20.0, 45.0, 120.0])
+def test_each_gpu_gets_lanes_for_the_persistent_kernels(processes, num_chars, mean_line):
+    """A multiple of 8, and at most 128, unless there are fewer than 8."""
+    text = {"num_chars": num_chars, "mean_line": mean_line, "vocab_size": 65, "processes": processes}
+    lanes, left = divmod(suggest({"device": "cuda"}, **text).training.batch_size, processes)
+    assert left == lanes % 8 == 0
+    assert 8 <= lanes <= 128
+
+
 @pytest.mark.parametrize(("lanes", "times"), [(32, 1), (64, 2), (256, 8), (512, 8)])
 def test_plan_for_several_gpus_counts_the_lanes_of_each(lanes, times):
     flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
