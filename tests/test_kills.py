@@ -22,7 +22,7 @@ FLAGS = [
     "--hidden-size", 16, "--num-layers", 2, "--batch-size", 4, "--seq-len", 16, "--dropout", 0.2, "--max-steps", STEPS,
     "--patience", 100, "--precision", "float32", "--save-every", "0.1s", "-q",
 ]  # fmt: skip
-KILLS = 40
+KILLS = 50
 KILLS_IN_THE_SAVE = 20
 
 
