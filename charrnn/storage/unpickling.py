@@ -25,6 +25,9 @@ LARGEST_KEY = 1 << 16
 MOST_REPEATED = 8
 """Most characters of strings fetched from the memo, per byte of the pickle; those of torch.save take up to one."""
 
+MOST_OBJECTS, BYTES_PER_OBJECT = 1_000_000, 16
+"""Lists, dicts, tuples and tensors that a pickle may make, and the bytes for each one more: ours take no fewer."""
+
 LONGEST_KEY = 20
 """Most characters of a storage's key, a small number in the files of torch.save: each use of one copies it."""
 
@@ -77,12 +80,15 @@ class _Machine:
         self.result: Any = None
         self._size = size
         self._repeatable = MOST_REPEATED * size
+        self._makeable = MOST_OBJECTS + size // BYTES_PER_OBJECT
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stack below each mark
         self._memo: dict[int, Any] = {}
 
     def follow(self, name: str, argument: Any) -> None:
         """Execute one opcode."""
+        if name in _MAKING:
+            self._count_object()
         match name:
             case "PROTO":
                 pass
@@ -119,6 +125,12 @@ class _Machine:
                 self._call(*self._take(2))
             case _:
                 raise pickle.UnpicklingError(f"it has the instruction {name}, which no checkpoint of ours has")
+
+    def _count_object(self) -> None:
+        """Limit the objects that are made, each of which takes far more memory than its opcode."""
+        self._makeable -= 1
+        if self._makeable < 0:
+            raise pickle.UnpicklingError("it has more parts than a checkpoint of its size")
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)  # computing the value may have replaced the stack
@@ -172,6 +184,11 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
     "EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict,
 }  # fmt: skip
+
+_MAKING = {
+    "EMPTY_LIST", "EMPTY_DICT", "MARK", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "BINPERSID", "REDUCE",
+}  # fmt: skip
+"""The opcodes that make an object of more than a few bytes."""
 
 
 @dataclass(frozen=True)
