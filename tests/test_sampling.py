@@ -272,15 +272,17 @@ def test_temperature_range_is_applied_to_draws(first):
     assert shares[-1] < 0.35
 
 
-@given(ANY_LOGITS, st.floats(0, 3), st.none() | st.integers(1, 12))
+@given(ANY_LOGITS, st.floats(0, 3), st.none() | st.integers(0, 12))
 def test_probabilities_sum_to_one_and_keep_the_order_of_logits(logits, temperature, top_k):
     weights = probabilities(logits, SamplingOptions(temperature=temperature, top_k=top_k))
     np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5)
     assert (weights >= 0).all()
     best = logits.argmax(axis=-1)
     assert (weights[np.arange(len(best)), best] == weights.max(axis=-1)).all()
-    if top_k is not None:
+    if top_k:
         assert ((weights > 0).sum(axis=-1) <= top_k).all()
+    elif top_k == 0:
+        assert (weights == probabilities(logits, SamplingOptions(temperature=temperature))).all()
 
 
 @given(ANY_LOGITS)
@@ -310,7 +312,7 @@ def test_single_text_draws_like_a_batch_for_large_logits(temperature, shift):
 
 
 ANY_FILTERS = {
-    "top_k": st.none() | st.integers(1, 75),
+    "top_k": st.none() | st.integers(0, 75),
     "top_p": st.none() | st.sampled_from([0.01, 0.2, 0.5, 0.9, 1.0]),
     "min_p": st.none() | st.sampled_from([0, math.exp(-1), 0.01, 1.0]),
     "allowed": st.none() | st.sets(st.integers(1, 69), max_size=60),
@@ -633,7 +635,7 @@ def test_byte_stop_ends_the_text_even_within_a_character(data, stops, keep_stop)
         ({"temperature": float("nan")}, "--temperature is nan"),
         ({"temperature": float("inf")}, "--temperature is inf"),
         ({"final_temperature": -1.0}, "--temperature is -1.0"),
-        ({"top_k": 0}, "--top-k is 0; it must be at least 1"),
+        ({"top_k": -1}, "--top-k is -1; it must be at least 0"),
         ({"top_p": 0.0}, "--top-p is 0.0; it must be more than 0 and at most 1"),
         ({"top_p": 1.1}, "--top-p is 1.1"),
         ({"min_p": 2.0}, "--min-p is 2.0"),

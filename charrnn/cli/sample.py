@@ -86,7 +86,7 @@ def sample(
         ),
     ] = "0.8",
     top_k: Annotated[
-        int | None, typer.Option(help="Choose among the K likeliest characters only. [default: all]")
+        int | None, typer.Option(help="Choose among the K likeliest characters only; 0: all. [default: all]")
     ] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Choose among the fewest that together have this probability. [default: all]")

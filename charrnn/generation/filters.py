@@ -33,7 +33,7 @@ class SamplingOptions:
     Attributes:
         temperature: divides the logits; below 1, unlikely choices get rarer; 0 is greedy.
         final_temperature: the temperature at the end of the text, approached linearly; None: constant temperature.
-        top_k: draw from the k best only; None for all.
+        top_k: draw from the k best only; None, or 0 as in llama.cpp, for all.
         top_p: draw from the fewest that together have this probability (Holtzman et al. 2020,
             https://arxiv.org/abs/1904.09751); None for all.
         min_p: draw from those with at least this share of the best one's probability; None for all.
@@ -54,7 +54,7 @@ class SamplingOptions:
         for temperature in (self.temperature, self.final_temperature):
             if temperature is not None and not 0 <= temperature < math.inf:
                 raise ConfigError(f"--temperature is {temperature}; it must be at least 0 (greedy) and finite")
-        check_range("top_k", self.top_k, Range(1))
+        check_range("top_k", self.top_k, Range(0))
         check_range("top_p", self.top_p, Range(0, 1, open_low=True))
         check_range("min_p", self.min_p, Range(0, 1))
         if self.allowed is not None and not self.allowed:
@@ -112,7 +112,7 @@ def _filter(logits: Floats, options: SamplingOptions) -> Floats:
     if options.allowed is not None:
         logits = logits + closed_row(options.allowed, logits.shape[-1])
     logits = logits - logits.max(axis=-1, keepdims=True)  # as in `choosing`, so that both see the same ties
-    if options.top_k is not None and options.top_k < logits.shape[-1]:
+    if options.top_k and options.top_k < logits.shape[-1]:
         logits = _keep_first(logits, _best_first(logits)[..., : options.top_k])
     if options.top_p is not None and options.top_p < 1:
         logits = _keep_likeliest(logits, options.top_p)
