@@ -20,7 +20,6 @@ from charrnn.generation.sampling import Sampler
 from charrnn.loading import load_for_sampling, read_others
 from charrnn.storage.archive import Checkpoint, read_checkpoint
 from charrnn.text.likeness import in_known_form
-from charrnn.text.options import BYTE
 
 if TYPE_CHECKING:
     from charrnn.generation.matching import LineMatch
@@ -87,7 +86,7 @@ def prepare_job(flags: SampleFlags, *, seed: int, processes: int) -> Job:
 
 def _fit(prompt: str, flags: SampleFlags, form: InputForm) -> str:
     """A prompt as the model's text would have it."""
-    if not (flags.reads_prompt and form.encoder.unit == BYTE):  # bytes from a file keep their line ends
+    if not (flags.reads_prompt and form.of_bytes):  # bytes from a file keep their line ends
         prompt = form.with_line_ends(prompt)
     return fit_prompt(prompt, form.encoder, flags.unknown, flags.checkpoint, quiet=flags.quiet)
 
