@@ -338,9 +338,9 @@ STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NNt
             b"ctorch._utils\n_rebuild_tensor_v2\nq\x05(" + STORAGE + b"K\x00))NNNNtq\x06h\x05h\x06R",
             "its structure is broken",
         ),
-        # Each byte would take eighty in memory.
-        (b"}" * 1_100_000, "it has more parts than a checkpoint of its size"),
-        (b")" + b"\x85" * 1_100_000, "it has more parts than a checkpoint of its size"),
+        # Each byte would take some seventy in memory.
+        (b"}" * 1_200_000, "it has more parts than a checkpoint of its size"),
+        (b")" + b"\x85" * 1_200_000, "it has more parts than a checkpoint of its size"),
         (b"0", "the instruction POP"),
         (b"h\xff", "its structure is broken"),
         (b"\x87", "its structure is broken"),
