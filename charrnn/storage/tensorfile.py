@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from charrnn.storage.unpickling import StoredTensor, unpickle
 
 DAMAGE = (
-    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, OSError, ValueError, TypeError, KeyError,
-    IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
+    zipfile.BadZipFile, pickle.UnpicklingError, struct.error, EOFError, OSError, ValueError, TypeError, LookupError,
+    AttributeError, OverflowError, RuntimeError,
 )  # fmt: skip
 """The exceptions that reading a damaged file may raise."""
 

@@ -33,7 +33,8 @@ class RepeatedFailure:
             is_safe: whether nothing is lost by the failure: then warn only when its reason changes.
         """
         self.failure = failure
-        if failure != self._told if is_safe else time.monotonic() - self._told_at >= TELL_EVERY:
+        is_due = failure != self._told if is_safe else time.monotonic() - self._told_at >= TELL_EVERY
+        if is_due:
             self._told, self._told_at = failure, time.monotonic()
             self._tell(f"{failure}; training goes on, and tries again")
 

@@ -50,7 +50,7 @@ class RunSaver:
         # Each process of a new run has generated its own name.
         self._name = self._ranks.broadcast(lambda: prepared.origin.run)
         self._sound_step = 0 if self._run.health.tries else self._run.step  # a run may resume amid a divergence
-        saved_step = self._run.step or None if request.is_in_place else None
+        saved_step = (self._run.step or None) if request.is_in_place else None
         self._background = BackgroundSaver(
             Placer(request.path, self._name, request.found, saved_step or 0),
             request.options["save_every"],
