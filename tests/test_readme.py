@@ -78,8 +78,8 @@ WORDS = {"train": CHOICES, "sample": SAMPLE_WORDS, "inspect": inspection.WORDS}
 OTHER_FLAGS = {
     "--install-completion", "--show-completion", "--version", "--help", "--index-url", "--standalone",
     "--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint", "--max-restarts", "--nodes",
-    "--ntasks-per-node", "--cpus-per-task", "--requeue", "--signal", "--open-mode", "--check", "--rnn-size",
-    "--foreground",
+    "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--requeue", "--signal", "--open-mode", "--check",
+    "--rnn-size", "--foreground",
 }  # fmt: skip
 """Those of all commands, of pip, torchrun, Slurm, ruff, char-rnn and timeout."""
 
@@ -469,3 +469,9 @@ def test_slurm_script_passes_the_cores_of_the_job_to_torchrun():
     (script,) = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", README, re.M | re.S)
     assert "#SBATCH" in script.split("--cpus-per-task=")[0]
     assert 'srun --cpus-per-task="$SLURM_CPUS_PER_TASK" torchrun ' in script
+
+
+def test_slurm_script_asks_for_a_gpu_for_each_process_of_a_node():
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n.*?)^```", README, re.M | re.S)
+    (gpus,), (processes,) = (re.findall(rf"--{flag}[= ](\d+)", script) for flag in ("gpus-per-node", "nproc-per-node"))
+    assert gpus == processes
