@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from charrnn.budget import SETUP_SECONDS, TYPICAL_FLOPS
+from charrnn.budget import LONG_TEXT, LOOKUP_SPEED, SETUP_SECONDS, TYPICAL_FLOPS
 from charrnn.cli.trainer.durations import parse_duration
 from charrnn.config import CHOICES, RANGES, ModelConfig, TrainConfig, check_options, config_from_dict
 from charrnn.errors import ConfigError
@@ -22,6 +22,7 @@ from charrnn.metrics import HistoryRow, best_row, bits_per_char, perplexity
 from charrnn.shapes import training_cost
 from charrnn.suggest import suggest
 from charrnn.text.options import TextOptions
+from charrnn.training.recalled_text import KEPT
 
 MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
 TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
@@ -399,12 +400,26 @@ def test_large_text_on_a_gpu_gets_more_lanes_and_kernel_friendly_sizes():
 
 
 def test_more_lanes_on_a_gpu_read_proportionally_more():
-    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
+    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1, "recall": 0}
     epochs = [
         suggest({**flags, "batch_size": lanes}, num_chars=10**7, vocab_size=100, flops=1e12).epochs
         for lanes in (32, 64, 128, 256)
     ]
     assert epochs == pytest.approx([epochs[0] * times for times in (1, 2, 4, 4)])
+
+
+def test_plan_for_a_gpu_waits_for_the_lookups_in_a_long_text():
+    """What is found in a shorter text is kept."""
+
+    def chars(num_chars, processes=1, **flags):
+        flags = {"device": "cuda", "time_limit": 65.0, **flags}
+        found = suggest(flags, num_chars=num_chars, vocab_size=65, flops=1e15, processes=processes)
+        return found.epochs * 0.9 * num_chars
+
+    assert LONG_TEXT == KEPT
+    assert chars(10**8) == pytest.approx(60 * LOOKUP_SPEED)
+    assert chars(10**8, processes=4) == pytest.approx(4 * 60 * LOOKUP_SPEED)
+    assert min(chars(10**8, recall=0), chars(4_000_000)) > 2 * 60 * LOOKUP_SPEED
 
 
 @pytest.mark.parametrize("processes", [1, 3, 16])
@@ -420,7 +435,7 @@ def test_each_gpu_gets_lanes_for_the_persistent_kernels(processes, num_chars, me
 
 @pytest.mark.parametrize(("lanes", "times"), [(32, 1), (64, 2), (256, 8), (512, 8)])
 def test_plan_for_several_gpus_counts_the_lanes_of_each(lanes, times):
-    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1}
+    flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1, "recall": 0}
     one, two = (
         suggest(
             {**flags, "batch_size": batch_size}, num_chars=10**8, vocab_size=100, flops=flops, processes=processes
