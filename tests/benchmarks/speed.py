@@ -31,6 +31,9 @@ STEPS = {"cpu": 6, "cuda": 48}
 
 FLOAT32 = "float32"
 SIZES = [(1, 128), (1, 384), (1, 512), (2, 512)]
+TEXT, LONG_TEXT = (400_000, 0), (5_000_000, 512)
+"""(characters, stretch): what recall finds in the first is kept; in the second a processor looks it up in each pass."""
+
 PRODUCT = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the matrices whose product is the ceiling."""
 
@@ -87,12 +90,12 @@ def model_config(num_layers: int, hidden_size: int, device: str = "cpu") -> Mode
     return ModelConfig(vocab_size=VOCAB_SIZE, cell="lstm", recall=RECALL, **sizes)
 
 
-def training_speed(num_layers: int, hidden_size: int, device: str = "cpu") -> Beside:
+def training_speed(num_layers: int, hidden_size: int, device: str = "cpu", text: tuple[int, int] = TEXT) -> Beside:
     """Characters per second of a training step beside a plain loop's: in float32, and by autocast as it computes.
 
     The faster of the two is what a user would take, and what ours is compared with.
     """
-    run = start_run(model_config(num_layers, hidden_size, device), device=device)
+    run = start_run(model_config(num_layers, hidden_size, device), device=device, text=text)
     plain = PlainLSTM(VOCAB_SIZE, EMBEDDING_DIM[device], num_layers, hidden_size).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batch = torch.randint(0, VOCAB_SIZE, (TRAINING.seq_len + 1, TRAINING.batch_size), device=device)
@@ -115,7 +118,8 @@ def training_speed(num_layers: int, hidden_size: int, device: str = "cpu") -> Be
     })  # fmt: skip
     assert np.isfinite(run.pace.loss), "the measured steps are real ones"
     ours, *plain_rates = rates.values()
-    told = f"{f'train {num_layers}x{hidden_size}, {run.config.precision}':28} charrnn {ours!s:>32} char/s"
+    length = " a long text" if text == LONG_TEXT else ""
+    told = f"{f'train{length} {num_layers}x{hidden_size}, {run.config.precision}':28} charrnn {ours!s:>32} char/s"
     for precision, rate in zip(precisions, plain_rates, strict=True):
         told += f"   plain PyTorch, {precision} {rate!s:>32}, ratio {ours.median / rate.median:.1f}"
     return Beside((num_layers, hidden_size), ours, max(plain_rates, key=lambda rate: rate.median), told)
@@ -184,10 +188,13 @@ def members_speed(members: int) -> str:
     )
 
 
-def start_run(config: ModelConfig, batch_size: int = TRAINING.batch_size, device: str = "cpu") -> TrainingRun:
+def start_run(
+    config: ModelConfig, batch_size: int = TRAINING.batch_size, device: str = "cpu", text: tuple[int, int] = TEXT
+) -> TrainingRun:
     """A run on random characters in the precision that is fastest here."""
-    ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, 400_000).astype(np.uint8)
-    options = replace(TRAINING, batch_size=batch_size, device=device)
+    num_chars, stretch = text
+    ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, num_chars).astype(np.uint8)
+    options = replace(TRAINING, batch_size=batch_size, device=device, stretch=stretch)
     run = TrainingRun.start(config, options, ids, ids[:1000], started_at=time.perf_counter())
     run.settle_precision(probe_precision(run.model, batch_size, "auto", TRAINING.seq_len).precision)
     run.model.train()
