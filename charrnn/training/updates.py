@@ -84,10 +84,10 @@ class ScaledUpdate(Update):
         self._scaler.unscale_(self._optimizer)
 
     def step(self, is_sound: Tensor | None = None) -> None:
-        """See `Update.step`; where `is_sound` is None, the weights are updated if all gradients are finite."""
-        if is_sound is not None:
-            for left_out in self._scaler._found_inf_per_device(self._optimizer).values():
-                left_out.copy_(~is_sound)
+        """See `Update.step`."""
+        assert is_sound is not None, "on a GPU the caller has not read it"
+        for left_out in self._scaler._found_inf_per_device(self._optimizer).values():
+            left_out.copy_(~is_sound)
         if isinstance(self._optimizer, torch.optim.SGD):
             self._begin_momentum()
         self._scaler.step(self._optimizer)
