@@ -242,19 +242,9 @@ def test_deterministic_interrupted_run_equals_the_straight_one(charrnn, tmp_path
     (tmp_path / "verse.txt").write_text(make_text(5000))
     even = ["--warmup-steps", 0, "--final-learning-rate", 1, "--learning-rate", 0.01, "--evaluate-every", 10]
     flags = [
-        "--hidden-size",
-        32,
-        "--batch-size",
-        8,
-        "--stretch",
-        256,
-        "--dropout",
-        0.2,
-        "--input-dropout",
-        0.05,
-        "--precision",
-        "float32",
-    ]
+        "--hidden-size", 32, "--batch-size", 8, "--stretch", 256, "--dropout", 0.2, "--input-dropout", 0.05,
+        "--precision", "float32",
+    ]  # fmt: skip
     for name, *steps in (("straight.pt", 60), ("cut.pt", 30, 60)):
         for number, last in enumerate(steps):
             begin = ["--resume"] if number else [*flags, *even]

@@ -94,18 +94,10 @@ def test_restart_ignores_a_checkpoint_of_an_earlier_job_with_the_same_id(folder,
 @pytest.mark.slow
 def test_two_hosts_go_on_if_only_one_counts_the_restart(folder, torchrun):
     """The second rank waits a second for the first to report; its host finds it healthy and restarts with the other."""
-    meeting = [
-        "--nnodes",
-        2,
-        "--rdzv-id",
-        "night",
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-        f"127.0.0.1:{free_port()}",
-    ]
+    meeting = ["--nnodes", 2, "--rdzv-id", "night", "--rdzv-backend", "c10d", "--rdzv-endpoint"]
+    meeting = [*map(str, meeting), f"127.0.0.1:{free_port()}"]
     command = ["--max-restarts", 1, "-m", "charrnn", "train", "verse.txt", *FLAGS, *SAVING, "--overwrite"]
-    hosts = [torchrun(*command, "--max-steps", 1_000, meeting=map(str, meeting), ranks=1) for _ in range(2)]
+    hosts = [torchrun(*command, "--max-steps", 1_000, meeting=meeting, ranks=1) for _ in range(2)]
     wait_for_checkpoint(folder, *hosts)
     os.kill(find_rank(0, *hosts), signal.SIGKILL)
     stdouts, stderrs = zip(*(host.communicate(timeout=120) for host in hosts), strict=True)
