@@ -129,8 +129,11 @@ def test_batched_texts_recall_at_any_length(reach):
 @pytest.mark.parametrize("count", [FEW_TEXTS, FEW_TEXTS + 1])
 def test_few_texts_recall_what_many_do(count, generated_from):
     """Also where one text that was read for all goes on as several, few or many, beyond the reach of recall."""
-    beginning, rest, reach = few_letters(700, letters=9), few_letters(500 * count, 1, 9).reshape(-1, count), 200
-    rest[250:] = rest[:250]
+    reach = 200
+    beginning = np.resize(few_letters(reach, letters=9), 700)  # repeats itself at the edge of the reach
+    rest = few_letters(500 * count, 1, 9).reshape(-1, count)
+    rest[:100] = beginning[100:200, None]  # goes on so
+    rest[150:300] = rest[:150]
     few, many = FewMemories(reach, 9, 1, generated_from), RecallMemories(reach, 9, 1, generated_from)
     assert isinstance(begin_memories(reach, 9, FEW_TEXTS, None), FewMemories)
     for character in beginning[:, None]:
@@ -143,6 +146,18 @@ def test_few_texts_recall_what_many_do(count, generated_from):
     np.testing.assert_array_equal(few.read(beginning[:1]), many.read(beginning[:1]))
     later, expected = few.selected(rows), many.selected(rows)
     np.testing.assert_array_equal(later.read(rest[0]), expected.read(rest[0]))
+
+
+def test_one_of_few_texts_alone_goes_on_as_itself():
+    few, many = FewMemories(200, 9, 2, None), RecallMemories(200, 9, 2)
+    for characters in few_letters(240, letters=9).reshape(-1, 2):
+        np.testing.assert_array_equal(few.read(characters), many.read(characters))
+    several = np.zeros(FEW_TEXTS + 1, dtype=np.intp)
+    few.selected(several)
+    second, expected = (memories.selected(np.array([1])).selected(several) for memories in (few, many))
+    for character in few_letters(50, 1, 3):
+        characters = np.full(len(several), character)
+        np.testing.assert_array_equal(second.read(characters), expected.read(characters))
 
 
 def test_block_lookup_without_sorting_equals_recall_text(monkeypatch):

@@ -205,6 +205,7 @@ class FewMemories:
             self._as_many = self._as_many or self._read_again()
             return self._as_many.selected(rows)
         memories, kept = copy.copy(self), rows.tolist()
+        memories._as_many = None
         memories._each = [self._each[row].copy() for row in kept]
         memories._recent = deque(([read[row] for row in kept] for read in self._recent), self._recent.maxlen)
         return memories
