@@ -19,14 +19,13 @@ from charrnn.config import CONTEXTS, FARTHEST
 from charrnn.generation.mixing import MixedModel, Part
 from charrnn.hyperparameters import RECALL
 from charrnn.inference.backprop import backpropagate, cross_entropy_gradient
-from charrnn.inference.engine import FEW_TEXTS, FewMemories, begin_memories
 from charrnn.inference.recall_logits import add_raised
 from charrnn.inference.tape import record, zero_state
 from charrnn.network.ensemble import build_model
 from charrnn.network.model import forecasts_on
 from charrnn.network.torch_engine import TorchCharRNN
 from charrnn.recall import FEW, LONGEST, NO_FORECAST, SPAN, recall_block, recall_columns, recall_text, recall_texts
-from charrnn.recall_memory import FIRST_ROOM, RecallMemories, RecallMemory
+from charrnn.recall_memory import FEW_TEXTS, FIRST_ROOM, FewMemories, RecallMemories, RecallMemory, begin_memories
 from charrnn.text.encoder import CharEncoder
 from charrnn.text.unknowns import encode_known
 from charrnn.training import recalled_text

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Floats, Ids
-from charrnn.inference.engine import Engine, EngineReader, FewMemories, begin_memories
+from charrnn.inference.engine import Engine, EngineReader
 from charrnn.inference.numpy_network import State
 from charrnn.recall import NO_FORECAST, Forecasts
-from charrnn.recall_memory import RecallMemories, RecallMemory
+from charrnn.recall_memory import FewMemories, RecallMemories, RecallMemory, begin_memories
 from charrnn.softmax import softmax
 from charrnn.text.encoder import CharEncoder
 

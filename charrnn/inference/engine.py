@@ -6,9 +6,7 @@ character by character, for one text or for many side by side.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -18,13 +16,10 @@ from charrnn.cell_types import CELLS
 from charrnn.config import ModelConfig
 from charrnn.inference.numpy_network import NumpyCharRNN, State
 from charrnn.inference.stepper import Stepper
-from charrnn.recall import LONGEST, Forecasts
-from charrnn.recall_memory import RecallMemories, RecallMemory
+from charrnn.recall import Forecasts
+from charrnn.recall_memory import FewMemories, RecallMemories, RecallMemory, begin_memories
 from charrnn.shapes import each_member
 from charrnn.softmax import log_softmax
-
-FEW_TEXTS = 4
-"""Up to so many texts side by side have each a `RecallMemory` of its own, which is faster, but takes up to 16 MB."""
 
 
 class Engine:
@@ -174,58 +169,6 @@ class EngineBatchReader:
         """Return independent copies of some of the texts; see `charrnn.generation.batch_sampling.BatchReader`."""
         memories = None if self._memories is None else self._memories.selected(rows)
         return EngineBatchReader([stepper.selected(rows) for stepper in self._steppers], memories)
-
-
-class FewMemories:
-    """`RecallMemories` for few texts: a `RecallMemory` for each, whose forecasts are the same.
-
-    Args:
-        reach, vocab_size, generated_from: see `RecallMemory`.
-        num_texts: N.
-    """
-
-    def __init__(self, reach: int, vocab_size: int, num_texts: int, generated_from: int | None) -> None:
-        self._reach, self._vocab_size, self._generated_from = reach, vocab_size, generated_from
-        self._each = [RecallMemory(reach, vocab_size, generated_from) for _ in range(num_texts)]
-        self._recent: deque[list[int]] = deque(maxlen=reach + LONGEST)  # what the forecasts depend on
-        self._length = 0
-        self._as_many: RecallMemories | None = None
-
-    def read(self, ids: Ids) -> Forecasts:
-        """Read the next character of each text, shape (N,); return the forecasts of the following, shape (N, C)."""
-        characters = ids.tolist()
-        self._recent.append(characters)
-        self._length += 1
-        self._as_many = None
-        return np.array([memory.read(own) for memory, own in zip(self._each, characters, strict=True)])
-
-    def selected(self, rows: Ids) -> FewMemories | RecallMemories:
-        """Return independent copies of the rows named, each as often as `rows` names it."""
-        if len(rows) > FEW_TEXTS:
-            self._as_many = self._as_many or self._read_again()
-            return self._as_many.selected(rows)
-        memories, kept = copy.copy(self), rows.tolist()
-        memories._as_many = None
-        memories._each = [self._each[row].copy() for row in kept]
-        memories._recent = deque(([read[row] for row in kept] for read in self._recent), self._recent.maxlen)
-        return memories
-
-    def _read_again(self) -> RecallMemories:
-        """The same texts side by side."""
-        forgotten = self._length - len(self._recent)
-        generated_from = None if self._generated_from is None else self._generated_from - forgotten
-        memories = RecallMemories(self._reach, self._vocab_size, len(self._each), generated_from)
-        for characters in self._recent:
-            memories.read(np.array(characters))
-        return memories
-
-
-def begin_memories(
-    reach: int, vocab_size: int, num_texts: int, generated_from: int | None
-) -> FewMemories | RecallMemories:
-    """Begin the memory of N texts, in the way that is faster for as many; for the arguments see `RecallMemory`."""
-    kind = FewMemories if num_texts <= FEW_TEXTS else RecallMemories
-    return kind(reach, vocab_size, num_texts, generated_from)
 
 
 def average(predictions: Iterable[Singles]) -> Singles:
