@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig
+from charrnn.config import EVALUATION_SHARE, MOST_EVALUATED, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 
 DROPOUT, INPUT_DROPOUT = 0.36, 0.1
@@ -77,6 +77,9 @@ FEWEST_BY_TIME = 12
 """Least number of evaluations where the clock ends a training: enough to see overfitting begin. Their cost is bounded
 during training."""
 
+PATIENCE = 8
+"""Evaluations without a gain after which a training ends whose end is not given, at their default distance."""
+
 
 def wanted_epochs(num_chars: int) -> float:
     """Epochs after which more stop helping: 8 for a million characters, up to 24 for a short text."""
@@ -93,17 +96,32 @@ def choose_evaluations(trained: float, counted: float) -> int:
     return int(max(FEWEST_BY_STEPS, min(MOST_EVALUATIONS, EVALUATION_SHARE * FORWARD_SPEED * trained / counted)))
 
 
-def evaluations_for_one(steps: float, evaluations: int, evaluate_every: int | None) -> float:
-    """How many evaluations come where there would be one by default: more than 1 if the user has them closer together.
+def choose_rewind_after(
+    steps: float, evaluations: int, evaluate_every: int | None, steps_per_epoch: float, patience: int | None = None
+) -> int:
+    """Choose after how many evaluations without a gain training goes back to the best weights.
 
-    Evaluations without a gain are counted by that: where they are close together, chance alone decides on most.
+    That is 3 or, where the user has them closer together than by default, as many as come in the same time: where they
+    are close together, chance alone decides on most. A given patience is not reached before.
 
     Args:
         steps: length of the training.
         evaluations: number that is chosen for it.
         evaluate_every: steps between two of them if the user sets it, else None.
+        steps_per_epoch: steps of a pass over the text.
+        patience: `TrainConfig.patience` if the user sets it, else None.
     """
-    return 1.0 if evaluate_every is None else max(1.0, steps / evaluations / evaluate_every)
+    usual = TrainConfig.rewind_after
+    if evaluate_every is None:
+        return usual
+    in_the_same_time = usual * spacing(0, steps, evaluations, steps_per_epoch) / evaluate_every
+    most = math.inf if patience is None else usual * patience / PATIENCE
+    return max(usual, round(min(in_the_same_time, most)))
+
+
+def choose_patience(rewind_after: int) -> int:
+    """Choose `TrainConfig.patience` for a training whose end is not given."""
+    return round(PATIENCE * rewind_after / TrainConfig.rewind_after)
 
 
 def spacing(trained: float, planned: float, evaluations: int, least: float) -> float:

@@ -25,11 +25,12 @@ from charrnn.hyperparameters import (
     choose_evaluated,
     choose_evaluations,
     choose_layer_norm,
+    choose_patience,
     choose_recall,
+    choose_rewind_after,
     choose_stretch,
     choose_warm_up,
     choose_weight_decay,
-    evaluations_for_one,
     peak_rate,
     wanted_epochs,
 )
@@ -76,9 +77,6 @@ trained a little less are better than one, and four better than two."""
 
 ENOUGH_EPOCHS = 0.5
 """Share of the wanted epochs from which a model is worth its cost even where the text is short."""
-
-PATIENCE = 8
-"""Default of `TrainConfig.patience` where no end is given."""
 
 SEQ_LEN = 64
 """Characters of a window of truncated BPTT."""
@@ -232,11 +230,12 @@ def _training_defaults(budget: TrainingBudget, model: ModelConfig, epochs: float
         choices["evaluations"] = round(min(MOST_EVALUATIONS, max(FEWEST_BY_TIME, usual)))
     else:
         choices["evaluations"] = choose_evaluations(epochs * train_chars, min(held_out, choices["evaluated"]))
-    for_one = evaluations_for_one(steps, choices["evaluations"], given.get("evaluate_every"))
-    choices["rewind_after"] = round(TrainConfig.rewind_after * for_one)
+    choices["rewind_after"] = choose_rewind_after(
+        steps, choices["evaluations"], given.get("evaluate_every"), steps / epochs, given.get("patience")
+    )
     if not any(name in given for name in ("epochs", "max_steps", "time_limit")):
         choices["epochs"] = float(f"{epochs:.2g}")
-        choices["patience"] = round(PATIENCE * for_one)
+        choices["patience"] = choose_patience(choices["rewind_after"])
     return choices
 
 

@@ -147,11 +147,19 @@ def test_later_time_limit_keeps_the_rate_of_evaluations(folder, before, seconds,
 
 
 @pytest.mark.slow
-def test_closer_evaluations_after_a_resume_count_for_less_without_a_gain(folder):
-    assert contents(folder)["training"]["config"]["rewind_after"] == 3
-    training = train(folder, "--resume", "--max-steps", 86, "--evaluate-every", 1)
+@pytest.mark.parametrize(
+    ("before", "given", "after"), [(None, [], None), (8, [], 171), (5, [], 5), (8, ["--patience", 9], 9)]
+)
+def test_closer_evaluations_after_a_resume_count_for_less_without_a_gain(folder, before, given, after):
+    state = contents(folder)
+    assert state["training"]["config"]["rewind_after"] == 3
+    state["training"]["config"]["patience"] = before
+    torch.save(state, folder / "verse.pt")
+    training = train(folder, "--resume", "--max-steps", 86, "--evaluate-every", 1, *given)
     assert training.process.exitcode == 0, training.stderr
-    assert contents(folder)["training"]["config"]["rewind_after"] == round(3 * 86 / 4)
+    config = contents(folder)["training"]["config"]
+    assert config["patience"] == after
+    assert config["rewind_after"] == (3 if after in (5, 9) else round(3 * 86 / 4)), "86 steps have four evaluations"
 
 
 def test_same_end_keeps_the_number_of_evaluations(folder):

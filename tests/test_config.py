@@ -268,8 +268,20 @@ def test_closer_evaluations_count_for_less_without_a_gain(end):
         assert half.patience == pytest.approx(16, abs=1)
 
 
-def test_given_patience_counts_each_evaluation():
-    assert suggest({"patience": 5, "evaluate_every": 1}, num_chars=143_000, vocab_size=61).training.patience == 5
+@pytest.mark.parametrize("end", [{"max_steps": 10**14}, {"epochs": 1e6}, {"time_limit": 1e6}])
+def test_an_end_far_away_makes_evaluations_no_farther_apart_than_a_pass(end):
+    flags = {**end, "hidden_size": 64, "evaluate_every": 1}
+    chosen = suggest(flags, num_chars=143_000, vocab_size=61).training
+    a_pass = 0.9 * 143_000 / (chosen.batch_size * chosen.seq_len)
+    assert chosen.rewind_after == pytest.approx(3 * a_pass, rel=0.05)
+
+
+def test_given_patience_counts_each_evaluation_and_is_not_reached_before_going_back():
+    chosen = [
+        suggest({"patience": patience, "evaluate_every": 1}, num_chars=143_000, vocab_size=61).training
+        for patience in (5, 40)
+    ]
+    assert [(training.patience, training.rewind_after) for training in chosen] == [(5, 3), (40, 15)]
 
 
 def test_large_alphabet_gets_wider_embeddings_and_no_recall_no_recall_dropout():

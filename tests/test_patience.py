@@ -72,13 +72,13 @@ def test_no_rewind_lets_training_overfit():
     assert np.allclose(np.diff(rates), rates[1] - rates[0])
 
 
-def test_rewind_repeats_while_there_is_no_gain():
-    run = start(max_steps=50, evaluations=50)
+@pytest.mark.parametrize("rewind_after", [TrainConfig.rewind_after, 7])
+def test_rewind_repeats_while_there_is_no_gain(rewind_after):
+    run = start(max_steps=50, evaluations=50, rewind_after=rewind_after)
     have_evaluated(run, 0.0)
     run.pace.lowest = 0.0
-    for _ in itertools.islice(train(run), 2 * TrainConfig.rewind_after):
-        pass
-    assert run.rewinds == 2
+    rewinds = [report.rewinds for report in itertools.islice(train(run), 2 * rewind_after)]
+    assert rewinds == [0] * (rewind_after - 1) + [1] * rewind_after + [2]
 
 
 def test_falling_loss_after_a_warmup_is_a_gain_though_above_the_best(monkeypatch):

@@ -90,7 +90,7 @@ def train(
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 if no end is given]"),
+        typer.Option(help="Evaluations without a gain before it ends early. [default: 8 or more, if no end is given]"),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Lanes read side by side. [default: by the text's size]")
@@ -149,7 +149,7 @@ def train(
         int | None, typer.Option(help="Steps between two evaluations. [default: by size and time]")
     ] = None,
     rewind: Annotated[
-        bool, typer.Option(help="Go back to the best weights, with a lower rate, when three evaluations bring no gain.")
+        bool, typer.Option(help="Go back to the best weights, with a lower rate, when evaluations bring no gain.")
     ] = TrainConfig.rewind,
     seed: Annotated[
         int, typer.Option(help="Seed of the first weights, of dropout and of the order of reading.")

@@ -24,8 +24,9 @@ from charrnn.hyperparameters import (
     FEWEST_BY_TIME,
     MOST_EVALUATIONS,
     choose_evaluations,
+    choose_patience,
+    choose_rewind_after,
     choose_weight_decay,
-    evaluations_for_one,
     peak_rate,
 )
 from charrnn.limits import flag_name
@@ -103,9 +104,7 @@ def _move_end(run: TrainingRun, before: TrainConfig) -> None:
         run.pace.stale, run.pace.lowest = 0, math.inf
         run.config = replace(run.config, evaluations=_evaluations(run, before.time_limit))
     if has_changed(run.config, before, *ENDS, "evaluate_every"):
-        planned = run.planned_steps or (run.step - run.first_step) / max(run.progress, 1e-9)
-        for_one = evaluations_for_one(planned, run.config.evaluations, run.config.evaluate_every)
-        run.config = replace(run.config, rewind_after=round(TrainConfig.rewind_after * for_one))
+        run.config = _with_evaluations_counted_anew(run, before)
 
 
 def _reason(
@@ -245,6 +244,22 @@ def _evaluations(run: TrainingRun, limit_before: float | None) -> int:
     assert run.planned_steps is not None, "something ends it"
     trained = run.planned_steps * run.lanes.chars_per_window
     return choose_evaluations(trained, run.config.num_evaluated(len(run.val_ids)))
+
+
+def _with_evaluations_counted_anew(run: TrainingRun, before: TrainConfig) -> TrainConfig:
+    """The config with the number of evaluations without a gain that fits how close together they are now.
+
+    A patience that was chosen before is chosen anew too; one that was given stays.
+    """
+    config = run.config
+    is_chosen = config.patience == before.patience == choose_patience(before.rewind_after)
+    planned = run.planned_steps or (run.step - run.first_step) / max(run.progress, 1e-9)
+    given_patience = None if is_chosen else config.patience
+    rewind_after = choose_rewind_after(
+        planned, config.evaluations, config.evaluate_every, run.lanes.windows_per_epoch, given_patience
+    )
+    patience = choose_patience(rewind_after) if is_chosen else config.patience
+    return replace(config, rewind_after=rewind_after, patience=patience)
 
 
 def _settle_precision(config: TrainConfig, stored: Checkpoint, explicit: Mapping[str, Any]) -> TrainConfig:
