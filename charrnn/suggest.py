@@ -135,8 +135,8 @@ def suggest(
     given = _complete(flags, has_lines=mean_line is not None)
     train_chars = num_chars * (1 - given["val_fraction"]) if train_chars is None else train_chars
     device = given.get("device", TrainConfig.device)
-    lanes = _batch_size(train_chars, given["seq_len"], mean_line, device, processes)
-    given = {"batch_size": min(lanes, num_lines or lanes), **given}
+    lanes = _batch_size(train_chars, given["seq_len"], mean_line, num_lines, device, processes)
+    given = {"batch_size": lanes, **given}
     step_chars = _step_chars(given["batch_size"], given["seq_len"], train_chars, mean_line)
     if device == "cuda":  # where a step takes as long with more lanes a process, up to a limit
         flops *= min(given["batch_size"] / processes, LANES["cuda"][-1][1]) / PROBE_LANES["cuda"]
@@ -239,7 +239,9 @@ def _training_defaults(budget: TrainingBudget, model: ModelConfig, epochs: float
     return choices
 
 
-def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, device: str, processes: int) -> int:
+def _batch_size(
+    train_chars: float, seq_len: int, mean_line: float | None, num_lines: int | None, device: str, processes: int
+) -> int:
     """Choose the batch size: as in `LANES`, larger for many processes, smaller where lanes would be too short.
 
     Lines that are texts of their own are shorter than windows, so there are more lanes then, but with half as many
@@ -252,7 +254,7 @@ def _batch_size(train_chars: float, seq_len: int, mean_line: float | None, devic
         most, longest = round(most * SEQ_LEN / line / 2), train_chars / (MIN_WINDOWS * line)
     if processes > 1:
         most = max(most, LANES_OF_A_PROCESS[device] * processes)
-    lanes = int(max(1, min(most, MOST_LANES, longest)))
+    lanes = int(max(1, min(most, MOST_LANES, longest, num_lines or MOST_LANES)))
     return _suited_to_gpus(lanes, processes) if device == "cuda" else lanes
 
 

@@ -445,6 +445,12 @@ def test_each_gpu_gets_lanes_for_the_persistent_kernels(processes, num_chars, me
     assert 8 <= lanes <= 128
 
 
+def test_few_lines_leave_each_gpu_lanes_for_the_persistent_kernels():
+    text = {"num_chars": 6_000_000, "mean_line": 100_000.0, "num_lines": 54, "vocab_size": 65}
+    sizes = [suggest({"device": "cuda"}, **text, processes=processes).training.batch_size for processes in (1, 3, 9)]
+    assert sizes == [48, 48, 54], "of fewer than 8 for each, all"
+
+
 @pytest.mark.parametrize(("lanes", "times"), [(32, 1), (64, 2), (256, 8), (512, 8)])
 def test_plan_for_several_gpus_counts_the_lanes_of_each(lanes, times):
     flags = {"device": "cuda", "time_limit": 60.0, "hidden_size": 512, "num_layers": 1, "recall": 0}
