@@ -505,13 +505,26 @@ def test_single_error_in_valid_utf8_suggests_to_fix_it():
         decode([CHINESE.encode() * 9, CHINESE.encode()[1:]])
 
 
-@pytest.mark.parametrize("broken", [b"\xed\xa0\xbd\xed\xb8\x80", b"\xf0\x9f\x98", b"\xf0\x9f"])
+@pytest.mark.parametrize(
+    "broken", [b"\xed\xa0\xbd\xed\xb8\x80", b"\xf0\x9f\x98", b"\xf0\x9f", b"\xf0\x9f\x98\xf0\x9f\x98"]
+)
 @pytest.mark.parametrize(
     "after", [b" again\n", b"\n" + "Night, a caf\xe9.\n".encode() * 30, b" and \xf0\x9f\x98 again\n"]
 )
 def test_broken_emoji_suggests_to_fix_it(broken, after):
     with pytest.raises(DecodingError, match="; the text around is valid: mend it there, or pass over such bytes with"):
         decode([b"What a night.\n" * 99 + broken + after])
+
+
+@pytest.mark.parametrize("sign", ["\u2019", "\N{GRINNING FACE}"])
+@pytest.mark.parametrize("distance", range(995, 1004))
+def test_character_at_the_edge_of_what_is_examined_does_not_change_the_advice(sign, distance):
+    signs = sign.encode()
+    for text in (
+        b"a" * 99 + signs + b"b" * (distance - len(signs)) + b"\xf0\x9f\x98.\n",
+        b"\xf0\x9f\x98" + b"b" * (distance - 3) + signs + b"a" * 99,
+    ):
+        assert "the text around is valid" in outcome([text])
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ _LARGER = {
 _THREE_BYTES = 0x8F
 """Begins the characters of three bytes in EUC-JP."""
 
-_BROKEN_EMOJI = re.compile(r"(?:\udced[\udca0-\udcbf][\udc80-\udcbf])+|\udcf0\udc9f[\udc80-\udcbf]?")
-"""Undecodable bytes of UTF-8: an emoji as two UTF-16 surrogates of three bytes each (CESU-8), or one cut off."""
+_BROKEN_EMOJI = re.compile(r"(?:\udced[\udca0-\udcbf][\udc80-\udcbf]|\udcf0\udc9f[\udc80-\udcbf]?)+")
+"""Undecodable bytes of UTF-8: emoji as two UTF-16 surrogates of three bytes each (CESU-8), or without their end."""
 
 _AROUND = 1000
 """Bytes before and after an invalid one that are examined to guess the text's encoding."""
@@ -217,7 +217,7 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
         return f"{_name_right(probable)}, {_PASSING}"
     marked = "" if offset else _marked_as(error.object)
     if not marked:
-        around = error.object[max(error.start - _AROUND, 0) : error.start + _AROUND].decode("utf-8", "surrogateescape")
+        around = _decoded_around(error)
         runs = UNDECODABLE.findall(around)
         if sum(c > "\x7f" for c in around) > 2 * sum(map(len, runs)) or all(map(_BROKEN_EMOJI.fullmatch, runs)):
             return f"the text around is valid: mend it there, {_PASSING}"
@@ -230,6 +230,14 @@ def _advice(error: UnicodeDecodeError, offset: int, options: TextOptions, head: 
         return f"{latin}, {_PASSING}"
     kind = _kind_of(marked)
     return _if_it_is(kind, kind.lower(), is_alone=is_alone)  # --errors replace would keep its NULs
+
+
+def _decoded_around(error: UnicodeDecodeError) -> str:
+    """The text around the first invalid byte, without a character that begins before it or goes on behind it."""
+    before = error.object[max(error.start - _AROUND, 0) : error.start].decode("utf-8", "ignore")  # valid but for that
+    after = error.object[error.start : error.start + _AROUND]
+    ends_here = len(after) < 4  # at the end of the text, which is not the cut that is made here
+    return before + codecs.utf_8_decode(after, "surrogateescape", ends_here)[0]
 
 
 def _name_right(probable: str) -> str:
