@@ -186,7 +186,7 @@ def test_long_lines_that_fill_their_lanes_stay_whole(lengths):
 
 def test_fewer_lines_than_lanes_is_refused_with_what_would_work():
     for number in (1, 2):
-        told = f"--batch-size 4 asks for as many lines .* the text has {number}; lower it to at most {number}$"
+        told = f"as many lines to train on, of which the text has {number}; lower it to at most {number}$"
         with pytest.raises(ConfigError, match=told):
             LineLanes(join([[1]] * number), LINE_FEED, batch_size=4, seq_len=8, seed=0)
 

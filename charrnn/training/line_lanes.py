@@ -51,7 +51,7 @@ class LineLanes(WindowReader):
         lines = find_lines(ids, line_end_id)
         if len(lines.starts) < batch_size:
             raise ConfigError(
-                f"--batch-size {batch_size} asks for as many lines to train on, and the text has "
+                f"--batch-size {batch_size} asks for as many lines to train on, of which the text has "
                 f"{len(lines.starts):,}; lower it to at most {len(lines.starts)}"
             )
         self._starts, self._lengths = _cut_longest(lines, batch_size, seq_len)
