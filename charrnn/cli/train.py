@@ -163,7 +163,10 @@ def train(
         typer.Option(help="In folders, no files like '*.py' (in quotes) or in sub/; may be given again."),
     ] = None,
     separator: Annotated[
-        str, typer.Option(help=r"Text between two files; \n, \t, \r, \0 and \\ are escapes. [default: none]")
+        str,
+        typer.Option(
+            help=r"Text between two files; with --lines ending with \n. Escapes: \n, \t, \r, \0 and \\. [default: none]"
+        ),
     ] = "",
     lines: Annotated[bool, typer.Option("--lines", help="Learn each line as a text of its own.")] = False,
     unit: Annotated[str, typer.Option(help="What is learned: character or byte.")] = TextOptions.unit,
