@@ -340,6 +340,8 @@ STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NNt
         ),
         # Each byte would take some seventy in memory.
         (b"}" * 1_200_000, "it has more parts than a checkpoint of its size"),
+        (b"]" * 1_200_000, "it has more parts than a checkpoint of its size"),
+        (b"(" * 1_200_000, "it has more parts than a checkpoint of its size"),
         (b")" + b"\x85" * 1_200_000, "it has more parts than a checkpoint of its size"),
         (b"0", "the instruction POP"),
         (b"h\xff", "its structure is broken"),
