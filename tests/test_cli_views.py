@@ -455,9 +455,10 @@ def test_bad_input_is_reported_in_one_line(inspect, arguments, message):
 
 
 @pytest.mark.parametrize("flag", ["--novelty", "--corpus"])
-def test_pipe_that_every_checkpoint_would_read_is_refused_unread(inspect, tmp_path, flag):
-    os.mkfifo(tmp_path / "pipe")
-    result = inspect("words.pt", "--neurons", flag, tmp_path / "pipe")
+def test_pipe_that_every_checkpoint_would_read_is_refused_unread(trained, tmp_path, flag):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    command = ("inspect", "words.pt", "words.pt", "--neurons", flag, pipe)
+    result = run_charrnn(trained, *command, text=True, timeout=60)  # to read it would wait for ever
     told = f"charrnn: {flag} is read for every checkpoint, and a pipe only once; give a file\n"
     assert (result.returncode, result.stdout, result.stderr) == (2, "", told)
 
