@@ -19,10 +19,14 @@ from charrnn.generation.sampling import Sampler
 from charrnn.softmax import log_softmax
 from charrnn.text.encoder import CharEncoder
 
-BLOCK_SHARE, LONGEST_BLOCK, LONGEST_WITHOUT_RULES = 1 / 8, 16, 256
-"""Ids of samples side by side are taken in blocks: an eighth of the number drawn so far, at least one and at most
-`LONGEST_BLOCK`. What is drawn of a sample beyond its end, within its last block, is wasted; where only the length ends
-samples, nothing is, and blocks may be longer."""
+BLOCK_SHARE = 1 / 8
+"""Ids of samples side by side are taken in blocks, each this share of the number drawn so far, and at least one."""
+
+LONGEST_BLOCK = 16
+"""Most ids in a block: what is drawn of a sample beyond its end, within its last block, is wasted."""
+
+LONGEST_WITHOUT_RULES = 256
+"""Most ids in a block where only the length ends samples, so that nothing is wasted."""
 
 
 def draw_samples(

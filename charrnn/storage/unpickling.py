@@ -25,8 +25,11 @@ LARGEST_KEY = 1 << 16
 MOST_REPEATED = 8
 """Most characters of strings fetched from the memo, per byte of the pickle; those of torch.save take up to one."""
 
-MOST_OBJECTS, BYTES_PER_OBJECT = 1_000_000, 8
-"""Lists, dicts, tuples and tensors that a pickle may make, and the bytes for each one more; ours take ten and more."""
+MOST_OBJECTS = 1_000_000
+"""Lists, dicts, tuples and tensors that any pickle may make, however small it is."""
+
+BYTES_PER_OBJECT = 8
+"""Bytes of the pickle for each one more that it may make; ours take ten and more."""
 
 LONGEST_KEY = 20
 """Most characters of a storage's key, a small number in the files of torch.save: each use of one copies it."""

@@ -63,7 +63,7 @@ def measure_gpu() -> Iterator[object]:
     yield from speed.cell_shares(best, device="cuda")
     for size in speed.SIZES:
         yield speed.training_speed(*size, device="cuda")
-    yield speed.training_speed(*speed.SIZES[-1], device="cuda", text=speed.LONG_TEXT)
+    yield speed.training_speed(*speed.SIZES[-1], device="cuda", text=speed.LONG)
 
 
 def tell_products(best: dict[str, Rate], device: str) -> Iterator[str]:

@@ -31,8 +31,11 @@ STEPS = {"cpu": 6, "cuda": 48}
 
 FLOAT32 = "float32"
 SIZES = [(1, 128), (1, 384), (1, 512), (2, 512)]
-TEXT, LONG_TEXT = (400_000, 0), (5_000_000, 512)
-"""(characters, stretch): what recall finds in the first is kept; in the second a processor looks it up in each pass."""
+TEXT = (400_000, 0)
+"""(characters, stretch) of a text in which recall looks everything up once, and keeps it."""
+
+LONG = (5_000_000, 512)
+"""The same of one in which a processor looks it up in each pass."""
 
 PRODUCT = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of the matrices whose product is the ceiling."""
@@ -118,7 +121,7 @@ def training_speed(num_layers: int, hidden_size: int, device: str = "cpu", text:
     })  # fmt: skip
     assert np.isfinite(run.pace.loss), "the measured steps are real ones"
     ours, *plain_rates = rates.values()
-    length = " a long text" if text == LONG_TEXT else ""
+    length = " a long text" if text == LONG else ""
     told = f"{f'train{length} {num_layers}x{hidden_size}, {run.config.precision}':28} charrnn {ours!s:>32} char/s"
     for precision, rate in zip(precisions, plain_rates, strict=True):
         told += f"   plain PyTorch, {precision} {rate!s:>32}, ratio {ours.median / rate.median:.1f}"
