@@ -154,6 +154,9 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         raise ConfigError("--separator is not UTF-8; give characters, or any bytes with --unit byte")
     if options.lines and separator and not separator.endswith("\n"):
         raise ConfigError("--separator would become part of the next text's first line; with --lines, end it with \\n")
+    cache = None
+    if not flags["no_cache"]:
+        cache = Cache(Path(flags["cache"]) if flags["cache"] else own_folder())
     return ReadOptions(
         options=options,
         separator=separator,
@@ -162,5 +165,5 @@ def parse_reading(flags: Mapping[str, Any]) -> ReadOptions:
         exclude=tuple(flags["exclude"] or ()),
         min_count=flags["min_count"],
         max_vocab=flags["max_vocab"],
-        cache=None if flags["no_cache"] else Cache(Path(flags["cache"]) if flags["cache"] else own_folder()),
+        cache=cache,
     )

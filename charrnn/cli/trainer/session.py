@@ -62,8 +62,7 @@ def train_on(request: Request, corpus: Corpus, signals: TrainingSignals, ranks: 
     """
     with translate_out_of_memory(request), _make_display(request, corpus.encoder.unit, ranks, signals) as display:
         with waiting(request, ranks, "measuring this machine"):
-            begin = resume_run if request.resume else start_run if request.init_from is None else start_fine_tuning
-            prepared = begin(request, corpus, other_load, ranks)
+            prepared = _prepare(request, corpus, other_load, ranks)
         if ranks.is_first and not _is_kept(request, prepared):
             check_space(request.path, prepared.run)
         session = Session(request, prepared, display)
@@ -244,6 +243,15 @@ class Session:
     def _warn_of(self, trouble: str) -> None:
         for line in trouble.splitlines():
             self._display.warn(line)
+
+
+def _prepare(request: Request, corpus: Corpus, other_load: OtherLoad, ranks: Ranks) -> PreparedRun:
+    """The run of a checkpoint, a new one, or one that begins with the weights of another."""
+    if request.resume:
+        return resume_run(request, corpus, other_load, ranks)
+    if request.init_from is None:
+        return start_run(request, corpus, other_load, ranks)
+    return start_fine_tuning(request, corpus, other_load, ranks)
 
 
 def _is_kept(request: Request, prepared: PreparedRun) -> bool:
