@@ -14,7 +14,7 @@ from charrnn.config import CHOICES, config_from_dict
 from charrnn.errors import ConfigError, DecodingError
 from charrnn.text.advice import OTHER_ENCODING, SCRIPTS
 from charrnn.text.decoding import TextPreparer, decode_document, prepare
-from charrnn.text.kinds import ARCHIVES, DOCUMENTS, LONGEST_HEAD, kind_without_text
+from charrnn.text.kinds import DOCUMENTS, LONGEST_HEAD, PACKED, kind_without_text
 from charrnn.text.misread import FirstLook, holds_utf8
 from charrnn.text.options import TextOptions
 
@@ -614,7 +614,7 @@ def test_given_remedy_replaces_guesses(encoding, data):
 
 @given(
     st.binary(max_size=40).filter(
-        lambda data: not data.startswith((*DOCUMENTS, *ARCHIVES)) and not kind_without_text(data)
+        lambda data: not data.startswith((*DOCUMENTS, *PACKED)) and not kind_without_text(data)
     ),
     st.integers(1, 5),
 )

@@ -41,7 +41,7 @@ _NO_TEXTS = {
 }
 """Files that are no text, by their first bytes; a NUL byte soon after distinguishes each from a text."""
 
-ARCHIVES = {
+PACKED = {
     b"Rar!\x1a\x07": "packed by RAR",
     b"7z\xbc\xaf\x27\x1c": "packed by 7-Zip",
     b"\x04\x22\x4d\x18": "compressed by LZ4",
@@ -130,7 +130,7 @@ def refuse_document(head: bytes, name: str, options: TextOptions, *, is_settled:
         raise DecodingError(f"{name}: holds the weights of a model (safetensors), not text; {GIVE_TEXT}")
     if not options.is_wide and (nothing := kind_without_text(head)):
         raise DecodingError(f"{name}: is {nothing}, not text; {GIVE_TEXT}")
-    if not options.is_wide and (packed := _by_beginning(head, ARCHIVES)):
+    if not options.is_wide and (packed := _by_beginning(head, PACKED)):
         raise DecodingError(f"{name}: is {packed}; unpack it")
     if kind := _by_beginning(head, DOCUMENTS):
         encoding = options.encoding if is_settled else "UTF-8"
