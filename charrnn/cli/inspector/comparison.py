@@ -127,12 +127,12 @@ def _beginnings(origins: Sequence[Origin]) -> list[str | None]:
     paths = [origin.init_from for origin in origins]
     runs = [path and f"{path}, run {origin.init_run}" for path, origin in zip(paths, origins, strict=True)]
     models = [(name, origin.init_run if are_known else None) for name, origin in zip(names, origins, strict=True)]
-    if _tell_apart(names, models):
+    if _are_distinct(names, models):
         return names
-    return paths if _tell_apart(paths, models) else runs
+    return paths if _are_distinct(paths, models) else runs
 
 
-def _tell_apart(names: Sequence[str | None], things: Sequence[object]) -> bool:
+def _are_distinct(names: Sequence[str | None], things: Sequence[object]) -> bool:
     """Whether no two different things have the same name."""
     return len(set(names)) == len(set(zip(names, things, strict=True)))
 
