@@ -84,7 +84,7 @@ class ScaledUpdate(Update):
         self._scaler.unscale_(self._optimizer)
 
     def step(self, is_sound: Tensor | None = None) -> None:
-        """See `Update.step`."""
+        """See `Update.step`; `is_sound` is never None."""
         assert is_sound is not None, "on a GPU the caller has not read it"
         for left_out in self._scaler._found_inf_per_device(self._optimizer).values():
             left_out.copy_(~is_sound)
