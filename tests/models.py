@@ -1,4 +1,4 @@
-"""Models for tests: a fake that recites a text, and small ones that recall, with a text to recall."""
+"""Models for tests: one that recites a text, with flags for a conversation, and small ones that recall, with a text."""
 
 from types import SimpleNamespace
 
