@@ -1,4 +1,4 @@
-"""Small trainings in the process of a test, names of runs, a request without flags, and a report."""
+"""Small trainings in the process of a test, configs of a larger one, names of runs, a request and a report."""
 
 import functools
 import itertools
@@ -23,6 +23,10 @@ from charrnn.text.encoder import CharEncoder
 from charrnn.text.read_options import ReadOptions
 from charrnn.training.loop import train
 from charrnn.training.run import TrainingRun
+
+MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
+TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
+"""The configs of a training of a usual size, which is not run."""
 
 RUN, PARENT, OTHER = (digit * 12 for digit in "abc")
 

@@ -2,6 +2,7 @@ import dataclasses
 import math
 
 import pytest
+from runs import MODEL, TRAINING
 
 from charrnn.budget import LONG_TEXT, LOOKUP_SPEED, SETUP_SECONDS, TYPICAL_FLOPS
 from charrnn.cli.trainer.durations import parse_duration
@@ -23,9 +24,6 @@ from charrnn.shapes import training_cost
 from charrnn.suggest import suggest
 from charrnn.text.options import TextOptions
 from charrnn.training.recalled_text import KEPT
-
-MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
-TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
 
 
 @pytest.mark.parametrize(

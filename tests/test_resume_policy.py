@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import README
+from runs import MODEL, TRAINING
 
 from charrnn.cli.train import train
 from charrnn.cli.trainer.resume_changes import changes_of, trained_with
@@ -25,9 +26,6 @@ from charrnn.limits import flag_name
 from charrnn.shapes import parameter_shapes
 from charrnn.text.options import PLAIN
 from charrnn.training.lane_choice import build_lanes
-
-MODEL = ModelConfig(vocab_size=65, cell="lstm", hidden_size=512, num_layers=2, embedding_dim=64)
-TRAINING = TrainConfig(batch_size=32, seq_len=64, epochs=2, learning_rate=0.004)
 
 NO_OPTIONS = {
     "context", "texts", "val_text", "include", "exclude", "separator", "cache", "no_cache", "out", "log", "resume",
