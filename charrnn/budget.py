@@ -9,6 +9,7 @@ from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.hyperparameters import wanted_epochs
+from charrnn.recall import KEPT
 from charrnn.shapes import training_cost
 
 PATIENT_CHARS = 4_500_000
@@ -33,12 +34,9 @@ PROBE_LAYER: dict[str, dict[str, Any]] = {
 FASTEST = 150_000.0
 """Most characters per second of any model: for small models the fixed cost of a step dominates."""
 
-LONG_TEXT = 1 << 22
-"""Characters from which on recall is looked up anew in each pass; `charrnn.training.recalled_text.KEPT` decides it."""
-
 LOOKUP_SPEED = 400_000.0
-"""Characters per second that one core looks up for recall in a long text, in the shortest stretches. A GPU waits
-for it; longer stretches are faster, which the plan takes into account once the training's speed is known."""
+"""Characters per second that one core looks up for recall in a text longer than `KEPT`, in the shortest stretches. A
+GPU waits for it; longer stretches are faster, which the plan takes into account once the training's speed is known."""
 
 TYPICAL_FLOPS = 2e11
 """Training FLOP/s assumed where the speed was not measured: two cores of a recent laptop or server."""
@@ -92,7 +90,7 @@ class TrainingBudget:
         seconds = max(self.given["time_limit"] - max(SETUP_SECONDS, self.elapsed), 1.0)
         if self.given.get("device") == "cuda":
             fastest = _gpu_speed(model, self.flops)
-            if model.recall and self.train_chars > LONG_TEXT:
+            if model.recall and self.train_chars > KEPT:
                 fastest = min(fastest, self.processes * LOOKUP_SPEED)
         else:
             fastest = self.processes * FASTEST / model.members

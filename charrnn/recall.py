@@ -29,6 +29,10 @@ LONGEST = CONTEXTS[-1]
 NO_FORECAST = -1
 """Stands for the forecast of a context that did not occur before."""
 
+KEPT = 1 << 22
+"""Characters of a training's text whose forecasts are all kept, at most: 12 bytes for each character, or 24 where ids
+have more than eight bits. The pieces of a longer text, which are read only once or a few times, are looked up anew."""
+
 SPAN = 1 << 14
 """Characters of a whole text that are looked up together. With the characters before that they may recall, at most
 `config.FARTHEST`, they are fewer than 2 ** 16."""

@@ -42,7 +42,7 @@ ALLOWED = {
         "hyperparameters": "config errors",
         "recall": "arrays config",
         "recall_memory": "arrays config recall",
-        "budget": "config hyperparameters shapes",
+        "budget": "config hyperparameters recall shapes",
         "suggest": "budget config hyperparameters",
         "loading": "arrays archive encoder errors mixing engine torch_engine",
     },

@@ -6,14 +6,10 @@ import numpy as np
 
 from charrnn.arrays import Ids, Places
 from charrnn.config import CONTEXTS
-from charrnn.recall import NO_FORECAST, Forecasts, recall_block, recall_text
+from charrnn.recall import KEPT, NO_FORECAST, Forecasts, recall_block, recall_text
 
 BLOCK = 1 << 12
 """Characters that are looked up together, where the order in which they are read is not known."""
-
-KEPT = 1 << 22
-"""Characters of a text whose forecasts are all kept, at most: 12 bytes for each character, or 24 where ids have more
-than eight bits. The pieces of a longer text are read only once or a few times."""
 
 
 class RecalledText:
