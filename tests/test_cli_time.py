@@ -44,6 +44,7 @@ def test_remaining_time_includes_evaluations(steps, evaluate_every, line_end_id,
         is_finished=False, config=config, total_steps=steps + 50, planned_steps=steps, step=50, line_end_id=line_end_id,
         is_out_of_patience=False, evaluation_seconds=600.0, lanes=SimpleNamespace(chars_per_window=89),
     )  # fmt: skip
+    run.seconds_at_the_end = TrainingRun.seconds_at_the_end.fget(run)
     expected = format_seconds(600 * evaluations + steps)
     assert _duration(run, chars_per_second=100.0) == f"takes about {expected}"
 

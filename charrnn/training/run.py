@@ -1,7 +1,4 @@
-"""The state of a training in progress: everything that must be kept so that it can be resumed.
-
-The training loop itself is in `charrnn.training.loop`.
-"""
+"""The state of a training in progress: everything that must be kept so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -214,11 +211,14 @@ class TrainingRun:
         """Share of the training that is done, by steps or by the clock, whichever is further."""
         share = max(0.0, self.progress_by_steps)
         if self.config.time_limit is not None:
-            final_evaluations = 1 if self.line_end_id is not None else 2  # the last, and the one in cold windows
-            training = self.config.time_limit - self.set_up_seconds
-            training = training - self.finish_seconds - final_evaluations * self.evaluation_seconds
+            training = self.config.time_limit - self.set_up_seconds - self.finish_seconds - self.seconds_at_the_end
             share = max(share, (self.seconds - self.set_up_seconds) / max(training, 1e-3))
         return min(share, 1.0)
+
+    @property
+    def seconds_at_the_end(self) -> float:
+        """How long the last evaluation takes and, for a text that is one stream, as long again in cold windows."""
+        return self.evaluation_seconds * (2 if self.line_end_id is None else 1)
 
     @property
     def is_out_of_patience(self) -> bool:

@@ -54,7 +54,7 @@ def _is_due_by_clock(run: TrainingRun, limit: float, *, by_steps: bool) -> bool:
 
 def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
     """How many seconds an unfinished run will still take, at a speed measured in a few trial steps."""
-    at_the_end = seconds_at_the_end(run)
+    at_the_end = run.seconds_at_the_end
     seconds = [at_the_end] if run.is_out_of_patience else []
     if run.config.time_limit is not None:
         seconds.append(run.config.time_limit - run.seconds)
@@ -65,11 +65,6 @@ def expected_seconds(run: TrainingRun, chars_per_second: float) -> float:
         before_the_last = math.ceil(steps / apart) - 1
         seconds.append(training + before_the_last * run.evaluation_seconds + at_the_end)
     return max(min(seconds), at_the_end)
-
-
-def seconds_at_the_end(run: TrainingRun) -> float:
-    """How long a run's last evaluation takes, and for a text that is one stream as long again: that in cold windows."""
-    return run.evaluation_seconds * (2 if run.line_end_id is None else 1)
 
 
 def seconds_left(run: TrainingRun, training_seconds: float) -> float:

@@ -12,7 +12,7 @@ from charrnn.escape import shell_quoted
 from charrnn.metrics import COLD_WINDOW
 from charrnn.shapes import count_parameters
 from charrnn.training.run import TrainingRun
-from charrnn.training.timetable import expected_seconds, seconds_at_the_end
+from charrnn.training.timetable import expected_seconds
 from charrnn.wording import describe_loss, describe_model, format_seconds, number_of
 
 
@@ -87,7 +87,7 @@ def doubt(run: TrainingRun) -> str:
             told = "none of its evaluations is of what is held out now, so one step is made and evaluated"
         return f"already at its end: {told}; give a larger --epochs, --max-steps or --time to train on"
     assert limit is not None, "else there are steps to be made"
-    given, at_the_end = f"--time {format_seconds(limit)}", seconds_at_the_end(run)
+    given, at_the_end = f"--time {format_seconds(limit)}", run.seconds_at_the_end
     if at_the_end > run.seconds:  # so it is not the text that took the time
         return (
             f"{given} is too short: evaluating this model at the end takes about {format_seconds(at_the_end)}; one "
